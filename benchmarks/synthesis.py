@@ -1,0 +1,99 @@
+"""Speed and looks of the simulated microscope.
+
+    python benchmarks/synthesis.py montage.png
+    python benchmarks/synthesis.py montage.png --real data/raw
+
+Prints images a CPU second on one core at 256 px (about ten seconds) and writes a montage: each
+tile an image in red, green, blue beside its green channel alone, stretched. With `--real`, a folder
+in Kaggle's layout (`train.csv` and `train/<Id>_<colour>.png`), real images stand in the left half.
+"""
+
+import argparse
+import csv
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from hpa.data.synthesis.label_sets import draw_label_sets  # noqa: E402
+from hpa.data.synthesis.microscope import draw_image  # noqa: E402
+from hpa.labels import CHANNELS, format_target, parse_target  # noqa: E402
+
+TILE_PX = 256
+N_ROWS, N_COLUMNS = 6, 2
+
+
+def images_per_cpu_second(n_images: int) -> float:
+    label_sets = draw_label_sets(n_images, tempering=0.5, seed=1)
+    start = time.process_time()
+    for index, label_set in enumerate(label_sets):
+        draw_image(label_set, seed=1, index=index, image_size=TILE_PX)
+    return n_images / (time.process_time() - start)
+
+
+def read_real(folder: Path, n_images: int) -> list[tuple[str, np.ndarray]]:
+    with (folder / "train.csv").open() as file:
+        rows = list(csv.DictReader(file))[:n_images]
+    images_dir = folder / "train" if (folder / "train").is_dir() else folder
+    named = []
+    for row in rows:
+        paths = [images_dir / f"{row['Id']}_{channel}.png" for channel in CHANNELS]
+        channels = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
+        named.append((row["Target"], np.stack(channels, axis=-1)))
+    return named
+
+
+def draw_like(targets: list[str], seed: int) -> list[tuple[str, np.ndarray]]:
+    sets = [parse_target(target) for target in targets]
+    return [
+        (format_target(labels), draw_image(labels, seed=seed, index=i, image_size=TILE_PX))
+        for i, labels in enumerate(sets)
+    ]
+
+
+def tile(caption: str, image: np.ndarray) -> np.ndarray:
+    """One image as uint8[256,512,3]: pseudo-colour, and the stretched green channel."""
+    small = cv2.resize(image, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
+    green = small[..., 1].astype(np.float32)
+    stretched = np.clip(green * (255 / max(np.percentile(green, 99.7), 20)), 0, 255)
+    both = np.hstack([small[..., :3], np.repeat(stretched[..., None], 3, axis=2).astype(np.uint8)])
+    both = np.ascontiguousarray(both)
+    cv2.putText(both, caption, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1)
+    return both
+
+
+def grid(named: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    tiles = [tile(caption, image) for caption, image in named]
+    rows = [np.hstack(tiles[i : i + N_COLUMNS]) for i in range(0, len(tiles), N_COLUMNS)]
+    return np.vstack(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("montage", type=Path, help="PNG to write")
+    parser.add_argument("--real", type=Path, help="folder with train.csv in Kaggle's layout")
+    parser.add_argument("--n-images", type=int, default=100, help="images to time")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the drawn images")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    print(f"{images_per_cpu_second(arguments.n_images):.1f} images a CPU second at {TILE_PX} px")
+    n_tiles = N_ROWS * N_COLUMNS
+    if arguments.real is None:
+        drawn_sets = draw_label_sets(n_tiles, tempering=0.5, seed=arguments.seed)
+        montage = grid(draw_like([format_target(s) for s in drawn_sets], arguments.seed))
+    else:
+        real = read_real(arguments.real, n_tiles)
+        drawn = draw_like([target for target, _ in real], arguments.seed)
+        montage = np.hstack([grid(real), grid(drawn)])
+    cv2.imwrite(str(arguments.montage), montage[..., ::-1])
+    print(f"wrote {arguments.montage}")
+
+
+if __name__ == "__main__":
+    main()

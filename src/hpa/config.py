@@ -1,0 +1,219 @@
+"""What params.yaml may hold: one frozen dataclass a section, checked as a whole.
+
+Units and reasons stand beside the values, in params.yaml; here stand types and ranges.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+
+from hpa import validation
+from hpa.errors import UserError
+from hpa.validation import Between
+
+Fraction = Annotated[float, Between(0, 1)]
+Count = Annotated[int, Between(1)]
+Seed = Annotated[int, Between(0, 2**32 - 1)]
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Where the images come from."""
+
+    source: Literal["synthetic", "local"]
+    path: str | None
+    n_images: Annotated[int, Between(28)]
+    n_unlabelled: Annotated[int, Between(0)]
+    image_size: Annotated[int, Between(64, 2048)]
+    tempering: Fraction
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class Pack:
+    """How images become rows."""
+
+    image_size: Annotated[int, Between(32, 2048, step=32)]
+    shard_rows: Count
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who learns, who chooses, who judges."""
+
+    test_fraction: Annotated[float, Between(0.01, 0.8)]
+    val_fraction: Annotated[float, Between(0.01, 0.8)]
+    n_folds: Annotated[int, Between(1, 100)]
+    fold: Annotated[int, Between(0, 99)]
+    hash_distance: Annotated[int, Between(0, 32)]
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is put on top of the backbone."""
+
+    dropout: Annotated[float, Between(0, 0.95)]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What training minimises."""
+
+    name: Literal["focal", "binary_cross_entropy"]
+    gamma: Annotated[float, Between(0, 10)]
+    alpha: Annotated[float, Between(0.001, 0.999)] | None
+
+
+@dataclass(frozen=True)
+class Train:
+    """How training minimises it."""
+
+    n_steps: Count
+    validate_every: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Between(1e-8, 10)]
+    warmup_fraction: Fraction
+    weight_decay: Fraction
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class Score:
+    """How probabilities are made."""
+
+    checkpoint: Literal["best", "last"]
+    batch_size: Count
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How probabilities become labels."""
+
+    rule: Literal["sweep", "fixed"]
+    fixed: Annotated[float, Between(0.001, 0.999)]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """What the report shows."""
+
+    n_examples: Annotated[int, Between(0, 64)]
+
+
+@dataclass(frozen=True)
+class Params:
+    """All of params.yaml."""
+
+    fetch: Fetch
+    pack: Pack
+    split: Split
+    model: Model
+    loss: Loss
+    train: Train
+    score: Score
+    threshold: Threshold
+    evaluate: Evaluate
+
+    def flat(self) -> dict[str, Any]:
+        """Return every value under its dotted key, such as `loss.gamma`."""
+        return {
+            f"{section}.{key}": value
+            for section, values in asdict(self).items()
+            for key, value in values.items()
+        }
+
+
+KEYS = tuple(validation.field_hints(Params))
+"""Every dotted key of params.yaml."""
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Params:
+    """Read and check a params.yaml; `overrides` maps dotted keys to values that replace its own.
+
+    Raises:
+        UserError: no such file, no YAML, or any problem with any key, all in one error.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} does not exist",
+            expected="a file with all parameters",
+            received=f"no file in {Path.cwd()}",
+            remedy="run from the repository root, or name the file with --params",
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read",
+            expected="a file with all parameters",
+            received=str(error.strerror),
+            remedy="name a readable file with --params",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is no YAML",
+            expected="sections of `key: value` lines",
+            received=str(error),
+            remedy="mend the line named above",
+        ) from error
+    document = _overridden(document, overrides or {})
+    return _consistent(validation.build(Params, document, str(path)), path)
+
+
+def full_key(name: str) -> str:
+    """Resolve a dotted key or its unique short form: `gamma` is `loss.gamma`.
+
+    Raises:
+        UserError: no key is called so, or several are.
+    """
+    found = [key for key in KEYS if name in (key, key.partition(".")[2])]
+    if len(found) == 1:
+        return found[0]
+    raise UserError(
+        f"--{name} is {'ambiguous' if found else 'no parameter'}",
+        expected="a dotted key of params.yaml, or its last word where only one key has it",
+        received=f"--{name}{validation.nearest(name, KEYS) if not found else ''}",
+        remedy=f"write one of {', '.join(f'--{key}' for key in found)}"
+        if found
+        else "see --help for the keys",
+    )
+
+
+def _overridden(document: Any, overrides: Mapping[str, Any]) -> Any:
+    """Replace values; a document or section of another shape stays, for validation to refuse."""
+    for key, value in overrides.items():
+        section, _, name = key.partition(".")
+        if isinstance(document, Mapping) and isinstance(document.get(section, {}), Mapping):
+            document = {**document, section: {**document.get(section, {}), name: value}}
+    return document
+
+
+def _consistent(params: Params, path: Path) -> Params:
+    """Refuse values that are each allowed but contradict one another."""
+    problems = []
+    if params.fetch.source == "local" and params.fetch.path is None:
+        problems.append(
+            "fetch.path: expected a folder where fetch.source is 'local', received null"
+        )
+    if params.split.test_fraction + params.split.val_fraction >= 1:
+        problems.append(
+            "split.test_fraction + split.val_fraction: expected less than 1, "
+            f"received {params.split.test_fraction + params.split.val_fraction:g}"
+        )
+    if params.split.fold >= params.split.n_folds:
+        problems.append(
+            f"split.fold: expected less than split.n_folds ({params.split.n_folds}), "
+            f"received {params.split.fold}"
+        )
+    if problems:
+        raise UserError(
+            "parameters contradict one another",
+            expected=f"values in {path} that fit together",
+            received="\n    ".join(["", *problems]),
+            remedy="change one of the keys of each line above",
+        )
+    return params

@@ -1,0 +1,54 @@
+"""Which images are the same picture, without comparing all pairs."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+def duplicate_groups(hashes: Sequence[str], max_distance: int) -> np.ndarray:
+    """Number the groups of images linked by hashes that differ in at most `max_distance` bits.
+
+    Exact: cut into `max_distance` + 1 bands, two such hashes agree in at least one band whole,
+    so only images that share a band are compared.
+
+    Args:
+        hashes: N hexadecimal hashes of one length.
+        max_distance: bits of difference that still count as the same picture.
+
+    Returns:
+        int[N], equal for images of one group. Links are transitive: a chain is one group.
+
+    Source: Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007.
+    """
+    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    links = [np.empty((0, 2), dtype=np.int64)]
+    for band in np.array_split(np.unpackbits(packed, axis=1), max_distance + 1, axis=1):
+        links += _links_within(words, band, max_distance)
+    pairs = np.concatenate(links)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(hashes), len(hashes)))
+    return connected_components(graph, directed=False)[1]
+
+
+def _links_within(words: np.ndarray, band: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
+    """Yield links int[L,2] between images near in `words` whose bits of `band` are equal.
+
+    A bucket of images is linked through its distinct hashes, so a thousand copies of one
+    picture cost a thousand links, not half a million.
+    """
+    _, bucket = np.unique(np.packbits(band, axis=1), axis=0, return_inverse=True)
+    order = np.argsort(bucket, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1):
+        if len(members) < 2:
+            continue
+        distinct, first, copy_of = np.unique(
+            words[members], axis=0, return_index=True, return_inverse=True
+        )
+        yield np.stack([members, members[first][copy_of]], axis=1)
+        for row in range(len(distinct) - 1):
+            distance = np.bitwise_count(distinct[row + 1 :] ^ distinct[row]).sum(axis=1)
+            near = np.flatnonzero(distance <= max_distance)
+            ends = members[first[row + 1 + near]]
+            yield np.stack([np.full(len(near), members[first[row]]), ends], axis=1)

@@ -1,0 +1,141 @@
+"""Sources of images: whatever they are, they end as one folder in Kaggle's layout."""
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import joblib
+import pandas as pd
+
+from hpa.data import catalogue
+from hpa.data.synthesis.label_sets import draw_label_sets
+from hpa.data.synthesis.microscope import draw_image
+from hpa.errors import UserError
+from hpa.files import atomic_path, require_free_space
+from hpa.labels import CHANNELS, format_target
+from hpa.progress import progress
+from hpa.seeds import stream
+
+UNLABELLED_BRIGHTNESS = 0.76
+"""How much dimmer the competition's test images are than its training images, in the mean."""
+
+
+def fetch_synthetic(
+    raw_dir: Path,
+    *,
+    n_images: int,
+    n_unlabelled: int,
+    image_size: int,
+    tempering: float,
+    seed: int,
+    n_jobs: int = -1,
+) -> None:
+    """Simulate the competition: labelled images, and dimmer unlabelled ones.
+
+    The same arguments give the same bytes, whatever `n_jobs`.
+
+    Args:
+        raw_dir: becomes the folder in Kaggle's layout; an older one is replaced.
+        n_images, n_unlabelled: how many images under `train/` and `test/`.
+        image_size: their height and width in pixels.
+        tempering: 0 for the competition's label frequencies, 1 for equal ones.
+        seed: of everything drawn.
+        n_jobs: processes; -1 for one a core.
+    """
+    n_bytes = (n_images + n_unlabelled) * len(CHANNELS) * image_size**2
+    require_free_space(raw_dir.parent, n_bytes, "the synthetic images")
+    with atomic_path(raw_dir) as folder:
+        for csv, subfolder, column, brightness, count in (
+            (catalogue.LABELLED_CSV, catalogue.LABELLED_FOLDER, "Target", 1.0, n_images),
+            (
+                catalogue.UNLABELLED_CSV,
+                catalogue.UNLABELLED_FOLDER,
+                "Predicted",
+                UNLABELLED_BRIGHTNESS,
+                n_unlabelled,
+            ),
+        ):
+            part_seed = int(stream(seed, subfolder).integers(2**32))
+            label_sets = (
+                draw_label_sets(count, tempering=tempering, seed=part_seed) if count else []
+            )
+            ids = [_image_id(part_seed, index) for index in range(count)]
+            (folder / subfolder).mkdir(parents=True)
+            _draw(folder / subfolder, ids, label_sets, part_seed, image_size, brightness, n_jobs)
+            known = column == "Target"
+            cells = [format_target(each) if known else "0" for each in label_sets]
+            pd.DataFrame({"Id": ids, column: cells}).to_csv(folder / csv, index=False)
+
+
+def fetch_local(raw_dir: Path, *, source_dir: Path) -> None:
+    """Copy a folder that is in Kaggle's layout already; only files that its CSVs name.
+
+    Raises:
+        UserError: the folder is missing, or not in that layout (see `catalogue.read_catalogue`).
+    """
+    if not source_dir.is_dir():
+        raise UserError(
+            "fetch.path is no folder",
+            expected="a folder in Kaggle's layout: train.csv with train/<Id>_<channel>.png",
+            received=f"{source_dir} (from {Path.cwd()})",
+            remedy="name the folder: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
+        )
+    images = catalogue.read_catalogue(source_dir)
+    paths = [
+        catalogue.channel_path(Path(folder), image_id, channel)
+        for folder, image_id in zip(images["folder"], images["Id"], strict=True)
+        for channel in CHANNELS
+    ]
+    n_bytes = sum((source_dir / path).stat().st_size for path in paths)
+    require_free_space(raw_dir.parent, n_bytes, f"the copy of {source_dir}")
+    with atomic_path(raw_dir) as folder:
+        for name in images["folder"].unique():
+            (folder / name).mkdir(parents=True)
+        for path in progress(paths, what="copy", unit="file"):
+            shutil.copyfile(source_dir / path, folder / path)
+        for csv in (catalogue.LABELLED_CSV, catalogue.UNLABELLED_CSV):
+            if (source_dir / csv).is_file():
+                shutil.copyfile(source_dir / csv, folder / csv)
+
+
+def _draw(
+    folder: Path,
+    ids: Sequence[str],
+    label_sets: Sequence[tuple[int, ...]],
+    seed: int,
+    image_size: int,
+    brightness: float,
+    n_jobs: int,
+) -> None:
+    tasks = (
+        joblib.delayed(_draw_one)(folder, image_id, labels, seed, index, image_size, brightness)
+        for index, (image_id, labels) in enumerate(zip(ids, label_sets, strict=True))
+    )
+    drawn = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    for _ in progress(drawn, what=f"draw {folder.name}", total=len(ids)):
+        pass
+
+
+def _draw_one(
+    folder: Path,
+    image_id: str,
+    labels: tuple[int, ...],
+    seed: int,
+    index: int,
+    image_size: int,
+    brightness: float,
+) -> None:
+    cv2.setNumThreads(1)
+    pixels = draw_image(
+        labels, seed=seed, index=index, image_size=image_size, brightness=brightness
+    )
+    for number, channel in enumerate(CHANNELS):
+        path = catalogue.channel_path(folder, image_id, channel)
+        if not cv2.imwrite(str(path), pixels[..., number]):
+            raise OSError(f"{path} could not be written")
+
+
+def _image_id(seed: int, index: int) -> str:
+    return str(uuid.UUID(bytes=stream(seed, "id", index).bytes(16), version=4))

@@ -1,0 +1,163 @@
+"""Label sets drawn with the real frequencies, or tempered towards equal ones.
+
+The labels are dealt from quotas rather than drawn image by image: each label gets its number of
+images, split over set sizes as in the real data, and the rarest label is served first, choosing
+companions by how often the pair occurs. So frequencies are met almost exactly, at any size.
+"""
+
+import math
+
+import numpy as np
+
+from hpa.data.synthesis.label_facts import (
+    IMAGES_BY_SET_SIZE,
+    LABEL_COUNTS_BY_SET_SIZE,
+    NEVER_WITHOUT,
+    PAIR_COUNTS,
+)
+from hpa.labels import N_LABELS
+from hpa.seeds import stream
+
+_COUNTS = np.array(LABEL_COUNTS_BY_SET_SIZE, dtype=np.float64)
+_SIZES = np.arange(1, len(IMAGES_BY_SET_SIZE) + 1)
+_TEMPERED_FLOOR_FRACTION = 0.03
+_SMALL_SET_FLOOR = 4
+_SPARE_IMAGES = 200
+
+
+def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple[int, ...]]:
+    """Draw n_images label sets in random order, each sorted.
+
+    Args:
+        n_images: number of sets.
+        tempering: in [0,1]; label frequencies follow count ** (1 - tempering), so 0 gives the
+            real ones and 1 equal ones.
+        seed: same arguments, same sets.
+
+    Every label occurs at least `minimum_count(n_images, tempering)` times. Which labels stand
+    together follows the real pair counts: Lysosomes never without Endosomes, labels 10, 15 and
+    17 never alone.
+
+    Raises:
+        ValueError: n_images is negative or tempering lies outside [0,1].
+    """
+    if n_images < 0 or not 0.0 <= tempering <= 1.0:
+        raise ValueError(
+            "cannot draw label sets: expected n_images >= 0 and tempering in [0, 1], "
+            f"received n_images {n_images} and tempering {tempering}"
+        )
+    rng = stream(seed, "label sets")
+    floor = minimum_count(n_images, tempering)
+    label_sets = _deal(_quotas(n_images, tempering, floor, rng), rng)
+    label_sets = _trim(label_sets, n_images, floor, rng)
+    while len(label_sets) < n_images:
+        # Companions beyond their quota leave a few sets to be dealt again, from a larger deal.
+        spare = _deal(_quotas(_SPARE_IMAGES, tempering, 0, rng), rng)
+        n_missing = n_images - len(label_sets)
+        label_sets += [spare[i] for i in rng.permutation(len(spare))[:n_missing]]
+    return [label_sets[i] for i in rng.permutation(n_images)]
+
+
+def minimum_count(n_images: int, tempering: float) -> int:
+    """Images that every label has at least: 3 % of them times tempering, and min(4, N // 28)."""
+    small_set_floor = min(_SMALL_SET_FLOOR, n_images // N_LABELS)
+    return max(small_set_floor, math.floor(_TEMPERED_FLOOR_FRACTION * tempering * n_images))
+
+
+def pair_counts() -> np.ndarray:
+    """Return int64[28,28], symmetric, zero on the diagonal: real images that carry both labels."""
+    counts = np.zeros((N_LABELS, N_LABELS), dtype=np.int64)
+    for first, others in PAIR_COUNTS.items():
+        for second, n_together in others.items():
+            counts[first, second] = counts[second, first] = n_together
+    return counts
+
+
+def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generator) -> np.ndarray:
+    """Return int64[28,5]: images each label still needs, by size of the label set."""
+    size_fraction = _COUNTS / _COUNTS.sum(axis=1, keepdims=True)
+    weight = _COUNTS.sum(axis=1) ** (1.0 - tempering)
+    images_a_unit = (weight[:, None] * size_fraction / _SIZES).sum()
+    wanted = np.maximum(weight * n_images / images_a_unit, floor)
+    exact = wanted[:, None] * size_fraction
+    quotas = np.floor(exact).astype(np.int64)
+    # The fractions left over are dealt at random, so that small sets are right on average.
+    shortfall = np.round(wanted - quotas.sum(axis=1)).astype(np.int64)
+    for label in range(N_LABELS):
+        rest = exact[label] - quotas[label]
+        if shortfall[label] > 0 and rest.sum() > 0:
+            quotas[label] += rng.multinomial(shortfall[label], rest / rest.sum())
+    return quotas
+
+
+def _deal(quotas: np.ndarray, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Serve the labels from the rarest to the commonest until every quota is empty."""
+    affinity = pair_counts()
+    label_sets = []
+    for anchor in np.argsort(quotas.sum(axis=1), kind="stable"):
+        while (size_index := _next_size(quotas[anchor], rng)) is not None:
+            chosen = _choose_companions(int(anchor), size_index, quotas, affinity, rng)
+            for label in chosen:
+                _take(quotas[label], size_index)
+            label_sets.append(tuple(sorted(chosen)))
+    return label_sets
+
+
+def _next_size(quota: np.ndarray, rng: np.random.Generator) -> int | None:
+    n_left = quota.sum()
+    if n_left == 0:
+        return None
+    return int(np.searchsorted(np.cumsum(quota), rng.integers(n_left), side="right"))
+
+
+def _take(quota: np.ndarray, size_index: int) -> None:
+    """Count one image off a label's quota, preferably for this set size."""
+    if quota[size_index] == 0:
+        size_index = int(np.argmax(quota))
+    quota[size_index] = max(quota[size_index] - 1, 0)
+
+
+def _choose_companions(
+    anchor: int,
+    size_index: int,
+    quotas: np.ndarray,
+    affinity: np.ndarray,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Choose size_index companions; fewer where no label that goes with all chosen has need."""
+    chosen = [anchor]
+    if anchor in NEVER_WITHOUT:
+        chosen.append(NEVER_WITHOUT[anchor])
+    while len(chosen) <= size_index:
+        fits = np.prod(affinity[chosen].astype(np.float64), axis=0) ** (1 / len(chosen))
+        fits[list(NEVER_WITHOUT)] = 0.0
+        weight = fits * (quotas[:, size_index] > 0)
+        if not weight.any():
+            # A label that is never alone takes a companion beyond that one's quota.
+            if len(chosen) > 1 or _COUNTS[anchor, 0] > 0:
+                break
+            weight = fits
+        chosen.append(int(rng.choice(N_LABELS, p=weight / weight.sum())))
+    return chosen
+
+
+def _trim(
+    label_sets: list[tuple[int, ...]], n_images: int, floor: int, rng: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Drop surplus sets, those of common labels first, keeping `floor` images of each label.
+
+    A set that must stay holds a label with exactly `floor` images, so at most 28 * floor sets
+    must stay, and `minimum_count` keeps that below n_images.
+    """
+    counts = np.bincount([label for labels in label_sets for label in labels], minlength=N_LABELS)
+    n_surplus = len(label_sets) - n_images
+    shuffled = [label_sets[i] for i in rng.permutation(len(label_sets))]
+    rarest_count = {labels: int(counts[list(labels)].min()) for labels in shuffled}
+    kept = []
+    for labels in sorted(shuffled, key=rarest_count.__getitem__, reverse=True):
+        if n_surplus > 0 and all(counts[label] > floor for label in labels):
+            counts[list(labels)] -= 1
+            n_surplus -= 1
+        else:
+            kept.append(labels)
+    return kept

@@ -1,0 +1,94 @@
+"""The simulated microscope: cells, four stains, optics, detector, and out comes an image."""
+
+import cv2
+import numpy as np
+
+from hpa.data.synthesis.patterns import draw_protein
+from hpa.data.synthesis.reference import stain
+from hpa.data.synthesis.scene import Scene, build_scene
+from hpa.data.synthesis.textures import blur, smooth_noise
+from hpa.labels import N_LABELS
+from hpa.seeds import stream
+
+_SMALLEST_CANVAS_PX = 128
+_NATIVE_SIZE_PX = 512
+_EXPOSURE = {"red": 0.28, "green": 0.26, "blue": 0.44, "yellow": 0.28}
+_EXPOSURE_SPREAD = {"red": 0.6, "green": 0.7, "blue": 0.4, "yellow": 0.6}
+_CELL_TO_CELL = {"red": 0.25, "green": 0.4, "blue": 0.2, "yellow": 0.25}
+
+
+def draw_image(
+    label_set: tuple[int, ...],
+    *,
+    seed: int,
+    index: int,
+    image_size: int,
+    brightness: float = 1.0,
+) -> np.ndarray:
+    """Draw image `index` of a seed, uint8[H,W,4] in the channel order of `hpa.labels.CHANNELS`.
+
+    Args:
+        label_set: label numbers; the green channel shows their patterns, mixed.
+        seed: seed of the whole set.
+        index: number of the image within the set; same arguments, same bytes.
+        image_size: height and width in pixels; a small image is the same kind of field, smaller.
+        brightness: factor on the light of all channels, before noise and saturation.
+
+    Raises:
+        ValueError: a label number or the image size is out of range.
+    """
+    if not all(0 <= label < N_LABELS for label in label_set) or image_size < 16:
+        raise ValueError(
+            f"cannot draw labels {label_set} at {image_size} pixels: expected label numbers "
+            f"from 0 to {N_LABELS - 1} and a size of at least 16"
+        )
+    canvas_size = max(image_size, _SMALLEST_CANVAS_PX)
+    rng = stream(seed, "synthesis", index)
+    scene = build_scene(rng, label_set, canvas_size)
+    reference = stain(rng, scene)
+    light = {
+        "red": reference.microtubules,
+        "green": draw_protein(rng, scene, reference, label_set),
+        "blue": reference.chromatin,
+        "yellow": reference.reticulum,
+    }
+    exposed = _expose(rng, scene, light, brightness)
+    image = np.stack(_detect(rng, exposed), axis=-1)
+    if canvas_size != image_size:
+        image = cv2.resize(image, (image_size, image_size), interpolation=cv2.INTER_AREA)
+    return np.clip(np.round(image * 255), 0, 255).astype(np.uint8)
+
+
+def _expose(
+    rng: np.random.Generator, scene: Scene, light: dict[str, np.ndarray], brightness: float
+) -> list[np.ndarray]:
+    """Staining strength of the image and of each cell, then blur by the objective."""
+    n_cells = len(scene.cells.phase)
+    overall = brightness * rng.lognormal(0.0, 0.3)
+    focus = rng.gamma(1.5, 0.0007) + (rng.uniform(0.003, 0.012) if rng.random() < 0.06 else 0.0)
+    tilt = np.exp(0.12 * smooth_noise(rng, scene.size, 0.8 * scene.size))
+    exposed = []
+    for channel, image in light.items():
+        strength = _EXPOSURE[channel] * rng.lognormal(0.0, _EXPOSURE_SPREAD[channel])
+        variation = rng.lognormal(0.0, _CELL_TO_CELL[channel] * rng.uniform(0.4, 1.6), n_cells)
+        a_cell = np.concatenate([[1.0], variation]).astype(np.float32)[scene.owner]
+        sharp = image * a_cell * tilt * np.float32(overall * strength)
+        sigma_px = np.hypot(0.0013, focus) * scene.size
+        exposed.append(blur(sharp.astype(np.float32), float(sigma_px)))
+    return exposed
+
+
+def _detect(rng: np.random.Generator, exposed: list[np.ndarray]) -> list[np.ndarray]:
+    """Photon and read noise, then the black level is taken off."""
+    detected = []
+    for image in exposed:
+        # A pixel of a small image gathers the light of several of the detector's.
+        pooled = (_NATIVE_SIZE_PX / image.shape[0]) ** 2
+        photons = rng.lognormal(np.log(45), 0.7) * pooled
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        # The square of a Gaussian with fixed width is Poisson to second order (Anscombe 1948).
+        counted = np.square(np.sqrt(image + 0.002) + noise * np.float32(0.5 / np.sqrt(photons)))
+        background = rng.gamma(0.4, 0.006) if rng.random() < 0.96 else rng.uniform(0.02, 0.12)
+        black = 0.004 + 0.5 / photons
+        detected.append(counted + np.float32(background - black))
+    return detected

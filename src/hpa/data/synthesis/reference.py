@@ -1,0 +1,205 @@
+"""The three stains every image has: microtubules, nucleus and endoplasmic reticulum."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, TELOPHASE
+from hpa.data.synthesis.filaments import confine, draw, grow, lookup
+from hpa.data.synthesis.scene import Scene
+from hpa.data.synthesis.textures import blur, mesh_noise, smooth_noise, spots
+
+_CYTOPLASM_AREA = 4.0  # of a middling cell, in nuclear areas
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Structures in about [0,1], before staining strength, blur and noise; float32[H,W]."""
+
+    microtubules: np.ndarray
+    chromatin: np.ndarray
+    reticulum: np.ndarray
+    spindle: np.ndarray
+    bridge: np.ndarray
+    midbody: np.ndarray
+    tips: np.ndarray  # float[N,2]: where microtubules end, pixels
+    tip_heading: np.ndarray  # float[N]: radians
+
+
+def stain(rng: np.random.Generator, scene: Scene) -> Reference:
+    """Draw what the three reference channels show."""
+    threads = _microtubule_paths(rng, scene)
+    spindle = _spindles(rng, scene)
+    bridge, midbody = _bridges(rng, scene)
+    tips, tip_heading = _growing_ends(rng, scene, threads)
+    return Reference(
+        microtubules=_microtubules(rng, scene, threads, spindle, bridge),
+        chromatin=_chromatin(rng, scene),
+        reticulum=draw_reticulum(rng, scene),
+        spindle=spindle,
+        bridge=bridge,
+        midbody=midbody,
+        tips=tips,
+        tip_heading=tip_heading,
+    )
+
+
+def scatter(
+    rng: np.random.Generator, scene: Scene, a_cell: float, weight: np.ndarray
+) -> np.ndarray:
+    """Draw points float[N,2] where weight[H,W] is large, about `a_cell` in a middling cell.
+
+    Their number goes by the area of cytoplasm in view: a small cell holds fewer organelles.
+    """
+    cumulated = np.cumsum(weight, dtype=np.float64)
+    n_cells = scene.cytoplasm.sum() / (_CYTOPLASM_AREA * np.pi * scene.radius_px**2)
+    number = rng.poisson(a_cell * (n_cells + 0.2))
+    if cumulated[-1] <= 0:
+        return np.zeros((0, 2))
+    index = np.searchsorted(cumulated, rng.random(number) * cumulated[-1], side="right")
+    row, column = np.divmod(np.minimum(index, weight.size - 1), scene.size)
+    return np.column_stack([column, row]) + rng.random((number, 2))
+
+
+def draw_reticulum(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """A fine net, dense about the nucleus and thin at the border, with faint light over nuclei."""
+    pitch = rng.uniform(0.11, 0.2) * scene.radius_px
+    net = 0.6 * mesh_noise(rng, scene.size, pitch) + 0.4 * mesh_noise(rng, scene.size, 1.7 * pitch)
+    coarse = np.exp(0.35 * smooth_noise(rng, scene.size, 0.5 * scene.radius_px))
+    reach = rng.uniform(0.5, 2.2)
+    near = 0.12 + np.exp(-scene.halo / reach)
+    contrast = rng.uniform(0.5, 0.95)
+    sheet = _level(scene.thickness * near * coarse * (1 - contrast + contrast * 1.6 * net), scene)
+    over_nucleus = rng.uniform(0.08, 0.4)
+    return sheet * (1 - (1 - over_nucleus) * scene.nucleus)
+
+
+def _level(image: np.ndarray, scene: Scene) -> np.ndarray:
+    """Scale to a mean of 0.4 over the cytoplasm, however many threads or holes there are."""
+    mean = (image * scene.cytoplasm).sum() / (scene.cytoplasm.sum() + 1)
+    return image * (0.4 / (mean + 1e-3))
+
+
+def _microtubule_paths(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Grow threads out of the cytoplasm near the nucleus, partly radial, partly around it."""
+    weight = scene.cytoplasm * (0.15 + np.exp(-scene.halo / 0.9))
+    start = scatter(rng, scene, rng.uniform(90, 240), weight)
+    around = rng.beta(1.2, 1.0) * rng.choice([-1, 1], len(start))
+    heading = lookup(scene.bearing, start) + around * np.pi / 2 + rng.normal(0, 0.45, len(start))
+    away = 1 + lookup(scene.halo, start)
+    step = rng.uniform(0.13, 0.17) * scene.radius_px
+    curvature = around * step / (away * scene.radius_px) + rng.normal(0, 0.03, len(start))
+    paths = grow(
+        start,
+        heading,
+        curvature,
+        rng,
+        n_steps=int(rng.integers(14, 26)),
+        step_px=step,
+        wiggle=rng.uniform(0.03, 0.14),
+    )
+    return confine(paths, scene.owner)
+
+
+def _growing_ends(
+    rng: np.random.Generator, scene: Scene, threads: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points on the outer half of the threads and their direction, few of them at the border."""
+    n_threads, n_points = threads.shape[:2]
+    which = np.arange(n_threads)
+    index = rng.integers(n_points // 3, n_points, n_threads)
+    tips, before = threads[which, index], threads[which, index - 1]
+    within = lookup(scene.edge, tips) > rng.uniform(0.0, 0.6, n_threads)
+    step = (tips - before)[within]
+    return tips[within], np.arctan2(step[:, 1], step[:, 0])
+
+
+def _microtubules(
+    rng: np.random.Generator,
+    scene: Scene,
+    threads: np.ndarray,
+    spindle: np.ndarray,
+    bridge: np.ndarray,
+) -> np.ndarray:
+    width_px = rng.uniform(0.0018, 0.003) * scene.size
+    interphase = scene.a_cell((scene.cells.phase != METAPHASE).astype(float))
+    lines = draw(scene.size, threads, width_px=width_px) * interphase
+    haze = blur(lines, 0.12 * scene.radius_px)
+    patchy = np.exp(0.3 * smooth_noise(rng, scene.size, 0.8 * scene.radius_px))
+    slope = 0.35 + np.exp(-scene.halo / rng.uniform(0.4, 2.5))
+    sharpness = rng.uniform(0.4, 0.95)
+    fabric = _level((sharpness * lines + (1 - sharpness) * haze) * patchy * slope, scene)
+    fabric = fabric + rng.uniform(0.02, 0.12) * scene.thickness
+    rim = rng.uniform(0.0, 0.5) * np.exp(-scene.edge / 0.12) * scene.cell
+    over_nucleus = 0.06 + rng.gamma(1.3, 0.2)
+    fabric = (fabric + rim * patchy) * (1 - (1 - over_nucleus) * scene.nucleus)
+    return fabric + 1.1 * spindle + 1.3 * bridge
+
+
+def _chromatin(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Mottled nuclei with dark nucleoli, dense plates in dividing cells."""
+    grain = smooth_noise(rng, scene.size, rng.uniform(0.1, 0.25) * scene.radius_px)
+    cloud = smooth_noise(rng, scene.size, 0.7 * scene.radius_px)
+    mottle = np.clip(1 + rng.uniform(0.1, 0.28) * grain + 0.12 * cloud, 0.3, 2.0)
+    holes = 1 - rng.uniform(0.2, 0.85) * scene.nucleoli
+    condensed = np.where(scene.cells.phase == TELOPHASE, 1.7, 1.0)
+    nuclei = scene.nucleus * mottle * holes * scene.a_cell(condensed)
+    lumpy = np.clip(1 + 0.3 * grain, 0.4, 1.6)
+    return 0.75 * nuclei + 1.25 * lumpy * _bars(scene, long=0.95, short=0.3)
+
+
+def _bars(scene: Scene, *, long: float, short: float) -> np.ndarray:
+    """Soft bars across the axis of each metaphase cell; half lengths in nuclear radii."""
+    image = np.zeros((scene.size, scene.size), np.float32)
+    for along, across in _spindle_coordinates(scene):
+        image += np.exp(-((along / short) ** 4) - (across / long) ** 4)
+    return image
+
+
+def _spindle_coordinates(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Coordinates of the pixels along and across each spindle, in nuclear radii."""
+    y, x = np.indices((scene.size, scene.size), dtype=np.float32)
+    coordinates = []
+    for number in np.flatnonzero(scene.cells.phase == METAPHASE):
+        cx, cy = scene.cells.centre[number] * scene.size
+        radius_px = scene.cells.nuclear_radius[number] * scene.size
+        dx, dy = (x + 0.5 - cx) / radius_px, (y + 0.5 - cy) / radius_px
+        cos, sin = np.cos(scene.cells.axis[number]), np.sin(scene.cells.axis[number])
+        coordinates.append((dx * cos + dy * sin, dy * cos - dx * sin))
+    return coordinates
+
+
+def _spindles(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Two cones of fibres from the poles to the plate of each metaphase cell, in [0,1]."""
+    image = np.zeros((scene.size, scene.size), np.float32)
+    streaks = smooth_noise(rng, scene.size, 0.15 * scene.radius_px)
+    for along, across in _spindle_coordinates(scene):
+        half_width = 0.62 * np.sqrt(np.clip(1 - (along / 1.08) ** 2, 0, 1)) + 0.05
+        lens = np.exp(-((across / half_width) ** 4)) * (np.abs(along) < 1.05)
+        poles = sum(np.exp(-((along - s) ** 2 + across**2) / 0.03) for s in (-0.95, 0.95))
+        astral = 0.15 * np.exp(-(((along**2 + across**2) / 1.4) ** 3))
+        image += lens * (0.55 + 0.3 * np.abs(along)) * (1 + 0.2 * streaks) + 0.4 * poles + astral
+    return np.clip(image, 0, 1.3)
+
+
+def _bridges(rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """The strand between sister cells, and the midbody in its middle."""
+    size, centre = scene.size, scene.cells.centre * scene.size
+    if not scene.cells.pairs:
+        empty = np.zeros((size, size), np.float32)
+        return empty, empty
+    first, second = (centre[[pair[i] for pair in scene.cells.pairs]] for i in (0, 1))
+    toward = np.linspace(0.3, 0.7, 13)[None, :, None]
+    bend = np.sin(np.linspace(0, np.pi, 13))[None, :, None]
+    normal = (second - first)[:, None, ::-1] * (1, -1)
+    sway = rng.uniform(-0.12, 0.12, (len(first), 1, 1))
+    strand = first[:, None] + toward * (second - first)[:, None] + sway * bend * normal
+    width_px = max(rng.uniform(0.07, 0.13) * scene.radius_px, 0.8)
+    line = blur(np.minimum(draw(size, strand, width_px=width_px) * 2, 1), 0.05 * scene.radius_px)
+    midbody = spots(size, strand[:, 6], np.ones(len(first)), 0.13 * scene.radius_px)
+    return line, midbody
+
+
+def interphase_cells(scene: Scene) -> np.ndarray:
+    """1 in cells that do not divide, float32[H,W]."""
+    return scene.a_cell((scene.cells.phase == INTERPHASE).astype(float))

@@ -1,0 +1,161 @@
+"""The training loop: rounds of steps, a validation after each, the best weights kept.
+
+It knows neither MLflow nor Optuna: whoever watches passes `on_round`.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from hpa.config import Params
+from hpa.data.batches import TrainingBatches
+from hpa.data.packing import PackedImages, read_index
+from hpa.data.splitting import read_assignment
+from hpa.files import atomic_path
+from hpa.labels import CHANNELS, indicator_matrix
+from hpa.model.losses import make_loss
+from hpa.model.optimizers import make_optimizer
+from hpa.model.resnet import build_resnet34
+from hpa.model.weights import weights_sha256
+from hpa.prediction import predict_logits, sigmoid
+from hpa.progress import progress
+from hpa.scoring.thresholds import fit_thresholds
+
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The images of one split: packed rows int[n] and labels uint8[n,28]."""
+
+    rows: np.ndarray
+    y_true: np.ndarray
+
+
+def fit(
+    params: Params,
+    *,
+    packed_dir: Path,
+    split_dir: Path,
+    model_dir: Path,
+    on_round: Callable[[int, dict[str, float]], None],
+) -> str:
+    """Train a network and leave `best.keras`, `last.keras` and `history.csv` in `model_dir`.
+
+    Best is the lowest validation loss: thresholds tuned on few positives make macro F1 a
+    misleading judge of checkpoints.
+
+    Args:
+        params: sections model, loss and train.
+        packed_dir, split_dir: what the pack and split stages wrote.
+        model_dir: gets the three files, each whole or not at all.
+        on_round: called after each validation with the step and the metrics, named
+            `<split>/<metric>`; whatever it raises ends the training.
+
+    Returns:
+        The SHA-256 of the best weights (see `weights_sha256`).
+    """
+    keras.utils.set_random_seed(params.train.seed)
+    images = PackedImages(packed_dir)
+    index, split = read_index(packed_dir), read_assignment(split_dir)["split"]
+    train, val = (examples_of(index, split, name) for name in ("train", "val"))
+    model = _compiled(params, images, index.iloc[train.rows], train)
+
+    history: list[dict[str, float]] = []
+    with progress(what="train", total=params.train.n_steps, unit="step") as bar:
+        for first in range(0, params.train.n_steps, params.train.validate_every):
+            end = min(first + params.train.validate_every, params.train.n_steps)
+            batches = TrainingBatches(
+                images,
+                train.rows,
+                train.y_true,
+                batch_size=params.train.batch_size,
+                seed=params.train.seed,
+                first=first,
+                end=end,
+            )
+            metrics = _train(model, batches, bar) | _validate(model, images, val)
+            history.append({"step": end, **metrics})
+            bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
+            if metrics["val/loss"] == min(row["val/loss"] for row in history):
+                save_model(model, model_dir / "best.keras")
+                best = weights_sha256(model)
+            on_round(end, metrics)
+    save_model(model, model_dir / "last.keras")
+    with atomic_path(model_dir / "history.csv") as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False, float_format="%.6g")
+    return best
+
+
+def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
+    """Pick the rows of a split from the packed index, with their labels."""
+    rows = np.flatnonzero(split == name)
+    return Examples(rows, indicator_matrix(index["Target"].iloc[rows]))
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write a `.keras` archive, without the optimizer, whole or not at all."""
+    with atomic_path(path) as temporary:
+        model.save(temporary, include_optimizer=False)
+
+
+def _compiled(
+    params: Params, images: PackedImages, train_index: pd.DataFrame, train: Examples
+) -> keras.Model:
+    mean, std = channel_statistics(train_index)
+    model = build_resnet34(
+        images.row_shape[0],
+        channel_mean=mean,
+        channel_std=std,
+        label_rates=train.y_true.mean(axis=0),
+        dropout=params.model.dropout,
+    )
+    model.compile(
+        optimizer=make_optimizer(
+            learning_rate=params.train.learning_rate,
+            weight_decay=params.train.weight_decay,
+            n_steps=params.train.n_steps,
+            warmup_fraction=params.train.warmup_fraction,
+        ),
+        loss=make_loss(params.loss.name, gamma=params.loss.gamma, alpha=params.loss.alpha),
+        # XLA's convolutions on a CPU take 1.3 to 10 times as long as oneDNN's (96 and 64 pixels).
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    return model
+
+
+def channel_statistics(index: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation in [0,1] of all pixels of the indexed images, a channel."""
+    means = index[[f"{channel}_mean" for channel in CHANNELS]].to_numpy()
+    stds = index[[f"{channel}_std" for channel in CHANNELS]].to_numpy()
+    mean = means.mean(axis=0)
+    std = np.sqrt((stds**2 + means**2).mean(axis=0) - mean**2)
+    return mean.tolist(), np.maximum(std, 1 / 255).tolist()
+
+
+def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, float]:
+    started = time.perf_counter()
+    tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: bar.update(1))
+    history = model.fit(batches, shuffle=False, verbose=0, callbacks=[tick]).history
+    seconds = time.perf_counter() - started
+    first_images, _ = batches[0]
+    return {
+        "train/loss": float(history["loss"][0]),
+        "train/images_per_s": len(batches) * len(first_images) / seconds,
+    }
+
+
+def _validate(model: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
+    """Judge the whole split at once; macro F1 with thresholds fitted on it, so optimistic."""
+    logits = predict_logits(model, images, val.rows, batch_size=VALIDATION_BATCH)
+    return {
+        "val/loss": float(model.loss(val.y_true, logits)),
+        "val/macro_f1": fit_thresholds(val.y_true, sigmoid(logits)).fit_macro_f1,
+    }
+

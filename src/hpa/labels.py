@@ -1,0 +1,76 @@
+"""The competition's vocabulary: 28 labels, four channels, and how a CSV cell spells a label set.
+
+Source: Human Protein Atlas Image Classification (Kaggle, 2018), data description page.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+LABELS = (
+    "Nucleoplasm",
+    "Nuclear membrane",
+    "Nucleoli",
+    "Nucleoli fibrillar center",
+    "Nuclear speckles",
+    "Nuclear bodies",
+    "Endoplasmic reticulum",
+    "Golgi apparatus",
+    "Peroxisomes",
+    "Endosomes",
+    "Lysosomes",
+    "Intermediate filaments",
+    "Actin filaments",
+    "Focal adhesion sites",
+    "Microtubules",
+    "Microtubule ends",
+    "Cytokinetic bridge",
+    "Mitotic spindle",
+    "Microtubule organizing center",
+    "Centrosome",
+    "Lipid droplets",
+    "Plasma membrane",
+    "Cell junctions",
+    "Mitochondria",
+    "Aggresome",
+    "Cytosol",
+    "Cytoplasmic bodies",
+    "Rods & rings",
+)
+N_LABELS = len(LABELS)
+
+CHANNELS = ("red", "green", "blue", "yellow")
+"""Microtubules, the protein, the nucleus, the endoplasmic reticulum: an image's last axis."""
+
+
+def parse_target(text: str) -> tuple[int, ...]:
+    """Read a `Target` cell such as `"25 0"` as sorted label numbers; `""` is the empty set.
+
+    Raises:
+        ValueError: a word is no label number, or a number stands twice.
+    """
+    words = text.split()
+    for word in words:
+        if not (word.isascii() and word.isdigit() and int(word) < N_LABELS):
+            raise ValueError(
+                f"unknown label {word!r}: expected label numbers from 0 to {N_LABELS - 1} "
+                "separated by blanks"
+            )
+    numbers = sorted(int(word) for word in words)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"a label stands twice in {text!r}: expected each number once")
+    return tuple(numbers)
+
+
+def format_target(numbers: Iterable[int]) -> str:
+    """Spell a label set as the competition does: ascending numbers separated by blanks."""
+    return " ".join(str(number) for number in sorted(numbers))
+
+
+def indicator_matrix(targets: Iterable[str]) -> np.ndarray:
+    """Turn N `Target` cells into y_true uint8[N,28]."""
+    label_sets = [parse_target(target) for target in targets]
+    y_true = np.zeros((len(label_sets), N_LABELS), dtype=np.uint8)
+    for row, numbers in enumerate(label_sets):
+        y_true[row, list(numbers)] = 1
+    return y_true

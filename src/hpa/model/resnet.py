@@ -1,0 +1,74 @@
+"""ResNet-34 with four input channels, normalisation inside, and a head for 28 labels.
+
+He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, table 1.
+The backbone is KerasHub's, rebuilt from its plain layers: a saved model loads with keras alone.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from hpa.labels import CHANNELS, N_LABELS
+
+BACKBONE = "backbone"
+
+
+def build_resnet34(
+    image_size: int,
+    *,
+    channel_mean: Sequence[float],
+    channel_std: Sequence[float],
+    label_rates: np.ndarray,
+    dropout: float,
+) -> keras.Model:
+    """Build the network, randomly initialised from Keras' global seed.
+
+    Args:
+        image_size: height and width S of the images in pixels, a multiple of 32.
+        channel_mean, channel_std: of the training images' pixels in [0,1], a value a channel.
+        label_rates: float[28] in (0,1), how often each label occurs: the head's bias starts
+            there, so the first steps need not learn that most labels are rare
+            (Lin et al., "Focal loss for dense object detection", ICCV 2017, section 4.1).
+        dropout: share of the pooled features dropped in training.
+
+    Returns:
+        A model from uint8[B,S,S,4] to logits float32[B,28].
+    """
+    images = keras.Input((image_size, image_size, len(CHANNELS)), dtype="uint8", name="images")
+    normalised = keras.layers.Normalization(
+        mean=[255 * mean for mean in channel_mean],
+        variance=[(255 * std) ** 2 for std in channel_std],
+        name="normalisation",
+    )(images)
+    features = _backbone(image_size)(normalised)
+    pooled = keras.layers.Concatenate(name="pooled")(
+        [
+            keras.layers.GlobalAveragePooling2D(name="average_pooling")(features),
+            keras.layers.GlobalMaxPooling2D(name="max_pooling")(features),
+        ]
+    )
+    pooled = keras.layers.BatchNormalization(name="head_normalisation")(pooled)
+    pooled = keras.layers.Dropout(dropout, name="head_dropout")(pooled)
+    head = keras.layers.Dense(N_LABELS, dtype="float32", name="logits")
+    model = keras.Model(images, head(pooled), name="resnet34")
+    rates = np.clip(label_rates, 1e-4, 1 - 1e-4)
+    head.bias.assign(np.log(rates / (1 - rates)))
+    return model
+
+
+def _backbone(image_size: int) -> keras.Model:
+    """Return ResNet-34 up to its last feature map, float[B,S,S,4] to float[B,S/32,S/32,512]."""
+    from keras_hub.models import ResNetBackbone  # slow to import, and not needed to load a model
+
+    backbone = ResNetBackbone(
+        block_type="basic_block",
+        stackwise_num_blocks=[3, 4, 6, 3],
+        stackwise_num_filters=[64, 128, 256, 512],
+        stackwise_num_strides=[1, 2, 2, 2],
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        image_shape=(image_size, image_size, len(CHANNELS)),
+    )
+    return keras.Model(backbone.input, backbone.output, name=BACKBONE)
+

@@ -1,0 +1,1 @@
+"""From probabilities to thresholds and metrics, in NumPy alone."""

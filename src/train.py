@@ -1,0 +1,46 @@
+"""Train a ResNet-34 on the training images; validation chooses the weights that are kept.
+
+    python src/train.py            six minutes on two cores with the default parameters
+    python src/train.py --gamma 1 --output /tmp/other
+    KERAS_BACKEND=jax python src/train.py
+
+Expect the validation loss to fall from the first round on. The model folder holds the best and
+the last weights, the history, and where they come from.
+"""
+
+from pathlib import Path
+
+from hpa import command_line, fitting, provenance, tracking
+from hpa.files import write_json
+
+PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
+DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
+
+
+def main() -> None:
+    """Train on data/packed with data/split."""
+    parser = command_line.parser(__doc__, "model", "loss", "train")
+    parser.add_argument("--output", type=Path, default=MODEL_DIR, metavar="DIR",
+                        help="write the model here (default: model)")
+    params, arguments = command_line.parse(parser)
+    model_dir: Path = arguments.output
+    sections = ("fetch", "pack", "split", "model", "loss", "train")
+    with tracking.stage_run("train", params, sections=sections) as run_id:
+        best_sha256 = fitting.fit(
+            params,
+            packed_dir=PACKED_DIR,
+            split_dir=SPLIT_DIR,
+            model_dir=model_dir,
+            on_round=lambda step, metrics: tracking.log_metrics(metrics, step),
+        )
+        origin = provenance.model_provenance(
+            params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA
+        )
+        write_json(model_dir / "provenance.json", origin)
+        names = ("best.keras", "history.csv", "provenance.json")
+        tracking.log_artifacts([model_dir / name for name in names], "model")
+    print(f"the model is in {model_dir}, its run is {run_id}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,73 @@
+"""What many tests share: the tiny world, the real data where it is present, and no network."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from worlds import write_world
+
+from hpa.data.packing import pack
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    connect = socket.socket.connect
+
+    def connect_near(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in LOOPBACK:
+            raise RuntimeError(f"unit tests use no network, but one connects to {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_near)
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    folder = Path(os.environ.get("HPA_REAL_DATA", REPOSITORY.parent / "shared" / "hpa"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set HPA_REAL_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in Kaggle's layout; read it, never change it."""
+    raw_dir = tmp_path_factory.mktemp("world") / "raw"
+    write_world(raw_dir)
+    return raw_dir
+
+
+@pytest.fixture(scope="session")
+def packed_world(raw_world: Path) -> Path:
+    """`raw_world` packed at 32 pixels into three shards; read it, never change it."""
+    packed_dir = raw_world.parent / "packed"
+    pack(raw_world, packed_dir, image_size=32, shard_rows=16, n_jobs=1)
+    return packed_dir
+
+
+@pytest.fixture
+def own_world(raw_world: Path, tmp_path: Path) -> Path:
+    """A copy of `raw_world` that a test may break."""
+    return shutil.copytree(raw_world, tmp_path / "raw")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An own disk of 128 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -1,0 +1,190 @@
+"""Four PNG files become one array, or an error that names the file."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from worlds import draw_pixels, write_image
+
+from hpa.data.imaging import perceptual_hash, read_channel, read_image
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_image(tmp_path, "cell-1", draw_pixels(1))
+    return tmp_path
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join([png_chunk(b"IHDR", header), *chunks])
+
+
+def hamming(first: str, second: str) -> int:
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def test_pixels_come_back_as_written_with_channels_in_order(folder: Path) -> None:
+    assert np.array_equal(read_image(folder, "cell-1", 64), draw_pixels(1))
+
+
+def test_a_larger_original_is_averaged_over_areas(folder: Path) -> None:
+    """64 to 32 pixels: each new pixel is the mean of four, rounded."""
+    blocks = draw_pixels(1).reshape(32, 2, 32, 2, 4).mean(axis=(1, 3))
+    shrunk = read_image(folder, "cell-1", 32)
+    assert shrunk.dtype == np.uint8
+    assert np.abs(shrunk - blocks).max() <= 0.5
+
+
+def test_a_smaller_original_is_enlarged(folder: Path) -> None:
+    enlarged = read_image(folder, "cell-1", 96)
+    assert enlarged.shape == (96, 96, 4)
+    assert abs(enlarged.mean() - draw_pixels(1).mean()) < 1
+
+
+def test_another_decoder_reads_the_same_pixels(folder: Path) -> None:
+    path = folder / "cell-1_green.png"
+    assert np.array_equal(read_channel(path), np.asarray(Image.open(path)))
+
+
+def test_an_all_black_image_is_accepted(tmp_path: Path) -> None:
+    write_image(tmp_path, "dark", np.zeros((64, 64, 4), np.uint8))
+    assert not read_image(tmp_path, "dark", 32).any()
+
+
+def test_a_file_cut_at_any_length_is_refused(folder: Path) -> None:
+    path = folder / "cell-1_red.png"
+    content = path.read_bytes()
+    for length in [*range(60), *range(60, len(content), 7), *range(len(content) - 12, len(content))]:
+        path.write_bytes(content[:length])
+        with pytest.raises(UserError, match=r"cell-1_red\.png cannot be read"):
+            read_channel(path)
+
+
+def test_a_bit_flipped_anywhere_is_refused_or_harmless(folder: Path) -> None:
+    path = folder / "cell-1_blue.png"
+    content, expected = path.read_bytes(), read_channel(path)
+    bits = np.random.default_rng(3).integers(0, 8, len(content))
+    refused = 0
+    for position, bit in enumerate(bits):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << int(bit)
+        path.write_bytes(flipped)
+        try:
+            assert np.array_equal(read_channel(path), expected)
+        except UserError as error:
+            refused += 1
+            assert "cell-1_blue.png" in str(error)  # noqa: PT017
+    assert refused == len(content)
+
+
+def test_bytes_after_the_end_are_harmless(folder: Path) -> None:
+    path = folder / "cell-1_red.png"
+    path.write_bytes(path.read_bytes() + b"rubbish")
+    assert np.array_equal(read_channel(path), draw_pixels(1)[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "received"),
+    [
+        (np.zeros((64, 64), np.uint16), "a 16-bit grey PNG"),
+        (np.zeros((64, 64, 3), np.uint8), "a 8-bit RGB PNG"),
+        (np.zeros((64, 64, 4), np.uint8), "a 8-bit RGBA PNG"),
+    ],
+)
+def test_another_depth_or_colour_is_refused(folder: Path, pixels: np.ndarray, received: str) -> None:
+    assert cv2.imwrite(str(folder / "cell-1_red.png"), pixels)
+    with pytest.raises(UserError, match=rf"cell-1_red\.png cannot be read(.|\n)*{received}"):
+        read_image(folder, "cell-1", 64)
+
+
+def test_a_palette_or_two_tone_picture_is_refused(tmp_path: Path) -> None:
+    grey = Image.fromarray(draw_pixels(1)[..., 0])
+    for mode, received in (("P", "a 8-bit palette"), ("1", "a 1-bit grey"), ("LA", "with alpha")):
+        grey.convert(mode).save(tmp_path / "a.png")
+        with pytest.raises(UserError, match=received):
+            read_channel(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        (b"", "an empty file"),
+        (b"GIF89a", "6 bytes that are no PNG"),
+        (b"\xff\xd8\xff\xe0" * 9, "36 bytes that are no PNG"),
+        (b"\x89PNG\r\n\x1a\n", "cut off after 8 bytes"),
+        (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IEND", b""), "without a header"),
+        (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"short"), "without a header"),
+        (png(8, 8, png_chunk(b"IEND", b"")), "pixels that do not decode"),
+        (png(0, 8, png_chunk(b"IEND", b"")), "0×8 pixels"),
+        (png(2**31 - 1, 2**31 - 1, png_chunk(b"IEND", b"")), "2147483647×2147483647 pixels"),
+        (png(8, 8, png_chunk(b"IDAT", zlib.compress(b"\0" * 30)), png_chunk(b"IEND", b"")),
+         "pixels that do not decode"),
+        (png(8, 8, png_chunk(b"IDAT", b"no zlib"), png_chunk(b"IEND", b"")),
+         "pixels that do not decode"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_whole_png_is_refused(
+    tmp_path: Path, content: bytes, received: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.png cannot be read(.|\n)*{received}"):
+        read_channel(tmp_path / "a.png")
+
+
+def test_a_transparent_grey_is_read_as_grey_or_refused(tmp_path: Path) -> None:
+    Image.fromarray(draw_pixels(1)[..., 0]).save(tmp_path / "a.png", transparency=0)
+    try:
+        assert np.array_equal(read_channel(tmp_path / "a.png"), draw_pixels(1)[..., 0])
+    except UserError as error:
+        assert "a.png cannot be read" in str(error)  # noqa: PT017
+
+
+def test_a_file_that_vanished_or_is_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.png cannot be read(.|\n)*No such file"):
+        read_channel(tmp_path / "a.png")
+    (tmp_path / "b.png").mkdir()
+    with pytest.raises(UserError, match=r"b\.png cannot be read(.|\n)*directory"):
+        read_channel(tmp_path / "b.png")
+
+
+def test_channels_of_differing_sizes_are_refused(folder: Path) -> None:
+    assert cv2.imwrite(str(folder / "cell-1_blue.png"), np.zeros((32, 32), np.uint8))
+    with pytest.raises(UserError, match=r"cell-1 in .*\n.*\n.*red 64×64, green 64×64, blue 32×32"):
+        read_image(folder, "cell-1", 64)
+
+
+def test_an_image_that_is_not_square_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path, "wide", np.zeros((32, 64, 4), np.uint8))
+    with pytest.raises(UserError, match=r"image wide in(.|\n)*red 64×32"):
+        read_image(tmp_path, "wide", 32)
+
+
+def test_the_hash_has_64_bits_a_channel_in_the_order_of_the_channels() -> None:
+    pixels = draw_pixels(1)
+    whole = perceptual_hash(pixels)
+    assert len(whole) == 64
+    for number in range(len(CHANNELS)):
+        alone = np.zeros_like(pixels)
+        alone[..., number] = pixels[..., number]
+        part = slice(16 * number, 16 * number + 16)
+        assert perceptual_hash(alone)[part] == whole[part]
+
+
+def test_hashes_of_near_copies_are_near_and_of_others_far() -> None:
+    pixels = draw_pixels(1)
+    noise = np.random.default_rng(0).integers(0, 2, pixels.shape, dtype=np.uint8)
+    brighter = np.minimum(pixels, 250) + noise + np.uint8(3)
+    assert hamming(perceptual_hash(pixels), perceptual_hash(brighter)) <= 6
+    distances = [hamming(perceptual_hash(pixels), perceptual_hash(draw_pixels(s))) for s in (2, 3, 4)]
+    assert min(distances) > 40

@@ -1,0 +1,277 @@
+"""params.yaml: typed, complete, and refused as a whole with every problem named."""
+
+import copy
+import math
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hpa import config
+from hpa.errors import UserError
+from hpa.validation import Between, describe, nearest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PARAMS_PATH = REPOSITORY / "params.yaml"
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    loaded = yaml.safe_load(PARAMS_PATH.read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def load_changed(tmp_path: Path, document: Any, **overrides: Any) -> config.Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return config.load(path, overrides)
+
+
+def test_the_repository_s_parameters_are_valid() -> None:
+    params = config.load(PARAMS_PATH)
+    assert tuple(params.flat()) == config.KEYS
+    assert params.loss.gamma == params.flat()["loss.gamma"]
+
+
+def test_parameters_cannot_be_changed_after_loading() -> None:
+    with pytest.raises(AttributeError, match="gamma"):
+        config.load(PARAMS_PATH).loss.gamma = 1.0  # type: ignore[misc]
+
+
+def test_an_override_replaces_the_value_of_the_file() -> None:
+    params = config.load(PARAMS_PATH, {"loss.gamma": 1, "loss.alpha": 0.25})
+    assert (params.loss.gamma, params.loss.alpha) == (1.0, 0.25)
+    assert isinstance(params.loss.gamma, float)
+
+
+@pytest.mark.parametrize("value", ["1e-3", 1e-3, "0.001", ".001"])
+def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
+    """YAML 1.1 reads 1e-3 as a text."""
+    text = PARAMS_PATH.read_text(encoding="utf-8")
+    changed = text.replace("learning_rate: 0.002", f"learning_rate: {value}")
+    assert changed != text
+    (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
+    assert config.load(tmp_path / "params.yaml").train.learning_rate == 0.001
+    assert config.load(PARAMS_PATH, {"train.learning_rate": value}).train.learning_rate == 0.001
+
+
+def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_name(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    document["loss"] = {"name": "focall", "gama": 2, "alpha": 1.5}
+    document["pack"]["image_size"] = 100
+    document["train"]["n_steps"] = 1.5
+    document["score"]["batch_size"] = True
+    document["tain"] = {}
+    del document["evaluate"]["n_examples"]
+    with pytest.raises(UserError) as caught:
+        load_changed(tmp_path, document)
+    message = str(caught.value)
+    for line in (
+        "tain: unknown section; did you mean train?",
+        "loss.gama: unknown; did you mean loss.gamma?",
+        "loss.gamma: missing; expected a number from 0 to 10",
+        "loss.name: expected 'focal' or 'binary_cross_entropy', received 'focall'",
+        "loss.alpha: expected a number from 0.001 to 0.999 or null, received 1.5",
+        "pack.image_size: expected a whole number from 32 to 2048, a multiple of 32, received 100",
+        "train.n_steps: expected a whole number at least 1, received 1.5",
+        "score.batch_size: expected a whole number at least 1, received True",
+        "evaluate.n_examples: missing; expected a whole number from 0 to 64",
+    ):
+        assert f"\n    {line}\n" in message
+    assert message.startswith("9 problem(s) in the parameters")
+
+
+def test_problems_come_in_the_order_of_the_file(tmp_path: Path, document: dict[str, Any]) -> None:
+    for section in document.values():
+        section["nonsense"] = 0
+    with pytest.raises(UserError) as caught:
+        load_changed(tmp_path, document)
+    found = [line.split(".")[0].strip() for line in str(caught.value).splitlines() if "nonse" in line]
+    assert found == list(yaml.safe_load(yaml.safe_dump(document)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("loss.gamma", "two"),
+        ("loss.gamma", math.nan),
+        ("loss.gamma", "inf"),
+        ("loss.gamma", None),
+        ("loss.gamma", True),
+        ("loss.gamma", [1]),
+        ("loss.gamma", 10**400),
+        ("loss.gamma", -1),
+        ("loss.name", 1),
+        ("loss.name", ["focal"]),
+        ("train.seed", 2**32),
+        ("train.seed", -1),
+        ("train.seed", "7"),
+        ("fetch.path", 5),
+        ("fetch.n_images", 27),
+        ("split.test_fraction", 0),
+        ("threshold.fixed", 1),
+    ],
+)
+def test_a_wrong_value_is_refused_with_key_and_value(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"1 problem(.|\n)*{key}: expected .*, received") as caught:
+        config.load(PARAMS_PATH, {key: value})
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", config.KEYS)
+def test_every_key_must_be_present(
+    tmp_path: Path, document: dict[str, Any], missing: str
+) -> None:
+    section, _, name = missing.partition(".")
+    del document[section][name]
+    with pytest.raises(UserError, match=f"{missing}: missing; expected"):
+        load_changed(tmp_path, document)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "", "just words", "12", "null", "---\n"])
+def test_a_document_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    for overrides in ({}, {"loss.gamma": 1}):
+        with pytest.raises(UserError, match="expected sections such as fetch, pack, split"):
+            config.load(tmp_path / "params.yaml", overrides)
+
+
+@pytest.mark.parametrize("section", [5, "text", None, ["gamma"]])
+def test_a_section_that_is_no_mapping_is_refused(
+    tmp_path: Path, document: dict[str, Any], section: Any
+) -> None:
+    document["loss"] = section
+    for overrides in ({}, {"loss.gamma": 1}):
+        with pytest.raises(UserError, match="loss: expected a section of keys, received"):
+            load_changed(tmp_path, document, **overrides)
+
+
+def test_an_override_into_a_missing_section_names_what_is_missing(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    del document["loss"]
+    with pytest.raises(UserError, match=r"loss\.name: missing") as caught:
+        load_changed(tmp_path, document, **{"loss.gamma": 1, "nonsense.key": 2})
+    assert "loss.gamma: missing" not in str(caught.value)
+    assert "nonsense: unknown section" in str(caught.value)
+
+
+def test_odd_keys_are_refused_without_a_traceback(tmp_path: Path, document: dict[str, Any]) -> None:
+    document |= {2: {2: 3}, None: None, True: []}
+    document["loss"][1.5] = {"nested": 1}
+    with pytest.raises(UserError, match=r"loss\.1\.5: unknown") as caught:
+        load_changed(tmp_path, document)
+    assert str(caught.value).startswith("4 problem(s)")
+
+
+@pytest.mark.parametrize("content", [b"loss: [", b"a: b: c", b"\xff\xfe\x00", b"\tloss: 1"])
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"params\.yaml is no YAML"):
+        config.load(tmp_path / "params.yaml")
+
+
+def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        config.load(tmp_path / "nowhere.yaml")
+    with pytest.raises(UserError, match=r"cannot be read(.|\n)*directory"):
+        config.load(tmp_path)
+
+
+def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"\xef\xbb\xbf" + PARAMS_PATH.read_bytes())
+    assert config.load(tmp_path / "params.yaml") == config.load(PARAMS_PATH)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "match"),
+    [
+        ({"fetch.source": "local"}, r"fetch\.path: expected a folder"),
+        ({"split.test_fraction": 0.5, "split.val_fraction": 0.5}, "expected less than 1, received 1"),
+        ({"split.n_folds": 5, "split.fold": 5}, r"split\.fold: expected less .* \(5\), received 5"),
+    ],
+)
+def test_values_that_contradict_one_another_are_refused(
+    overrides: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(UserError, match=match):
+        config.load(PARAMS_PATH, overrides)
+
+
+def test_loading_does_not_change_the_overrides() -> None:
+    overrides = {"loss.gamma": "1e0"}
+    before = copy.deepcopy(overrides)
+    config.load(PARAMS_PATH, overrides)
+    assert overrides == before
+
+
+def test_importing_the_configuration_loads_no_ml_library_and_reads_no_file() -> None:
+    code = (
+        "import sys, hpa.config, hpa.command_line; "
+        "print(sorted({'tensorflow','keras','mlflow','pandas','numpy','dvc'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == "[]"
+
+
+def test_validation_opens_no_file(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpa import validation
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a file was opened")
+
+    document["fetch"] |= {"source": "local", "path": "/nowhere/at/all"}
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "stat", refuse)
+    built = validation.build(config.Params, document, "a test")
+    assert built.fetch.path == "/nowhere/at/all"
+
+
+def test_a_full_key_or_its_unique_last_word_is_found() -> None:
+    assert config.full_key("loss.gamma") == config.full_key("gamma") == "loss.gamma"
+    for key in config.KEYS:
+        assert config.full_key(key) == key
+
+
+def test_a_last_word_of_several_keys_is_refused_and_all_are_named() -> None:
+    with pytest.raises(UserError, match=r"--seed is ambiguous(.|\n)*--fetch\.seed, --split\.seed"):
+        config.full_key("seed")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match=r"--gama is no parameter(.|\n)*did you mean loss\.gamma\?"):
+        config.full_key("gama")
+    with pytest.raises(UserError, match="received:   --zzzzzz\n"):
+        config.full_key("zzzzzz")
+
+
+def test_ranges_are_closed_and_speak() -> None:
+    assert 0 in Between(0, 1)
+    assert 1 in Between(0, 1)
+    assert 1.0001 not in Between(0, 1)
+    assert math.nan not in Between(0, 1)
+    assert 96 in Between(32, step=32)
+    assert 100 not in Between(32, step=32)
+    assert str(Between(32, step=32)) == "at least 32, a multiple of 32"
+    assert describe(str | None) == "a text or null"
+    assert nearest("loss.gama", config.KEYS) == "; did you mean loss.gamma?"
+
+
+def test_a_user_error_survives_pickling_and_keeps_its_four_parts() -> None:
+    error = UserError("wrong", expected="this", received="that", remedy="do it")
+    again = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(error))))
+    assert type(again) is UserError
+    assert isinstance(again, ValueError)
+    assert str(again) == str(error)
+    assert str(error).split() == "wrong expected: this received: that what to do: do it".split()

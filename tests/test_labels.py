@@ -1,0 +1,52 @@
+"""The vocabulary, and how a cell of the CSV spells a label set."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpa.labels import CHANNELS, LABELS, N_LABELS, format_target, indicator_matrix, parse_target
+
+
+def test_there_are_28_labels_and_four_channels() -> None:
+    assert N_LABELS == len(set(LABELS)) == 28
+    assert (LABELS[0], LABELS[15], LABELS[27]) == ("Nucleoplasm", "Microtubule ends", "Rods & rings")
+    assert CHANNELS == ("red", "green", "blue", "yellow")
+
+
+def test_a_target_is_read_as_sorted_numbers() -> None:
+    assert parse_target("25 0") == (0, 25)
+    assert parse_target("  7\t3 ") == (3, 7)
+    assert parse_target("") == ()
+
+
+def test_spelling_and_reading_are_inverse() -> None:
+    for numbers in combinations(range(N_LABELS), 2):
+        assert parse_target(format_target(reversed(numbers))) == numbers
+
+
+@pytest.mark.parametrize("word", ["28", "-1", "1.0", "Nucleoli", "²", "٣", "9" * 5000])
+def test_what_is_no_label_number_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown label|Exceeds the limit"):
+        parse_target(f"0 {word}")
+
+
+def test_a_label_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="twice in '3 3'"):
+        parse_target("3 3")
+
+
+def test_the_indicator_matrix_has_a_row_an_image_and_a_column_a_label() -> None:
+    y_true = indicator_matrix(["0 2", "", "27"])
+    assert y_true.dtype == np.uint8
+    assert y_true.shape == (3, 28)
+    assert [np.flatnonzero(row).tolist() for row in y_true] == [[0, 2], [], [27]]
+    assert indicator_matrix([]).shape == (0, 28)
+
+
+def test_the_real_table_has_the_published_label_counts(real_data: Path) -> None:
+    targets = pd.read_csv(real_data / "train.csv")["Target"]
+    support = indicator_matrix(targets).sum(axis=0)
+    assert support[[0, 8, 10, 15, 25, 27]].tolist() == [12885, 53, 28, 21, 8228, 11]
