@@ -19,15 +19,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from hpa.data.synthesis.label_sets import draw_label_sets  # noqa: E402
-from hpa.data.synthesis.microscope import draw_image  # noqa: E402
-from hpa.labels import CHANNELS, format_target, parse_target  # noqa: E402
+from hpa.data.synthesis.label_sets import draw_label_sets
+from hpa.data.synthesis.microscope import draw_image
+from hpa.labels import CHANNELS, format_target, parse_target
 
 TILE_PX = 256
 N_ROWS, N_COLUMNS = 6, 2
 
 
 def images_per_cpu_second(n_images: int) -> float:
+    """Time the whole of draw_image, mixed labels, by the CPU clock."""
     label_sets = draw_label_sets(n_images, tempering=0.5, seed=1)
     start = time.process_time()
     for index, label_set in enumerate(label_sets):
@@ -36,6 +37,7 @@ def images_per_cpu_second(n_images: int) -> float:
 
 
 def read_real(folder: Path, n_images: int) -> list[tuple[str, np.ndarray]]:
+    """Read the first images of a folder as (Target, uint8[H,W,4])."""
     with (folder / "train.csv").open() as file:
         rows = list(csv.DictReader(file))[:n_images]
     images_dir = folder / "train" if (folder / "train").is_dir() else folder
@@ -48,6 +50,7 @@ def read_real(folder: Path, n_images: int) -> list[tuple[str, np.ndarray]]:
 
 
 def draw_like(targets: list[str], seed: int) -> list[tuple[str, np.ndarray]]:
+    """Draw an image for each Target."""
     sets = [parse_target(target) for target in targets]
     return [
         (format_target(labels), draw_image(labels, seed=seed, index=i, image_size=TILE_PX))
@@ -67,12 +70,14 @@ def tile(caption: str, image: np.ndarray) -> np.ndarray:
 
 
 def grid(named: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Lay the tiles out in rows of two."""
     tiles = [tile(caption, image) for caption, image in named]
     rows = [np.hstack(tiles[i : i + N_COLUMNS]) for i in range(0, len(tiles), N_COLUMNS)]
     return np.vstack(rows)
 
 
 def main() -> None:
+    """Parse the command line, time, draw, write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -129,9 +129,7 @@ def test_a_defect_of_the_program_keeps_its_traceback() -> None:
 
 def test_sigterm_closes_what_is_open_and_exits_with_143() -> None:
     done = run_script(
-        "def main():\n"
-        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    finally: print('closed')"
+        "def main():\n    try: os.kill(os.getpid(), signal.SIGTERM)\n    finally: print('closed')"
     )
     assert done.returncode == 128 + signal.SIGTERM == 143
     assert done.stdout == "closed\n"

@@ -12,7 +12,11 @@ from hpa.labels import CHANNELS, LABELS, N_LABELS, format_target, indicator_matr
 
 def test_there_are_28_labels_and_four_channels() -> None:
     assert N_LABELS == len(set(LABELS)) == 28
-    assert (LABELS[0], LABELS[15], LABELS[27]) == ("Nucleoplasm", "Microtubule ends", "Rods & rings")
+    assert (LABELS[0], LABELS[15], LABELS[27]) == (
+        "Nucleoplasm",
+        "Microtubule ends",
+        "Rods & rings",
+    )
     assert CHANNELS == ("red", "green", "blue", "yellow")
 
 

@@ -23,8 +23,8 @@ def draw_pixels(seed: int, size_px: int = SIZE_PX) -> np.ndarray:
     for channel in range(len(CHANNELS)):
         plane = np.ascontiguousarray(pixels[..., channel])
         for _ in range(6):
-            x, y, radius = random.integers(0, size_px, 2).tolist() + [size_px // 8]
-            cv2.circle(plane, (x, y), radius, int(random.integers(60, 250)), thickness=-1)
+            x, y = random.integers(0, size_px, 2).tolist()
+            cv2.circle(plane, (x, y), size_px // 8, int(random.integers(60, 250)), thickness=-1)
         pixels[..., channel] = plane
     return pixels
 

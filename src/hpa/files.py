@@ -94,10 +94,11 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
 
 def _flush(path: Path) -> None:
     """Force a file's bytes, or those of each file of a folder, to the disk."""
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    for each in files:
-        with each.open("rb") as file:
-            os.fsync(file.fileno())
+    if path.is_dir():
+        os.sync()  # once; fsync for each of 8,000 images takes half a minute
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _replace(temporary: Path, path: Path) -> None:

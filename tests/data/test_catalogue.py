@@ -45,7 +45,10 @@ def test_a_group_column_is_honoured_and_empty_cells_stand_alone(own_world: Path)
     path = own_world / "train.csv"
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     groups = ["NA", "NA", "", *["1"] * (len(rows) - 3)]
-    lines = [f"{header},group", *(f"{row},{group}" for row, group in zip(rows, groups, strict=True))]
+    lines = [
+        f"{header},group",
+        *(f"{row},{group}" for row, group in zip(rows, groups, strict=True)),
+    ]
     path.write_text("\n".join(lines), encoding="utf-8")
     assert list(read_catalogue(own_world)["group"][:4]) == ["NA", "NA", IDS[2], "1"]
 
@@ -74,7 +77,9 @@ def test_an_id_is_a_text_whatever_it_looks_like(own_world: Path, image_id: str) 
 )  # fmt: skip
 def test_a_bad_label_is_refused_with_line_and_id(own_world: Path, cell: str, problem: str) -> None:
     rewrite(own_world, (f"cell-001,{target(1)}\n", f"cell-001,{cell}\n"))
-    with pytest.raises(UserError, match=rf"train\.csv, line 3, Id 'cell-001': .*{problem}") as caught:
+    with pytest.raises(
+        UserError, match=rf"train\.csv, line 3, Id 'cell-001': .*{problem}"
+    ) as caught:
         read_catalogue(own_world)
     assert repr(cell) in str(caught.value)
 
@@ -97,7 +102,9 @@ def test_an_id_may_not_be_labelled_and_unlabelled(own_world: Path) -> None:
         read_catalogue(own_world)
 
 
-@pytest.mark.parametrize("image_id", ["../secret", "/etc/passwd", "a/b", "..", ".", "", "a\\b", "a/"])
+@pytest.mark.parametrize(
+    "image_id", ["../secret", "/etc/passwd", "a/b", "..", ".", "", "a\\b", "a/"]
+)
 def test_an_id_that_leads_out_of_its_folder_is_refused(own_world: Path, image_id: str) -> None:
     rewrite(own_world, ("cell-001,", f"{image_id},"))
     with pytest.raises(UserError, match="an Id is no file name") as caught:
@@ -107,13 +114,17 @@ def test_an_id_that_leads_out_of_its_folder_is_refused(own_world: Path, image_id
 
 def test_an_id_without_files_is_refused(own_world: Path) -> None:
     rewrite(own_world, ("cell-001,", "cell-999,"))
-    with pytest.raises(UserError, match=r"files are missing in .*train(.|\n)*4 missing: cell-999_red"):
+    with pytest.raises(
+        UserError, match=r"files are missing in .*train(.|\n)*4 missing: cell-999_red"
+    ):
         read_catalogue(own_world)
 
 
 def test_a_missing_channel_is_refused(own_world: Path) -> None:
     channel_path(own_world / "test", IDS[-1], "yellow").unlink()
-    with pytest.raises(UserError, match=rf"missing in .*test(.|\n)*1 missing: {IDS[-1]}_yellow\.png"):
+    with pytest.raises(
+        UserError, match=rf"missing in .*test(.|\n)*1 missing: {IDS[-1]}_yellow\.png"
+    ):
         read_catalogue(own_world)
 
 

@@ -59,8 +59,8 @@ def test_another_seed_gives_another_image():
 @pytest.mark.parametrize("size", [64, 256])
 @pytest.mark.parametrize("label", range(N_LABELS))
 def test_every_label_draws_and_changes_the_green_channel(label, size):
-    with_label = draw_image((label,), seed=6, index=label, image_size=size)
-    without = draw_image((), seed=6, index=label, image_size=size)
+    with_label = draw_image((label,), seed=6, index=label, image_size=size, brightness=3.0)
+    without = draw_image((), seed=6, index=label, image_size=size, brightness=3.0)
     assert with_label.shape == (size, size, 4)
     difference = with_label[..., 1].astype(int) - without[..., 1]
     assert np.abs(difference).max() > 10

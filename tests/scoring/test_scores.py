@@ -1,6 +1,5 @@
 """Scores on disk: what is written is read, and what cannot be trusted is refused."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +8,6 @@ import pytest
 
 from hpa.errors import UserError
 from hpa.scoring.scores import Scores
-
-REAL_DATA_DIR = Path(
-    os.environ.get("HPA_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "hpa")
-)
 
 
 def make_scores(n_rows: int = 6, run_id: str = "run7") -> Scores:
@@ -56,11 +51,8 @@ def test_files_of_other_programs_need_no_run_and_may_hold_more(tmp_path: Path) -
     assert Scores.read(tmp_path / "other.npz").run_id == ""
 
 
-def test_a_real_score_file_is_read() -> None:
-    path = REAL_DATA_DIR / "scores_resnet34_256.npz"
-    if not path.exists():
-        pytest.skip(f"no real scores at {path}: set HPA_REAL_DATA to their folder")
-    scores = Scores.read(path)
+def test_a_real_score_file_is_read(real_data: Path) -> None:
+    scores = Scores.read(real_data / "scores_resnet34_256.npz")
     assert len(scores) == 6215
     assert scores.labelled().shape == (6215, 28)
     assert scores.y_prob.dtype == np.float32

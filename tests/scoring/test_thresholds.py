@@ -1,7 +1,6 @@
 """The exact sweep: by hand, against brute force and scikit-learn, and on inputs without a cut."""
 
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +15,6 @@ from hpa.scoring.counts import count_outcomes
 from hpa.scoring.metrics import f1, macro_f1
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import Thresholds, fit_thresholds
-
-REAL_DATA_DIR = Path(
-    os.environ.get("HPA_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "hpa")
-)
 
 
 def one_class(truth: list[int], scores: list[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -234,11 +229,8 @@ def test_truth_and_scores_of_different_rows_are_refused() -> None:
         fit_thresholds(y_true[:19], y_prob)
 
 
-def test_real_scores_reach_the_known_optimum_quickly() -> None:
-    path = REAL_DATA_DIR / "scores_resnet34_256.npz"
-    if not path.exists():
-        pytest.skip(f"no real scores at {path}: set HPA_REAL_DATA to their folder")
-    scores = Scores.read(path)
+def test_real_scores_reach_the_known_optimum_quickly(real_data: Path) -> None:
+    scores = Scores.read(real_data / "scores_resnet34_256.npz")
     start = time.perf_counter()
     thresholds = fit_thresholds(scores.labelled(), scores.y_prob)
     seconds = time.perf_counter() - start

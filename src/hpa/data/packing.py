@@ -1,11 +1,12 @@
 """Decode once: image files become rows of uint8 `.npy` shards, with an index beside them.
 
 images.npy               uint8[N,S,S,4]; images-000.npy, images-001.npy … where N is large
-index.csv                a row an image: labels, statistics, quality flags, perceptual hash
+index.csv                a row an image: labels, statistics, flags, perceptual hash, CRC-32
 manifest.json            image size, rows and SHA-256 of each shard
 """
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from hpa.files import atomic_path, read_json, require_free_space, sha256, write_
 from hpa.labels import CHANNELS
 from hpa.progress import progress
 
-BLANK_STD = 0.004
-"""A channel whose standard deviation is below one grey level of 255 shows nothing."""
+BLANK_STD = 1 / 255
+"""A channel whose standard deviation is below one grey level shows nothing."""
 CHUNK = 32
 """Images a task: enough to make handing out tasks cheap, few enough for a smooth bar."""
 
@@ -97,8 +98,10 @@ class PackedImages:
         """
         try:
             shards = read_json(packed_dir / "manifest.json")["shards"]
+            index = read_index(packed_dir)
+            self._ids, self._checksums = list(index["Id"]), list(index["crc32"])
             self._shards = [np.load(packed_dir / each["file"], mmap_mode="r") for each in shards]
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError, LookupError) as error:
             raise UserError(
                 f"{packed_dir} holds no packed images",
                 expected="manifest.json and the shards that it lists, as pack writes them",
@@ -117,6 +120,7 @@ class PackedImages:
 
         Raises:
             IndexError: a row is negative, or not below the number of rows.
+            UserError: a row's bytes are not those that `pack` wrote.
         """
         if len(rows) and not 0 <= np.min(rows) <= np.max(rows) < len(self):
             raise IndexError(f"rows {rows}: expected numbers from 0 to {len(self) - 1}")
@@ -127,7 +131,17 @@ class PackedImages:
             offset = self._shards[shard].offset + int(row - self._starts[shard]) * n_bytes
             if os.preadv(self._files[shard], [batch[place].data], offset) != n_bytes:
                 raise OSError(f"{self._shards[shard].filename} ends before row {row}")
+            if (checksum := zlib.crc32(batch[place])) != self._checksums[row]:
+                raise self._damaged(int(row), checksum)
         return batch
+
+    def _damaged(self, row: int, checksum: int) -> UserError:
+        return UserError(
+            f"the packed image {self._ids[row]} (row {row}) is damaged",
+            expected=f"CRC-32 {self._checksums[row]}, as pack wrote it into index.csv",
+            received=f"CRC-32 {checksum}",
+            remedy="run: dvc repro --force pack; if it comes back, check the disk",
+        )
 
     def __del__(self) -> None:
         for file in getattr(self, "_files", []):
@@ -185,4 +199,8 @@ def _describe(pixels: np.ndarray) -> dict[str, Any]:
         statistics[f"{channel}_std"] = stds[number]
         statistics[f"{channel}_saturated"] = saturated[number]
     blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
-    return statistics | {"blank": " ".join(blank), "hash": perceptual_hash(pixels)}
+    return statistics | {
+        "blank": " ".join(blank),
+        "hash": perceptual_hash(pixels),
+        "crc32": zlib.crc32(pixels.data),
+    }

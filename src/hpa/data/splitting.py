@@ -97,8 +97,9 @@ def read_assignment(split_dir: Path) -> pd.DataFrame:
 
 def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
     """Count the images of each label in each split, one row a label."""
+    y_true = indicator_matrix(index["Target"])
     counts = {
-        split: indicator_matrix(index["Target"][(assignment["split"] == split)]).sum(axis=0)
+        split: y_true[(assignment["split"] == split).to_numpy()].sum(axis=0, dtype=int)
         for split in SPLITS
     }
     return pd.DataFrame({"label": LABELS, **counts})

@@ -48,7 +48,7 @@ def build_resnet34(
             keras.layers.GlobalMaxPooling2D(name="max_pooling")(features),
         ]
     )
-    pooled = keras.layers.BatchNormalization(name="head_normalisation")(pooled)
+    pooled = keras.layers.BatchNormalization(momentum=0.9, name="head_normalisation")(pooled)
     pooled = keras.layers.Dropout(dropout, name="head_dropout")(pooled)
     head = keras.layers.Dense(N_LABELS, dtype="float32", name="logits")
     model = keras.Model(images, head(pooled), name="resnet34")

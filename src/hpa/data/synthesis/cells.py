@@ -157,6 +157,8 @@ def _harmonics(rng: np.random.Generator, amplitude: np.ndarray, orders: range) -
     phase = rng.uniform(0, 2 * np.pi, (len(amplitude), len(orders), 1))
     weight = rng.standard_normal((len(amplitude), len(orders), 1)) * amplitude[:, None, None]
     order = np.array(orders)[None, :, None]
+    # Fine bumps are flatter than coarse ones: real outlines are smooth.
+    weight = weight * (1.5 / order)
     return np.sum(weight * np.cos(order * _angles()[None, None] + phase), axis=1)
 
 

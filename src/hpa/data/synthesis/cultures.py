@@ -35,8 +35,8 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
         "n_spikes": (0.0, 1.5),
         "ruffle": (0.03, 0.14),
         "gap": (0.0, 0.16),
-        "packing": (0.60, 0.95),
-        "clumping": (0.0, 0.6),
+        "packing": (0.62, 1.05),
+        "clumping": (0.0, 0.8),
     },
     "epithelial": {
         "nuclear_radius": (0.042, 0.062),
@@ -46,7 +46,7 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
         "n_spikes": (0.0, 0.6),
         "ruffle": (0.02, 0.08),
         "gap": (0.0, 0.04),
-        "packing": (0.58, 0.74),
+        "packing": (0.6, 0.8),
         "clumping": (0.0, 0.9),
     },
     "spindly": {
@@ -61,7 +61,7 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
         "clumping": (0.0, 0.7),
     },
     "small": {
-        "nuclear_radius": (0.034, 0.052),
+        "nuclear_radius": (0.03, 0.05),
         "nuclear_roundness": (0.72, 0.95),
         "spread": (1.35, 1.7),
         "elongation": (1.0, 1.5),

@@ -7,14 +7,16 @@ from hpa.data.synthesis.patterns import draw_protein
 from hpa.data.synthesis.reference import stain
 from hpa.data.synthesis.scene import Scene, build_scene
 from hpa.data.synthesis.textures import blur, smooth_noise
-from hpa.labels import N_LABELS
+from hpa.labels import CHANNELS, N_LABELS
 from hpa.seeds import stream
 
 _SMALLEST_CANVAS_PX = 128
 _NATIVE_SIZE_PX = 512
-_EXPOSURE = {"red": 0.28, "green": 0.26, "blue": 0.44, "yellow": 0.28}
+_EXPOSURE = {"red": 0.235, "green": 0.29, "blue": 0.46, "yellow": 0.30}
 _EXPOSURE_SPREAD = {"red": 0.6, "green": 0.7, "blue": 0.4, "yellow": 0.6}
-_CELL_TO_CELL = {"red": 0.25, "green": 0.4, "blue": 0.2, "yellow": 0.25}
+_CELL_TO_CELL = {"red": 0.25, "green": 0.32, "blue": 0.2, "yellow": 0.25}
+
+_PHOTONS = {"red": 45, "green": 25, "blue": 60, "yellow": 55}  # at full white, native pixel
 
 
 def draw_image(
@@ -43,17 +45,20 @@ def draw_image(
             f"from 0 to {N_LABELS - 1} and a size of at least 16"
         )
     canvas_size = max(image_size, _SMALLEST_CANVAS_PX)
-    rng = stream(seed, "synthesis", index)
-    scene = build_scene(rng, label_set, canvas_size)
-    reference = stain(rng, scene)
+    # A stream for each step: the reference channels do not depend on what the protein does.
+    scene_rng, stain_rng, protein_rng, optics_rng = (
+        stream(seed, "synthesis", index, step) for step in ("scene", "stain", "protein", "optics")
+    )
+    scene = build_scene(scene_rng, label_set, canvas_size)
+    reference = stain(stain_rng, scene)
     light = {
         "red": reference.microtubules,
-        "green": draw_protein(rng, scene, reference, label_set),
+        "green": draw_protein(protein_rng, scene, reference, label_set),
         "blue": reference.chromatin,
         "yellow": reference.reticulum,
     }
-    exposed = _expose(rng, scene, light, brightness)
-    image = np.stack(_detect(rng, exposed), axis=-1)
+    exposed = _expose(optics_rng, scene, light, brightness)
+    image = np.stack(_detect(optics_rng, exposed), axis=-1)
     if canvas_size != image_size:
         image = cv2.resize(image, (image_size, image_size), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(image * 255), 0, 255).astype(np.uint8)
@@ -74,18 +79,21 @@ def _expose(
         a_cell = np.concatenate([[1.0], variation]).astype(np.float32)[scene.owner]
         sharp = image * a_cell * tilt * np.float32(overall * strength)
         sigma_px = np.hypot(0.0013, focus) * scene.size
-        exposed.append(blur(sharp.astype(np.float32), float(sigma_px)))
+        focused = blur(sharp.astype(np.float32), float(sigma_px))
+        # Whoever sits at the microscope turns the laser down where much would saturate.
+        brightest = np.percentile(focused[::4, ::4], 99.5)
+        exposed.append(focused * np.float32(min(1.0, rng.uniform(0.6, 1.3) / (brightest + 1e-6))))
     return exposed
 
 
 def _detect(rng: np.random.Generator, exposed: list[np.ndarray]) -> list[np.ndarray]:
     """Photon and read noise, then the black level is taken off."""
     detected = []
-    for image in exposed:
+    for channel, image in zip(CHANNELS, exposed, strict=True):
         # A pixel of a small image gathers the light of several of the detector's.
         pooled = (_NATIVE_SIZE_PX / image.shape[0]) ** 2
-        photons = rng.lognormal(np.log(45), 0.7) * pooled
-        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        photons = rng.lognormal(np.log(_PHOTONS[channel]), 0.7) * pooled
+        noise = rng.spawn(1)[0].standard_normal(image.shape, dtype=np.float32)
         # The square of a Gaussian with fixed width is Poisson to second order (Anscombe 1948).
         counted = np.square(np.sqrt(image + 0.002) + noise * np.float32(0.5 / np.sqrt(photons)))
         background = rng.gamma(0.4, 0.006) if rng.random() < 0.96 else rng.uniform(0.02, 0.12)

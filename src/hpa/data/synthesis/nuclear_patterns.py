@@ -10,7 +10,7 @@ from hpa.data.synthesis.textures import discs, smooth_noise, spots
 def nucleoplasm(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
     """A filled nucleus, finely granular, usually with darker nucleoli."""
     grain = smooth_noise(rng, scene.size, rng.uniform(0.07, 0.16) * scene.radius_px)
-    granular = np.clip(1 + rng.uniform(0.08, 0.35) * grain, 0.1, 2.5)
+    granular = np.clip(1 + rng.uniform(0.1, 0.55) * grain, 0.1, 2.5)
     holes = 1 - rng.uniform(0.2, 0.95) * scene.nucleoli
     return 0.75 * scene.nucleus * granular * holes
 
@@ -67,5 +67,5 @@ def nuclear_bodies(rng: np.random.Generator, scene: Scene, reference: Reference)
     radius = rng.uniform(0.045, 0.1) * rng.lognormal(0, 0.25, len(whose)) * scene.radius_px
     dots = discs(scene.size, xy, radius, rng.uniform(0.55, 1.0, len(whose)))
     grain = 1 + 0.15 * smooth_noise(rng, scene.size, 0.1 * scene.radius_px)
-    background = rng.uniform(0.02, 0.4) * (1 - 0.5 * scene.nucleoli) * grain
+    background = rng.uniform(0.02, 0.55) * (1 - 0.5 * scene.nucleoli) * grain
     return scene.nucleus * (dots + background)

@@ -37,7 +37,7 @@ def golgi(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.nd
     ribbons = grow(start, heading, bend, rng, n_steps=6, step_px=step, wiggle=0.25)
     width_px = rng.uniform(0.05, 0.11) * scene.radius_px
     image = blur(draw(scene.size, ribbons, width_px=width_px), 0.035 * scene.radius_px)
-    rest = rng.uniform(0.03, 0.25) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.2, 1.5))
+    rest = rng.uniform(0.03, 0.5) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.2, 1.5))
     return np.minimum(image, 1.3) * (scene.cell > 0) * (1 - 0.5 * scene.nucleus) + rest
 
 
@@ -45,14 +45,14 @@ def mitochondria(rng: np.random.Generator, scene: Scene, reference: Reference) -
     """Worms through the cytoplasm, long or broken up, denser near the nucleus."""
     reach = rng.uniform(0.5, 2.0)
     weight = scene.cytoplasm * np.exp(-scene.halo / reach) * np.clip(scene.edge / 0.15, 0, 1)
-    start = scatter(rng, scene, rng.uniform(90, 260), weight)
+    start = scatter(rng, scene, rng.uniform(70, 200), weight)
     heading = lookup(scene.bearing, start) + rng.normal(0, 1.0, len(start))
     step = rng.uniform(0.03, 0.11) * scene.radius_px
     bend = rng.normal(0, 0.1, len(start))
     worms = grow(start, heading, bend, rng, n_steps=6, step_px=step, wiggle=0.22)
     worms = confine(worms, np.where(scene.nucleus < 0.5, scene.owner, 0))
-    width_px = rng.uniform(0.05, 0.09) * scene.radius_px
-    image = np.minimum(draw(scene.size, worms, width_px=width_px), 1.3)
+    width_px = rng.uniform(0.04, 0.075) * scene.radius_px
+    image = 1.2 * (1 - np.exp(-draw(scene.size, worms, width_px=width_px)))
     haze = rng.uniform(0.2, 0.9) * blur(image, 0.2 * scene.radius_px)
     return (image + haze) * scene.cell * (1 - 0.7 * scene.nucleus)
 

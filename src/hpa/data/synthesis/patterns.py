@@ -56,13 +56,13 @@ def draw_protein(
     for label in label_set:
         # A filled compartment at full strength would hide what lies in it.
         highest = 0.5 if label in _WHOLE_COMPARTMENT and len(label_set) > 1 else 1.0
-        mixture += rng.uniform(0.45, 1.0) * highest * PATTERNS[label](rng, scene, reference)
+        mixture += rng.uniform(0.4, 1.0) * highest * PATTERNS[label](rng, scene, reference)
     return mixture + unspecific_binding(rng, scene)
 
 
 def unspecific_binding(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """The faint light that every antibody leaves over cytoplasm and nucleus."""
-    strength, nucleus = rng.gamma(1.2, 0.05, 2)
-    return strength * draw_haze(rng, scene, over_nucleus=rng.uniform(0.1, 0.6)) + (
+    strength, nucleus = rng.gamma(1.0, 0.09), rng.gamma(1.2, 0.05)
+    return strength * draw_haze(rng, scene, over_nucleus=rng.uniform(0.1, 1.2)) + (
         nucleus * scene.nucleus
     )

@@ -6,10 +6,11 @@ import numpy as np
 
 from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, TELOPHASE
 from hpa.data.synthesis.filaments import confine, draw, grow, lookup
-from hpa.data.synthesis.scene import Scene
-from hpa.data.synthesis.textures import blur, mesh_noise, smooth_noise, spots
+from hpa.data.synthesis.scene import Scene, points_in_nuclei
+from hpa.data.synthesis.textures import blur, discs, mesh_noise, smooth_noise, spots
 
 _CYTOPLASM_AREA = 4.0  # of a middling cell, in nuclear areas
+_MOUSE_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def scatter(
     """
     cumulated = np.cumsum(weight, dtype=np.float64)
     n_cells = scene.cytoplasm.sum() / (_CYTOPLASM_AREA * np.pi * scene.radius_px**2)
+    # A child stream, so that what is drawn next does not depend on the number of points.
+    rng = rng.spawn(1)[0]
     number = rng.poisson(a_cell * (n_cells + 0.2))
     if cumulated[-1] <= 0:
         return np.zeros((0, 2))
@@ -70,7 +73,7 @@ def draw_reticulum(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     near = 0.12 + np.exp(-scene.halo / reach)
     contrast = rng.uniform(0.5, 0.95)
     sheet = _level(scene.thickness * near * coarse * (1 - contrast + contrast * 1.6 * net), scene)
-    over_nucleus = rng.uniform(0.08, 0.4)
+    over_nucleus = min(0.08 + rng.gamma(1.5, 0.2), 1.3)
     return sheet * (1 - (1 - over_nucleus) * scene.nucleus)
 
 
@@ -83,7 +86,7 @@ def _level(image: np.ndarray, scene: Scene) -> np.ndarray:
 def _microtubule_paths(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """Grow threads out of the cytoplasm near the nucleus, partly radial, partly around it."""
     weight = scene.cytoplasm * (0.15 + np.exp(-scene.halo / 0.9))
-    start = scatter(rng, scene, rng.uniform(90, 240), weight)
+    start = scatter(rng, scene, rng.uniform(130, 320), weight)
     around = rng.beta(1.2, 1.0) * rng.choice([-1, 1], len(start))
     heading = lookup(scene.bearing, start) + around * np.pi / 2 + rng.normal(0, 0.45, len(start))
     away = 1 + lookup(scene.halo, start)
@@ -121,7 +124,7 @@ def _microtubules(
     spindle: np.ndarray,
     bridge: np.ndarray,
 ) -> np.ndarray:
-    width_px = rng.uniform(0.0018, 0.003) * scene.size
+    width_px = rng.uniform(0.0014, 0.0025) * scene.size
     interphase = scene.a_cell((scene.cells.phase != METAPHASE).astype(float))
     lines = draw(scene.size, threads, width_px=width_px) * interphase
     haze = blur(lines, 0.12 * scene.radius_px)
@@ -131,7 +134,7 @@ def _microtubules(
     fabric = _level((sharpness * lines + (1 - sharpness) * haze) * patchy * slope, scene)
     fabric = fabric + rng.uniform(0.02, 0.12) * scene.thickness
     rim = rng.uniform(0.0, 0.5) * np.exp(-scene.edge / 0.12) * scene.cell
-    over_nucleus = 0.06 + rng.gamma(1.3, 0.2)
+    over_nucleus = min(0.08 + rng.gamma(1.2, 0.4), 2.0)
     fabric = (fabric + rim * patchy) * (1 - (1 - over_nucleus) * scene.nucleus)
     return fabric + 1.1 * spindle + 1.3 * bridge
 
@@ -140,12 +143,24 @@ def _chromatin(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """Mottled nuclei with dark nucleoli, dense plates in dividing cells."""
     grain = smooth_noise(rng, scene.size, rng.uniform(0.1, 0.25) * scene.radius_px)
     cloud = smooth_noise(rng, scene.size, 0.7 * scene.radius_px)
-    mottle = np.clip(1 + rng.uniform(0.1, 0.28) * grain + 0.12 * cloud, 0.3, 2.0)
-    holes = 1 - rng.uniform(0.2, 0.85) * scene.nucleoli
+    mottle = np.clip(1 + rng.uniform(0.12, 0.38) * grain + 0.12 * cloud, 0.3, 2.0)
+    holes = 1 - rng.uniform(0.35, 0.95) * scene.nucleoli
+    coat = 1 + 0.25 * np.clip(4 * scene.nucleoli * (1 - scene.nucleoli), 0, 1)
     condensed = np.where(scene.cells.phase == TELOPHASE, 1.7, 1.0)
-    nuclei = scene.nucleus * mottle * holes * scene.a_cell(condensed)
+    nuclei = scene.nucleus * mottle * holes * coat * scene.a_cell(condensed)
     lumpy = np.clip(1 + 0.3 * grain, 0.4, 1.6)
+    if rng.random() < _MOUSE_FRACTION:
+        nuclei = 0.7 * nuclei + 0.6 * _chromocentres(rng, scene) * scene.nucleus
     return 0.75 * nuclei + 1.25 * lumpy * _bars(scene, long=0.95, short=0.3)
+
+
+def _chromocentres(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Ten to thirty bright grains a nucleus: the mark of mouse cells."""
+    number = rng.poisson(rng.uniform(10, 25), len(scene.cells.phase))
+    whose = np.repeat(np.arange(len(number)), np.where(scene.cells.phase == INTERPHASE, number, 0))
+    xy = points_in_nuclei(rng, scene.cells, whose, scene.size, reach=0.9)
+    radius = rng.uniform(0.05, 0.12, len(whose)) * scene.radius_px
+    return discs(scene.size, xy, radius, rng.uniform(0.5, 1.0, len(whose)))
 
 
 def _bars(scene: Scene, *, long: float, short: float) -> np.ndarray:

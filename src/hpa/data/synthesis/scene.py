@@ -71,7 +71,7 @@ def _fields(rng: np.random.Generator, culture: Culture, cells: Cells, size: int)
     owner, best, second, depth, bearing = _territories(rng, culture, cells, size)
     uneven = 1 + 0.7 * smooth_noise(rng, size, 1.5 * radius_px)
     parted = (second - best) < culture.gap * uneven
-    inside = (best < 1) & ~parted
+    inside = (best < 1) & ~(parted & (depth > 1.1))
     owner = np.where(inside, owner, 0).astype(np.int32)
     nucleus = np.clip((1 - depth) * radius_px + 0.5, 0, 1) * (owner > 0)
     nucleoli, nucleolus_xyr = _nucleoli(rng, cells, size, radius_px)
@@ -101,7 +101,8 @@ def _territories(
     warp_x, warp_y = (smooth_noise(rng, size, 2.5 * radius_px) * 0.16 * radius_px for _ in "xy")
     ruffle = smooth_noise(rng, size, 0.4 * radius_px) * 0.6 * culture.ruffle
     y, x = np.indices((size, size), dtype=np.float32)
-    x, y = x + 0.5 + warp_x, y + 0.5 + warp_y
+    x += 0.5 + warp_x
+    y += 0.5 + warp_y
     owner = np.zeros((size, size), np.int32)
     best, second, depth = (np.full((size, size), _FAR, np.float32) for _ in range(3))
     bearing = np.zeros((size, size), np.float32)
@@ -188,4 +189,4 @@ def _contacts(owner: np.ndarray, radius_px: float) -> np.ndarray:
     for one, other, target in pairs:
         target |= (one != other) & (one > 0) & (other > 0)
     away = _distance(~touching) / radius_px
-    return np.exp(-((away / 0.07) ** 2)).astype(np.float32)
+    return np.exp(-((away / 0.055) ** 2)).astype(np.float32)

@@ -145,8 +145,9 @@ def plasma_membrane(rng: np.random.Generator, scene: Scene, reference: Reference
 def cell_junctions(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
     """Dotted or solid lines where two cells touch, nowhere else."""
     beads = smooth_noise(rng, scene.size, rng.uniform(0.15, 0.4) * scene.radius_px)
-    patchy = np.clip(0.9 + rng.uniform(0.1, 0.6) * beads, 0, 2)
-    rest = rng.uniform(0.05, 0.3) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.5))
+    lost = smooth_noise(rng, scene.size, 1.5 * scene.radius_px)
+    patchy = np.clip(0.8 + rng.uniform(0.1, 0.6) * beads + 0.3 * lost, 0, 1.6)
+    rest = rng.uniform(0.04, 0.22) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.5))
     return 1.1 * scene.contact * patchy + rest
 
 

@@ -1,7 +1,7 @@
 """Building blocks of every drawing: smooth noise, blur, spots and discs on float32[H,W].
 
-Lengths are in pixels of the canvas, and pixel i reaches from i to i + 1; callers derive them from the nuclear radius, so that a small
-image looks like a large one scaled down.
+Lengths are in pixels of the canvas, and pixel i reaches from i to i + 1; callers derive them from
+the nuclear radius, so that a small image looks like a large one scaled down.
 """
 
 import cv2
@@ -15,16 +15,18 @@ OVERSAMPLING = 2  # OpenCV draws what is one or two pixels wide as crosses and s
 def smooth_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarray:
     """Return Gaussian noise float32[size,size], mean 0 and deviation 1, blobs of about scale_px.
 
-    It is drawn on a grid as coarse as the blobs allow: same seed, same blobs at every size.
+    It is drawn on a grid as coarse as the blobs allow: same seed, same blobs at every size. Blobs
+    finer than a pixel average out, as they would in a photograph: the deviation falls below 1.
     """
     pitch = max(scale_px / 2, 1.0)
     n_nodes = int(np.ceil(size / pitch)) + 3
-    grid = rng.standard_normal((n_nodes, n_nodes), dtype=np.float32)
+    # A child stream, so that what is drawn next does not depend on the size of this grid.
+    grid = rng.spawn(1)[0].standard_normal((n_nodes, n_nodes), dtype=np.float32)
     if scale_px > 1.0:
-        grid = cv2.GaussianBlur(grid, (0, 0), 0.8)
-    grid = (grid - grid.mean()) / (grid.std() + 1e-6)
+        grid = cv2.GaussianBlur(grid, (0, 0), 0.8).astype(np.float32)
+    grid = (grid - grid.mean()) * np.float32(min(scale_px / 2, 1.0) / (grid.std() + 1e-6))
     if n_nodes <= size:
-        grid = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
     return grid[:size, :size]
 
 

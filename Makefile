@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: make repro, make test.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+INSTALLED = .venv/.installed
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test check ui lock
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## install the locked packages into .venv; a repeat installs nothing
+
+repro: setup  ## run the pipeline: fetch, pack, split, train, score, threshold, evaluate
+	dvc repro
+
+test: setup  ## run the tests that take seconds; the slow ones too with: pytest -m ""
+	OMP_NUM_THREADS=1 python -m pytest
+
+check: setup  ## lint, formatting, types, layers
+	ruff check
+	ruff format --check
+	mypy
+	PYTHONPATH=src lint-imports --no-logo
+
+ui: setup  ## compare runs in the browser
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+lock: setup  ## resolve pyproject.toml anew into the lock files and conda.yaml
+	environment/lock
+
+$(INSTALLED): requirements.lock bootstrap.lock environment/activate.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "error: Python 3.11 is needed, found $$($(PYTHON) --version); try make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv --clear .venv || \
+		{ echo "error: python cannot make environments; on Debian: apt-get install python3-venv"; exit 2; }
+	@echo "installing the locked packages into .venv (a minute)"
+	@.venv/bin/python -m pip install --quiet --require-hashes --requirement bootstrap.lock
+	@.venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
+	@cat environment/activate.sh >> .venv/bin/activate
+	@touch $@

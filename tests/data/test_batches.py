@@ -1,0 +1,111 @@
+"""What a step holds is a function of seed and step alone."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from hpa.data.batches import ScoringBatches, TrainingBatches
+from hpa.data.packing import PackedImages, read_index
+from hpa.labels import indicator_matrix
+
+ROWS = np.array([3, 1, 40, 17, 16, 15, 30, 31, 32, 8, 9])  # of all three shards
+
+
+@pytest.fixture(scope="module")
+def images(packed_world: Path) -> PackedImages:
+    return PackedImages(packed_world)
+
+
+@pytest.fixture(scope="module")
+def y_true(packed_world: Path) -> np.ndarray:
+    return indicator_matrix(read_index(packed_world)["Target"])[ROWS]
+
+
+def walk(
+    images: PackedImages, y_true: np.ndarray, first: int, end: int, seed: int = 7,
+    batch_size: int = 4, workers: int = 1,
+) -> TrainingBatches:  # fmt: skip
+    return TrainingBatches(
+        images,
+        ROWS,
+        y_true,
+        batch_size=batch_size,
+        seed=seed,
+        first=first,
+        end=end,
+        workers=workers,
+    )
+
+
+def order(batches: TrainingBatches, first: int, end: int) -> list[int]:
+    return [int(place) for step in range(first, end) for place in batches.chosen(step)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 12, 30])
+def test_each_epoch_is_a_permutation(
+    images: PackedImages, y_true: np.ndarray, batch_size: int
+) -> None:
+    places = order(walk(images, y_true, 0, 99, batch_size=batch_size), 0, 99)
+    n_epochs = len(places) // len(ROWS)
+    epochs = np.array(places[: n_epochs * len(ROWS)]).reshape(n_epochs, len(ROWS))
+    assert (np.sort(epochs, axis=1) == np.arange(len(ROWS))).all()
+    assert n_epochs < 3 or len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_any_cut_of_the_walk_is_the_uncut_walk(images: PackedImages, y_true: np.ndarray) -> None:
+    uncut = walk(images, y_true, 0, 20)
+    for first, end in ((0, 1), (3, 9), (9, 20), (19, 20)):
+        cut = walk(images, y_true, first, end)
+        assert len(cut) == end - first
+        for index in range(len(cut)):
+            for of_cut, of_uncut in zip(cut[index], uncut[first + index], strict=True):
+                assert np.array_equal(of_cut, of_uncut)
+
+
+def test_steps_may_be_asked_for_in_any_order(images: PackedImages, y_true: np.ndarray) -> None:
+    forward = [walk(images, y_true, 0, 9).chosen(step).tolist() for step in range(9)]
+    backward = [walk(images, y_true, 0, 9).chosen(step).tolist() for step in reversed(range(9))]
+    assert forward == backward[::-1]
+
+
+def test_another_seed_gives_another_order(images: PackedImages, y_true: np.ndarray) -> None:
+    orders = {tuple(order(walk(images, y_true, 0, 9, seed=seed), 0, 9)) for seed in range(5)}
+    assert len(orders) == 5
+
+
+def test_a_batch_holds_the_packed_rows_and_their_labels(
+    images: PackedImages, y_true: np.ndarray
+) -> None:
+    batches = walk(images, y_true, 0, 6)
+    for step in range(6):
+        pixels, labels = batches[step]
+        chosen = batches.chosen(step)
+        assert np.array_equal(pixels, images.read(ROWS[chosen]))
+        assert np.array_equal(labels, y_true[chosen])
+        assert (pixels.dtype, labels.dtype) == (np.uint8, np.float32)
+        assert labels.shape == (4, 28)
+
+
+def test_one_worker_or_four_give_the_same_order(images: PackedImages, y_true: np.ndarray) -> None:
+    """A model that returns its input shows in which order Keras takes the batches."""
+    inputs = keras.Input((32, 32, 4), dtype="uint8")
+    mirror = keras.Model(inputs, keras.layers.Identity()(inputs))
+    expected = images.read(ROWS[order(walk(images, y_true, 5, 25), 5, 25)])
+    for workers in (1, 4):
+        batches = walk(images, y_true, 5, 25, workers=workers)
+        assert np.array_equal(mirror.predict(batches, verbose=0), expected)
+
+
+@pytest.mark.parametrize(("batch_size", "n_batches"), [(1, 11), (4, 3), (11, 1), (64, 1)])
+def test_scoring_reads_in_order_and_fills_up_the_last_batch(
+    images: PackedImages, batch_size: int, n_batches: int
+) -> None:
+    batches = ScoringBatches(images, ROWS, batch_size=batch_size)
+    assert len(batches) == n_batches
+    read = [batches[index][0] for index in range(n_batches)]
+    assert {len(batch) for batch in read} == {batch_size}
+    whole = np.concatenate(read)
+    assert np.array_equal(whole[: len(ROWS)], images.read(ROWS))
+    assert (whole[len(ROWS) :] == images.read(ROWS[-1:])).all()

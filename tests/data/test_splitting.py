@@ -1,0 +1,194 @@
+"""Who learns, who chooses, who judges: nothing stands on two sides."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpa.data.duplicates import duplicate_groups
+from hpa.data.packing import pack, read_index
+from hpa.data.splitting import (
+    SPLITS,
+    UNLABELLED,
+    label_counts,
+    read_assignment,
+    split_images,
+    write_split,
+)
+from hpa.errors import UserError
+from hpa.labels import LABELS, format_target, indicator_matrix
+
+DEFAULTS: dict[str, Any] = {
+    "test_fraction": 0.2, "val_fraction": 0.2, "n_folds": 1, "fold": 0, "hash_distance": 6,
+    "seed": 11,
+}  # fmt: skip
+
+
+def split(index: pd.DataFrame, **changes: Any) -> pd.DataFrame:
+    return split_images(index, **{**DEFAULTS, **changes})
+
+
+def distinct_hashes(ids: pd.Series) -> list[str]:
+    return [hashlib.sha256(image_id.encode()).hexdigest() for image_id in ids]
+
+
+def invented_index(seed: int, n: int = 600, n_unlabelled: int = 20) -> pd.DataFrame:
+    """Invent an index with pairs of labels, groups of about three and copies of every fifth."""
+    random = np.random.default_rng(seed)
+    ids = pd.Series([f"{seed}-{number}" for number in range(n + n_unlabelled)])
+    hashes = distinct_hashes(ids)
+    for row in range(4, len(ids), 5):
+        near = int(hashes[row - 3], 16) ^ (1 << int(random.integers(256)))
+        hashes[row] = f"{near:064x}"
+    targets = [
+        format_target(set(random.choice(28, 2, p=np.arange(28, 0, -1) / 406).tolist()))
+        for _ in range(n)
+    ]
+    return pd.DataFrame(
+        {
+            "Id": ids,
+            "Target": targets + [""] * n_unlabelled,
+            "group": random.integers(0, len(ids) // 3, len(ids)).astype(str),
+            "labelled": [True] * n + [False] * n_unlabelled,
+            "hash": hashes,
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 4, "fold": 2}])
+def test_no_group_and_no_picture_is_on_two_sides(seed: int, folds: dict[str, int]) -> None:
+    index = invented_index(seed)
+    assignment = split(index, seed=seed, **folds)
+    labelled = assignment[assignment["split"] != UNLABELLED]
+    stated, picture = index["group"], duplicate_groups(list(index["hash"]), 6)
+    for key in (labelled["group"], stated[labelled.index], picture[labelled.index]):
+        assert (labelled["split"].groupby(key).nunique() == 1).all()
+    assert stated.duplicated().any()
+    assert len(set(picture)) < len(index)
+
+
+def test_a_chain_of_stated_groups_and_copies_is_one_group() -> None:
+    index = invented_index(0, n=30, n_unlabelled=0)
+    index["hash"], index["group"] = distinct_hashes(index["Id"]), index["Id"]
+    index.loc[1, "group"] = index.loc[0, "group"]  # 0 and 1: one antibody
+    index.loc[2, "hash"] = index.loc[1, "hash"]  # 1 and 2: one picture
+    index.loc[3, "group"] = index.loc[2, "group"]  # 2 and 3: one antibody
+    group = split(index)["group"]
+    assert len(set(group[:4])) == 1
+    assert len(set(group)) == 27
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
+    index = invented_index(0)
+    assert split(index).equals(split(index))
+    assert not split(index).equals(split(index, seed=12))
+    assert not split(index, seed=2**32 - 1).equals(split(index, seed=0))
+
+
+def test_folds_divide_what_test_leaves_and_test_is_the_same_for_all() -> None:
+    index = invented_index(0)
+    folds = [split(index, n_folds=5, fold=fold)["split"] for fold in range(5)]
+    test = split(index)["split"] == "test"
+    assert all(((fold == "test") == test).all() for fold in folds)
+    times_val = sum((fold == "val").astype(int) for fold in folds)
+    assert (times_val == (index["labelled"] & ~test)).all()
+
+
+def test_unlabelled_images_take_no_part() -> None:
+    index = invented_index(0)
+    assignment = split(index)
+    assert ((assignment["split"] == UNLABELLED) == ~index["labelled"]).all()
+    index.loc[~index["labelled"], "hash"] = distinct_hashes("new" + index["Id"][~index["labelled"]])
+    index.loc[~index["labelled"], "group"] = index["Id"][~index["labelled"]]
+    with_them, without = split(index), split(index[index["labelled"]])
+    assert list(without["split"]) == list(with_them["split"][index["labelled"]])
+
+
+@pytest.mark.parametrize(("test_fraction", "val_fraction"), [(0.2, 0.2), (0.1, 0.3), (0.5, 0.25)])
+def test_fractions_and_label_rates_are_close(test_fraction: float, val_fraction: float) -> None:
+    index = invented_index(1, n=3000)
+    index["group"], index["hash"] = index["Id"], distinct_hashes(index["Id"])
+    assignment = split(index, test_fraction=test_fraction, val_fraction=val_fraction)
+    counts = label_counts(index, assignment)
+    share = counts[list(SPLITS)].div(counts[list(SPLITS)].sum(axis=1), axis=0)
+    expected = {"test": test_fraction, "val": val_fraction}
+    for name, fraction in expected.items():
+        assert (assignment["split"] == name).sum() / 3000 == pytest.approx(fraction, abs=0.02)
+        assert (share[name] - fraction).abs().max() < 0.06  # of some ten images of the rarest
+
+
+def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
+    index = invented_index(2)
+    assignment = split(index)
+    counts = write_split(tmp_path / "split", index, assignment)
+    again = read_assignment(tmp_path / "split")
+    assert list(again["Id"]) == list(index["Id"])
+    assert again.to_dict("list") == assignment.to_dict("list")
+    assert pd.read_csv(tmp_path / "split" / "label_counts.csv").equals(counts)
+
+
+def test_ids_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
+    index = invented_index(2, n=40)
+    index["Id"] = [f"{number:05d}" for number in range(len(index))]
+    write_split(tmp_path / "split", index, split(index))
+    assert list(read_assignment(tmp_path / "split")["Id"]) == list(index["Id"])
+
+
+def test_label_counts_add_up_to_the_table() -> None:
+    index = invented_index(3)
+    counts = label_counts(index, split(index))
+    assert tuple(counts["label"]) == LABELS
+    support = indicator_matrix(index["Target"]).sum(axis=0)
+    assert (counts[list(SPLITS)].sum(axis=1) == support).all()
+
+
+@pytest.mark.parametrize("n", range(1, 16))
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 3, "fold": 2}])
+def test_a_tiny_set_is_split_or_refused_clearly(n: int, folds: dict[str, int]) -> None:
+    index = invented_index(4, n=n, n_unlabelled=2)
+    try:
+        found = set(split(index, **folds)["split"])
+    except UserError as error:
+        assert "bring more images" in str(error)  # noqa: PT017
+        return
+    assert found == {*SPLITS, UNLABELLED}
+
+
+def test_copies_of_one_picture_cannot_be_split() -> None:
+    index = invented_index(4, n=20).assign(hash="0" * 64)
+    with pytest.raises(UserError, match=r"cannot be split(.|\n)*received:   1 labelled group"):
+        split(index)
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    with pytest.raises(UserError, match=r"cannot be split(.|\n)*received:   \d labelled group"):
+        split(invented_index(4, n=12), n_folds=50)
+
+
+def test_the_tiny_world_is_split(packed_world: Path) -> None:
+    assignment = split(read_index(packed_world))
+    assert set(assignment["split"]) == {*SPLITS, UNLABELLED}
+    assert assignment["group"].nunique() == 41  # 44 images, three of them copies
+
+
+def test_the_real_sample_is_split(real_data: Path, tmp_path: Path) -> None:
+    pack(real_data / "sample48", tmp_path / "packed", image_size=64, shard_rows=48, n_jobs=1)
+    assignment = split(read_index(tmp_path / "packed"))
+    assert set(assignment["split"]) == set(SPLITS)
+
+
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 5, "fold": 4}])
+def test_the_real_table_is_split_in_seconds(real_data: Path, folds: dict[str, int]) -> None:
+    table = pd.read_csv(real_data / "train.csv")
+    index = table.assign(group=table["Id"], labelled=True, hash=distinct_hashes(table["Id"]))
+    started = time.perf_counter()
+    assignment = split(index, **folds)
+    assert time.perf_counter() - started < 10
+    counts = label_counts(index, assignment).set_index("label")
+    share = counts["test"] / counts[list(SPLITS)].sum(axis=1)
+    assert share.between(0.15, 0.25).all()  # 11 images of the rarest: 2 of 11 is 0.18

@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from hpa.model.resnet import BACKBONE, build_resnet34
+from hpa.model.weights import weights_sha256
+
+MEAN, STD = [0.08, 0.05, 0.05, 0.08], [0.14, 0.10, 0.15, 0.14]
+RATES = np.linspace(0.01, 0.4, 28)
+IMAGES = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 4), dtype=np.uint8)
+
+
+def build(seed: int = 1) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return build_resnet34(64, channel_mean=MEAN, channel_std=STD, label_rates=RATES, dropout=0.5)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return build()
+
+
+def test_the_backbone_is_resnet34_with_four_input_channels(model: keras.Model) -> None:
+    # torchvision's ResNet-34 without its classifier has 21,284,672 weights and 17,024 statistics;
+    # the fourth channel adds 7 * 7 * 64 = 3,136
+    assert model.get_layer(BACKBONE).count_params() == 21_284_672 + 17_024 + 3_136
+    assert model.get_layer(BACKBONE).output.shape == (None, 2, 2, 512)
+
+
+def test_an_image_becomes_28_logits(model: keras.Model) -> None:
+    assert keras.ops.shape(model(IMAGES)) == (2, 28)
+
+
+def test_the_bias_starts_at_the_log_odds_of_the_label_rates(model: keras.Model) -> None:
+    bias = keras.ops.convert_to_numpy(model.get_layer("logits").bias)
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), RATES, rtol=1e-5)
+
+
+def test_pixels_are_normalised_once_inside_the_model(model: keras.Model) -> None:
+    normalised = keras.ops.convert_to_numpy(model.get_layer("normalisation")(IMAGES))
+    np.testing.assert_allclose(normalised, (IMAGES / 255 - MEAN) / STD, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_is_off_in_inference(model: keras.Model) -> None:
+    first, second = (keras.ops.convert_to_numpy(model(IMAGES)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(model: keras.Model) -> None:
+    assert weights_sha256(build()) == weights_sha256(model)
+    assert weights_sha256(build(seed=2)) != weights_sha256(model)
+
+
+def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    model.save(path)
+    code = (
+        "import sys, keras; from hpa.model.weights import weights_sha256\n"
+        f"model = keras.saving.load_model({str(path)!r}, compile=False, safe_mode=True)\n"
+        "assert 'keras_hub' not in sys.modules\n"
+        "print(weights_sha256(model))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == weights_sha256(model)
