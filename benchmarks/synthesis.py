@@ -3,7 +3,7 @@
     python benchmarks/synthesis.py montage.png
     python benchmarks/synthesis.py montage.png --real data/raw
 
-Prints images a CPU second on one core at 256 px (about ten seconds) and writes a montage: each
+Prints images a CPU second on one core at 256 px (a few seconds) and writes a montage: each
 tile an image in red, green, blue beside its green channel alone, stretched. With `--real`, a folder
 in Kaggle's layout (`train.csv` and `train/<Id>_<colour>.png`), real images stand in the left half.
 """

@@ -1,5 +1,6 @@
 """The only door to MLflow: one run a pipeline run, joined by each stage in turn."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -83,6 +84,7 @@ def _prepare_store() -> None:
     """Create the local store once, with its artifacts beside it, however many start at once."""
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables takes twenty lines
     if not uri.startswith(SQLITE):
         return
     root = repository_root()

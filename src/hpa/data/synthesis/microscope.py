@@ -12,11 +12,10 @@ from hpa.seeds import stream
 
 _SMALLEST_CANVAS_PX = 128
 _NATIVE_SIZE_PX = 512
-_EXPOSURE = {"red": 0.235, "green": 0.29, "blue": 0.46, "yellow": 0.30}
+_EXPOSURE = {"red": 0.27, "green": 0.28, "blue": 0.50, "yellow": 0.32}
 _EXPOSURE_SPREAD = {"red": 0.6, "green": 0.7, "blue": 0.4, "yellow": 0.6}
 _CELL_TO_CELL = {"red": 0.25, "green": 0.32, "blue": 0.2, "yellow": 0.25}
-
-_PHOTONS = {"red": 45, "green": 25, "blue": 60, "yellow": 55}  # at full white, native pixel
+_PHOTONS = {"red": 45, "green": 30, "blue": 60, "yellow": 55}  # at full white, native pixel
 
 
 def draw_image(
@@ -92,7 +91,7 @@ def _detect(rng: np.random.Generator, exposed: list[np.ndarray]) -> list[np.ndar
     for channel, image in zip(CHANNELS, exposed, strict=True):
         # A pixel of a small image gathers the light of several of the detector's.
         pooled = (_NATIVE_SIZE_PX / image.shape[0]) ** 2
-        photons = rng.lognormal(np.log(_PHOTONS[channel]), 0.7) * pooled
+        photons = rng.lognormal(np.log(_PHOTONS[channel]), 0.6) * pooled
         noise = rng.spawn(1)[0].standard_normal(image.shape, dtype=np.float32)
         # The square of a Gaussian with fixed width is Poisson to second order (Anscombe 1948).
         counted = np.square(np.sqrt(image + 0.002) + noise * np.float32(0.5 / np.sqrt(photons)))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, TELOPHASE
+from hpa.data.synthesis.division import draw_bridges, draw_plates, draw_spindles
 from hpa.data.synthesis.filaments import confine, draw, grow, lookup
 from hpa.data.synthesis.scene import Scene, points_in_nuclei
-from hpa.data.synthesis.textures import blur, discs, mesh_noise, smooth_noise, spots
+from hpa.data.synthesis.textures import blur, discs, mesh_noise, smooth_noise
 
 _CYTOPLASM_AREA = 4.0  # of a middling cell, in nuclear areas
 _MOUSE_FRACTION = 0.1
@@ -30,8 +31,8 @@ class Reference:
 def stain(rng: np.random.Generator, scene: Scene) -> Reference:
     """Draw what the three reference channels show."""
     threads = _microtubule_paths(rng, scene)
-    spindle = _spindles(rng, scene)
-    bridge, midbody = _bridges(rng, scene)
+    spindle = draw_spindles(rng, scene)
+    bridge, midbody = draw_bridges(rng, scene)
     tips, tip_heading = _growing_ends(rng, scene, threads)
     return Reference(
         microtubules=_microtubules(rng, scene, threads, spindle, bridge),
@@ -151,7 +152,7 @@ def _chromatin(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     lumpy = np.clip(1 + 0.3 * grain, 0.4, 1.6)
     if rng.random() < _MOUSE_FRACTION:
         nuclei = 0.7 * nuclei + 0.6 * _chromocentres(rng, scene) * scene.nucleus
-    return 0.75 * nuclei + 1.25 * lumpy * _bars(scene, long=0.95, short=0.3)
+    return 0.75 * nuclei + 1.25 * lumpy * draw_plates(scene, long=0.95, short=0.3)
 
 
 def _chromocentres(rng: np.random.Generator, scene: Scene) -> np.ndarray:
@@ -161,58 +162,6 @@ def _chromocentres(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     xy = points_in_nuclei(rng, scene.cells, whose, scene.size, reach=0.9)
     radius = rng.uniform(0.05, 0.12, len(whose)) * scene.radius_px
     return discs(scene.size, xy, radius, rng.uniform(0.5, 1.0, len(whose)))
-
-
-def _bars(scene: Scene, *, long: float, short: float) -> np.ndarray:
-    """Soft bars across the axis of each metaphase cell; half lengths in nuclear radii."""
-    image = np.zeros((scene.size, scene.size), np.float32)
-    for along, across in _spindle_coordinates(scene):
-        image += np.exp(-((along / short) ** 4) - (across / long) ** 4)
-    return image
-
-
-def _spindle_coordinates(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Coordinates of the pixels along and across each spindle, in nuclear radii."""
-    y, x = np.indices((scene.size, scene.size), dtype=np.float32)
-    coordinates = []
-    for number in np.flatnonzero(scene.cells.phase == METAPHASE):
-        cx, cy = scene.cells.centre[number] * scene.size
-        radius_px = scene.cells.nuclear_radius[number] * scene.size
-        dx, dy = (x + 0.5 - cx) / radius_px, (y + 0.5 - cy) / radius_px
-        cos, sin = np.cos(scene.cells.axis[number]), np.sin(scene.cells.axis[number])
-        coordinates.append((dx * cos + dy * sin, dy * cos - dx * sin))
-    return coordinates
-
-
-def _spindles(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Two cones of fibres from the poles to the plate of each metaphase cell, in [0,1]."""
-    image = np.zeros((scene.size, scene.size), np.float32)
-    streaks = smooth_noise(rng, scene.size, 0.15 * scene.radius_px)
-    for along, across in _spindle_coordinates(scene):
-        half_width = 0.62 * np.sqrt(np.clip(1 - (along / 1.08) ** 2, 0, 1)) + 0.05
-        lens = np.exp(-((across / half_width) ** 4)) * (np.abs(along) < 1.05)
-        poles = sum(np.exp(-((along - s) ** 2 + across**2) / 0.03) for s in (-0.95, 0.95))
-        astral = 0.15 * np.exp(-(((along**2 + across**2) / 1.4) ** 3))
-        image += lens * (0.55 + 0.3 * np.abs(along)) * (1 + 0.2 * streaks) + 0.4 * poles + astral
-    return np.clip(image, 0, 1.3)
-
-
-def _bridges(rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """The strand between sister cells, and the midbody in its middle."""
-    size, centre = scene.size, scene.cells.centre * scene.size
-    if not scene.cells.pairs:
-        empty = np.zeros((size, size), np.float32)
-        return empty, empty
-    first, second = (centre[[pair[i] for pair in scene.cells.pairs]] for i in (0, 1))
-    toward = np.linspace(0.3, 0.7, 13)[None, :, None]
-    bend = np.sin(np.linspace(0, np.pi, 13))[None, :, None]
-    normal = (second - first)[:, None, ::-1] * (1, -1)
-    sway = rng.uniform(-0.12, 0.12, (len(first), 1, 1))
-    strand = first[:, None] + toward * (second - first)[:, None] + sway * bend * normal
-    width_px = max(rng.uniform(0.07, 0.13) * scene.radius_px, 0.8)
-    line = blur(np.minimum(draw(size, strand, width_px=width_px) * 2, 1), 0.05 * scene.radius_px)
-    midbody = spots(size, strand[:, 6], np.ones(len(first)), 0.13 * scene.radius_px)
-    return line, midbody
 
 
 def interphase_cells(scene: Scene) -> np.ndarray:

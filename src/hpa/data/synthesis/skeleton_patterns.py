@@ -127,7 +127,7 @@ def centrosome(rng: np.random.Generator, scene: Scene, reference: Reference) -> 
     xy = np.concatenate([first, second[double]])
     weight = rng.uniform(0.7, 1.3, len(xy))
     dots = spots(scene.size, xy, weight, rng.uniform(0.06, 0.09) * scene.radius_px)
-    rest = rng.uniform(0.03, 0.35) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.6))
+    rest = rng.uniform(0.03, 0.25) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.6))
     return np.minimum(dots, 1.3) * (scene.cell > 0) + rest + _poles(scene)
 
 

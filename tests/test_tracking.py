@@ -1,0 +1,121 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from hpa import config, tracking
+
+ROOT = Path(__file__).parents[1]
+PARAMS = config.load(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def track(stage: str, upstream: str | None = None) -> str:
+    with tracking.stage_run(stage, PARAMS, sections=(stage,), upstream=upstream) as run_id:
+        return run_id
+
+
+def test_the_stages_of_a_pipeline_share_one_finished_run(store: mlflow.MlflowClient) -> None:
+    train = track("train")
+    assert track("threshold", upstream=train) == train
+    run = store.get_run(train)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.seed"] == str(PARAMS.train.seed)
+    assert run.data.params["threshold.rule"] == PARAMS.threshold.rule
+    assert len(run.data.tags["code.sha256"]) == 64
+    assert store.get_experiment(run.info.experiment_id).name == "hpa"
+    assert Path(run.info.artifact_uri).is_relative_to(ROOT.anchor)
+
+
+def test_a_stage_run_again_on_the_same_inputs_gets_a_run_of_its_own(
+    store: mlflow.MlflowClient,
+) -> None:
+    train = track("train")
+    first, second = (track("threshold", upstream=train) for _ in range(2))
+    assert first == train
+    assert second != train
+    run = store.get_run(second)
+    assert run.data.tags["upstream_run_id"] == train
+    assert run.data.params["train.seed"] == str(PARAMS.train.seed)  # inherited
+
+
+def test_outputs_of_an_unknown_store_start_a_run_that_names_their_origin(
+    store: mlflow.MlflowClient,
+) -> None:
+    elsewhere = "0123456789abcdef0123456789abcdef"
+    run = store.get_run(track("threshold", upstream=elsewhere))
+    assert run.data.tags["upstream_run_id"] == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
+)
+def test_a_run_that_ends_badly_says_so(
+    store: mlflow.MlflowClient, raised: type[BaseException], status: str
+) -> None:
+    with (
+        pytest.raises(raised),
+        tracking.stage_run("train", PARAMS, sections=("train",)) as run_id,
+    ):
+        raise raised
+    run = store.get_run(run_id)
+    assert run.info.status == status
+    assert "stage.train" not in run.data.tags
+
+
+def test_sigterm_ends_a_run_as_killed_with_exit_code_143(store: mlflow.MlflowClient) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from pathlib import Path\n"
+        "from hpa import command_line, config, tracking\n"
+        "def main():\n"
+        f"    params = config.load(Path({str(ROOT / 'params.yaml')!r}))\n"
+        "    with tracking.stage_run('train', params, sections=('train',)):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(60)\n"
+        "command_line.run(main)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr.decode()
+    assert [run.info.status for run in store.search_runs(["0"])] == ["KILLED"]
+
+
+@pytest.mark.slow
+def test_processes_that_start_at_once_on_a_fresh_store_all_log(store: mlflow.MlflowClient) -> None:
+    code = (
+        "from pathlib import Path; from hpa import config, tracking\n"
+        f"params = config.load(Path({str(ROOT / 'params.yaml')!r}))\n"
+        "with tracking.stage_run('train', params, sections=('train',)): pass\n"
+    )
+    command = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(command, env=environment()) for _ in range(8)]
+    assert [process.wait(120) for process in processes] == [0] * 8
+    assert [run.info.status for run in store.search_runs(["0"])] == ["FINISHED"] * 8
+
+
+def test_a_relative_store_lies_in_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/runs.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    assert tracking.tracking_uri() == "http://localhost:5000"
+
+
+def environment() -> dict[str, str]:
+    """This process' environment, with the package importable."""
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
