@@ -1,6 +1,6 @@
 """Judge the model on the test split: metrics, a table of classes, figures, a submission.
 
-    python src/evaluate.py         some seconds; no network is run
+python src/evaluate.py         some seconds; no network is run
 """
 
 from pathlib import Path
@@ -34,8 +34,12 @@ def main() -> None:
         with atomic_path(REPORTS_DIR / "submission.csv") as temporary:
             submission.to_csv(temporary, index=False)
         write_figures(evaluation, REPORTS_DIR / "figures")
-        write_gallery(evaluation, PACKED_DIR, params.evaluate.n_examples,
-                      REPORTS_DIR / "figures" / "gallery.png")
+        write_gallery(
+            evaluation,
+            PACKED_DIR,
+            params.evaluate.n_examples,
+            REPORTS_DIR / "figures" / "gallery.png",
+        )
         write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
         tracking.log_metrics(evaluation.metrics)
         tracking.log_artifacts([REPORTS_DIR])

@@ -37,7 +37,9 @@ def main() -> None:
         furnish(folder, params)
         for stage in STAGES:
             run(str(SOURCE_DIR / f"{stage}.py"), folder=folder)
-    print("the workspace is untouched; parameters, metrics, model and reports are in the MLflow run")
+    print(
+        "the workspace is untouched; parameters, metrics, model and reports are in the MLflow run"
+    )
 
 
 def furnish(folder: Path, params: Params) -> None:

@@ -1,7 +1,7 @@
 """Decode every image once into data/packed: pixels, statistics, perceptual hashes.
 
-    python src/pack.py             some seconds for the default images
-    python src/pack.py --pack.image_size 128
+python src/pack.py             some seconds for the default images
+python src/pack.py --pack.image_size 128
 """
 
 from pathlib import Path

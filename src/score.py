@@ -1,7 +1,7 @@
 """Run the network over val, test and the unlabelled images: the only place that does.
 
-    python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
-    python src/score.py --checkpoint last
+python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
+python src/score.py --checkpoint last
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Assign each labelled image to train, val or test; no picture and no group on two sides.
 
-    python src/split.py            some seconds; prints each label's images a split
-    python src/split.py --n_folds 5 --fold 2
+python src/split.py            some seconds; prints each label's images a split
+python src/split.py --n_folds 5 --fold 2
 """
 
 from dataclasses import asdict

@@ -1,11 +1,11 @@
 """Choose one threshold a class on validation scores; NumPy only, no network.
 
-    python src/threshold.py        a second; writes model/thresholds.json
-    python src/threshold.py --rule fixed
-    python src/threshold.py --scores FILE.npz --output FILE.json     scores of any model
+python src/threshold.py        a second; writes model/thresholds.json
+python src/threshold.py --rule fixed
+python src/threshold.py --scores FILE.npz --output FILE.json     scores of any model
 """
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from hpa import command_line, tracking
@@ -19,10 +19,20 @@ SCORES_PATH, THRESHOLDS_PATH = Path("scores/val.npz"), Path("model/thresholds.js
 def main() -> None:
     """Fit thresholds to scores/val.npz."""
     parser = command_line.parser(__doc__, "threshold")
-    parser.add_argument("--scores", type=Path, default=SCORES_PATH, metavar="FILE.npz",
-                        help=f"ids, y_true, y_prob to fit (default: {SCORES_PATH})")
-    parser.add_argument("--output", type=Path, default=THRESHOLDS_PATH, metavar="FILE.json",
-                        help=f"write the thresholds here (default: {THRESHOLDS_PATH})")
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        default=SCORES_PATH,
+        metavar="FILE.npz",
+        help=f"ids, y_true, y_prob to fit (default: {SCORES_PATH})",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=THRESHOLDS_PATH,
+        metavar="FILE.json",
+        help=f"write the thresholds here (default: {THRESHOLDS_PATH})",
+    )
     params, arguments = command_line.parse(parser)
     val = Scores.read(arguments.scores)
     y_true, fixed = val.labelled("val"), params.threshold.fixed
@@ -31,16 +41,20 @@ def main() -> None:
         "fixed": lambda: fixed_thresholds(y_true, val.y_prob, fixed),
     }
     thresholds = rules[params.threshold.rule]()
-    if val.run_id:
-        track = tracking.stage_run("threshold", params, sections=("threshold",), upstream=val.run_id)
-    else:
-        track = nullcontext("")  # scores of another model belong to no run
-    with track as run_id:
+    with ExitStack() as stack:
+        run_id = ""  # scores of another model belong to no run
+        if val.run_id:
+            run = tracking.stage_run(
+                "threshold", params, sections=("threshold",), upstream=val.run_id
+            )
+            run_id = stack.enter_context(run)
         write_json(arguments.output, {"run_id": run_id, **thresholds.to_json()})
         if run_id:
             tracking.log_artifacts([arguments.output], "model")
-    print(f"thresholds are in {arguments.output}; "
-          f"macro F1 on the images they were fitted to: {thresholds.fit_macro_f1:.3f} (optimistic)")
+    print(
+        f"thresholds are in {arguments.output}; "
+        f"macro F1 on the images they were fitted to: {thresholds.fit_macro_f1:.3f} (optimistic)"
+    )
 
 
 if __name__ == "__main__":

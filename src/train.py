@@ -20,8 +20,13 @@ DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "ass
 def main() -> None:
     """Train on data/packed with data/split."""
     parser = command_line.parser(__doc__, "model", "loss", "train")
-    parser.add_argument("--output", type=Path, default=MODEL_DIR, metavar="DIR",
-                        help="write the model here (default: model)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=MODEL_DIR,
+        metavar="DIR",
+        help="write the model here (default: model)",
+    )
     params, arguments = command_line.parse(parser)
     model_dir: Path = arguments.output
     sections = ("fetch", "pack", "split", "model", "loss", "train")

@@ -85,7 +85,8 @@ def test_classes_without_evidence_are_noted() -> None:
     assert classes["note"].iloc[-1] == "val: no positives; test: no positives"
     assert classes["note"].iloc[0] == ""
     few = classes[classes["support"].between(1, 9)]
-    assert len(few) and few["note"].str.contains("test: fewer than 10 positives").all()
+    assert len(few)
+    assert few["note"].str.contains("test: fewer than 10 positives").all()
 
 
 def test_images_on_both_sides_are_refused() -> None:

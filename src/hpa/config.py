@@ -75,6 +75,7 @@ class Train:
     n_steps: Count
     validate_every: Count
     batch_size: Count
+    turn: bool
     learning_rate: Annotated[float, Between(1e-8, 10)]
     warmup_fraction: Fraction
     weight_decay: Fraction

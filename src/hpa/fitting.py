@@ -77,6 +77,7 @@ def fit(
                 train.y_true,
                 batch_size=params.train.batch_size,
                 seed=params.train.seed,
+                turn=params.train.turn,
                 first=first,
                 end=end,
             )
@@ -100,9 +101,9 @@ def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` archive, without the optimizer, whole or not at all."""
+    """Write a `.keras` archive that needs no class of this project to load, whole or not at all."""
     with atomic_path(path) as temporary:
-        model.save(temporary, include_optimizer=False)
+        keras.Model(model.input, model.output, name=model.name).save(temporary)
 
 
 def _compiled(
@@ -131,7 +132,7 @@ def _compiled(
 
 
 def channel_statistics(index: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation in [0,1] of all pixels of the indexed images, a channel."""
+    """Return mean and standard deviation in [0,1] of the indexed images' pixels, a channel."""
     means = index[[f"{channel}_mean" for channel in CHANNELS]].to_numpy()
     stds = index[[f"{channel}_std" for channel in CHANNELS]].to_numpy()
     mean = means.mean(axis=0)
@@ -158,4 +159,3 @@ def _validate(model: keras.Model, images: PackedImages, val: Examples) -> dict[s
         "val/loss": float(model.loss(val.y_true, logits)),
         "val/macro_f1": fit_thresholds(val.y_true, sigmoid(logits)).fit_macro_f1,
     }
-

@@ -1,6 +1,6 @@
 """Test images in pseudo-colour, each with its truth and what was predicted."""
 
-from collections.abc import Sequence
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,15 @@ from hpa.labels import LABELS
 from hpa.reporting import BLUE, INK, ORANGE, house_style
 
 COLUMNS = 4
+LINE_WIDTH = 56
+"""Letters that fit below an image."""
 
 
 def write_gallery(evaluation: Evaluation, packed_dir: Path, n_examples: int, path: Path) -> None:
     """Draw `n_examples` test images, spread evenly over the split in its order.
 
     Each stands as all channels in pseudo-colour beside the protein alone, above the labels that
-    were rightly found (blue), missed (ink, in brackets) and invented (orange, with a plus).
+    were found (blue), missed (ink) and invented (orange).
     """
     y_true = evaluation.test.labelled("test")
     chosen = np.linspace(0, len(y_true) - 1, min(n_examples, len(y_true))).astype(int)
@@ -35,17 +37,20 @@ def write_gallery(evaluation: Evaluation, packed_dir: Path, n_examples: int, pat
 def draw_gallery(pixels: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray) -> Figure:
     """Draw uint8[n,S,S,4] with truth and prediction uint8[n,28]."""
     n_rows = max(1, -(-len(pixels) // COLUMNS))
-    figure = Figure(figsize=(4 * COLUMNS, 2.85 * n_rows), layout="constrained")
-    grid = np.atleast_2d(figure.subplots(n_rows, COLUMNS))
+    figure = Figure(figsize=(3.6 * COLUMNS, 2.9 * n_rows))
+    grid = figure.subplots(n_rows, COLUMNS, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0, top=0.99, wspace=0.05, hspace=0.05)
     for axes in grid.flat:
         axes.set_axis_off()
+        axes.set_anchor("N")
     for axes, image, truth, prediction in zip(grid.flat, pixels, y_true, y_pred, strict=False):
         gap = np.full((len(image), max(1, len(image) // 48), 3), 255, np.uint8)
         axes.imshow(np.hstack([pseudo_colour(image), gap, protein(image)]))
-        lines = _verdict(truth, prediction)
-        for place, (text, colour) in enumerate(lines):
-            axes.text(0, -0.05 - 0.1 * place, text, color=colour, va="top", fontsize=8.5,
-                      transform=axes.transAxes)
+        for line, (text, colour) in enumerate(_verdict(truth, prediction)):
+            axes.text(
+                0, -0.03 - 0.09 * line, text, color=colour, va="top", fontsize=8,
+                transform=axes.transAxes,
+            )  # fmt: skip
     return figure
 
 
@@ -68,15 +73,21 @@ def _stretched(image: np.ndarray) -> np.ndarray:
     return np.clip(image / white, 0, 1)
 
 
-def _verdict(truth: np.ndarray, prediction: np.ndarray) -> Sequence[tuple[str, str]]:
-    """Name the labels found, missed and invented, with the colour of each line."""
+def _verdict(truth: np.ndarray, prediction: np.ndarray) -> list[tuple[str, str]]:
+    """Name the labels found, missed and invented: lines of text, each with its colour."""
     kinds = (
-        (truth & prediction, "{}", BLUE),
-        (truth & ~prediction & 1, "missed: {}", INK),
-        (prediction & ~truth & 1, "invented: {}", ORANGE),
+        ("found", truth & prediction, BLUE),
+        ("missed", truth & ~prediction & 1, INK),
+        ("invented", prediction & ~truth & 1, ORANGE),
     )
     return [
-        (pattern.format(", ".join(LABELS[label] for label in np.flatnonzero(chosen))), colour)
-        for chosen, pattern, colour in kinds
+        (line, colour)
+        for kind, chosen, colour in kinds
         if chosen.any()
+        for line in textwrap.wrap(
+            f"{kind}: {', '.join(LABELS[label] for label in np.flatnonzero(chosen))}",
+            LINE_WIDTH,
+            max_lines=2,
+            placeholder=" …",
+        )
     ]

@@ -4,12 +4,15 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
+import yaml
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from hpa.config import Params
 from hpa.provenance import lineage, repository_root
@@ -39,9 +42,7 @@ def stage_run(
     _prepare_store()
     origin = _find_run(upstream)
     joined = origin is not None and _stage_tag(stage) not in origin.data.tags
-    mlflow.start_run(
-        run_id=upstream if joined else None, run_name=None if joined else _run_name(params)
-    )
+    mlflow.start_run(run_id=upstream if joined else None)
     status = "FAILED"
     try:
         run_id = _describe(stage, params, sections, upstream, origin, joined)
@@ -111,13 +112,18 @@ def _describe(
         mlflow.log_params({**inherited, **own})
         mlflow.set_tag("upstream_run_id", upstream)
     mlflow.set_tags(lineage())
+    mlflow.log_text(yaml.safe_dump(asdict(params), sort_keys=False), "params.yaml")
+    if Path("dvc.lock").is_file():
+        mlflow.log_artifact("dvc.lock")
+    if not joined:
+        mlflow.set_tag(MLFLOW_RUN_NAME, _run_name(params))
     run = mlflow.active_run()
     assert run is not None  # started above
     return str(run.info.run_id)
 
 
 def _find_run(run_id: str | None) -> Run | None:
-    """Look a run up; None where this store has never heard of it, as after a pull of its outputs."""
+    """Look a run up; None where this store never heard of it, as after a pull of its outputs."""
     if not run_id:
         return None
     try:

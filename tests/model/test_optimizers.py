@@ -34,9 +34,7 @@ def test_decay_shrinks_kernels_and_spares_biases_and_norms() -> None:
     )
     for weight in model.trainable_variables:
         weight.assign(keras.ops.ones_like(weight))
-    optimizer = make_optimizer(
-        learning_rate=0.1, weight_decay=0.5, n_steps=10, warmup_fraction=0.0
-    )
+    optimizer = make_optimizer(learning_rate=0.1, weight_decay=0.5, n_steps=10, warmup_fraction=0.0)
     gradients = [keras.ops.zeros_like(weight) for weight in model.trainable_variables]
     optimizer.apply(gradients, model.trainable_variables)
     # without a gradient only decay moves a weight: 1 - 0.1 * 0.5 = 0.95

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from hpa.data.augmentation import dihedral
 from hpa.data.packing import PackedImages
 from hpa.seeds import stream
 
@@ -25,6 +26,7 @@ class TrainingBatches(keras.utils.PyDataset):
         *,
         batch_size: int,
         seed: int,
+        turn: bool = False,
         first: int = 0,
         end: int,
         **workers: Any,
@@ -37,13 +39,14 @@ class TrainingBatches(keras.utils.PyDataset):
             y_true: uint8[n,28], their labels.
             batch_size: images a step; an epoch's last images and the next one's first share a
                 batch where it does not divide n.
-            seed: of the order.
+            seed: of the order and of the turns.
+            turn: turn and mirror each image at random (see `augmentation.dihedral`).
             first, end: steps, counted from the start of the training.
             **workers: of `keras.utils.PyDataset`, such as `workers=2`.
         """
         super().__init__(**workers)
         self._images, self._rows, self._y_true = images, rows, y_true
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed, self._turn = batch_size, seed, turn
         self._first, self._end = first, end
 
     def __len__(self) -> int:
@@ -51,8 +54,12 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return uint8[B,S,S,4] and float32[B,28] of the step `first + index`."""
-        chosen = self.chosen(self._first + index)
-        return self._images.read(self._rows[chosen]), self._y_true[chosen].astype(np.float32)
+        step = self._first + index
+        chosen = self.chosen(step)
+        pixels = self._images.read(self._rows[chosen])
+        if self._turn:
+            dihedral(pixels, stream(self._seed, "turn", step).integers(8, size=len(pixels)))
+        return pixels, self._y_true[chosen].astype(np.float32)
 
     def chosen(self, step: int) -> np.ndarray:
         """Return which of the n training images a step holds, int[B]."""

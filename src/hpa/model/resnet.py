@@ -4,6 +4,7 @@ He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, 
 The backbone is KerasHub's, rebuilt from its plain layers: a saved model loads with keras alone.
 """
 
+import re
 from collections.abc import Sequence
 
 import keras
@@ -50,7 +51,7 @@ def build_resnet34(
     )
     pooled = keras.layers.BatchNormalization(momentum=0.9, name="head_normalisation")(pooled)
     pooled = keras.layers.Dropout(dropout, name="head_dropout")(pooled)
-    head = keras.layers.Dense(N_LABELS, dtype="float32", name="logits")
+    head = keras.layers.Dense(N_LABELS, kernel_initializer="zeros", dtype="float32", name="logits")
     model = keras.Model(images, head(pooled), name="resnet34")
     rates = np.clip(label_rates, 1e-4, 1 - 1e-4)
     head.bias.assign(np.log(rates / (1 - rates)))
@@ -70,5 +71,8 @@ def _backbone(image_size: int) -> keras.Model:
         input_conv_kernel_sizes=[7],
         image_shape=(image_size, image_size, len(CHANNELS)),
     )
+    for layer in backbone.layers:
+        # Blocks start as identities (Goyal et al., "Accurate, large minibatch SGD", 2017, 5.1).
+        if re.fullmatch(r"stack\d+_block\d+_2_bn", layer.name):
+            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
     return keras.Model(backbone.input, backbone.output, name=BACKBONE)
-

@@ -1,0 +1,136 @@
+"""The literal commands, on a clone: dvc repro, then mlflow run, and what each leaves behind."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no .venv: run make setup"),
+]
+
+
+def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the activated environment, as a user's terminal would."""
+    keep = ("HOME", "LANG", "TMPDIR")
+    environment = {key: os.environ[key] for key in keep if key in os.environ}
+    environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
+    return subprocess.run(
+        ["bash", "-c", f". .venv/bin/activate && {command}"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's files under git in a folder of their own, with a small world."""
+    folder = tmp_path_factory.mktemp("clone") / "hpa"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(lambda each: (ROOT / each).is_file(), listed.stdout.split("\n")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    shutil.copytree(ROOT / ".venv" / "bin", folder / ".venv" / "bin", symlinks=True)
+    for name in ("lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
+    activate = folder / ".venv" / "bin" / "activate"
+    activate.write_text(activate.read_text().replace(str(ROOT), str(folder)))
+    write_small_params(folder / "params.yaml")
+    for command in (
+        "git init --quiet",
+        "git add --all",
+        "git -c user.name=t -c user.email=t@example.org commit --quiet --message small",
+    ):
+        subprocess.run(command.split(), cwd=folder, check=True)
+    done = shell(folder, "dvc repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def write_small_params(path: Path) -> None:
+    document = yaml.safe_load(path.read_text())
+    document["fetch"] |= {"n_images": 60, "n_unlabelled": 4, "image_size": 64}
+    document["pack"]["image_size"] = 32
+    document["train"] |= {"n_steps": 2, "validate_every": 1, "batch_size": 8}
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def client(clone: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{clone}/mlflow.db")
+
+
+def untouched(clone: Path) -> dict[str, bytes]:
+    names = ("params.yaml", "model/provenance.json", "reports/metrics.json", "dvc.lock")
+    return {name: (clone / name).read_bytes() for name in names}
+
+
+def test_repro_leaves_one_finished_run_that_the_metrics_name(clone: Path) -> None:
+    metrics = json.loads((clone / "reports/metrics.json").read_text())
+    runs = client(clone).search_runs(["0"])
+    assert metrics["run_id"] in {run.info.run_id for run in runs}
+    run = client(clone).get_run(metrics["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/macro_f1"] == metrics["test/macro_f1"]
+    assert run.data.params["loss.gamma"] == "2.0"
+    assert run.data.tags["git.commit"] != "unknown"
+    assert {"dvc.data/raw", "dvc.data/packed", "dvc.data/split"} <= run.data.tags.keys()
+    artifacts = {item.path for item in client(clone).list_artifacts(run.info.run_id)}
+    assert {"model", "reports", "params.yaml"} <= artifacts
+
+
+def test_a_second_repro_runs_no_stage(clone: Path) -> None:
+    done = shell(clone, "dvc repro")
+    assert done.returncode == 0
+    assert "Running stage" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("manager", ["", " --env-manager=local"])
+def test_mlflow_run_leaves_one_run_and_the_workspace_alone(clone: Path, manager: str) -> None:
+    before, runs_before = untouched(clone), client(clone).search_runs(["0"])
+    done = shell(clone, f"mlflow run . -P gamma=2{manager}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert untouched(clone) == before
+
+    known = {run.info.run_id for run in runs_before}
+    new = [run for run in client(clone).search_runs(["0"]) if run.info.run_id not in known]
+    assert [run.info.status for run in new] == ["FINISHED"]
+    assert new[0].data.params["loss.gamma"] == "2.0"
+    assert new[0].data.params["gamma"] == "2"
+    assert "test/macro_f1" in new[0].data.metrics
+    assert {f"stage.{stage}" for stage in ("train", "score", "threshold", "evaluate")} <= (
+        new[0].data.tags.keys()
+    )
+
+
+def test_a_mistyped_parameter_ends_mlflow_run_with_the_nearest_name(clone: Path) -> None:
+    done = shell(clone, "mlflow run . -P gama=2")
+    assert done.returncode != 0
+    assert "did you mean loss.gamma?" in done.stderr
+
+
+def test_a_temporary_experiment_of_dvc_leaves_its_run_in_the_same_store(clone: Path) -> None:
+    known = {run.info.run_id for run in client(clone).search_runs(["0"])}
+    done = shell(clone, "dvc exp run --temp -S loss.gamma=1 -S train.seed=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = [run for run in client(clone).search_runs(["0"]) if run.info.run_id not in known]
+    assert [run.info.status for run in new] == ["FINISHED"]
+    assert new[0].data.params["loss.gamma"] == "1.0"
+    assert new[0].data.tags["dvc.experiment"]
+    assert Path(new[0].info.artifact_uri).is_relative_to(clone)
