@@ -9,6 +9,7 @@ import pytest
 from hpa import config, fitting
 from hpa.data.packing import PackedImages, read_index
 from hpa.data.splitting import write_split
+from hpa.errors import UserError
 from hpa.model.weights import weights_sha256
 from hpa.prediction import predict_logits
 
@@ -112,6 +113,15 @@ def test_whoever_watches_can_end_a_training(
             model_dir=tmp_path,
             on_round=stop,
         )
+
+
+def test_a_diverged_training_stops_and_says_what_to_do(
+    packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = {"train/loss": float("nan")}
+    monkeypatch.setattr(fitting, "_train", lambda *_: nothing)
+    with pytest.raises(UserError, match=r"diverged before step 2[\s\S]*train/loss nan"):
+        fit(packed_world, split_dir, tmp_path)
 
 
 def test_the_channel_statistics_are_those_of_all_pixels(packed_world: Path) -> None:

@@ -17,6 +17,7 @@ from hpa.config import Params
 from hpa.data.batches import TrainingBatches
 from hpa.data.packing import PackedImages, read_index
 from hpa.data.splitting import read_assignment
+from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import CHANNELS, indicator_matrix
 from hpa.model.losses import make_loss
@@ -60,6 +61,9 @@ def fit(
 
     Returns:
         The SHA-256 of the best weights (see `weights_sha256`).
+
+    Raises:
+        UserError: the loss is no longer a number.
     """
     keras.utils.set_random_seed(params.train.seed)
     images = PackedImages(packed_dir)
@@ -82,6 +86,7 @@ def fit(
                 end=end,
             )
             metrics = _train(model, batches, bar) | _validate(model, images, val)
+            _require_finite(metrics, end)
             history.append({"step": end, **metrics})
             bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
             if metrics["val/loss"] == min(row["val/loss"] for row in history):
@@ -150,6 +155,16 @@ def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, 
         "train/loss": float(history["loss"][0]),
         "train/images_per_s": len(batches) * len(first_images) / seconds,
     }
+
+
+def _require_finite(metrics: dict[str, float], step: int) -> None:
+    if not np.isfinite([metrics["train/loss"], metrics["val/loss"]]).all():
+        raise UserError(
+            f"training diverged before step {step}",
+            expected="finite losses",
+            received=f"train/loss {metrics['train/loss']}, val/loss {metrics['val/loss']}",
+            remedy="lower train.learning_rate; the best weights of earlier rounds are kept",
+        )
 
 
 def _validate(model: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
