@@ -28,7 +28,7 @@ STAGES = ("train", "score", "threshold", "evaluate")
 def main() -> None:
     """Run the experiment that the overrides describe."""
     parser = command_line.parser(
-        __doc__, "model", "loss", "train", "score", "threshold", "evaluate"
+        __doc__, "model", "loss", "augment", "train", "score", "threshold", "evaluate"
     )
     params, _ = command_line.parse(parser)
     run("-m", "dvc", "repro", DATA_STAGE, folder=Path.cwd())

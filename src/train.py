@@ -19,7 +19,7 @@ DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "ass
 
 def main() -> None:
     """Train on data/packed with data/split."""
-    parser = command_line.parser(__doc__, "model", "loss", "train")
+    parser = command_line.parser(__doc__, "model", "loss", "augment", "train")
     parser.add_argument(
         "--output",
         type=Path,
@@ -29,7 +29,7 @@ def main() -> None:
     )
     params, arguments = command_line.parse(parser)
     model_dir: Path = arguments.output
-    sections = ("fetch", "pack", "split", "model", "loss", "train")
+    sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     with tracking.stage_run("train", params, sections=sections) as run_id:
         best_sha256 = fitting.fit(
             params,

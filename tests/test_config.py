@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_an_override_replaces_the_value_of_the_file() -> None:
 def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
     """YAML 1.1 reads 1e-3 as a text."""
     text = PARAMS_PATH.read_text(encoding="utf-8")
-    changed = text.replace("learning_rate: 0.002", f"learning_rate: {value}")
+    changed = re.sub(r"(learning_rate:) \S+", rf"\1 {value} ", text)
     assert changed != text
     (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
     assert config.load(tmp_path / "params.yaml").train.learning_rate == 0.001

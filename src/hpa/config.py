@@ -3,6 +3,7 @@
 Units and reasons stand beside the values, in params.yaml; here stand types and ranges.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from hpa.validation import Between
 Fraction = Annotated[float, Between(0, 1)]
 Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
+REPEATS = r"(\d{1,2}x[1-9]\d{0,2}( +|$))*"
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,25 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Augment:
+    """How far training images are changed at random."""
+
+    turn: bool
+    rotation: Annotated[float, Between(0, 180)]
+    zoom: Annotated[float, Between(0, 0.9)]
+    brightness: Fraction
+
+
+@dataclass(frozen=True)
 class Train:
     """How training minimises it."""
 
     n_steps: Count
     validate_every: Count
     batch_size: Count
-    turn: bool
+    oversampling: Literal["none", "square_root", "stated"]
+    oversampling_threshold: Annotated[float, Between(1e-6, 1)]
+    repeats: str | None
     learning_rate: Annotated[float, Between(1e-8, 10)]
     warmup_fraction: Fraction
     weight_decay: Fraction
@@ -114,6 +128,7 @@ class Params:
     split: Split
     model: Model
     loss: Loss
+    augment: Augment
     train: Train
     score: Score
     threshold: Threshold
@@ -209,6 +224,16 @@ def _consistent(params: Params, path: Path) -> Params:
         problems.append(
             f"split.fold: expected less than split.n_folds ({params.split.n_folds}), "
             f"received {params.split.fold}"
+        )
+    if not re.fullmatch(REPEATS, params.train.repeats or ""):
+        problems.append(
+            "train.repeats: expected LABELxTIMES separated by blanks, such as '27x8 15x4', "
+            f"received {params.train.repeats!r}"
+        )
+    if (params.train.oversampling == "stated") != bool(params.train.repeats):
+        problems.append(
+            "train.repeats: expected a text where train.oversampling is 'stated', else null, "
+            f"received {params.train.repeats!r}"
         )
     if problems:
         raise UserError(

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from hpa.config import Params
+from hpa.data.augmentation import with_augmentation
 from hpa.data.batches import TrainingBatches
+from hpa.data.oversampling import repeat_factors
 from hpa.data.packing import PackedImages, read_index
 from hpa.data.splitting import read_assignment
 from hpa.errors import UserError
@@ -53,7 +55,7 @@ def fit(
     misleading judge of checkpoints.
 
     Args:
-        params: sections model, loss and train.
+        params: sections model, loss, augment and train.
         packed_dir, split_dir: what the pack and split stages wrote.
         model_dir: gets the three files, each whole or not at all.
         on_round: called after each validation with the step and the metrics, named
@@ -69,7 +71,8 @@ def fit(
     images = PackedImages(packed_dir)
     index, split = read_index(packed_dir), read_assignment(split_dir)["split"]
     train, val = (examples_of(index, split, name) for name in ("train", "val"))
-    model = _compiled(params, images, index.iloc[train.rows], train)
+    factors = repeat_factors(params.train, train.y_true)
+    network, model = _compiled(params, images, index.iloc[train.rows], train, factors)
 
     history: list[dict[str, float]] = []
     with progress(what="train", total=params.train.n_steps, unit="step") as bar:
@@ -81,19 +84,20 @@ def fit(
                 train.y_true,
                 batch_size=params.train.batch_size,
                 seed=params.train.seed,
-                turn=params.train.turn,
+                augment=params.augment,
+                repeat_factors=factors,
                 first=first,
                 end=end,
             )
-            metrics = _train(model, batches, bar) | _validate(model, images, val)
+            metrics = _train(model, batches, bar) | _validate(network, images, val)
             _require_finite(metrics, end)
             history.append({"step": end, **metrics})
             bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
             if metrics["val/loss"] == min(row["val/loss"] for row in history):
-                save_model(model, model_dir / "best.keras")
-                best = weights_sha256(model)
+                save_model(network, model_dir / "best.keras")
+                best = weights_sha256(network)
             on_round(end, metrics)
-    save_model(model, model_dir / "last.keras")
+    save_model(network, model_dir / "last.keras")
     with atomic_path(model_dir / "history.csv") as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False, float_format="%.6g")
     return best
@@ -112,16 +116,25 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def _compiled(
-    params: Params, images: PackedImages, train_index: pd.DataFrame, train: Examples
-) -> keras.Model:
+    params: Params,
+    images: PackedImages,
+    train_index: pd.DataFrame,
+    train: Examples,
+    factors: np.ndarray,
+) -> tuple[keras.Model, keras.Model]:
+    """Return the network, and the model that trains it: augmentation before the same weights."""
     mean, std = channel_statistics(train_index)
-    model = build_resnet34(
+    network = build_resnet34(
         images.row_shape[0],
         channel_mean=mean,
         channel_std=std,
-        label_rates=train.y_true.mean(axis=0),
+        label_rates=np.average(train.y_true, axis=0, weights=factors),
         dropout=params.model.dropout,
     )
+    loss = make_loss(params.loss.name, gamma=params.loss.gamma, alpha=params.loss.alpha)
+    # XLA's convolutions on a CPU take 1.3 to 10 times as long as oneDNN's (96 and 64 pixels).
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    model = with_augmentation(network, params.augment)
     model.compile(
         optimizer=make_optimizer(
             learning_rate=params.train.learning_rate,
@@ -129,11 +142,11 @@ def _compiled(
             n_steps=params.train.n_steps,
             warmup_fraction=params.train.warmup_fraction,
         ),
-        loss=make_loss(params.loss.name, gamma=params.loss.gamma, alpha=params.loss.alpha),
-        # XLA's convolutions on a CPU take 1.3 to 10 times as long as oneDNN's (96 and 64 pixels).
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        loss=loss,
+        jit_compile=jit,
     )
-    return model
+    network.compile(loss=loss, jit_compile=jit)  # to validate, not to train
+    return network, model
 
 
 def channel_statistics(index: pd.DataFrame) -> tuple[list[float], list[float]]:
@@ -150,10 +163,9 @@ def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, 
     tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: bar.update(1))
     history = model.fit(batches, shuffle=False, verbose=0, callbacks=[tick]).history
     seconds = time.perf_counter() - started
-    first_images, _ = batches[0]
     return {
         "train/loss": float(history["loss"][0]),
-        "train/images_per_s": len(batches) * len(first_images) / seconds,
+        "train/images_per_s": len(batches) * batches.batch_size / seconds,
     }
 
 
@@ -167,10 +179,10 @@ def _require_finite(metrics: dict[str, float], step: int) -> None:
         )
 
 
-def _validate(model: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
+def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
     """Judge the whole split at once; macro F1 with thresholds fitted on it, so optimistic."""
-    logits = predict_logits(model, images, val.rows, batch_size=VALIDATION_BATCH)
+    logits = predict_logits(network, images, val.rows, batch_size=VALIDATION_BATCH)
     return {
-        "val/loss": float(model.loss(val.y_true, logits)),
+        "val/loss": float(network.loss(val.y_true, logits)),
         "val/macro_f1": fit_thresholds(val.y_true, sigmoid(logits)).fit_macro_f1,
     }

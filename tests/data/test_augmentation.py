@@ -1,25 +1,154 @@
+"""What a step's images become is a function of seed and step; off means untouched, to the bit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
 import numpy as np
+import pytest
 
-from hpa.data.augmentation import dihedral
+from hpa import config
+from hpa.data.augmentation import Brighten, Turn, Warp, draw_changes, with_augmentation
 
-IMAGE = np.arange(2 * 2 * 1, dtype=np.uint8).reshape(2, 2, 1)  # rows 0 1 / 2 3
-
-
-def turned(choice: int) -> list[int]:
-    return dihedral(IMAGE[None].copy(), np.array([choice]))[0].ravel().tolist()
-
-
-def test_the_eight_choices_are_the_symmetries_of_the_square() -> None:
-    assert turned(0) == [0, 1, 2, 3]
-    assert turned(1) == [1, 3, 0, 2]  # a quarter against the clock: the right column goes on top
-    assert turned(2) == [3, 2, 1, 0]
-    assert turned(4) == [1, 0, 3, 2]  # mirrored left to right
-    assert len({tuple(turned(choice)) for choice in range(8)}) == 8
+OFF = config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+ALL = config.Augment(turn=True, rotation=30.0, zoom=0.2, brightness=0.5)
+IMAGES = np.random.default_rng(1).integers(0, 256, (8, 6, 6, 4), dtype=np.uint8)
 
 
-def test_channels_turn_together_and_no_pixel_is_lost() -> None:
-    images = np.random.default_rng(1).integers(0, 256, (8, 6, 6, 4), dtype=np.uint8)
-    result = dihedral(images.copy(), np.arange(8))
-    for before, after in zip(images, result, strict=True):
-        pixels = (image.reshape(-1, 4).tolist() for image in (before, after))
-        assert sorted(next(pixels)) == sorted(next(pixels))
+def applied(layer: keras.Layer, images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    result = keras.ops.convert_to_numpy(layer(images, numbers))
+    assert result.dtype == np.uint8
+    return result
+
+
+def turned(image: list[list[int]], choice: int) -> list[list[int]]:
+    pixels = np.array(image, np.uint8)[None, ..., None]
+    return applied(Turn(), pixels, np.array([choice], np.int32))[0, ..., 0].tolist()
+
+
+def warped(images: np.ndarray, degrees: float, factor: float) -> np.ndarray:
+    numbers = np.tile(np.array([np.radians(degrees), factor], np.float32), (len(images), 1))
+    return applied(Warp(), images, numbers)
+
+
+def test_the_eight_turns_are_the_symmetries_of_the_square() -> None:
+    image = [[0, 1], [2, 3]]
+    assert turned(image, 0) == image
+    assert turned(image, 1) == [[1, 3], [0, 2]]  # against the clock: the right column goes on top
+    assert turned(image, 2) == [[3, 2], [1, 0]]
+    assert turned(image, 4) == [[1, 0], [3, 2]]  # mirrored left to right
+    assert len({str(turned(image, choice)) for choice in range(8)}) == 8
+
+
+def test_turns_of_a_batch_are_numpy_s() -> None:
+    result = applied(Turn(), IMAGES, np.arange(8, dtype=np.int32))
+    for choice, (before, after) in enumerate(zip(IMAGES, result, strict=True)):
+        expected = np.rot90(before, choice % 4)
+        assert np.array_equal(after, expected[:, ::-1] if choice >= 4 else expected)
+
+
+def test_neutral_numbers_leave_every_bit() -> None:
+    images = np.random.default_rng(2).integers(0, 256, (2, 33, 33, 4), dtype=np.uint8)
+    assert np.array_equal(applied(Turn(), images, np.zeros(2, np.int32)), images)
+    assert np.array_equal(warped(images, 0, 1), images)
+    assert np.array_equal(applied(Brighten(), images, np.ones((2, 4), np.float32)), images)
+
+
+def test_a_rotation_by_a_right_angle_is_a_turn() -> None:
+    expected = applied(Turn(), IMAGES, np.ones(8, np.int32))
+    inner = warped(IMAGES, 90, 1)[:, 1:-1, 1:-1].astype(int)
+    assert np.abs(inner - expected[:, 1:-1, 1:-1]).max() <= 1
+
+
+def test_a_warp_by_half_a_pixel_is_worked_by_hand() -> None:
+    """Twice as large about the centre of 2×2: each corner is seen from 0.25 pixels off centre."""
+    image = np.array([[0, 40], [80, 200]], np.uint8)[None, ..., None]
+    # At (0.25, 0.25): 0.75·0.75·0 + 0.75·0.25·(40 + 80) + 0.25·0.25·200 = 22.5 + 12.5 = 35
+    # At (0.25, 0.75): 0.75·0.75·40 + 0.25·0.25·80 + 0.75·0.25·200 = 22.5 + 5 + 37.5 = 65
+    # At (0.75, 0.25): 0.75·0.75·80 + 0.25·0.25·40 + 0.75·0.25·200 = 45 + 2.5 + 37.5 = 85
+    # At (0.75, 0.75): 0.75·0.75·200 + 0.75·0.25·(40 + 80) = 112.5 + 22.5 = 135
+    assert warped(image, 0, 2)[0, ..., 0].tolist() == [[35, 65], [85, 135]]
+
+
+def test_what_comes_in_from_outside_is_black() -> None:
+    white = np.full((1, 9, 9, 4), 255, np.uint8)
+    shrunk = warped(white, 0, 0.5)[0, ..., 0]
+    assert (shrunk[0] == 0).all()
+    assert (shrunk[3:6, 3:6] == 255).all()
+    assert warped(white, 45, 1)[0, 0, 0].tolist() == [0] * 4
+
+
+def test_brightness_scales_each_channel_and_stops_at_white() -> None:
+    image = np.full((1, 1, 1, 4), 100, np.uint8)
+    factors = np.array([[0.5, 1.0, 1.256, 3.0]], np.float32)
+    assert applied(Brighten(), image, factors).ravel().tolist() == [50, 100, 126, 255]
+
+
+def test_changes_are_a_function_of_seed_and_step() -> None:
+    first, again = (draw_changes(ALL, 7, 12, 5) for _ in range(2))
+    assert {name: (array.shape, array.dtype.name) for name, array in first.items()} == {
+        "turn": ((5,), "int32"),
+        "warp": ((5, 2), "float32"),
+        "brightness": ((5, 4), "float32"),
+    }
+    for name in first:
+        assert np.array_equal(first[name], again[name])
+        assert not np.array_equal(first[name], draw_changes(ALL, 7, 13, 5)[name])
+        assert not np.array_equal(first[name], draw_changes(ALL, 8, 12, 5)[name])
+
+
+def test_changes_stay_in_their_ranges_and_fill_them() -> None:
+    drawn = draw_changes(ALL, 1, 0, 2000)
+    assert set(drawn["turn"]) == set(range(8))
+    for numbers, low, high in (
+        (np.degrees(drawn["warp"][:, 0]), -30, 30),
+        (drawn["warp"][:, 1], 0.8, 1.2),
+        (drawn["brightness"], 0.5, 1.5),
+    ):
+        assert low - 1e-4 <= numbers.min() < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < numbers.max() <= high + 1e-4
+
+
+def test_switching_one_kind_moves_no_other() -> None:
+    assert draw_changes(OFF, 7, 3, 4) == {}
+    alone = draw_changes(replace(OFF, turn=True), 7, 3, 4)
+    assert list(alone) == ["turn"]
+    assert np.array_equal(alone["turn"], draw_changes(ALL, 7, 3, 4)["turn"])
+
+
+@pytest.fixture
+def network() -> keras.Model:
+    images = keras.Input((6, 6, 4), dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    return keras.Model(images, keras.layers.Dense(3)(flat))
+
+
+@pytest.mark.parametrize("augment", [OFF, ALL])
+def test_the_training_model_changes_the_images_before_the_same_weights(
+    network: keras.Model, augment: config.Augment
+) -> None:
+    model = with_augmentation(network, augment)
+    assert [id(weight) for weight in model.weights] == [id(weight) for weight in network.weights]
+    changes = draw_changes(augment, 7, 0, len(IMAGES))
+    images = IMAGES
+    for name, layer in (("turn", Turn()), ("warp", Warp()), ("brightness", Brighten())):
+        if name in changes:
+            images = applied(layer, images, changes[name])
+    expected = network.predict(images, verbose=0)
+    found = model.predict({"images": IMAGES, **changes}, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert (augment is OFF) == np.array_equal(images, IMAGES)
+
+
+def test_half_precision_networks_get_the_same_images() -> None:
+    expected = warped(IMAGES, 20, 1.1)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        assert np.array_equal(warped(IMAGES, 20, 1.1), expected)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_the_repository_s_parameters_turn_and_change_nothing_else() -> None:
+    params = config.load(Path(__file__).parents[2] / "params.yaml")
+    assert params.augment == replace(OFF, turn=True)

@@ -6,10 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from hpa.config import Augment
+from hpa.data.augmentation import draw_changes
 from hpa.data.batches import ScoringBatches, TrainingBatches
 from hpa.data.packing import PackedImages, read_index
 from hpa.labels import indicator_matrix
 
+OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+ALL = Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2)
 ROWS = np.array([3, 1, 40, 17, 16, 15, 30, 31, 32, 8, 9])  # of all three shards
 
 
@@ -25,7 +29,8 @@ def y_true(packed_world: Path) -> np.ndarray:
 
 def walk(
     images: PackedImages, y_true: np.ndarray, first: int, end: int, seed: int = 7,
-    batch_size: int = 4, workers: int = 1,
+    batch_size: int = 4, workers: int = 1, augment: Augment = OFF,
+    repeat_factors: np.ndarray | None = None,
 ) -> TrainingBatches:  # fmt: skip
     return TrainingBatches(
         images,
@@ -33,6 +38,8 @@ def walk(
         y_true,
         batch_size=batch_size,
         seed=seed,
+        augment=augment,
+        repeat_factors=repeat_factors,
         first=first,
         end=end,
         workers=workers,
@@ -55,13 +62,17 @@ def test_each_epoch_is_a_permutation(
 
 
 def test_any_cut_of_the_walk_is_the_uncut_walk(images: PackedImages, y_true: np.ndarray) -> None:
-    uncut = walk(images, y_true, 0, 20)
+    factors = np.linspace(1, 3, len(ROWS))
+    uncut = walk(images, y_true, 0, 20, augment=ALL, repeat_factors=factors)
     for first, end in ((0, 1), (3, 9), (9, 20), (19, 20)):
-        cut = walk(images, y_true, first, end)
+        cut = walk(images, y_true, first, end, augment=ALL, repeat_factors=factors)
         assert len(cut) == end - first
         for index in range(len(cut)):
-            for of_cut, of_uncut in zip(cut[index], uncut[first + index], strict=True):
-                assert np.array_equal(of_cut, of_uncut)
+            (inputs, labels), (expected, expected_labels) = cut[index], uncut[first + index]
+            assert np.array_equal(labels, expected_labels)
+            assert list(inputs) == list(expected) == ["images", "turn", "warp", "brightness"]
+            for name in inputs:
+                assert np.array_equal(inputs[name], expected[name])
 
 
 def test_steps_may_be_asked_for_in_any_order(images: PackedImages, y_true: np.ndarray) -> None:
@@ -80,18 +91,40 @@ def test_a_batch_holds_the_packed_rows_and_their_labels(
 ) -> None:
     batches = walk(images, y_true, 0, 6)
     for step in range(6):
-        pixels, labels = batches[step]
-        chosen = batches.chosen(step)
+        inputs, labels = batches[step]
+        pixels, chosen = inputs["images"], batches.chosen(step)
+        assert list(inputs) == ["images"]
         assert np.array_equal(pixels, images.read(ROWS[chosen]))
         assert np.array_equal(labels, y_true[chosen])
         assert (pixels.dtype, labels.dtype) == (np.uint8, np.float32)
         assert labels.shape == (4, 28)
 
 
+def test_the_changes_of_a_step_travel_with_it_and_leave_its_pixels(
+    images: PackedImages, y_true: np.ndarray
+) -> None:
+    plain, changed = (walk(images, y_true, 0, 6, augment=each) for each in (OFF, ALL))
+    for step in range(6):
+        inputs, _ = changed[step]
+        assert np.array_equal(inputs["images"], plain[step][0]["images"])
+        for name, numbers in draw_changes(ALL, 7, step, 4).items():
+            assert np.array_equal(inputs[name], numbers)
+
+
+def test_repeated_images_come_as_often_as_their_factor(
+    images: PackedImages, y_true: np.ndarray
+) -> None:
+    factors = np.where(np.arange(len(ROWS)) == 3, 5.0, 1.0)  # 15 places an epoch
+    batches = walk(images, y_true, 0, 6, batch_size=5, repeat_factors=factors)
+    for epoch in range(2):
+        counts = np.bincount(order(batches, 3 * epoch, 3 * epoch + 3))
+        assert counts.tolist() == factors.tolist()
+
+
 def test_one_worker_or_four_give_the_same_order(images: PackedImages, y_true: np.ndarray) -> None:
     """A model that returns its input shows in which order Keras takes the batches."""
-    inputs = keras.Input((32, 32, 4), dtype="uint8")
-    mirror = keras.Model(inputs, keras.layers.Identity()(inputs))
+    inputs = keras.Input((32, 32, 4), dtype="uint8", name="images")
+    mirror = keras.Model({"images": inputs}, keras.layers.Identity()(inputs))
     expected = images.read(ROWS[order(walk(images, y_true, 5, 25), 5, 25)])
     for workers in (1, 4):
         batches = walk(images, y_true, 5, 25, workers=workers)

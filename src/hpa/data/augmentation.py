@@ -1,19 +1,123 @@
-"""Changes that leave a label true: cells have no up, down, left or right."""
+"""Changes that leave a label true: drawn as numbers by seed and step, made on the device.
 
+The generator draws the numbers; layers without weights or random state apply them to the pixels.
+So a step's images depend on (seed, step) alone, on every backend, and a training that goes on
+after a stop sees what it would have seen. The network itself never changes an image: what is
+saved, validated and scored is free of augmentation.
+"""
+
+import math
+from typing import Any
+
+import keras
 import numpy as np
+from keras import ops
+
+from hpa.config import Augment
+from hpa.labels import CHANNELS
+from hpa.seeds import stream
+
+WHITE = 255
 
 
-def dihedral(images: np.ndarray, choices: np.ndarray) -> np.ndarray:
-    """Turn each image by `choices % 4` right angles, then mirror it where `choices` is 4 or more.
-
-    Args:
-        images: [B,S,S,C] of any type; changed in place.
-        choices: int[B] in 0 … 7, the elements of the square's symmetry group.
+def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[str, np.ndarray]:
+    """Draw a step's changes; a kind that is off is absent, and switching it moves no other.
 
     Returns:
-        `images`.
+        `turn` int32[B] in 0 … 7: an element of the square's symmetry group (see `Turn`);
+        `warp` float32[B,2]: angle in radians against the clock, and factor of enlargement;
+        `brightness` float32[B,4]: a factor a channel.
     """
-    for image, choice in zip(images, choices, strict=True):
-        turned = np.rot90(image, choice % 4)
-        image[...] = turned[:, ::-1] if choice >= 4 else turned
-    return images
+    changes: dict[str, np.ndarray] = {}
+    if augment.turn:
+        changes["turn"] = stream(seed, "turn", step).integers(8, size=n_images, dtype=np.int32)
+    if augment.rotation or augment.zoom:
+        centred = stream(seed, "warp", step).uniform(-1, 1, (n_images, 2))
+        warp = [0, 1] + centred * [math.radians(augment.rotation), augment.zoom]
+        changes["warp"] = warp.astype(np.float32)
+    if augment.brightness:
+        centred = stream(seed, "brightness", step).uniform(-1, 1, (n_images, len(CHANNELS)))
+        changes["brightness"] = (1 + augment.brightness * centred).astype(np.float32)
+    return changes
+
+
+def with_augmentation(network: keras.Model, augment: Augment) -> keras.Model:
+    """Put the layers of what is switched on before a network; its weights are shared.
+
+    Returns:
+        A model from {"images": uint8[B,S,S,4], **`draw_changes`} to the network's output.
+    """
+    images = keras.Input(network.input.shape[1:], dtype="uint8", name="images")
+    inputs, changed = {"images": images}, images
+    for name, numbers in draw_changes(augment, seed=0, step=0, n_images=1).items():
+        inputs[name] = keras.Input(numbers.shape[1:], dtype=numbers.dtype.name, name=name)
+        changed = LAYERS[name](name=f"{name}_images")(changed, inputs[name])
+    return keras.Model(inputs, network(changed), name=f"augmented_{network.name}")
+
+
+class Change(keras.layers.Layer):
+    """A pure function from uint8[B,S,S,C] and some numbers an image to uint8[B,S,S,C]."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Grey levels and angles are not for half precision, whatever the network computes in.
+        super().__init__(autocast=False, dtype="float32", **kwargs)
+
+    def compute_output_spec(self, images: Any, numbers: Any) -> keras.KerasTensor:
+        """Give back the shape and type of the images."""
+        return keras.KerasTensor(images.shape, "uint8")
+
+
+class Turn(Change):
+    """Turn by `turn % 4` right angles against the clock, then mirror where `turn` is 4 or more."""
+
+    def call(self, images: Any, turn: Any) -> Any:
+        """Return uint8[B,S,S,C]; no pixel is lost or made."""
+        turn = turn[:, None, None, None]
+        quarters = turn % 4
+        images = ops.where(quarters % 2 == 1, ops.transpose(images, (0, 2, 1, 3)), images)
+        upside_down = (quarters == 1) | (quarters == 2)
+        images = ops.where(upside_down, ops.flip(images, axis=1), images)
+        mirrored = (quarters >= 2) ^ (turn >= 4)
+        return ops.where(mirrored, ops.flip(images, axis=2), images)
+
+
+class Warp(Change):
+    """Rotate about the centre and enlarge, bilinearly, in one pass; what comes in is black."""
+
+    def call(self, images: Any, warp: Any) -> Any:
+        """Return uint8[B,S,S,C] from `warp` float32[B,2], angle and factor."""
+        size, channels = images.shape[1], images.shape[3]
+        centre = (size - 1) / 2
+        place = ops.arange(size, dtype="float32") - centre
+        down, right = place[None, :, None], place[None, None, :]
+        angle, factor = warp[:, 0, None, None], warp[:, 1, None, None]
+        cosine, sine = ops.cos(angle) / factor, ops.sin(angle) / factor
+        row = centre + cosine * down + sine * right
+        column = centre + cosine * right - sine * down
+        top, left = ops.floor(row), ops.floor(column)
+        first = size * size * ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None]
+        pixels = ops.reshape(images, (-1, channels))
+        total = 0.0
+        for y, x in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
+            weight = (1 - ops.abs(row - y)) * (1 - ops.abs(column - x))
+            inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
+            weight = ops.where(inside, weight, 0.0)
+            y, x = (ops.cast(ops.clip(each, 0, size - 1), "int32") for each in (y, x))
+            corner = ops.take(pixels, first + size * y + x, axis=0)
+            total = total + weight[..., None] * ops.cast(corner, "float32")
+        return _grey_levels(total)
+
+
+class Brighten(Change):
+    """Multiply each channel by a factor of its own; what would be brighter than white is white."""
+
+    def call(self, images: Any, brightness: Any) -> Any:
+        """Return uint8[B,S,S,C] from `brightness` float32[B,C]."""
+        return _grey_levels(ops.cast(images, "float32") * brightness[:, None, None, :])
+
+
+LAYERS: dict[str, type[Change]] = {"turn": Turn, "warp": Warp, "brightness": Brighten}
+
+
+def _grey_levels(values: Any) -> Any:
+    return ops.cast(ops.clip(ops.round(values), 0, WHITE), "uint8")

@@ -1,21 +1,22 @@
 """Batches for training, read row by row from packed files; the data is never held in memory."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from hpa.data.augmentation import dihedral
+from hpa.config import Augment
+from hpa.data.augmentation import draw_changes
+from hpa.data.oversampling import epoch_length, epoch_order
 from hpa.data.packing import PackedImages
-from hpa.seeds import stream
 
 
 class TrainingBatches(keras.utils.PyDataset):
     """Steps `first` to `end` of an endless, reshuffled walk through the training images.
 
     What step s holds is a function of (seed, s) alone: it depends neither on the steps before,
-    nor on the number of workers, nor on where the walk is cut.
+    nor on the number of workers (threads), nor on where the walk is cut.
     """
 
     def __init__(
@@ -26,7 +27,8 @@ class TrainingBatches(keras.utils.PyDataset):
         *,
         batch_size: int,
         seed: int,
-        turn: bool = False,
+        augment: Augment,
+        repeat_factors: np.ndarray | None = None,
         first: int = 0,
         end: int,
         **workers: Any,
@@ -39,37 +41,42 @@ class TrainingBatches(keras.utils.PyDataset):
             y_true: uint8[n,28], their labels.
             batch_size: images a step; an epoch's last images and the next one's first share a
                 batch where it does not divide n.
-            seed: of the order and of the turns.
-            turn: turn and mirror each image at random (see `augmentation.dihedral`).
+            seed: of the order, the repeats and the changes.
+            augment: which changes are drawn.
+            repeat_factors: float64[n], how often each image comes in an epoch (see
+                `oversampling`); None for once.
             first, end: steps, counted from the start of the training.
             **workers: of `keras.utils.PyDataset`, such as `workers=2`.
         """
         super().__init__(**workers)
         self._images, self._rows, self._y_true = images, rows, y_true
-        self._batch_size, self._seed, self._turn = batch_size, seed, turn
+        self.batch_size, self._seed, self._augment = batch_size, seed, augment
         self._first, self._end = first, end
+        factors = np.ones(len(rows)) if repeat_factors is None else repeat_factors
+        self._epoch_length = epoch_length(factors)
+        # Two epochs meet in a batch, and with several workers two batches in a moment.
+        self._epoch_order = lru_cache(maxsize=4)(partial(epoch_order, factors, seed))
 
     def __len__(self) -> int:
         return self._end - self._first
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return uint8[B,S,S,4] and float32[B,28] of the step `first + index`."""
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return {"images": uint8[B,S,S,4], **changes} and float32[B,28] of step `first + index`.
+
+        The changes are numbers only (see `draw_changes`): the device applies them.
+        """
         step = self._first + index
         chosen = self.chosen(step)
-        pixels = self._images.read(self._rows[chosen])
-        if self._turn:
-            dihedral(pixels, stream(self._seed, "turn", step).integers(8, size=len(pixels)))
-        return pixels, self._y_true[chosen].astype(np.float32)
+        changes = draw_changes(self._augment, self._seed, step, len(chosen))
+        images = self._images.read(self._rows[chosen])
+        return {"images": images, **changes}, self._y_true[chosen].astype(np.float32)
 
     def chosen(self, step: int) -> np.ndarray:
         """Return which of the n training images a step holds, int[B]."""
-        places = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
-        epochs, within = np.divmod(places, len(self._rows))
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, within = np.divmod(places, self._epoch_length)
         return np.concatenate(
-            [
-                _epoch_order(self._seed, int(epoch), len(self._rows))[within[epochs == epoch]]
-                for epoch in np.unique(epochs)
-            ]
+            [self._epoch_order(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)]
         )
 
 
@@ -91,8 +98,3 @@ class ScoringBatches(keras.utils.PyDataset):
         """Return uint8[B,S,S,4]."""
         places = np.arange(index * self._batch_size, (index + 1) * self._batch_size)
         return (self._images.read(self._rows[np.minimum(places, len(self._rows) - 1)]),)
-
-
-@lru_cache(maxsize=2)  # two epochs meet in a batch
-def _epoch_order(seed: int, epoch: int, n_images: int) -> np.ndarray:
-    return stream(seed, "order", epoch).permutation(n_images)

@@ -1,0 +1,86 @@
+"""Rare labels more often: how many times an image comes in an epoch, and in which order.
+
+Gupta, Dollár, Girshick, "LVIS: a dataset for large vocabulary instance segmentation", CVPR 2019,
+section "repeat factor sampling": a label carried by the share f of the images gets the factor
+max(1, sqrt(t / f)), an image the largest factor of its labels.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hpa.config import Train
+from hpa.errors import UserError
+from hpa.labels import LABELS, N_LABELS
+from hpa.seeds import stream
+
+
+def repeat_factors(train: Train, y_true: np.ndarray) -> np.ndarray:
+    """Return how often each image comes in an epoch on average, float64[n], at least 1.
+
+    Args:
+        train: its `oversampling` names the rule.
+        y_true: uint8[n,28], the labels of the training images.
+
+    Raises:
+        UserError: `train.repeats` names a label that does not exist.
+    """
+    rules: dict[str, Callable[[], np.ndarray]] = {
+        "none": lambda: np.ones(N_LABELS),
+        "square_root": lambda: square_root_factors(y_true, train.oversampling_threshold),
+        "stated": lambda: stated_factors(train.repeats or ""),
+    }
+    return np.max(np.where(y_true > 0, rules[train.oversampling](), 1.0), axis=1, initial=1.0)
+
+
+def square_root_factors(y_true: np.ndarray, threshold: float) -> np.ndarray:
+    """Return LVIS' factor of each label, float64[28]; 1 for a label that no image carries."""
+    share = y_true.mean(axis=0)
+    return np.maximum(1.0, np.sqrt(threshold / np.where(share > 0, share, 1.0)))
+
+
+def stated_factors(text: str) -> np.ndarray:
+    """Read `"27x8 15x4"` as factors float64[28]: label 27 eight times, 15 four times, others once.
+
+    Raises:
+        UserError: a number is no label's.
+    """
+    factors = np.ones(N_LABELS)
+    for word in text.split():
+        label, times = map(int, word.split("x"))
+        if label >= N_LABELS:
+            raise UserError(
+                f"train.repeats names label {label}",
+                expected=f"labels from 0 ({LABELS[0]}) to {N_LABELS - 1} ({LABELS[-1]})",
+                received=text,
+                remedy="change train.repeats in params.yaml",
+            )
+        factors[label] = times
+    return factors
+
+
+def epoch_length(factors: np.ndarray) -> int:
+    """Return how many images an epoch holds: the same in every epoch."""
+    whole, rest = np.divmod(factors, 1)
+    return int(whole.sum() + np.ceil(rest.sum()))
+
+
+def epoch_order(factors: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Return an epoch's images in their order, int64[epoch_length], a function of (seed, epoch).
+
+    An image comes as often as its factor's whole part, and once more with a chance that goes by
+    the fraction: systematic sampling in a shuffled order, so that all epochs are equally long.
+    Factors of 1 give a permutation.
+    """
+    whole, rest = np.divmod(factors, 1)
+    counts = whole.astype(np.int64)
+    if n_extra := int(np.ceil(rest.sum())):
+        random = stream(seed, "repeats", epoch)
+        shuffled = random.permutation(len(factors))
+        ends = np.cumsum(rest[shuffled])
+        ends *= n_extra / ends[-1]
+        ends[-1] = n_extra
+        taken = np.floor(ends + random.random()).astype(np.int64)
+        counts[shuffled] += np.diff(taken, prepend=0)
+    images = np.repeat(np.arange(len(factors)), counts)
+    return images[stream(seed, "order", epoch).permutation(len(images))]
