@@ -74,5 +74,5 @@ def _backbone(image_size: int) -> keras.Model:
     for layer in backbone.layers:
         # Blocks start as identities (Goyal et al., "Accurate, large minibatch SGD", 2017, 5.1).
         if re.fullmatch(r"stack\d+_block\d+_2_bn", layer.name):
-            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
+            layer.gamma.assign(keras.ops.zeros(layer.gamma.shape))
     return keras.Model(backbone.input, backbone.output, name=BACKBONE)

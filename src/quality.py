@@ -1,0 +1,39 @@
+"""Show what the packed images are like: one HTML page that needs neither network nor server.
+
+    python src/quality.py          some seconds, after pack and split; no network is run
+    python src/quality.py --output /tmp/mine.html
+
+Expect counts and co-occurrence of labels, brightness of each split and its drift away from the
+training images, and thumbnails of blank, saturated and duplicate images. No stage: it decides
+nothing, and nothing depends on it.
+"""
+
+from pathlib import Path
+
+from hpa import command_line
+from hpa.files import atomic_path
+from hpa.quality import findings, inspect, quality_page
+
+PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
+
+
+def main() -> None:
+    """Write the page on data/packed and data/split."""
+    parser = command_line.parser(__doc__, "split")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/quality.html"),
+        metavar="FILE",
+        help="write the page here (default: reports/quality.html)",
+    )
+    params, arguments = command_line.parse(parser)
+    quality = inspect(PACKED_DIR, SPLIT_DIR, hash_distance=params.split.hash_distance)
+    with atomic_path(arguments.output) as temporary:
+        temporary.write_text(quality_page(quality, PACKED_DIR), encoding="utf-8")
+    print("\n".join(findings(quality)))
+    print(f"the page is {arguments.output}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

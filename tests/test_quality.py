@@ -1,0 +1,146 @@
+"""The page tells what the tables tell, shows what is odd, and needs nothing outside itself."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from worlds import IDS, NEAR_COPIES
+
+from hpa import quality
+from hpa.data.packing import read_index
+from hpa.data.splitting import write_split
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    index = read_index(packed_world)
+    split = np.resize(np.array(["train", "val", "test"], dtype=object), len(index))
+    split[~index["labelled"]] = "unlabelled"
+    folder = tmp_path_factory.mktemp("quality") / "split"
+    write_split(folder, index, pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}))
+    return folder
+
+
+def brightness(**splits: list[float]) -> pd.DataFrame:
+    """An index in which every channel has the given mean grey levels."""
+    rows = [(split, level / 255) for split, levels in splits.items() for level in levels]
+    index = pd.DataFrame(rows, columns=["split", "level"])
+    for channel in CHANNELS:
+        index[f"{channel}_mean"] = index["level"]
+        index[f"{channel}_std"] = 0.1
+    return index
+
+
+def test_drift_matches_numbers_worked_by_hand() -> None:
+    drift = quality.channel_drift(brightness(train=[10, 20, 30], test=[16, 26, 36]))
+    assert list(drift["split"]) == ["train"] * 4 + ["test"] * 4
+    row = drift[(drift["split"] == "test") & (drift["channel"] == "blue")].iloc[0]
+    # Means 20 and 26; both deviate by sqrt((100 + 0 + 100) / 3) = 8.165; d = 6 / 8.165
+    assert row["mean"] == pytest.approx(26)
+    assert row["change"] == pytest.approx(0.3)
+    assert row["effect"] == pytest.approx(6 / 8.165, abs=1e-3)
+    assert row["chance"] == pytest.approx(2 * np.sqrt(2 / 3))  # three images prove little
+    assert quality.effect_in_words(row["effect"], row["chance"]) == "may be chance"
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [(0.19, "alike"), (-0.3, "slightly dimmer"), (0.6, "clearly brighter"), (-2, "much dimmer")],
+)
+def test_effects_are_said_in_words(effect: float, words: str) -> None:
+    assert quality.effect_in_words(effect, chance=0.1) == words
+
+
+def test_drift_beyond_chance_is_found_and_named() -> None:
+    random = np.random.default_rng(1)
+    bright, dim = (list(random.normal(level, 4, 200)) for level in (20, 15))
+    drift = quality.channel_drift(brightness(train=bright, val=bright, test=dim))
+    (line,) = quality.drift_findings(drift)
+    assert line.startswith("Brightness of test against train: red much dimmer (-2")
+    same = quality.channel_drift(brightness(train=bright, test=bright))
+    assert quality.drift_findings(same) == [
+        "No split is brighter or dimmer than train beyond chance."
+    ]
+
+
+def test_black_images_and_absent_splits_have_no_drift() -> None:
+    drift = quality.channel_drift(brightness(train=[0, 0], test=[0]))
+    assert (drift[["change", "effect"]] == 0).all(axis=None)
+    assert set(drift["split"]) == {"train", "test"}
+
+
+def test_cooccurrence_matches_a_table_worked_by_hand() -> None:
+    y_true = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]], np.uint8)
+    shares, support = quality.cooccurrence(y_true)
+    assert support.tolist() == [3, 1, 0]
+    np.testing.assert_allclose(shares, [[1, 1 / 3, 0], [1, 1, 0], [0, 0, 0]])
+
+
+def test_copies_are_found_and_counted_across_splits(packed_world: Path, split_dir: Path) -> None:
+    found = quality.inspect(packed_world, split_dir, hash_distance=6)
+    groups = {frozenset(group["Id"]) for group in found.duplicates}
+    assert groups == {frozenset({IDS[5], IDS[37], IDS[38]}), frozenset({IDS[12], IDS[39]})}
+    # Rows 5, 37 and 38 are test, val and test, 12 and 39 both train.
+    assert "3 are copies of another, 1 groups of copies on two sides" in quality.findings(found)[-1]
+    assert len(NEAR_COPIES) == 3
+
+
+def test_blank_and_saturated_images_are_shown_with_their_fault(
+    packed_world: Path, split_dir: Path
+) -> None:
+    found = quality.inspect(packed_world, split_dir, hash_distance=6)
+    found.index[[f"{channel}_saturated" for channel in CHANNELS]] = 0.0
+    found.index.loc[3, "blank"] = "red blue"
+    found.index.loc[4, "green_saturated"] = 0.02
+    found.index.loc[7, "green_saturated"] = 0.5
+    assert list(found.blank.index) == [3]
+    assert list(found.saturated.index) == [7, 4]
+    page = quality.quality_page(found, packed_world)
+    assert "blank: red, blue" in page
+    assert page.index("green 50% white") < page.index("green 2% white")
+
+
+def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
+    packed_world: Path, split_dir: Path
+) -> None:
+    found = quality.inspect(packed_world, split_dir, hash_distance=6)
+    page = quality.quality_page(found, packed_world)
+    assert set(re.findall(r'(?:src|href)="([^"]{0,22})', page)) == {"data:image/png;base64,"}
+    assert "//" not in re.sub(r'src="data:[^"]*"', "", page)
+    assert page == quality.quality_page(found, packed_world)
+    for line in quality.findings(found):
+        assert line in page
+
+
+def test_names_are_escaped(packed_world: Path, split_dir: Path) -> None:
+    found = quality.inspect(packed_world, split_dir, hash_distance=6)
+    found.index.loc[3, ["Id", "blank"]] = ["<script>", "red"]
+    page = quality.quality_page(found, packed_world)
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_tables_of_two_worlds_are_refused(
+    packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    assignment = pd.read_csv(split_dir / "assignment.csv")
+    assignment[::-1].to_csv(tmp_path / "assignment.csv", index=False)
+    with pytest.raises(UserError, match="does not belong to"):
+        quality.inspect(packed_world, tmp_path, hash_distance=6)
+
+
+def test_the_script_without_data_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    command = [sys.executable, str(ROOT / "src/quality.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "run: dvc repro split" in done.stderr
+    assert not (tmp_path / "reports").exists()
