@@ -31,7 +31,11 @@ def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def params(**train: object) -> config.Params:
     whole = config.load(ROOT / "params.yaml")
     small = {"n_steps": 5, "validate_every": 2, "batch_size": 4, "warmup_fraction": 0.0}
-    return replace(whole, train=replace(whole.train, **(small | train)))  # type: ignore[arg-type]
+    return replace(
+        whole,
+        augment=config.Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2),
+        train=replace(whole.train, **(small | train)),  # type: ignore[arg-type]
+    )
 
 
 def fit(
@@ -53,13 +57,18 @@ def test_two_trainings_end_bit_identical(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
     (first, steps, history), (second, _, again) = (
-        fit(packed_world, split_dir, tmp_path / name) for name in ("first", "second")
+        fit(packed_world, split_dir, tmp_path / name, oversampling="square_root")
+        for name in ("first", "second")
     )
     assert first == second
     columns = ["step", "train/loss", "val/loss", "val/macro_f1"]
     pd.testing.assert_frame_equal(history[columns], again[columns], check_exact=True)
     last = [keras.saving.load_model(tmp_path / name / "last.keras") for name in ("first", "second")]
     assert weights_sha256(last[0]) == weights_sha256(last[1])
+
+    # what is saved takes an image and nothing else: it changes none
+    assert last[0].input.shape == (None, 32, 32, 4)
+    assert not {layer.name for layer in last[0].layers} & {"turn_images", "warp_images"}
 
     assert steps == list(history["step"]) == [2, 4, 5]  # the last round is what is left
 
@@ -91,7 +100,14 @@ def test_another_seed_gives_other_weights(
 def test_it_learns_eight_images_by_heart(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
-    fit(packed_world, split_dir, tmp_path, n_steps=60, validate_every=60, batch_size=8)
+    unchanged = config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+    fitting.fit(
+        replace(params(n_steps=60, validate_every=60, batch_size=8), augment=unchanged),
+        packed_dir=packed_world,
+        split_dir=split_dir,
+        model_dir=tmp_path,
+        on_round=lambda *_: None,
+    )
     model = keras.saving.load_model(tmp_path / "last.keras", compile=False)
     index = read_index(packed_world)
     train = fitting.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "train")
