@@ -11,8 +11,10 @@ nothing, and nothing depends on it.
 from pathlib import Path
 
 from hpa import command_line
+from hpa.data.packing import PackedImages
 from hpa.files import atomic_path
-from hpa.quality import findings, inspect, quality_page
+from hpa.quality import findings, inspect
+from hpa.quality_page import quality_page
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 
@@ -30,7 +32,7 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     quality = inspect(PACKED_DIR, SPLIT_DIR, hash_distance=params.split.hash_distance)
     with atomic_path(arguments.output) as temporary:
-        temporary.write_text(quality_page(quality, PACKED_DIR), encoding="utf-8")
+        temporary.write_text(quality_page(quality, PackedImages(PACKED_DIR)), encoding="utf-8")
     print("\n".join(findings(quality)))
     print(f"the page is {arguments.output}")
 

@@ -11,10 +11,11 @@ import pytest
 from worlds import IDS, NEAR_COPIES
 
 from hpa import quality
-from hpa.data.packing import read_index
+from hpa.data.packing import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
+from hpa.quality_page import quality_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,7 +104,7 @@ def test_blank_and_saturated_images_are_shown_with_their_fault(
     found.index.loc[7, "green_saturated"] = 0.5
     assert list(found.blank.index) == [3]
     assert list(found.saturated.index) == [7, 4]
-    page = quality.quality_page(found, packed_world)
+    page = quality_page(found, PackedImages(packed_world))
     assert "blank: red, blue" in page
     assert page.index("green 50% white") < page.index("green 2% white")
 
@@ -112,10 +113,10 @@ def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
     packed_world: Path, split_dir: Path
 ) -> None:
     found = quality.inspect(packed_world, split_dir, hash_distance=6)
-    page = quality.quality_page(found, packed_world)
+    page = quality_page(found, PackedImages(packed_world))
     assert set(re.findall(r'(?:src|href)="([^"]{0,22})', page)) == {"data:image/png;base64,"}
     assert "//" not in re.sub(r'src="data:[^"]*"', "", page)
-    assert page == quality.quality_page(found, packed_world)
+    assert page == quality_page(found, PackedImages(packed_world))
     for line in quality.findings(found):
         assert line in page
 
@@ -123,7 +124,7 @@ def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
 def test_names_are_escaped(packed_world: Path, split_dir: Path) -> None:
     found = quality.inspect(packed_world, split_dir, hash_distance=6)
     found.index.loc[3, ["Id", "blank"]] = ["<script>", "red"]
-    page = quality.quality_page(found, packed_world)
+    page = quality_page(found, PackedImages(packed_world))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
 

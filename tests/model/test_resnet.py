@@ -65,9 +65,10 @@ def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path
         "assert 'keras_hub' not in sys.modules\n"
         "print(weights_sha256(model))"
     )
+    source_dir = Path(__file__).parents[2] / "src"
     answer = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source_dir), *sys.path])},
         capture_output=True,
         text=True,
         check=True,
