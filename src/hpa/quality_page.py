@@ -127,7 +127,7 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
          _thumbnails(images, quality.blank, "blank")),
         ("Saturated channels", f"More than {SATURATED:.0%} of a channel's pixels are white.",
          _thumbnails(images, quality.saturated, "saturated")),
-        ("Duplicates", "Groups whose perceptual hashes are nearly equal; a group is never split.",
+        ("Duplicates", "Nearly equal perceptual hashes; the split keeps a group together.",
          _duplicates(images, quality.duplicates)),
     ]  # fmt: skip
     body = "".join(
@@ -212,7 +212,8 @@ def _how_many(n_shown: int, n_all: int, what: str) -> str:
 
 def _tile(images: PackedImages, row: pd.Series, note: str) -> str:
     pixels = images.read(np.array([row.name]))[0]
-    both = np.hstack([pseudo_colour(pixels), protein(pixels)])
+    gap = np.full((len(pixels), max(1, len(pixels) // 48), 3), 255, np.uint8)
+    both = np.hstack([pseudo_colour(pixels), gap, protein(pixels)])
     labels = ", ".join(LABELS[int(number)] for number in row["Target"].split()) or "no label"
     if row["split"] == UNLABELLED:
         labels = "label unknown"
