@@ -19,7 +19,7 @@ from hpa.data.packing import PackedImages, read_index
 from hpa.data.splitting import read_assignment
 from hpa.errors import UserError
 from hpa.files import atomic_path
-from hpa.labels import CHANNELS, indicator_matrix
+from hpa.labels import indicator_matrix
 from hpa.model.losses import make_loss
 from hpa.model.optimizers import make_optimizer
 from hpa.model.resnet import build_resnet34
@@ -69,7 +69,7 @@ def fit(
     images = PackedImages(packed_dir)
     index, split = read_index(packed_dir), read_assignment(split_dir)["split"]
     train, val = (examples_of(index, split, name) for name in ("train", "val"))
-    model = _compiled(params, images, index.iloc[train.rows], train)
+    model = _compiled(params, images.row_shape[0], train.y_true.mean(axis=0))
 
     history: list[dict[str, float]] = []
     with progress(what="train", total=params.train.n_steps, unit="step") as bar:
@@ -111,17 +111,8 @@ def save_model(model: keras.Model, path: Path) -> None:
         keras.Model(model.input, model.output, name=model.name).save(temporary)
 
 
-def _compiled(
-    params: Params, images: PackedImages, train_index: pd.DataFrame, train: Examples
-) -> keras.Model:
-    mean, std = channel_statistics(train_index)
-    model = build_resnet34(
-        images.row_shape[0],
-        channel_mean=mean,
-        channel_std=std,
-        label_rates=train.y_true.mean(axis=0),
-        dropout=params.model.dropout,
-    )
+def _compiled(params: Params, image_size: int, label_rates: np.ndarray) -> keras.Model:
+    model = build_resnet34(image_size, label_rates=label_rates, dropout=params.model.dropout)
     model.compile(
         optimizer=make_optimizer(
             learning_rate=params.train.learning_rate,
@@ -134,15 +125,6 @@ def _compiled(
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     return model
-
-
-def channel_statistics(index: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation in [0,1] of the indexed images' pixels, a channel."""
-    means = index[[f"{channel}_mean" for channel in CHANNELS]].to_numpy()
-    stds = index[[f"{channel}_std" for channel in CHANNELS]].to_numpy()
-    mean = means.mean(axis=0)
-    std = np.sqrt((stds**2 + means**2).mean(axis=0) - mean**2)
-    return mean.tolist(), np.maximum(std, 1 / 255).tolist()
 
 
 def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, float]:
