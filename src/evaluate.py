@@ -5,11 +5,8 @@ python src/evaluate.py         some seconds; no network is run
 
 from pathlib import Path
 
-from hpa import command_line, tracking
-from hpa.evaluation import evaluate_splits, unlabelled_submission
+from hpa import command_line
 from hpa.files import atomic_path, read_json, write_json
-from hpa.gallery import write_gallery
-from hpa.reporting import summary, write_figures
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import Thresholds
 
@@ -20,6 +17,13 @@ THRESHOLDS_PATH = Path("model/thresholds.json")
 def main() -> None:
     """Evaluate scores/ with model/thresholds.json."""
     params, _ = command_line.parse(command_line.parser(__doc__, "evaluate"))
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa import tracking
+    from hpa.evaluation import evaluate_splits, unlabelled_submission
+    from hpa.gallery import write_gallery
+    from hpa.reporting import summary, write_figures
+
     document = read_json(THRESHOLDS_PATH)
     upstream = document.pop("run_id")
     val, test = (Scores.read(SCORES_DIR / f"{split}.npz") for split in ("val", "test"))

@@ -6,9 +6,8 @@ python src/score.py --checkpoint last
 
 from pathlib import Path
 
-from hpa import command_line, tracking
+from hpa import command_line
 from hpa.files import read_json
-from hpa.prediction import score_splits
 
 PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
 SCORES_DIR = Path("scores")
@@ -17,6 +16,11 @@ SCORES_DIR = Path("scores")
 def main() -> None:
     """Score data/packed with model/."""
     params, _ = command_line.parse(command_line.parser(__doc__, "score"))
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa import tracking
+    from hpa.prediction import score_splits
+
     upstream = read_json(MODEL_DIR / "provenance.json")["run_id"]
     with tracking.stage_run("score", params, sections=("score",), upstream=upstream) as run_id:
         score_splits(

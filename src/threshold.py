@@ -8,7 +8,7 @@ python src/threshold.py --scores FILE.npz --output FILE.json     scores of any m
 from contextlib import ExitStack
 from pathlib import Path
 
-from hpa import command_line, tracking
+from hpa import command_line
 from hpa.files import write_json
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import fit_thresholds, fixed_thresholds
@@ -34,6 +34,10 @@ def main() -> None:
         help=f"write the thresholds here (default: {THRESHOLDS_PATH})",
     )
     params, arguments = command_line.parse(parser)
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa import tracking
+
     val = Scores.read(arguments.scores)
     y_true, fixed = val.labelled("val"), params.threshold.fixed
     rules = {

@@ -10,7 +10,7 @@ the last weights, the history, and where they come from.
 
 from pathlib import Path
 
-from hpa import command_line, fitting, provenance, tracking
+from hpa import command_line, provenance
 from hpa.files import write_json
 
 PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
@@ -28,6 +28,10 @@ def main() -> None:
         help="write the model here (default: model)",
     )
     params, arguments = command_line.parse(parser)
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa import fitting, tracking
+
     model_dir: Path = arguments.output
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     with tracking.stage_run("train", params, sections=sections) as run_id:

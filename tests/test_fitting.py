@@ -138,11 +138,3 @@ def test_a_diverged_training_stops_and_says_what_to_do(
     monkeypatch.setattr(fitting, "_train", lambda *_: nothing)
     with pytest.raises(UserError, match=r"diverged before step 2[\s\S]*train/loss nan"):
         fit(packed_world, split_dir, tmp_path)
-
-
-def test_the_channel_statistics_are_those_of_all_pixels(packed_world: Path) -> None:
-    index = read_index(packed_world)
-    pixels = PackedImages(packed_world).read(np.arange(len(index))) / 255
-    mean, std = fitting.channel_statistics(index)
-    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 1, 2)), atol=1e-5)
-    np.testing.assert_allclose(std, pixels.std(axis=(0, 1, 2)), atol=1e-4)

@@ -16,13 +16,7 @@ from hpa.scoring.scores import Scores
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     keras.utils.set_random_seed(4)
-    model = build_resnet34(
-        32,
-        channel_mean=[0.1] * 4,
-        channel_std=[0.1] * 4,
-        label_rates=np.full(28, 0.1),
-        dropout=0.5,
-    )
+    model = build_resnet34(32, label_rates=np.full(28, 0.1), dropout=0.5)
     kernel = model.get_layer("logits").kernel
     kernel.assign(np.random.default_rng(4).normal(0, 0.1, kernel.shape))
     return model

@@ -20,9 +20,9 @@ pytestmark = [
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the activated environment, as a user's terminal would."""
-    keep = ("HOME", "LANG", "TMPDIR")
+    keep = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
     environment = {key: os.environ[key] for key in keep if key in os.environ}
-    environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
+    environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin"}
     return subprocess.run(
         ["bash", "-c", f". .venv/bin/activate && {command}"],
         cwd=folder,
@@ -101,7 +101,7 @@ def test_a_second_repro_runs_no_stage(clone: Path) -> None:
     assert "Running stage" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("manager", ["", " --env-manager=local"])
+@pytest.mark.parametrize("manager", ["", " --env-manager=local", " --env-manager=uv"])
 def test_mlflow_run_leaves_one_run_and_the_workspace_alone(clone: Path, manager: str) -> None:
     before, runs_before = untouched(clone), client(clone).search_runs(["0"])
     done = shell(clone, f"mlflow run . -P gamma=2{manager}")

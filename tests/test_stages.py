@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 SMALL = {
     "fetch.source": "local",
     "pack.image_size": 32,
+    "split.test_fraction": 0.2,  # of 37 groups: with less, a split may stay empty
+    "split.val_fraction": 0.2,
     "train.n_steps": 3,
     "train.validate_every": 2,
     "train.batch_size": 8,

@@ -21,7 +21,7 @@ from hpa.data.packing import PackedImages, read_index
 from hpa.data.splitting import read_assignment
 from hpa.errors import UserError
 from hpa.files import atomic_path
-from hpa.labels import CHANNELS, indicator_matrix
+from hpa.labels import indicator_matrix
 from hpa.model.losses import make_loss
 from hpa.model.optimizers import make_optimizer
 from hpa.model.resnet import build_resnet34
@@ -72,7 +72,8 @@ def fit(
     index, split = read_index(packed_dir), read_assignment(split_dir)["split"]
     train, val = (examples_of(index, split, name) for name in ("train", "val"))
     factors = repeat_factors(params.train, train.y_true)
-    network, model = _compiled(params, images, index.iloc[train.rows], train, factors)
+    label_rates = np.average(train.y_true, axis=0, weights=factors)
+    network, model = _compiled(params, images.row_shape[0], label_rates)
 
     history: list[dict[str, float]] = []
     with progress(what="train", total=params.train.n_steps, unit="step") as bar:
@@ -116,21 +117,10 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def _compiled(
-    params: Params,
-    images: PackedImages,
-    train_index: pd.DataFrame,
-    train: Examples,
-    factors: np.ndarray,
+    params: Params, image_size: int, label_rates: np.ndarray
 ) -> tuple[keras.Model, keras.Model]:
     """Return the network, and the model that trains it: augmentation before the same weights."""
-    mean, std = channel_statistics(train_index)
-    network = build_resnet34(
-        images.row_shape[0],
-        channel_mean=mean,
-        channel_std=std,
-        label_rates=np.average(train.y_true, axis=0, weights=factors),
-        dropout=params.model.dropout,
-    )
+    network = build_resnet34(image_size, label_rates=label_rates, dropout=params.model.dropout)
     loss = make_loss(params.loss.name, gamma=params.loss.gamma, alpha=params.loss.alpha)
     # XLA's convolutions on a CPU take 1.3 to 10 times as long as oneDNN's (96 and 64 pixels).
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
@@ -147,15 +137,6 @@ def _compiled(
     )
     network.compile(loss=loss, jit_compile=jit)  # to validate, not to train
     return network, model
-
-
-def channel_statistics(index: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation in [0,1] of the indexed images' pixels, a channel."""
-    means = index[[f"{channel}_mean" for channel in CHANNELS]].to_numpy()
-    stds = index[[f"{channel}_std" for channel in CHANNELS]].to_numpy()
-    mean = means.mean(axis=0)
-    std = np.sqrt((stds**2 + means**2).mean(axis=0) - mean**2)
-    return mean.tolist(), np.maximum(std, 1 / 255).tolist()
 
 
 def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, float]:

@@ -10,14 +10,13 @@ import pytest
 from hpa.model.resnet import BACKBONE, build_resnet34
 from hpa.model.weights import weights_sha256
 
-MEAN, STD = [0.08, 0.05, 0.05, 0.08], [0.14, 0.10, 0.15, 0.14]
 RATES = np.linspace(0.01, 0.4, 28)
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 4), dtype=np.uint8)
 
 
 def build(seed: int = 1) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    return build_resnet34(64, channel_mean=MEAN, channel_std=STD, label_rates=RATES, dropout=0.5)
+    return build_resnet34(64, label_rates=RATES, dropout=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +40,25 @@ def test_the_bias_starts_at_the_log_odds_of_the_label_rates(model: keras.Model) 
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), RATES, rtol=1e-5)
 
 
-def test_pixels_are_normalised_once_inside_the_model(model: keras.Model) -> None:
-    normalised = keras.ops.convert_to_numpy(model.get_layer("normalisation")(IMAGES))
-    np.testing.assert_allclose(normalised, (IMAGES / 255 - MEAN) / STD, rtol=1e-4, atol=1e-5)
+def test_each_channel_of_each_image_is_normalised_by_itself(model: keras.Model) -> None:
+    layers = keras.Model(model.input, model.get_layer("normalisation").output)
+    normalised = keras.ops.convert_to_numpy(layers(IMAGES))
+    scaled = IMAGES / 255
+    mean, var = (f(scaled, axis=(1, 2), keepdims=True) for f in (np.mean, np.var))
+    np.testing.assert_allclose(normalised, (scaled - mean) / np.sqrt(var + 255**-2), atol=1e-4)
+
+
+def test_neither_exposure_nor_background_changes_the_answer(model: keras.Model) -> None:
+    dim = (IMAGES // 4 * 2).astype(np.uint8)
+    bright = (dim.astype(int) + 100).astype(np.uint8)
+    first, second = (keras.ops.convert_to_numpy(model(images)) for images in (dim, bright))
+    np.testing.assert_allclose(first, second, atol=1e-3)
+
+
+def test_a_blank_channel_gives_finite_logits(model: keras.Model) -> None:
+    blank = IMAGES.copy()
+    blank[..., 1] = 0
+    assert np.isfinite(keras.ops.convert_to_numpy(model(blank))).all()
 
 
 def test_dropout_is_off_in_inference(model: keras.Model) -> None:

@@ -24,6 +24,7 @@ def make_optimizer(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+    # Focal gradients of inner kernels are as small as 1e-7; Keras' default epsilon stops them.
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, epsilon=1e-10)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
