@@ -70,6 +70,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(content: Any) -> str:
+    """Return the SHA-256 of anything that JSON can spell, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
     """Refuse to start what cannot end: compare the free bytes of a folder's disk with the need.
 
