@@ -40,10 +40,10 @@ def split_images(
 
     Args:
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
-        test_fraction: share of the groups that judge.
+        test_fraction: share of the images that judges.
         val_fraction: share that chooses, where `n_folds` is 1; else the shares are equal folds
             of what the test split leaves.
-        holdout_fraction: share of the groups kept away from every stage; 0 for none.
+        holdout_fraction: share of the images kept away from every stage; 0 for none.
         n_folds, fold: how many folds, and which of them is `val`.
         hash_distance: bits (of 256) in which the same picture's hashes may differ.
         seed: of the stratification.
@@ -61,7 +61,14 @@ def split_images(
     counts = np.zeros((len(names), len(LABELS)), dtype=int)
     np.add.at(counts, member, indicator_matrix(index["Target"][labelled]))
     split_of_group = _assign(
-        counts, test_fraction, val_fraction, holdout_fraction, n_folds, fold, seed
+        counts,
+        np.bincount(member),
+        test_fraction,
+        val_fraction,
+        holdout_fraction,
+        n_folds,
+        fold,
+        seed,
     )
     split = np.full(len(index), UNLABELLED, dtype=object)
     split[labelled] = split_of_group[member]
@@ -127,6 +134,7 @@ def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
 
 def _assign(
     counts: np.ndarray,
+    n_images: np.ndarray,
     test_fraction: float,
     val_fraction: float,
     holdout_fraction: float,
@@ -139,16 +147,18 @@ def _assign(
     left = np.arange(len(counts))
     remaining = 1.0
     try:
-        for name, fraction in (("test", test_fraction), (HOLDOUT, holdout_fraction)):
+        for name, fraction, need in (
+            ("test", test_fraction, (2, 1)),
+            (HOLDOUT, holdout_fraction, (2, 0)),
+            ("val", val_fraction if n_folds == 1 else 0, (1, 1)),
+        ):
             if fraction:
-                taken = divide(counts[left], fraction / remaining, seed) == 1
+                share = fraction / remaining
+                taken = divide(counts[left], n_images[left], share, need, seed) == 1
                 split[left[taken]] = name
                 left, remaining = left[~taken], remaining - fraction
-        if n_folds == 1:
-            taken = divide(counts[left], val_fraction / remaining, seed) == 1
-        else:
-            taken = divide_evenly(counts[left], n_folds, seed) == fold
-        split[left[taken]] = "val"
+        if n_folds > 1:
+            split[left[divide_evenly(counts[left], n_folds, seed) == fold]] = "val"
     except ValueError as error:
         raise _too_few(str(error), len(counts)) from error
     for name in (*SPLITS, *([HOLDOUT] if holdout_fraction else [])):

@@ -7,35 +7,32 @@ multi-label data", ECML 2011; package iterative-stratification), which is given 
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
-N_DRAWS = 4
-"""Divisions that are drawn, of which the one with the truest label rates is kept."""
 
-
-def divide(counts: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+def divide(
+    counts: np.ndarray, n_images: np.ndarray, fraction: float, need: tuple[int, int], seed: int
+) -> np.ndarray:
     """Take a share of the groups, with the label rates of all.
 
     Args:
         counts: int[G,C], images of each label in each group.
-        fraction: share of the groups to take.
-        seed: of the draws.
+        n_images: int[G], images in each group.
+        fraction: share of the images to take.
+        need: how many groups of each label must be left, and how many taken, where there are as
+            many (see `spread`).
+        seed: of the stratification.
 
     Returns:
-        int[G]: 1 for groups that are taken, else 0. Where at least three groups have a label, one
-        is taken and two are not (see `spread`).
+        int[G]: 1 for groups that are taken, else 0.
 
     Raises:
         ValueError: there are too few groups.
     """
     present = (counts > 0).astype(int)
-    draws = MultilabelStratifiedShuffleSplit(N_DRAWS, test_size=fraction, random_state=seed)
-    divisions = []
-    for _, taken in draws.split(present, present):
-        part = np.zeros(len(counts), dtype=int)
-        part[taken] = 1
-        divisions.append(part)
-    best = min(divisions, key=lambda part: _deviation(counts, part))
-    frequent = present.sum(axis=0) >= 3
-    return spread(best, counts, np.outer([2, 1], frequent))
+    part = np.zeros(len(counts), dtype=int)
+    halves = MultilabelStratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
+    part[next(halves.split(present, present))[1]] = 1
+    part = _polish(part, np.column_stack([counts, n_images]), fraction)
+    return spread(part, counts, np.outer(need, present.sum(axis=0) >= sum(need)))
 
 
 def divide_evenly(counts: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
@@ -103,10 +100,21 @@ def rate_errors(counts: np.ndarray, n_images: np.ndarray) -> np.ndarray:
     return np.divide(counts, expected, out=np.full(counts.shape, np.nan), where=expected > 0) - 1
 
 
-def _deviation(counts: np.ndarray, part: np.ndarray) -> float:
-    """Return the mean absolute error of the label rates of what is taken; worst if that is none."""
-    if not part.any():
-        return np.inf
-    labels = np.stack([counts[part == number].sum(axis=0) for number in (0, 1)])
-    n_groups = np.bincount(part, minlength=2)
-    return float(np.nanmean(np.abs(rate_errors(labels, n_groups)[1])))
+def _polish(part: np.ndarray, amounts: np.ndarray, fraction: float) -> np.ndarray:
+    """Move one group after the other while that brings what is taken nearer to its share.
+
+    The engine balances groups, one row each; what counts are images. Near is the sum of squared
+    relative errors over the columns of amounts int[G,A]; a move that lowers it most comes first.
+    """
+    part = part.copy()
+    target = fraction * amounts.sum(axis=0)
+    weight = np.divide(1, target**2, out=np.zeros(len(target)), where=target > 0)
+    own_cost = amounts**2 @ weight
+    while 1 < part.sum() < len(part) - 1:
+        excess = amounts[part == 1].sum(axis=0) - target
+        change = own_cost + 2 * np.where(part == 1, -1, 1) * (amounts @ (weight * excess))
+        best = int(np.argmin(change))
+        if change[best] > -1e-9:
+            break
+        part[best] = 1 - part[best]
+    return part
