@@ -234,7 +234,7 @@ def _pack_shard(shard: Shard) -> dict[str, Any]:
         if pixels_path.exists() and sha256(pixels_path) == description["sha256"]:
             return description
     cv2.setNumThreads(1)
-    with atomic_path(pixels_path) as path:
+    with atomic_path(pixels_path, flush=False) as path:
         description = _write_rows(shard, path)
         description["sha256"] = sha256(path)
     write_json(description_path, description)
