@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -371,6 +373,36 @@ def test_more_unreadable_images_than_allowed_end_the_run_and_the_first_are_named
         write_image(own_world / ("train" if number < 40 else "test"), IDS[number], draw_pixels(1))
     pack_small(own_world, tmp_path / "packed")
     assert images_read == IDS[32:]
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda content: content[: len(content) // 2], r"a PNG cut off after \d+ bytes"),
+        (lambda content: content[:50] + b"?" + content[51:], "a damaged IDAT chunk at byte 33"),
+        (lambda _: b"", "an empty file"),
+        (lambda _: b"rubbish", "7 bytes that are no PNG"),
+        (lambda _: png_bytes(np.zeros((64, 64), np.uint16)), "a 16-bit grey PNG"),
+        (lambda _: png_bytes(np.zeros((64, 64, 3), np.uint8)), "a 8-bit RGB PNG"),
+        (
+            lambda _: png_bytes(np.zeros((48, 48), np.uint8)),
+            "unfit sizes: red 64×64, .* blue 48×48",
+        ),
+    ],
+)
+def test_each_fault_of_a_file_is_named_with_id_path_and_reason(
+    own_world: Path, tmp_path: Path, spoil: Callable[[bytes], bytes], reason: str
+) -> None:
+    path = own_world / "train" / "cell-020_blue.png"
+    path.write_bytes(spoil(path.read_bytes()))
+    named = rf"train/cell-020_\w+\.png \(Id cell-020\): {reason}"
+    with pytest.raises(UserError, match=named):
+        pack_small(own_world, tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
 
 
 def test_a_clean_run_has_an_empty_quarantine(packed_world: Path) -> None:
