@@ -1,28 +1,42 @@
 """Decode every image once into data/packed: pixels, statistics, perceptual hashes.
 
-python src/pack.py             some seconds for the default images
+python src/pack.py             some seconds for the default images; a killed run goes on
 python src/pack.py --pack.image_size 128
+python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares these files, started
+                                                  by: PYTHONPATH=src dask worker tcp://host:8786
 """
 
 from pathlib import Path
 
 from hpa import command_line
-from hpa.data.packing import pack
+from hpa.data.cluster import workers_of
+from hpa.data.packing import pack, read_quarantine
 
 RAW_DIR, PACKED_DIR = Path("data/raw"), Path("data/packed")
 
 
 def main() -> None:
     """Pack data/raw."""
-    params, _ = command_line.parse(command_line.parser(__doc__, "pack"))
-    index = pack(
-        RAW_DIR,
-        PACKED_DIR,
-        image_size=params.pack.image_size,
-        shard_rows=params.pack.shard_rows,
+    parser = command_line.parser(__doc__, "pack")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask cluster that packs instead of this machine's cores; same result",
     )
+    params, arguments = command_line.parse(parser)
+    with workers_of(arguments.scheduler):
+        index = pack(
+            RAW_DIR,
+            PACKED_DIR,
+            image_size=params.pack.image_size,
+            shard_rows=params.pack.shard_rows,
+            odd_size=params.pack.odd_size,
+            max_unreadable_fraction=params.pack.max_unreadable_fraction,
+        )
     n_blank = int((index["blank"] != "").sum())
     print(f"{len(index)} images are in {PACKED_DIR}; {n_blank} have a blank channel (index.csv)")
+    if n_unreadable := len(read_quarantine(PACKED_DIR)):
+        print(f"{n_unreadable} images could not be read and are left out (quarantine.csv)")
 
 
 if __name__ == "__main__":

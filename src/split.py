@@ -1,5 +1,7 @@
 """Assign each labelled image to train, val or test; no picture and no group on two sides.
 
+Where split.holdout_fraction says so, a fourth split is laid aside, which no stage reads.
+
 python src/split.py            some seconds; prints each label's images a split
 python src/split.py --n_folds 5 --fold 2
 """
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from hpa import command_line
 from hpa.data.packing import read_index
-from hpa.data.splitting import split_images, write_split
+from hpa.data.splitting import split_images, worst_rates, write_split
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 
@@ -21,6 +23,8 @@ def main() -> None:
     assignment = split_images(index, **asdict(params.split))
     counts = write_split(SPLIT_DIR, index, assignment)
     print(counts.to_string(index=False))
+    for split, label, error in worst_rates(counts).itertuples(index=False):
+        print(f"worst relative error of a label's rate in {split}: {error:+.1%} ({label})")
     print(assignment["split"].value_counts().to_string())
     print(f"the assignment is in {SPLIT_DIR / 'assignment.csv'}")
 

@@ -55,8 +55,8 @@ def test_an_override_replaces_the_value_of_the_file() -> None:
 def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
     """YAML 1.1 reads 1e-3 as a text."""
     text = PARAMS_PATH.read_text(encoding="utf-8")
-    changed = re.sub(r"(learning_rate:) \S+", rf"\1 {value} ", text)
-    assert changed != text
+    changed, n_found = re.subn(r"learning_rate: \S+", f"learning_rate: {value}", text)
+    assert n_found == 1
     (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
     assert config.load(tmp_path / "params.yaml").train.learning_rate == 0.001
     assert config.load(PARAMS_PATH, {"train.learning_rate": value}).train.learning_rate == 0.001
@@ -119,6 +119,9 @@ def test_problems_come_in_the_order_of_the_file(tmp_path: Path, document: dict[s
         ("fetch.path", 5),
         ("fetch.n_images", 27),
         ("split.test_fraction", 0),
+        ("split.holdout_fraction", -0.1),
+        ("pack.odd_size", "stretch"),
+        ("pack.max_unreadable_fraction", 0.51),
         ("threshold.fixed", 1),
     ],
 )
@@ -199,6 +202,7 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
             {"split.test_fraction": 0.5, "split.val_fraction": 0.5},
             "expected less than 1, received 1",
         ),
+        ({"split.holdout_fraction": 0.7}, r"split\.holdout_fraction: expected less than 1"),
         ({"split.n_folds": 5, "split.fold": 5}, r"split\.fold: expected less .* \(5\), received 5"),
     ],
 )

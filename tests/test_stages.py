@@ -140,6 +140,13 @@ def test_a_stage_without_its_input_says_what_to_do(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_a_cluster_that_does_not_answer_is_refused(workspace: Path) -> None:
+    done = run_stage(workspace, "pack", "--scheduler", "nonsense://here")
+    assert done.returncode == 2
+    assert "the Dask cluster at nonsense://here cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_shows_the_parameters_in_force() -> None:
     done = run_stage(ROOT, "train", "--help")
     assert done.returncode == 0

@@ -40,6 +40,8 @@ class Pack:
 
     image_size: Annotated[int, Between(32, 2048, step=32)]
     shard_rows: Count
+    odd_size: Literal["refuse", "pad", "crop"]
+    max_unreadable_fraction: Annotated[float, Between(0, 0.5)]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Split:
 
     test_fraction: Annotated[float, Between(0.01, 0.8)]
     val_fraction: Annotated[float, Between(0.01, 0.8)]
+    holdout_fraction: Annotated[float, Between(0, 0.8)]
     n_folds: Annotated[int, Between(1, 100)]
     fold: Annotated[int, Between(0, 99)]
     hash_distance: Annotated[int, Between(0, 32)]
@@ -215,10 +218,11 @@ def _consistent(params: Params, path: Path) -> Params:
         problems.append(
             "fetch.path: expected a folder where fetch.source is 'local', received null"
         )
-    if params.split.test_fraction + params.split.val_fraction >= 1:
+    split = params.split
+    if (shares := split.test_fraction + split.val_fraction + split.holdout_fraction) >= 1:
         problems.append(
-            "split.test_fraction + split.val_fraction: expected less than 1, "
-            f"received {params.split.test_fraction + params.split.val_fraction:g}"
+            "split.test_fraction + split.val_fraction + split.holdout_fraction: "
+            f"expected less than 1, received {shares:g}"
         )
     if params.split.fold >= params.split.n_folds:
         problems.append(

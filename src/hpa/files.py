@@ -15,12 +15,16 @@ from hpa.errors import UserError
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path` that takes its place when the block ends well.
 
     The temporary name ends like `path`, so writers that look at the suffix work; it may become
     a file or a folder. After an error nothing of it is left and the old `path` is untouched;
     what a killed process left is removed by the next one that writes `path`.
+
+    Args:
+        path: the file or folder to write.
+        flush: force the bytes to the disk first; only what a digest will check can do without.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -30,7 +34,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)
         yield temporary
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         _replace(temporary, path)
     except OSError as error:
         if advice := _advice(error, path):
@@ -68,6 +73,11 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content: Any) -> str:
+    """Return the SHA-256 of anything that JSON can spell, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:

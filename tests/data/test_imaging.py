@@ -5,12 +5,20 @@ import zlib
 from pathlib import Path
 
 import cv2
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 from worlds import draw_pixels, write_image
 
-from hpa.data.imaging import perceptual_hash, read_channel, read_image
+from hpa.data.imaging import (
+    ODD_SIZES,
+    crop_to_square,
+    pad_to_square,
+    perceptual_hash,
+    read_channel,
+    read_image,
+)
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
@@ -178,6 +186,33 @@ def test_an_image_that_is_not_square_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path, "wide", 32)
 
 
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
+def test_a_padded_picture_is_whole_and_in_the_middle(shape: tuple[int, int]) -> None:
+    plane = np.arange(1, 1 + shape[0] * shape[1], dtype=np.uint8).reshape(shape)
+    side = max(shape)
+    padded = pad_to_square(plane)
+    assert padded.shape == (side, side)
+    top, left = (side - shape[0]) // 2, (side - shape[1]) // 2
+    assert np.array_equal(padded[top : top + shape[0], left : left + shape[1]], plane)
+    assert np.count_nonzero(padded) == plane.size
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
+def test_a_cropped_picture_is_the_middle_square(shape: tuple[int, int]) -> None:
+    plane = np.arange(1, 1 + shape[0] * shape[1], dtype=np.uint8).reshape(shape)
+    side = min(shape)
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    expected = plane[top : top + side, left : left + side]
+    assert np.array_equal(crop_to_square(plane), expected)
+
+
+@pytest.mark.parametrize("rule", ODD_SIZES)
+def test_no_rule_mends_channels_of_differing_sizes(folder: Path, rule: str) -> None:
+    assert cv2.imwrite(str(folder / "cell-1_blue.png"), np.zeros((32, 64), np.uint8))
+    with pytest.raises(UserError, match="blue 64×32"):
+        read_image(folder, "cell-1", 64, ODD_SIZES[rule])
+
+
 def test_the_hash_has_64_bits_a_channel_in_the_order_of_the_channels() -> None:
     pixels = draw_pixels(1)
     whole = perceptual_hash(pixels)
@@ -198,6 +233,39 @@ def test_hashes_of_near_copies_are_near_and_of_others_far() -> None:
         hamming(perceptual_hash(pixels), perceptual_hash(draw_pixels(s))) for s in (2, 3, 4)
     ]
     assert min(distances) > 40
+
+
+def test_the_hash_is_nearly_that_of_imagehash(real_data: Path) -> None:
+    """It shrinks by averaging where imagehash takes Lanczos' filter; the bits mean the same."""
+    ids = sorted(
+        {path.name.rpartition("_")[0] for path in (real_data / "sample48/train").iterdir()}
+    )
+    distances = []
+    for image_id in ids:
+        pixels = read_image(real_data / "sample48/train", image_id, 256)
+        planes = [Image.fromarray(pixels[..., number]) for number in range(4)]
+        theirs = "".join(str(imagehash.phash(plane)) for plane in planes)
+        distances.append(hamming(perceptual_hash(pixels), theirs))
+    assert np.mean(distances) < 6
+    assert max(distances) < 20
+
+
+def test_real_pictures_are_far_apart_and_near_to_their_noisy_selves(real_data: Path) -> None:
+    paths = sorted((real_data / "sample48/train").glob("*_red.png"))
+    ids = [path.name.removesuffix("_red.png") for path in paths]
+    images = [read_image(real_data / "sample48/train", image_id, 256) for image_id in ids]
+    hashes = [perceptual_hash(pixels) for pixels in images]
+    noise = np.random.default_rng(0).integers(0, 5, images[0].shape, dtype=np.uint8)
+    noisy = [perceptual_hash(np.minimum(pixels, 251) + noise) for pixels in images]
+    assert np.median([hamming(*pair) for pair in zip(hashes, noisy, strict=True)]) <= 2
+    others = [hamming(hashes[i], hashes[j]) for i in range(48) for j in range(i)]
+    assert min(others) > 60
+
+
+def test_a_channel_of_one_grey_has_no_pattern() -> None:
+    for value in (0, 1, 77, 255):
+        bits = int(perceptual_hash(np.full((96, 96, 4), value, np.uint8)), 16).bit_count()
+        assert bits == (4 if value else 0)
 
 
 def test_a_whole_chunk_that_is_missing_is_refused(tmp_path: Path) -> None:

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from worlds import IDS, N_LABELLED, NEAR_COPIES, SIZE_PX, digests, draw_pixels, write_image
 
 from hpa.data import packing
+from hpa.data.cluster import workers_of
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.imaging import read_image
-from hpa.data.packing import PackedImages, pack, read_index
+from hpa.data.packing import PackedImages, pack, read_index, read_quarantine
 from hpa.errors import UserError
 from hpa.files import sha256
 from hpa.labels import CHANNELS
@@ -97,11 +101,10 @@ def test_two_processes_write_the_same_bytes_as_one_and_name_a_broken_file(
     path = own_world / "train" / "cell-033_blue.png"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(
-        UserError, match=r"cell-033_blue\.png cannot be read(.|\n)*cut off after 100"
+        UserError, match=r"train/cell-033_blue\.png \(Id cell-033\): a PNG cut off after 100 bytes"
     ):
         pack_small(own_world, tmp_path / "packed", n_jobs=2)
     assert digests(tmp_path / "packed") == digests(packed_world)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed", "raw"]
 
 
 @pytest.mark.parametrize("shard_rows", [1, 7, 44, 1000])
@@ -204,25 +207,223 @@ def test_an_unfit_image_leaves_the_older_folder_untouched(
     with pytest.raises(UserError, match=IDS[-1]):
         pack_small(own_world, packed)
     assert digests(packed) == digests(packed_world)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed", "raw"]
 
 
-def test_sigkill_midway_leaves_nothing_visible_and_the_repeat_is_a_clean_run(
-    raw_world: Path, packed_world: Path, tmp_path: Path
+KILL_AT_IMAGE_40 = (
+    "import os, signal\nread, n = packing.read_image, iter(range(99))\n"
+    "def read_or_die(*arguments):\n"
+    "    if next(n) == 40: os.kill(os.getpid(), signal.SIGKILL)\n"
+    "    return read(*arguments)\n"
+    "packing.read_image = read_or_die"
+)
+"""Two shards of 16 images are done, and the third is half written."""
+
+
+@pytest.fixture
+def images_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The Ids of the images that this process decodes, as it goes."""
+    found: list[str] = []
+
+    def read_and_note(folder: Path, image_id: str, *rest: Any) -> np.ndarray:
+        found.append(image_id)
+        return read_image(folder, image_id, *rest)
+
+    monkeypatch.setattr(packing, "read_image", read_and_note)
+    return found
+
+
+def kill_midway(raw_dir: Path, packed_dir: Path) -> None:
+    assert pack_in_another_process(KILL_AT_IMAGE_40, raw_dir, packed_dir) == -signal.SIGKILL
+    assert not packed_dir.exists()
+
+
+def test_a_repeat_after_sigkill_decodes_only_what_is_missing_and_equals_a_clean_run(
+    raw_world: Path, packed_world: Path, tmp_path: Path, images_read: list[str]
 ) -> None:
-    kill_at_the_tenth_image = (
-        "import os, signal\nread, n = packing.read_image, iter(range(99))\n"
-        "def read_or_die(*arguments):\n"
-        "    if next(n) == 10: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return read(*arguments)\n"
-        "packing.read_image = read_or_die"
-    )
-    returncode = pack_in_another_process(kill_at_the_tenth_image, raw_world, tmp_path / "packed")
-    assert returncode == -signal.SIGKILL
-    assert [path.name[:9] for path in tmp_path.iterdir()] == [".partial-"]
+    kill_midway(raw_world, tmp_path / "packed")
+    assert [path.name for path in tmp_path.iterdir()] == [".shards-packed"]
     pack_small(raw_world, tmp_path / "packed")
+    assert images_read == IDS[32:]
     assert [path.name for path in tmp_path.iterdir()] == ["packed"]
     assert digests(tmp_path / "packed") == digests(packed_world)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5000, None])
+def test_a_waiting_shard_that_is_cut_flipped_or_gone_is_packed_again(
+    raw_world: Path, packed_world: Path, tmp_path: Path, images_read: list[str], n_bytes: int | None
+) -> None:
+    kill_midway(raw_world, tmp_path / "packed")
+    shard = sorted((tmp_path / ".shards-packed").glob("[!.]*.npy"))[0]
+    content = bytearray(shard.read_bytes())
+    if n_bytes is None:
+        content[-1] ^= 1
+    shard.write_bytes(content[:n_bytes])
+    pack_small(raw_world, tmp_path / "packed")
+    assert len(images_read) == 12 + 16
+    assert digests(tmp_path / "packed") == digests(packed_world)
+
+
+def test_shards_of_other_files_or_rules_are_not_taken_over(
+    own_world: Path, tmp_path: Path, images_read: list[str]
+) -> None:
+    kill_midway(own_world, tmp_path / "packed")
+    write_image(own_world / "train", IDS[3], draw_pixels(99))
+    pack_small(own_world, tmp_path / "packed")
+    assert images_read == IDS[:16] + IDS[32:]
+    assert digests(tmp_path / "packed") == digests_of_clean_run(own_world, tmp_path)
+    kill_midway(own_world, tmp_path / "other")
+    images_read.clear()
+    pack(own_world, tmp_path / "other", image_size=64, shard_rows=16, n_jobs=1)
+    assert images_read == IDS
+    assert PackedImages(tmp_path / "other").row_shape == (64, 64, 4)
+
+
+def digests_of_clean_run(raw_dir: Path, folder: Path) -> dict[str, bytes]:
+    pack_small(raw_dir, folder / "clean")
+    return digests(folder / "clean")
+
+
+def test_a_kill_while_the_folder_is_put_together_costs_no_shard(
+    raw_world: Path, packed_world: Path, tmp_path: Path, images_read: list[str]
+) -> None:
+    die = (
+        "import os, signal\n"
+        "packing.write_json = lambda path, content: (\n"
+        "    os.kill(os.getpid(), signal.SIGKILL) if path.name == 'manifest.json'\n"
+        "    else write(path, content))\n"
+        "from hpa.files import write_json as write"
+    )
+    killed = pack_in_another_process(die, raw_world, tmp_path / "packed")
+    assert killed == -signal.SIGKILL
+    pack_small(raw_world, tmp_path / "packed")
+    assert images_read == []
+    assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+    assert digests(tmp_path / "packed") == digests(packed_world)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed.*")
+def test_two_workers_of_a_dask_cluster_write_the_same_bytes(
+    raw_world: Path, packed_world: Path, tmp_path: Path
+) -> None:
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        workers_of(cluster.scheduler_address),
+    ):
+        pack_small(raw_world, tmp_path / "packed", n_jobs=-1)
+    assert digests(tmp_path / "packed") == digests(packed_world)
+
+
+def test_a_scheduler_that_does_not_answer_is_a_clear_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpa.data.cluster.TIMEOUT_S", 1)
+    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+        with (
+            pytest.raises(UserError, match=r"cluster at .* cannot be used(.|\n)*dask worker"),
+            workers_of(address),
+        ):
+            pass
+
+
+def break_two_images(raw_dir: Path) -> None:
+    path = raw_dir / "train" / "cell-033_blue.png"
+    path.write_bytes(path.read_bytes()[:100])
+    write_image(raw_dir / "test", IDS[-1], np.zeros((32, 64, 4), np.uint8))
+
+
+def test_unreadable_images_are_left_out_and_listed_with_reason(
+    own_world: Path, packed_world: Path, tmp_path: Path
+) -> None:
+    break_two_images(own_world)
+    for shard_rows in (16, 1):  # with one row a shard, two shards are empty
+        pack(
+            own_world, tmp_path / "packed", image_size=32, shard_rows=shard_rows,
+            max_unreadable_fraction=2 / 44, n_jobs=1,
+        )  # fmt: skip
+        kept = [row for row in range(44) if row not in (33, 43)]
+        images = PackedImages(tmp_path / "packed")
+        expected = PackedImages(packed_world).read(np.array(kept))
+        assert np.array_equal(images.read(np.arange(42)), expected)
+        index = read_index(packed_world).loc[kept].reset_index(drop=True)
+        pd.testing.assert_frame_equal(read_index(tmp_path / "packed"), index)
+        quarantine = read_quarantine(tmp_path / "packed")
+        assert quarantine.to_numpy().tolist() == [
+            ["cell-033", "train/cell-033_blue.png", "a PNG cut off after 100 bytes"],
+            [IDS[-1], f"test/{IDS[-1]}_red.png",
+             "unfit sizes: red 64×32, green 64×32, blue 64×32, yellow 64×32"],
+        ]  # fmt: skip
+
+
+def test_more_unreadable_images_than_allowed_end_the_run_and_the_first_are_named(
+    own_world: Path, tmp_path: Path, images_read: list[str]
+) -> None:
+    break_two_images(own_world)
+    with pytest.raises(UserError, match=r"allows 0\.03 of 44(.|\n)*cell-033_blue(.|\n)*64×32"):
+        pack(
+            own_world, tmp_path / "packed", image_size=32, shard_rows=16,
+            max_unreadable_fraction=0.03, n_jobs=1,
+        )  # fmt: skip
+    assert not (tmp_path / "packed").exists()
+    images_read.clear()  # mended, only the shard of the mended files is packed
+    for number in (33, 43):
+        write_image(own_world / ("train" if number < 40 else "test"), IDS[number], draw_pixels(1))
+    pack_small(own_world, tmp_path / "packed")
+    assert images_read == IDS[32:]
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda content: content[: len(content) // 2], r"a PNG cut off after \d+ bytes"),
+        (lambda content: content[:50] + b"?" + content[51:], "a damaged IDAT chunk at byte 33"),
+        (lambda _: b"", "an empty file"),
+        (lambda _: b"rubbish", "7 bytes that are no PNG"),
+        (lambda _: png_bytes(np.zeros((64, 64), np.uint16)), "a 16-bit grey PNG"),
+        (lambda _: png_bytes(np.zeros((64, 64, 3), np.uint8)), "a 8-bit RGB PNG"),
+        (
+            lambda _: png_bytes(np.zeros((48, 48), np.uint8)),
+            "unfit sizes: red 64×64, .* blue 48×48",
+        ),
+    ],
+)
+def test_each_fault_of_a_file_is_named_with_id_path_and_reason(
+    own_world: Path, tmp_path: Path, spoil: Callable[[bytes], bytes], reason: str
+) -> None:
+    path = own_world / "train" / "cell-020_blue.png"
+    path.write_bytes(spoil(path.read_bytes()))
+    named = rf"train/cell-020_\w+\.png \(Id cell-020\): {reason}"
+    with pytest.raises(UserError, match=named):
+        pack_small(own_world, tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_clean_run_has_an_empty_quarantine(packed_world: Path) -> None:
+    assert (packed_world / "quarantine.csv").read_text() == "Id,path,reason\n"
+
+
+@pytest.mark.parametrize("odd_size", ["pad", "crop"])
+def test_an_image_that_is_no_square_is_padded_or_cropped_on_demand(
+    own_world: Path, tmp_path: Path, odd_size: str
+) -> None:
+    wide = np.zeros((32, 64, 4), np.uint8)
+    wide[:, 16:48] = draw_pixels(1, 32)
+    write_image(own_world / "train", IDS[0], wide)
+    pack(own_world, tmp_path / "packed", image_size=32, shard_rows=16, odd_size=odd_size, n_jobs=1)
+    row = PackedImages(tmp_path / "packed").read(np.array([0]))[0]
+    if odd_size == "crop":
+        assert np.array_equal(row, draw_pixels(1, 32))
+    else:
+        assert not row[:8].any()
+        assert not row[24:].any()
+        assert row[8:24, 8:24].any()
 
 
 def test_a_file_size_limit_is_a_clear_error_and_no_crash(
@@ -244,19 +445,30 @@ def test_a_full_disk_is_refused_before_anything_is_written(
 
 
 def test_a_disk_that_fills_midway_is_a_clear_error_and_leaves_the_older_folder(
-    raw_world: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    raw_world: Path,
+    packed_world: Path,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    images_read: list[str],
 ) -> None:
     (small_disk / "packed").mkdir()
     (small_disk / "packed" / "old.txt").write_text("old")
     monkeypatch.setattr(packing, "require_free_space", lambda *_: None)
     with pytest.raises(UserError, match="the disk is full"):
         pack_small(raw_world, small_disk / "packed")
-    assert digests(small_disk) == {"packed/old.txt": b"old"}
+    assert digests(small_disk / "packed") == {"old.txt": b"old"}
+
+    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+    pack_small(raw_world, small_disk / "packed")  # with room, what was finished is taken over
+    assert len(images_read) < 2 * len(IDS)
+    assert digests(small_disk) == {
+        f"packed/{name}": content for name, content in digests(packed_world).items()
+    }
 
 
 def test_a_read_only_folder_is_a_clear_error(raw_world: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro,size=1m", str(small_disk)], check=True)
-    with pytest.raises(UserError, match=r"packed could not be written(.|\n)*Read-only"):
+    with pytest.raises(UserError, match=r"could not be written(.|\n)*Read-only"):
         pack_small(raw_world, small_disk / "packed")
 
 

@@ -10,8 +10,9 @@ from scipy.sparse.csgraph import connected_components
 def duplicate_groups(hashes: Sequence[str], max_distance: int) -> np.ndarray:
     """Number the groups of images linked by hashes that differ in at most `max_distance` bits.
 
-    Exact: cut into `max_distance` + 1 bands, two such hashes agree in at least one band whole,
-    so only images that share a band are compared.
+    Exact: with the bits dealt into `max_distance` + 1 bands, two such hashes agree in at least
+    one band whole, so only images that share a band are compared. The bits that differ most often
+    are dealt evenly, so that a channel that is blank everywhere makes no band equal for all.
 
     Args:
         hashes: N hexadecimal hashes of one length.
@@ -24,9 +25,11 @@ def duplicate_groups(hashes: Sequence[str], max_distance: int) -> np.ndarray:
     """
     packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
     words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    bits = np.unpackbits(packed, axis=1)
+    dealt = np.argsort(np.abs(bits.mean(axis=0) - 0.5), kind="stable")
     links = [np.empty((0, 2), dtype=np.int64)]
-    for band in np.array_split(np.unpackbits(packed, axis=1), max_distance + 1, axis=1):
-        links += _links_within(words, band, max_distance)
+    for first in range(max_distance + 1):
+        links += _links_within(words, bits[:, dealt[first :: max_distance + 1]], max_distance)
     pairs = np.concatenate(links)
     graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1]
@@ -38,11 +41,13 @@ def _links_within(words: np.ndarray, band: np.ndarray, max_distance: int) -> Ite
     A bucket of images is linked through its distinct hashes, so a thousand copies of one
     picture cost a thousand links, not half a million.
     """
-    _, bucket = np.unique(np.packbits(band, axis=1), axis=0, return_inverse=True)
-    order = np.argsort(bucket, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1):
-        if len(members) < 2:
-            continue
+    packed = np.ascontiguousarray(np.packbits(band, axis=1))
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))
+    sizes = np.diff(np.concatenate([starts, [len(order)]]))
+    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+        members = order[start : start + size]
         distinct, first, copy_of = np.unique(
             words[members], axis=0, return_index=True, return_inverse=True
         )

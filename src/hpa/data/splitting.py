@@ -1,25 +1,21 @@
-"""Who learns, who chooses, who judges: no picture and no group on two sides.
+"""Who learns, who chooses, who judges: no picture and no group on two sides."""
 
-Labels are balanced by iterative stratification (Sechidis, Tsoumakas, Vlahavas, "On the
-stratification of multi-label data", ECML 2011; package iterative-stratification), which is
-given one row a group, so that a group moves as one.
-"""
-
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hpa.data.duplicates import duplicate_groups
+from hpa.data.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import LABELS, indicator_matrix
 
 SPLITS = ("train", "val", "test")
+HOLDOUT = "holdout"
+"""A fourth split on demand that no stage reads: for one last look, years later."""
 UNLABELLED = "unlabelled"
 
 
@@ -28,6 +24,7 @@ def split_images(
     *,
     test_fraction: float,
     val_fraction: float,
+    holdout_fraction: float = 0.0,
     n_folds: int,
     fold: int,
     hash_distance: int,
@@ -35,21 +32,25 @@ def split_images(
 ) -> pd.DataFrame:
     """Assign each packed image to a split.
 
-    The test split depends on neither `n_folds` nor `fold`: every fold is judged by the same
-    images.
+    The test split depends on no other fraction and on neither `n_folds` nor `fold`, the holdout
+    split only on test's: every fold is judged by the same images. A label that at least three
+    groups have is in train, val and test, unless other labels of the same groups forbid it (see
+    `stratification.spread`); with k folds, a label must have k groups beside test's to be in
+    every val.
 
     Args:
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
-        test_fraction: share of the groups that judge.
+        test_fraction: share of the images that judges.
         val_fraction: share that chooses, where `n_folds` is 1; else the shares are equal folds
             of what the test split leaves.
+        holdout_fraction: share of the images kept away from every stage; 0 for none.
         n_folds, fold: how many folds, and which of them is `val`.
         hash_distance: bits (of 256) in which the same picture's hashes may differ.
         seed: of the stratification.
 
     Returns:
         `Id`, `group` (a number; images that share it are never apart), `split` (`train`, `val`,
-        `test`, or `unlabelled`), in the order of `index`.
+        `test`, `holdout` or `unlabelled`), in the order of `index`.
 
     Raises:
         UserError: there are too few groups for three splits.
@@ -57,24 +58,18 @@ def split_images(
     group = _merged_groups(index["group"], duplicate_groups(list(index["hash"]), hash_distance))
     labelled = index["labelled"].to_numpy(bool)
     names, member = np.unique(group[labelled], return_inverse=True)
-    y_group = np.zeros((len(names), len(LABELS)), dtype=int)
-    np.maximum.at(y_group, member, indicator_matrix(index["Target"][labelled]))
-
-    halves = MultilabelStratifiedShuffleSplit(1, test_size=test_fraction, random_state=seed)
-    rest, test = _divide(halves, y_group, np.arange(len(names)))
-    if n_folds == 1:
-        share = val_fraction / (1 - test_fraction)
-        halves = MultilabelStratifiedShuffleSplit(1, test_size=share, random_state=seed)
-        train, val = _divide(halves, y_group, rest)
-    else:
-        folds = MultilabelStratifiedKFold(n_folds, shuffle=True, random_state=seed)
-        train, val = _divide(folds, y_group, rest, fold)
-
-    split_of_group = np.empty(len(names), dtype=object)
-    for name, members in zip(SPLITS, (train, val, test), strict=True):
-        if not len(members):
-            raise _too_few(f"the {name} split is empty", len(names))
-        split_of_group[members] = name
+    counts = np.zeros((len(names), len(LABELS)), dtype=int)
+    np.add.at(counts, member, indicator_matrix(index["Target"][labelled]))
+    split_of_group = _assign(
+        counts,
+        np.bincount(member),
+        test_fraction,
+        val_fraction,
+        holdout_fraction,
+        n_folds,
+        fold,
+        seed,
+    )
     split = np.full(len(index), UNLABELLED, dtype=object)
     split[labelled] = split_of_group[member]
     return pd.DataFrame({"Id": index["Id"], "group": group, "split": split})
@@ -96,13 +91,34 @@ def read_assignment(split_dir: Path) -> pd.DataFrame:
 
 
 def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
-    """Count the images of each label in each split, one row a label."""
+    """Count the images of each label in each split, one row a label.
+
+    Beside them, `<split>_error`: how far the label's rate in the split is above or below its rate
+    in all labelled images, as a share of that (see `stratification.rate_errors`).
+    """
     y_true = indicator_matrix(index["Target"])
-    counts = {
-        split: y_true[(assignment["split"] == split).to_numpy()].sum(axis=0, dtype=int)
-        for split in SPLITS
-    }
-    return pd.DataFrame({"label": LABELS, **counts})
+    present = [name for name in (*SPLITS, HOLDOUT) if (assignment["split"] == name).any()]
+    members = [(assignment["split"] == name).to_numpy() for name in present]
+    counts = np.array([y_true[each].sum(axis=0, dtype=int) for each in members])
+    errors = rate_errors(counts, np.array([each.sum() for each in members]))
+    return pd.DataFrame(
+        {"label": LABELS}
+        | dict(zip(present, counts, strict=True))
+        | {f"{name}_error": each for name, each in zip(present, errors.round(4), strict=True)}
+    )
+
+
+def worst_rates(counts: pd.DataFrame) -> pd.DataFrame:
+    """Name, for each split of `label_counts`, the label whose rate is furthest off, and how far."""
+    errors = counts.set_index("label").filter(like="_error")
+    worst = errors.abs().idxmax()
+    return pd.DataFrame(
+        {
+            "split": [str(name).removesuffix("_error") for name in errors],
+            "label": list(worst),
+            "relative_error": [errors[name][label] for name, label in worst.items()],
+        }
+    )
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
@@ -116,24 +132,45 @@ def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
     return pd.factorize(connected_components(graph, directed=False)[1][:n_images])[0]
 
 
-def _divide(
-    splitter: MultilabelStratifiedShuffleSplit | MultilabelStratifiedKFold,
-    y_group: np.ndarray,
-    members: np.ndarray,
-    nth: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Divide group numbers in two, as the splitter's division number `nth` does."""
+def _assign(
+    counts: np.ndarray,
+    n_images: np.ndarray,
+    test_fraction: float,
+    val_fraction: float,
+    holdout_fraction: float,
+    n_folds: int,
+    fold: int,
+    seed: int,
+) -> np.ndarray:
+    """Name the split of each group, object[G]; each share is taken of what the last one left."""
+    split = np.full(len(counts), "train", dtype=object)
+    left = np.arange(len(counts))
+    remaining = 1.0
     try:
-        kept, taken = next(islice(splitter.split(members, y_group[members]), nth, None))
+        for name, fraction, need in (
+            ("test", test_fraction, (2, 1)),
+            (HOLDOUT, holdout_fraction, (2, 0)),
+            ("val", val_fraction if n_folds == 1 else 0, (1, 1)),
+        ):
+            if fraction:
+                share = fraction / remaining
+                taken = divide(counts[left], n_images[left], share, need, seed) == 1
+                split[left[taken]] = name
+                left, remaining = left[~taken], remaining - fraction
+        if n_folds > 1:
+            split[left[divide_evenly(counts[left], n_folds, seed) == fold]] = "val"
     except ValueError as error:
-        raise _too_few(str(error), len(y_group)) from error
-    return members[kept], members[taken]
+        raise _too_few(str(error), len(counts)) from error
+    for name in (*SPLITS, *([HOLDOUT] if holdout_fraction else [])):
+        if not (split == name).any():
+            raise _too_few(f"the {name} split is empty", len(counts))
+    return split
 
 
 def _too_few(wrong: str, n_groups: int) -> UserError:
     return UserError(
         f"the images cannot be split: {wrong}",
-        expected="at least one group of images in each of train, val and test",
+        expected="at least one group of images in each split",
         received=f"{n_groups} labelled group(s); duplicates and images of one group count once",
         remedy="bring more images, or change the fractions in params.yaml, section split",
     )

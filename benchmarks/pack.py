@@ -1,0 +1,154 @@
+"""Packing beside the student report's way of reading, on the same images in one run.
+
+    python benchmarks/pack.py FOLDER        two minutes; FOLDER in Kaggle's layout, 512 pixels
+
+The report's way is matplotlib.imread of each channel and cv2.resize: decoding alone. Ours is the
+whole stage: decoding, checks, statistics, hashes, checksums and the packed folder. Prints CPU
+seconds an image of both (best of several turns, taken alternately) and their ratio, what ours
+consists of beside inflating alone, and the wall time of one process and of two.
+"""
+
+import argparse
+import struct
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import matplotlib.image
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+from hpa.data import packing
+from hpa.data.catalogue import channel_path, read_catalogue
+from hpa.data.imaging import perceptual_hash, read_channel, read_image
+from hpa.labels import CHANNELS
+
+SIZE_PX, N_TURNS = 256, 5
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--times", type=int, default=20, help="repeat the images for 1 against 2")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    images = read_catalogue(arguments.folder)
+    with tempfile.TemporaryDirectory(prefix="hpa-pack-") as name:
+        compare(arguments.folder, images, Path(name))
+        profile(arguments.folder, images)
+        scale(arguments.folder, images, arguments.times, Path(name))
+
+
+def compare(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:
+    """Print CPU seconds of the report's way and of the whole stage in one process."""
+
+    def reports_way() -> None:
+        for where, image_id in zip(images["folder"], images["Id"], strict=True):
+            planes = [
+                matplotlib.image.imread(channel_path(raw_dir / where, image_id, channel))
+                for channel in CHANNELS
+            ]
+            np.stack([cv2.resize(plane, (SIZE_PX, SIZE_PX)) for plane in planes], axis=-1)
+
+    turns = [
+        (cpu_s(reports_way), cpu_s(lambda: pack(raw_dir, folder / "packed", 1)))
+        for _ in range(N_TURNS)
+    ]
+    theirs, ours = (min(each) / len(images) for each in zip(*turns, strict=True))
+    print(f"the report's way {1e3 * theirs:.2f} CPU ms an image, pack {1e3 * ours:.2f}")
+    print(f"ratio: {theirs / ours:.2f} times the images a second a core")
+
+
+def profile(raw_dir: Path, images: pd.DataFrame) -> None:
+    """Print what an image's time consists of."""
+    folders = [raw_dir / where for where in images["folder"]]
+    keys = list(zip(folders, images["Id"], strict=True))
+    paths = [channel_path(*key, channel) for key in keys for channel in CHANNELS]
+    streams = [compressed_pixels(path.read_bytes()) for path in paths]
+    pixels = [read_image(*key, SIZE_PX) for key in keys]
+    for what, work in (
+        ("inflating alone (zlib)", lambda: [zlib.decompress(each) for each in streams]),
+        ("reading channels, checks included", lambda: [read_channel(each) for each in paths]),
+        ("the same, shrunk and merged", lambda: [read_image(*key, SIZE_PX) for key in keys]),
+        ("hashes", lambda: [perceptual_hash(each) for each in pixels]),
+        ("statistics, hashes and CRC", lambda: [packing._describe(each) for each in pixels]),
+    ):
+        best = min(cpu_s(work) for _ in range(N_TURNS))
+        print(f"  {1e3 * best / len(keys):6.2f} ms {what}")
+
+
+def scale(raw_dir: Path, images: pd.DataFrame, times: int, folder: Path) -> None:
+    """Print the wall time of one and of two processes on links to the images, repeated."""
+    repeated = folder / "repeated"
+    rows = []
+    for where in images["folder"].unique():
+        (repeated / where).mkdir(parents=True)
+    labelled = images[images["labelled"]]
+    for number in range(times):
+        for where, image_id in zip(labelled["folder"], labelled["Id"], strict=True):
+            for channel in CHANNELS:
+                original = channel_path(raw_dir / where, image_id, channel).resolve()
+                copy = channel_path(repeated / where, f"{number}-{image_id}", channel)
+                copy.symlink_to(original)
+        rows.append(labelled.assign(Id=[f"{number}-{each}" for each in labelled["Id"]]))
+    pd.concat(rows)[["Id", "Target"]].to_csv(repeated / "train.csv", index=False)
+    pack(repeated, folder / "warm", 2)  # starts the processes, which then wait for more
+    walls: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(3):
+        for n_jobs, found in walls.items():
+            started = time.perf_counter()
+            pack(repeated, folder / f"packed-{n_jobs}", n_jobs)
+            found.append(time.perf_counter() - started)
+    one, two = min(walls[1]), min(walls[2])
+    n_images = times * len(labelled)
+    print(f"{n_images} images: 1 process {one:.2f} s, 2 processes {two:.2f} s")
+    print(f"ratio: {one / two:.2f}")
+
+
+def pack(raw_dir: Path, packed_dir: Path, n_jobs: int) -> None:
+    """Run the stage's function in shards of 48, some twenty a process."""
+    packing.progress = lambda *_, **__: Silent()
+    packing.pack(raw_dir, packed_dir, image_size=SIZE_PX, shard_rows=48, n_jobs=n_jobs)
+
+
+class Silent:
+    """A progress bar that shows nothing."""
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, n: int) -> None:
+        """Take note of nothing."""
+
+
+def compressed_pixels(content: bytes) -> bytes:
+    """Join the IDAT chunks of a PNG."""
+    position, found = 8, []
+    while position < len(content):
+        length, kind = struct.unpack(">I4s", content[position : position + 8])
+        if kind == b"IDAT":
+            found.append(content[position + 8 : position + 8 + length])
+        position += 12 + length
+    return b"".join(found)
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    """Return the CPU seconds that this process spends on `work`."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+if __name__ == "__main__":
+    main()

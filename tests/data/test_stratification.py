@@ -1,0 +1,82 @@
+"""Every label keeps its rate, and rare ones are on every side."""
+
+import numpy as np
+import pytest
+
+from hpa.data.stratification import divide, divide_evenly, rate_errors, spread
+
+
+def invented_counts(seed: int, n_groups: int = 60, n_labels: int = 9) -> np.ndarray:
+    """Invent groups of one to four images; the rarest label has three groups."""
+    random = np.random.default_rng(seed)
+    counts = np.zeros((n_groups, n_labels), dtype=int)
+    for label in range(n_labels):
+        members = random.choice(n_groups, 3 + 2 * label, replace=False)
+        counts[members, label] = random.integers(1, 5, len(members))
+    counts[counts.sum(axis=1) == 0, n_labels - 1] = 1
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_taken_holds_every_label_of_three_groups_and_leaves_two(seed: int) -> None:
+    counts = invented_counts(seed)
+    part = divide(counts, counts.max(axis=1), 0.15, (2, 1), seed)
+    assert 0.1 < part.mean() < 0.35
+    assert ((counts[part == 1] > 0).sum(axis=0) >= 1).all()
+    assert ((counts[part == 0] > 0).sum(axis=0) >= 2).all()
+
+
+def test_what_is_taken_has_the_label_rates_of_all_images_not_of_all_groups() -> None:
+    """Groups of 1 to 9 images and four labels: 1,000 images want 150, as many of each label."""
+    random = np.random.default_rng(0)
+    n_images = random.integers(1, 10, 200)
+    counts = n_images[:, None] * (random.integers(0, 4, 200)[:, None] == np.arange(4))
+    part = divide(counts, n_images, 0.15, (1, 1), 0)
+    share = counts[part == 1].sum(axis=0) / counts.sum(axis=0)
+    assert share == pytest.approx([0.15] * 4, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_even_parts_each_hold_every_label_of_as_many_groups(seed: int) -> None:
+    counts = invented_counts(seed)
+    part = divide_evenly(counts, 5, seed)
+    held = np.array([(counts[part == number] > 0).sum(axis=0) for number in range(5)])
+    frequent = (counts > 0).sum(axis=0) >= 5
+    assert frequent.sum() == 8
+    assert (held[:, frequent] >= 1).all()
+    assert np.bincount(part).min() >= 6
+
+
+def test_a_missing_label_comes_from_the_smallest_group_of_those_that_can_be_spared() -> None:
+    """Label 1 is missing in part 1: group 3 has fewest images of it, but group 4 fewer labels."""
+    counts = np.array([[1, 0], [1, 0], [0, 5], [1, 2], [0, 3]])
+    part = spread(np.array([0, 1, 0, 0, 0]), counts, np.array([[1, 1], [1, 1]]))
+    assert part.tolist() == [0, 1, 0, 0, 1]
+    part = spread(np.array([0, 1, 0, 0, 0]), counts, np.array([[1, 2], [1, 1]]))
+    assert part.tolist() == [0, 1, 0, 0, 1]
+
+
+def test_nothing_moves_where_nothing_is_missing() -> None:
+    counts = invented_counts(0)
+    part = np.arange(len(counts)) % 2
+    assert np.array_equal(spread(part, counts, np.zeros((2, 9), dtype=int)), part)
+
+
+def test_no_part_gives_what_it_needs_itself() -> None:
+    """The seven lines of the Fano plane: whatever the two sides, one line is on one side."""
+    lines = [(0, 1, 2), (0, 3, 4), (0, 5, 6), (1, 3, 5), (1, 4, 6), (2, 3, 6), (2, 4, 5)]
+    counts = np.array([[int(point in line) for line in lines] for point in range(7)])
+    for start in range(2**7):
+        part = np.array([start >> point & 1 for point in range(7)])
+        before = np.array([counts[part == number].sum(axis=0) for number in (0, 1)])
+        part = spread(part, counts, np.ones((2, 7), dtype=int))
+        after = np.array([counts[part == number].sum(axis=0) for number in (0, 1)])
+        assert (after > 0).sum() >= (before > 0).sum()
+        assert (after > 0).sum() < 14
+
+
+def test_rate_errors_are_relative_to_the_rate_of_all() -> None:
+    """Label 0: 5 of 50 is .1 in all; 2 of 10 is .2, twice that; 3 of 40 is .075, a quarter less."""
+    errors = rate_errors(np.array([[2, 0], [3, 0]]), np.array([10, 40]))
+    assert errors[:, 0] == pytest.approx([1.0, -0.25])
+    assert np.isnan(errors[:, 1]).all()
