@@ -3,6 +3,7 @@
 Units and reasons stand beside the values, in params.yaml; here stand types and ranges.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,8 +24,15 @@ Seed = Annotated[int, Between(0, 2**32 - 1)]
 class Fetch:
     """Where the images come from."""
 
-    source: Literal["synthetic", "local"]
-    path: str | None
+    source: Literal["synthetic", "kaggle", "hpa", "local"]
+    path: str
+    competition: str
+    base_url: str
+    n_connections: Annotated[int, Between(1, 16)]
+    requests_per_second: Annotated[float, Between(0.01, 100)]
+    skip_absent: bool
+    missing_channels: Literal["yellow", "red", "red yellow"] | None
+    sixteen_bit_white: Annotated[int, Between(255, 65535)] | None
     n_images: Annotated[int, Between(28)]
     n_unlabelled: Annotated[int, Between(0)]
     image_size: Annotated[int, Between(64, 2048)]
@@ -196,9 +204,25 @@ def _overridden(document: Any, overrides: Mapping[str, Any]) -> Any:
 def _consistent(params: Params, path: Path) -> Params:
     """Refuse values that are each allowed but contradict one another."""
     problems = []
-    if params.fetch.source == "local" and params.fetch.path is None:
+    if params.fetch.source == "local" and params.fetch.path.lower().endswith(".md"):
         problems.append(
-            "fetch.path: expected a folder where fetch.source is 'local', received null"
+            "fetch.path: expected a folder or a table (.csv) where fetch.source is 'local', "
+            f"received {params.fetch.path!r}"
+        )
+    if params.fetch.source == "hpa" and not params.fetch.path.lower().endswith(".csv"):
+        problems.append(
+            "fetch.path: expected a table (.csv) where fetch.source is 'hpa', "
+            f"received {params.fetch.path!r}"
+        )
+    if not params.fetch.base_url.startswith(("http://", "https://")):
+        problems.append(
+            "fetch.base_url: expected an address that begins with http:// or https://, "
+            f"received {params.fetch.base_url!r}"
+        )
+    if not re.fullmatch(r"[a-z0-9-]+", params.fetch.competition):
+        problems.append(
+            "fetch.competition: expected small letters, digits and hyphens, "
+            f"received {params.fetch.competition!r}"
         )
     if params.split.test_fraction + params.split.val_fraction >= 1:
         problems.append(
