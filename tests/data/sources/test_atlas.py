@@ -197,8 +197,8 @@ def test_broken_and_damaged_answers_are_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: pauses.append(seconds))
+    monkeypatch.setattr(downloads.Pace, "rest", lambda *_: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
     picture = fake.pictures["/images/10580/1610_C1_1_red.jpg"]
     fake.first = [Answer(200, picture, cut_at=50), Answer(200, b"<html>"), Answer(500)]
     fetch(n_connections=1)
