@@ -2,34 +2,78 @@
 
     python src/fetch.py            a minute and a half for the default 2,000 synthetic images
     dvc exp run -S fetch.source=local -S fetch.path=FOLDER     your own images
+    dvc exp run -S fetch.source=kaggle                         the competition's, with a token
+    dvc exp run -S fetch.source=hpa -S fetch.path=TABLE.csv    the public atlas, by a table of ids
 
-The same parameters give the same bytes on every machine.
+The same parameters give the same bytes on every machine. Downloads are kept in .download_cache/,
+where a repeat goes on.
 """
 
+import os
 from pathlib import Path
 
 from hpa import command_line
-from hpa.data.fetching import fetch_local, fetch_synthetic
+from hpa.config import Fetch
+from hpa.data.sources.atlas import fetch_atlas
+from hpa.data.sources.kaggle import fetch_kaggle
+from hpa.data.sources.local import fetch_local
+from hpa.data.sources.synthetic import fetch_synthetic
 
 RAW_DIR = Path("data/raw")
+CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
+"""In the repository itself also where DVC runs an experiment in a folder that it deletes."""
 
 
 def main() -> None:
     """Fetch from the source that params.yaml names."""
     params, _ = command_line.parse(command_line.parser(__doc__, "fetch"))
-    fetch = params.fetch
-    if fetch.source == "local":
-        fetch_local(RAW_DIR, source_dir=Path(str(fetch.path)))
-    else:
-        fetch_synthetic(
-            RAW_DIR,
-            n_images=fetch.n_images,
-            n_unlabelled=fetch.n_unlabelled,
-            image_size=fetch.image_size,
-            tempering=fetch.tempering,
-            seed=fetch.seed,
-        )
+    SOURCES[params.fetch.source](params.fetch)
     print(f"images are in {RAW_DIR}")
+
+
+def synthetic(fetch: Fetch) -> None:
+    """Simulate the competition."""
+    fetch_synthetic(
+        RAW_DIR,
+        n_images=fetch.n_images,
+        n_unlabelled=fetch.n_unlabelled,
+        image_size=fetch.image_size,
+        tempering=fetch.tempering,
+        seed=fetch.seed,
+    )
+
+
+def local(fetch: Fetch) -> None:
+    """Copy or convert the user's own files."""
+    fetch_local(
+        RAW_DIR,
+        source_path=Path(fetch.path),
+        missing_channels=fetch.missing_channels,
+        sixteen_bit_white=fetch.sixteen_bit_white,
+    )
+
+
+def kaggle(fetch: Fetch) -> None:
+    """Download the competition."""
+    fetch_kaggle(RAW_DIR, competition=fetch.competition, cache_dir=CACHE_DIR / "kaggle")
+
+
+def atlas(fetch: Fetch) -> None:
+    """Download from the public atlas."""
+    fetch_atlas(
+        RAW_DIR,
+        table_path=Path(fetch.path),
+        base_url=fetch.base_url,
+        cache_dir=CACHE_DIR / "hpa",
+        n_connections=fetch.n_connections,
+        requests_per_second=fetch.requests_per_second,
+        skip_absent=fetch.skip_absent,
+        missing_channels=fetch.missing_channels,
+        sixteen_bit_white=fetch.sixteen_bit_white,
+    )
+
+
+SOURCES = {"synthetic": synthetic, "local": local, "kaggle": kaggle, "hpa": atlas}
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def test_an_override_replaces_the_value_of_the_file() -> None:
 def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
     """YAML 1.1 reads 1e-3 as a text."""
     text = PARAMS_PATH.read_text(encoding="utf-8")
-    changed, n_found = re.subn(r"learning_rate: \S+", f"learning_rate: {value}", text)
-    assert n_found == 1
+    changed, n_changed = re.subn(r"learning_rate: \S+", f"learning_rate: {value}", text)
+    assert n_changed == 1
     (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
     assert config.load(tmp_path / "params.yaml").train.learning_rate == 0.001
     assert config.load(PARAMS_PATH, {"train.learning_rate": value}).train.learning_rate == 0.001
@@ -117,7 +117,12 @@ def test_problems_come_in_the_order_of_the_file(tmp_path: Path, document: dict[s
         ("train.seed", -1),
         ("train.seed", "7"),
         ("fetch.path", 5),
+        ("fetch.path", None),
         ("fetch.n_images", 27),
+        ("fetch.n_connections", 17),
+        ("fetch.requests_per_second", 0),
+        ("fetch.missing_channels", "green"),
+        ("fetch.sixteen_bit_white", 254),
         ("split.test_fraction", 0),
         ("split.holdout_fraction", -0.1),
         ("pack.odd_size", "stretch"),
@@ -197,7 +202,13 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "match"),
     [
-        ({"fetch.source": "local"}, r"fetch\.path: expected a folder"),
+        ({"fetch.source": "local"}, r"fetch\.path: expected a folder .* 'own/README\.md'"),
+        (
+            {"fetch.source": "hpa", "fetch.path": "ids.txt"},
+            r"fetch\.path: expected a table \(\.csv\) .* 'ids\.txt'",
+        ),
+        ({"fetch.base_url": "atlas.org"}, r"fetch\.base_url: .* http.* received 'atlas\.org'"),
+        ({"fetch.competition": "../x"}, r"fetch\.competition: .* received '\.\./x'"),
         (
             {"split.test_fraction": 0.5, "split.val_fraction": 0.5},
             "expected less than 1, received 1",

@@ -1,16 +1,11 @@
 """The literal commands, on a clone: dvc repro, then mlflow run, and what each leaves behind."""
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import mlflow
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[1]
+from clones import ROOT, make_clone, shell
 
 pytestmark = [
     pytest.mark.slow,
@@ -18,58 +13,13 @@ pytestmark = [
 ]
 
 
-def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the activated environment, as a user's terminal would."""
-    keep = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
-    environment = {key: os.environ[key] for key in keep if key in os.environ}
-    environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-    return subprocess.run(
-        ["bash", "-c", f". .venv/bin/activate && {command}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's files under git in a folder of their own, with a small world."""
-    folder = tmp_path_factory.mktemp("clone") / "hpa"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(lambda each: (ROOT / each).is_file(), listed.stdout.split("\n")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    shutil.copytree(ROOT / ".venv" / "bin", folder / ".venv" / "bin", symlinks=True)
-    for name in ("lib", "pyvenv.cfg"):
-        (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
-    activate = folder / ".venv" / "bin" / "activate"
-    activate.write_text(activate.read_text().replace(str(ROOT), str(folder)))
-    write_small_params(folder / "params.yaml")
-    for command in (
-        "git init --quiet",
-        "git add --all",
-        "git -c user.name=t -c user.email=t@example.org commit --quiet --message small",
-    ):
-        subprocess.run(command.split(), cwd=folder, check=True)
+    folder = make_clone(tmp_path_factory.mktemp("clone") / "hpa")
     done = shell(folder, "dvc repro")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
-
-
-def write_small_params(path: Path) -> None:
-    document = yaml.safe_load(path.read_text())
-    document["fetch"] |= {"n_images": 60, "n_unlabelled": 4, "image_size": 64}
-    document["pack"]["image_size"] = 32
-    document["train"] |= {"n_steps": 2, "validate_every": 1, "batch_size": 8}
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def client(clone: Path) -> mlflow.MlflowClient:

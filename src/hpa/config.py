@@ -25,8 +25,15 @@ REPEATS = r"(\d{1,2}x[1-9]\d{0,2}( +|$))*"
 class Fetch:
     """Where the images come from."""
 
-    source: Literal["synthetic", "local"]
-    path: str | None
+    source: Literal["synthetic", "kaggle", "hpa", "local"]
+    path: str
+    competition: str
+    base_url: str
+    n_connections: Annotated[int, Between(1, 16)]
+    requests_per_second: Annotated[float, Between(0.01, 100)]
+    skip_absent: bool
+    missing_channels: Literal["yellow", "red", "red yellow"] | None
+    sixteen_bit_white: Annotated[int, Between(255, 65535)] | None
     n_images: Annotated[int, Between(28)]
     n_unlabelled: Annotated[int, Between(0)]
     image_size: Annotated[int, Between(64, 2048)]
@@ -214,9 +221,25 @@ def _overridden(document: Any, overrides: Mapping[str, Any]) -> Any:
 def _consistent(params: Params, path: Path) -> Params:
     """Refuse values that are each allowed but contradict one another."""
     problems = []
-    if params.fetch.source == "local" and params.fetch.path is None:
+    if params.fetch.source == "local" and params.fetch.path.lower().endswith(".md"):
         problems.append(
-            "fetch.path: expected a folder where fetch.source is 'local', received null"
+            "fetch.path: expected a folder or a table (.csv) where fetch.source is 'local', "
+            f"received {params.fetch.path!r}"
+        )
+    if params.fetch.source == "hpa" and not params.fetch.path.lower().endswith(".csv"):
+        problems.append(
+            "fetch.path: expected a table (.csv) where fetch.source is 'hpa', "
+            f"received {params.fetch.path!r}"
+        )
+    if not params.fetch.base_url.startswith(("http://", "https://")):
+        problems.append(
+            "fetch.base_url: expected an address that begins with http:// or https://, "
+            f"received {params.fetch.base_url!r}"
+        )
+    if not re.fullmatch(r"[a-z0-9-]+", params.fetch.competition):
+        problems.append(
+            "fetch.competition: expected small letters, digits and hyphens, "
+            f"received {params.fetch.competition!r}"
         )
     split = params.split
     if (shares := split.test_fraction + split.val_fraction + split.holdout_fraction) >= 1:

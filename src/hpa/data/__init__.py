@@ -1,1 +1,1 @@
-"""From image files to batches: fetching, packing, splitting, batches."""
+"""From image files to batches: sources, packing, splitting, batches."""

@@ -29,13 +29,19 @@ def read_catalogue(raw_dir: Path) -> pd.DataFrame:
         UserError: a CSV is missing, empty or lacks a column; an Id stands twice, is empty or
             leads out of its folder; a label is unknown; a channel's file is missing.
     """
+    catalogue = read_tables(raw_dir)
+    for folder, rows in catalogue.groupby("folder", sort=False):
+        _check_files(raw_dir / str(folder), list(rows["Id"]))
+    return catalogue
+
+
+def read_tables(raw_dir: Path) -> pd.DataFrame:
+    """Read the table of a folder as `read_catalogue` does, but look for no channel file."""
     tables = [_read_labelled(raw_dir / LABELLED_CSV)]
     if (raw_dir / UNLABELLED_CSV).is_file():
         tables.append(_read_unlabelled(raw_dir / UNLABELLED_CSV))
     catalogue = pd.concat(tables, ignore_index=True)
-    _check_ids(catalogue, raw_dir)
-    for folder, rows in catalogue.groupby("folder", sort=False):
-        _check_files(raw_dir / str(folder), list(rows["Id"]))
+    check_ids(catalogue, f"the CSVs of {raw_dir}")
     return catalogue
 
 
@@ -45,7 +51,7 @@ def channel_path(folder: Path, image_id: str, channel: str) -> Path:
 
 
 def _read_labelled(path: Path) -> pd.DataFrame:
-    table = _read_csv(path, ["Id", "Target"])
+    table = read_csv(path, ["Id", "Target"])
     if table.empty:
         raise _bad_table(path, ["Id", "Target"], "a header without rows")
     for line, image_id, target in zip(table["line"], table["Id"], table["Target"], strict=True):
@@ -62,17 +68,21 @@ def _read_labelled(path: Path) -> pd.DataFrame:
 
 
 def _read_unlabelled(path: Path) -> pd.DataFrame:
-    ids = _read_csv(path, ["Id"])["Id"]
+    ids = read_csv(path, ["Id"])["Id"]
     return pd.DataFrame({"Id": ids, "Target": "", "group": ids}).assign(
         labelled=False, folder=UNLABELLED_FOLDER
     )
 
 
-def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read a CSV as text, with the number of each row's `line`.
 
     A byte order mark, Windows line ends and blank lines are welcome. The standard library reads
     it, because pandas takes the first column of too long rows for the index, without a word.
+
+    Raises:
+        UserError: the file is missing or no CSV, lacks one of `columns` or has it twice, or a row
+            is longer or shorter than the header.
     """
     if not path.is_file():
         raise UserError(
@@ -96,14 +106,19 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["line", *header], dtype=str)
 
 
-def _check_ids(catalogue: pd.DataFrame, raw_dir: Path) -> None:
+def check_ids(catalogue: pd.DataFrame, place: str) -> None:
+    """Refuse Ids that stand twice or could not name files; `place` is where they come from.
+
+    Raises:
+        UserError: there are such; the first five are named.
+    """
     ids = catalogue["Id"]
     twice = ids[ids.duplicated()].unique()
     unsafe = [each for each in ids if each.startswith(".") or set(each) & set("/\\\0") or not each]
     for found, wrong in ((list(twice), "an Id stands twice"), (unsafe, "an Id is no file name")):
         if found:
             raise UserError(
-                f"{wrong} in the CSVs of {raw_dir}",
+                f"{wrong} in {place}",
                 expected="each Id once, over labelled and unlabelled images, fit to name files",
                 received=f"{len(found)} such: {', '.join(map(repr, found[:5]))}",
                 remedy="remove or rename those rows",

@@ -1,6 +1,5 @@
-"""Sources of images: whatever they are, they end as one folder in Kaggle's layout."""
+"""Source `synthetic`: the competition, simulated."""
 
-import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ import pandas as pd
 from hpa.data import catalogue
 from hpa.data.synthesis.label_sets import draw_label_sets
 from hpa.data.synthesis.microscope import draw_image
-from hpa.errors import UserError
 from hpa.files import atomic_path, require_free_space
 from hpa.labels import CHANNELS, format_target
 from hpa.progress import progress
@@ -67,37 +65,6 @@ def fetch_synthetic(
             known = column == "Target"
             cells = [format_target(each) if known else "0" for each in label_sets]
             pd.DataFrame({"Id": ids, column: cells}).to_csv(folder / csv, index=False)
-
-
-def fetch_local(raw_dir: Path, *, source_dir: Path) -> None:
-    """Copy a folder that is in Kaggle's layout already; only files that its CSVs name.
-
-    Raises:
-        UserError: the folder is missing, or not in that layout (see `catalogue.read_catalogue`).
-    """
-    if not source_dir.is_dir():
-        raise UserError(
-            "fetch.path is no folder",
-            expected="a folder in Kaggle's layout: train.csv with train/<Id>_<channel>.png",
-            received=f"{source_dir} (from {Path.cwd()})",
-            remedy="name the folder: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
-        )
-    images = catalogue.read_catalogue(source_dir)
-    paths = [
-        catalogue.channel_path(Path(folder), image_id, channel)
-        for folder, image_id in zip(images["folder"], images["Id"], strict=True)
-        for channel in CHANNELS
-    ]
-    n_bytes = sum((source_dir / path).stat().st_size for path in paths)
-    require_free_space(raw_dir.parent, n_bytes, f"the copy of {source_dir}")
-    with atomic_path(raw_dir) as folder:
-        for name in images["folder"].unique():
-            (folder / name).mkdir(parents=True)
-        for path in progress(paths, what="copy", unit="file"):
-            shutil.copyfile(source_dir / path, folder / path)
-        for csv in (catalogue.LABELLED_CSV, catalogue.UNLABELLED_CSV):
-            if (source_dir / csv).is_file():
-                shutil.copyfile(source_dir / csv, folder / csv)
 
 
 def _draw(

@@ -1,0 +1,110 @@
+"""The end of every source that brings files: one folder in Kaggle's layout, whole or not at all."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+
+from hpa.data import catalogue
+from hpa.data.sources.pictures import is_grey_png, read_grey
+from hpa.files import atomic_path
+from hpa.labels import CHANNELS
+from hpa.progress import progress
+
+ABSENT = ""
+"""What stands in a channel's column where an image lacks that channel."""
+
+
+def write_layout(
+    raw_dir: Path,
+    images: pd.DataFrame,
+    *,
+    tinted: bool,
+    sixteen_bit_white: int | None,
+    n_jobs: int = -1,
+) -> None:
+    """Write the images of a table into a folder in Kaggle's layout; an older one is replaced.
+
+    An 8-bit grey PNG is copied byte by byte, any other file becomes one of its own size (see
+    `pictures`), and an absent channel a black one.
+
+    Args:
+        raw_dir: becomes the folder.
+        images: a row an image: the columns of `catalogue.read_catalogue`, and one a channel with
+            the path of its file, or ABSENT.
+        tinted, sixteen_bit_white: see `pictures.read_grey`.
+        n_jobs: processes; -1 for one a core.
+
+    Raises:
+        UserError: a file is unfit, named with its path.
+    """
+    with atomic_path(raw_dir) as folder:
+        folder.mkdir()
+        for name in images["folder"].unique():
+            (folder / name).mkdir()
+        tasks = (
+            joblib.delayed(_write_image)(folder, row, tinted, sixteen_bit_white)
+            for row in images.to_dict("records")
+        )
+        written = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+        for _ in progress(written, what="write", total=len(images)):
+            pass
+        _write_tables(folder, images)
+
+
+def lacking(images: pd.DataFrame, missing_channels: str | None) -> list[tuple[str, str]]:
+    """List the absent channels, as (Id, channel), that `missing_channels` does not allow."""
+    allowed = (missing_channels or "").split()
+    return [
+        (image_id, channel)
+        for channel in CHANNELS
+        if channel not in allowed
+        for image_id in images["Id"][images[channel] == ABSENT]
+    ]
+
+
+def _write_image(
+    folder: Path, row: dict[str, str], tinted: bool, sixteen_bit_white: int | None
+) -> None:
+    cv2.setNumThreads(1)
+    shape = (0, 0)
+    for channel in ("green", "red", "blue", "yellow"):  # green lends its size to black channels
+        path = catalogue.channel_path(folder / row["folder"], row["Id"], channel)
+        if row[channel] == ABSENT:
+            _write_png(path, np.zeros(shape, np.uint8))
+            continue
+        source = Path(row[channel])
+        with source.open("rb") as file:
+            whole = is_grey_png(file.read(32))
+        if whole:
+            shutil.copyfile(source, path)
+        else:
+            pixels = read_grey(source, channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white)
+            _write_png(path, pixels)
+        if channel == "green":
+            shape = _size(path)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Read height and width from a PNG's header."""
+    with path.open("rb") as file:
+        header = file.read(24)
+    return int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big")
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    _, content = cv2.imencode(".png", pixels)
+    path.write_bytes(content.tobytes())
+
+
+def _write_tables(folder: Path, images: pd.DataFrame) -> None:
+    labelled = images[images["labelled"]]
+    grouped = (labelled["group"] != labelled["Id"]).any()
+    columns = ["Id", "Target", "group"] if grouped else ["Id", "Target"]
+    labelled[columns].to_csv(folder / catalogue.LABELLED_CSV, index=False)
+    if not images["labelled"].all():
+        unlabelled = images.loc[~images["labelled"], ["Id"]].assign(Predicted="0")
+        unlabelled.to_csv(folder / catalogue.UNLABELLED_CSV, index=False)

@@ -1,0 +1,117 @@
+"""Source `local`: a folder in Kaggle's layout, or a CSV of paths, of PNG, TIFF or JPEG files."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+
+from hpa.data import catalogue
+from hpa.data.sources.layout import ABSENT, lacking, write_layout
+from hpa.data.sources.pictures import SUFFIXES
+from hpa.data.sources.tables import read_table, with_groups
+from hpa.errors import UserError
+from hpa.files import require_free_space
+from hpa.labels import CHANNELS
+
+
+def fetch_local(
+    raw_dir: Path,
+    *,
+    source_path: Path,
+    missing_channels: str | None = None,
+    sixteen_bit_white: int | None = None,
+    n_jobs: int = -1,
+) -> None:
+    """Bring the files that a folder or a CSV names; what no table names stays where it is.
+
+    Args:
+        raw_dir: becomes the folder in Kaggle's layout; an older one is replaced.
+        source_path: a folder in that layout whose files may also be TIFF or JPEG, or a CSV with
+            the columns Id, Target, perhaps group, and one a channel with paths from its folder.
+        missing_channels: `yellow`, `red` or `red yellow`: black where an image lacks them.
+        sixteen_bit_white: the value of 16-bit files that becomes 255; None refuses them.
+        n_jobs: processes; -1 for one a core.
+
+    Raises:
+        UserError: there is no such folder or CSV, it names what is missing, or a file is unfit.
+    """
+    images = _read_paths(source_path) if source_path.is_file() else _read_folder(source_path)
+    if missing := lacking(images, missing_channels):
+        raise _incomplete(source_path, missing)
+    paths = [Path(each) for channel in CHANNELS for each in images[channel] if each != ABSENT]
+    n_bytes = sum(path.stat().st_size for path in paths)
+    require_free_space(raw_dir.parent, n_bytes, f"the copy of {source_path}")
+    write_layout(raw_dir, images, tinted=False, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
+
+
+def _read_folder(folder: Path) -> pd.DataFrame:
+    """Read a folder in Kaggle's layout, and find the file of each channel."""
+    if not folder.is_dir():
+        raise UserError(
+            "fetch.path is no folder and no CSV",
+            expected="a folder in Kaggle's layout (train.csv with train/<Id>_<channel>.png), or a "
+            "CSV of paths",
+            received=f"{folder} (from {Path.cwd()})",
+            remedy="name it: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
+        )
+    images = catalogue.read_tables(folder)
+    found = {name: _files_by_stem(folder / name) for name in images["folder"].unique()}
+    for channel in CHANNELS:
+        images[channel] = [
+            _only_file(found[name].get(f"{image_id}_{channel}", []))
+            for name, image_id in zip(images["folder"], images["Id"], strict=True)
+        ]
+    return images
+
+
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    found = defaultdict(list)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.suffix.lower() in SUFFIXES:
+            found[path.stem].append(path)
+    return found
+
+
+def _only_file(paths: list[Path]) -> str:
+    if len(paths) > 1:
+        raise UserError(
+            f"a channel has several files in {paths[0].parent}",
+            expected="one file a channel",
+            received=", ".join(sorted(path.name for path in paths)),
+            remedy="remove all but one",
+        )
+    return str(paths[0]) if paths else ABSENT
+
+
+def _read_paths(path: Path) -> pd.DataFrame:
+    """Read a CSV of paths; a channel without a column is absent everywhere."""
+    table = read_table(path, ["Id", "green"])
+    catalogue.check_ids(table, str(path))
+    for channel in CHANNELS:
+        cells = table[channel] if channel in table else [""] * len(table)
+        table[channel] = [str(path.parent / cell) if cell else ABSENT for cell in cells]
+    gone = [
+        f"line {line}: {cell}"
+        for channel in CHANNELS
+        for line, cell in zip(table["line"], table[channel], strict=True)
+        if cell != ABSENT and not Path(cell).is_file()
+    ]
+    if gone:
+        raise UserError(
+            f"files that {path} names are missing",
+            expected=f"paths that exist, absolute or from {path.parent}",
+            received=f"{len(gone)} missing: {', '.join(gone[:5])}",
+            remedy="mend the paths, or leave the cell of an absent channel empty",
+        )
+    return with_groups(table, list(table["Id"]))
+
+
+def _incomplete(source_path: Path, missing: list[tuple[str, str]]) -> UserError:
+    names = ", ".join(f"{image_id}_{channel}.png" for image_id, channel in missing[:5])
+    return UserError(
+        f"channel files are missing in {source_path}",
+        expected=f"a file (PNG, TIFF or JPEG) for {', '.join(CHANNELS)} of every image",
+        received=f"{len(missing)} missing: {names}",
+        remedy="bring the files back or remove their rows from the CSV; where images have no "
+        "yellow or red channel at all, fetch.missing_channels makes it black",
+    )

@@ -1,0 +1,310 @@
+"""The public atlas on the loopback: every picture once, politely, and nothing lost on the way."""
+
+import email.utils
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from servers import Answer, Asked, Server, serve
+from worlds import draw_pixels, write_csv
+
+from hpa.data.catalogue import read_catalogue
+from hpa.data.imaging import read_channel
+from hpa.data.sources import downloads
+from hpa.data.sources.atlas import fetch_atlas
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+
+SOURCE_DIR = Path(__file__).parents[3] / "src"
+TINTS = {"red": (0, 0, 1), "green": (0, 1, 0), "blue": (1, 0, 0), "yellow": (0, 1, 1)}  # BGR
+IDS = ["10580_1610_C1_1", "10580_1610_C1_2", "4109_12_B2_17"]
+
+
+def tinted_jpeg(seed: int, channel: str) -> bytes:
+    grey = cv2.GaussianBlur(draw_pixels(seed)[..., CHANNELS.index(channel)], (9, 9), 3)
+    coloured = grey[..., None] * np.array(TINTS[channel], np.uint8)
+    return cv2.imencode(".jpg", coloured, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+class FakeAtlas:
+    """Pictures by path; tests add first answers, gaps and slowness."""
+
+    def __init__(self) -> None:
+        self.pictures = {
+            f"/images/{antibody}/{rest}_{channel}.jpg": tinted_jpeg(number, channel)
+            for number, (antibody, _, rest) in enumerate(each.partition("_") for each in IDS)
+            for channel in CHANNELS
+        }
+        self.first: list[Answer] = []
+        self.pause_s, self.at_once, self.most_at_once = 0.0, 0, 0
+        self.lock = threading.Lock()
+
+    def answer(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            first = self.first.pop(0) if self.first else None
+        time.sleep(self.pause_s)
+        with self.lock:
+            self.at_once -= 1
+        picture = self.pictures.get(asked.path)
+        return first or (Answer(404) if picture is None else Answer(200, picture))
+
+
+@pytest.fixture
+def fake() -> FakeAtlas:
+    return FakeAtlas()
+
+
+@pytest.fixture
+def server(fake: FakeAtlas) -> Iterator[Server]:
+    with serve(fake.answer) as running:
+        yield running
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = [(IDS[0], "7 1"), (IDS[1], "7 1"), (IDS[2], "")]
+    write_csv(tmp_path / "table.csv", ("Id", "Target"), rows)
+    return tmp_path / "table.csv"
+
+
+@pytest.fixture
+def fetch(server: Server, table: Path, tmp_path: Path) -> Callable[..., None]:
+    def call(**changes: object) -> None:
+        arguments = {
+            "table_path": table,
+            "base_url": f"{server.url}/images/",
+            "cache_dir": tmp_path / "cache",
+            "n_connections": 3,
+            "requests_per_second": 1000,
+            "n_jobs": 1,
+        }
+        fetch_atlas(tmp_path / "raw", **{**arguments, **changes})  # type: ignore[arg-type]
+
+    return call
+
+
+def test_ids_become_the_layout_with_groups_and_grey_values(
+    fetch: Callable[..., None], tmp_path: Path
+) -> None:
+    fetch()
+    images = read_catalogue(tmp_path / "raw")
+    assert list(images["Id"]) == IDS
+    assert list(images["Target"]) == ["1 7", "1 7", ""]
+    assert list(images["group"][:2]) == ["10580", "10580"]  # the antibody
+    for index, channel in enumerate(CHANNELS):
+        grey = cv2.GaussianBlur(draw_pixels(1)[..., index], (9, 9), 3).astype(int)
+        pixels = read_channel(tmp_path / f"raw/train/{IDS[1]}_{channel}.png").astype(int)
+        assert np.abs(pixels - grey).mean() < 6  # JPEG thins out colour
+
+
+def test_urls_of_any_channel_or_blend_name_images_too(
+    fetch: Callable[..., None], server: Server, tmp_path: Path
+) -> None:
+    urls = [
+        f"{server.url}/images/10580/1610_C1_1_blue_red_green.jpg",
+        f"{server.url}/images/4109/12_B2_17_yellow.jpg",
+    ]
+    rows = [(urls[0], "Cytosol", "g"), (urls[1], "0", "")]
+    write_csv(tmp_path / "urls.csv", ("url", "Target", "group"), rows)
+    fetch(table_path=tmp_path / "urls.csv", base_url="http://unused.invalid")
+    images = read_catalogue(tmp_path / "raw")
+    assert list(images["Id"]) == [IDS[0], IDS[2]]
+    assert list(images["group"]) == ["g", "4109"]
+
+
+def test_a_repeat_asks_for_nothing_again(fetch: Callable[..., None], server: Server) -> None:
+    fetch()
+    assert len(server.asked) == 12
+    assert {each.headers["User-Agent"] for each in server.asked} == {downloads.USER_AGENT}
+    fetch()
+    assert len(server.asked) == 12
+
+
+def test_pictures_that_the_atlas_lacks_are_listed_after_all_others_came(
+    fetch: Callable[..., None], fake: FakeAtlas, server: Server, tmp_path: Path
+) -> None:
+    gone = fake.pictures.pop("/images/10580/1610_C1_1_red.jpg")
+    with pytest.raises(UserError, match=r"1 not found \(404\): 10580_1610_C1_1_red"):
+        fetch()
+    assert len(server.asked) == 12
+    assert not (tmp_path / "raw").exists()
+    fake.pictures["/images/10580/1610_C1_1_red.jpg"] = gone
+    fetch()
+    assert len(server.asked) == 13
+
+
+def test_absent_images_are_left_out_by_explicit_parameter_only(
+    fetch: Callable[..., None],
+    fake: FakeAtlas,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del fake.pictures["/images/10580/1610_C1_1_red.jpg"]
+    fetch(skip_absent=True)
+    assert list(read_catalogue(tmp_path / "raw")["Id"]) == IDS[1:]
+    assert "left out 1 images that the atlas lacks: 10580_1610_C1_1" in capsys.readouterr().out
+    fake.pictures.clear()
+    with pytest.raises(UserError, match="12 not found"):
+        fetch(skip_absent=True, cache_dir=tmp_path / "other")
+
+
+def test_an_absent_yellow_is_black_by_explicit_parameter(
+    fetch: Callable[..., None], fake: FakeAtlas, tmp_path: Path
+) -> None:
+    del fake.pictures["/images/10580/1610_C1_1_yellow.jpg"]
+    fetch(missing_channels="yellow")
+    assert read_channel(tmp_path / f"raw/train/{IDS[0]}_yellow.png").max() == 0
+    assert read_channel(tmp_path / f"raw/train/{IDS[1]}_yellow.png").max() > 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("as_date", [False, True])
+def test_a_busy_server_gets_the_pause_that_it_asks_for(
+    fetch: Callable[..., None], fake: FakeAtlas, server: Server, status: int, as_date: bool
+) -> None:
+    soon = email.utils.formatdate(time.time() + 2, usegmt=True)  # whole seconds: 1 to 2 ahead
+    fake.first = [Answer(status, headers={"Retry-After": soon if as_date else "1"})]
+    start = time.monotonic()
+    fetch(n_connections=1)
+    assert time.monotonic() - start > 0.9
+    assert len(server.asked) == 13
+
+
+def test_a_server_that_asks_for_an_hour_is_not_waited_for(
+    fetch: Callable[..., None], fake: FakeAtlas
+) -> None:
+    fake.first = [Answer(429, headers={"Retry-After": "3600"})]
+    with pytest.raises(UserError, match=r"429 with Retry-After: 3600(.|\n)*requests_per_second"):
+        fetch()
+
+
+def test_broken_and_damaged_answers_are_asked_for_again(
+    fetch: Callable[..., None],
+    fake: FakeAtlas,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(downloads.Pace, "rest", lambda *_: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    picture = fake.pictures["/images/10580/1610_C1_1_red.jpg"]
+    fake.first = [Answer(200, picture, cut_at=50), Answer(200, b"<html>"), Answer(500)]
+    fetch(n_connections=1)
+    assert len(read_catalogue(tmp_path / "raw")) == 3
+    assert len(server.asked) == 15
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([Answer(403)], r"10580/1610_C1_1_red\.jpg cannot be downloaded(.|\n)*403"),
+        ([Answer(200, b"<html>")] * 6, "6 bytes that are no PNG, TIFF or JPEG, 6 times"),
+        ([Answer(503)] * 6, "503 Service Unavailable, 6 times"),
+    ],
+)
+def test_a_server_that_keeps_refusing_is_a_clear_error(
+    fetch: Callable[..., None],
+    fake: FakeAtlas,
+    answers: list[Answer],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downloads.Pace, "rest", lambda *_: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    fake.first = answers
+    with pytest.raises(UserError, match=said):
+        fetch(n_connections=1)
+
+
+def test_no_more_connections_and_requests_than_allowed(
+    fetch: Callable[..., None], fake: FakeAtlas
+) -> None:
+    fake.pause_s = 0.05
+    start = time.monotonic()
+    fetch(n_connections=2, requests_per_second=20)
+    assert fake.most_at_once == 2
+    assert time.monotonic() - start > 11 / 20
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_download_goes_on_where_it_stopped(
+    fetch: Callable[..., None],
+    fake: FakeAtlas,
+    server: Server,
+    table: Path,
+    tmp_path: Path,
+    how: signal.Signals,
+) -> None:
+    fake.pause_s = 0.3
+    code = (
+        "from pathlib import Path; from hpa import command_line; "
+        "from hpa.data.sources.atlas import fetch_atlas; "
+        f"command_line.run(lambda: fetch_atlas(Path('raw'), table_path=Path({str(table)!r}), "
+        f"base_url='{server.url}/images', cache_dir=Path('cache'), n_connections=1, "
+        "requests_per_second=100))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE_DIR)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        while len(server.asked) < 5:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(how)
+        process.wait(timeout=30)
+    assert not (tmp_path / "raw").exists()
+    n_whole = len([path for path in (tmp_path / "cache").rglob("*.jpg") if path.name[0] != "."])
+    assert 3 <= n_whole < 12
+    fake.pause_s = 0.0
+    server.asked.clear()
+    fetch()
+    assert len(server.asked) == 12 - n_whole
+    assert len(read_catalogue(tmp_path / "raw")) == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("Id", "cell-001", r"line 2: no image of the atlas(.|\n)*'cell-001'"),
+        ("Id", IDS[1], f"an Id stands twice(.|\n)*{IDS[1]}"),
+        ("Id", "1/../../2_A", "no image of the atlas"),
+        ("Target", "Cytosole", r"did you mean Cytosol\?"),
+    ],
+)
+def test_a_fault_in_the_table_is_named_before_any_request(
+    fetch: Callable[..., None], server: Server, table: Path, column: str, value: str, said: str
+) -> None:
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    rows.loc[0, column] = value
+    rows.to_csv(table, index=False)
+    with pytest.raises(UserError, match=said):
+        fetch()
+    assert server.asked == []
+
+
+def test_a_table_without_ids_and_urls_is_refused(fetch: Callable[..., None], table: Path) -> None:
+    write_csv(table, ("name", "Target"), [("x", "0")])
+    with pytest.raises(UserError, match=r"names no image(.|\n)*columns name, Target"):
+        fetch()
+
+
+def test_a_url_cannot_lead_out_of_the_cache(
+    fetch: Callable[..., None], server: Server, tmp_path: Path
+) -> None:
+    url = f"{server.url}/images/%2e%2e/../../../../x/4_red.jpg"
+    write_csv(tmp_path / "urls.csv", ("url", "Target"), [(url, "0")])
+    with pytest.raises(UserError, match="4 not found"):
+        fetch(table_path=tmp_path / "urls.csv")
+    assert not re.findall(r"\.\.", " ".join(each.path for each in server.asked))

@@ -1,0 +1,301 @@
+"""Kaggle's own client against a loopback server that speaks what the client uses of its protocol.
+
+POST /v1/competitions.CompetitionApiService/DownloadDataFiles answers 302 to a storage address; GET
+there, with Range, hands out the archive. POST /v1/security.OAuthService/IntrospectToken names the
+user of a token.
+"""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from servers import Answer, Asked, Server, serve
+from worlds import digests
+
+from hpa.data.sources.kaggle import fetch_kaggle
+from hpa.errors import UserError
+
+SOURCE_DIR = Path(__file__).parents[3] / "src"
+COMPETITION = "human-protein-atlas-image-classification"
+CHUNK = 2**20
+"""The client writes so many bytes at a time; what it has of a broken one is lost."""
+MODIFIED = "Mon, 01 Oct 2018 12:00:00 GMT"
+
+
+def archive_of(folder: Path) -> bytes:
+    """Zip a folder as Kaggle does, with things in it that must stay out."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in digests(folder).items():
+            opened.writestr(name, content)
+        opened.writestr("../evil_red.png", b"x")
+        opened.writestr("train/../../evil_red.png", b"x")
+        opened.writestr("notes.bin", np.random.default_rng(0).bytes(3 * CHUNK))
+    return file.getvalue()
+
+
+class FakeKaggle:
+    """What the server does; tests change the fields."""
+
+    def __init__(self, archive: bytes) -> None:
+        self.archive = archive
+        self.refusal: tuple[int, str] | None = None
+        self.cuts: list[int] = []
+        self.slow_s = 0.0
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.path.endswith("/IntrospectToken"):
+            known = json.loads(asked.body)["token"] == "good"
+            return self._json(200, {"active": known, "username": "someone" if known else ""})
+        if asked.path.endswith("/competitions.CompetitionApiService/DownloadDataFiles"):
+            if self.refusal:
+                code, message = self.refusal
+                return self._json(code, {"code": code, "message": message})
+            assert json.loads(asked.body) == {"competitionName": COMPETITION}
+            return Answer(302, headers={"Location": "/bundle/archive.zip?signed=yes"})
+        assert asked.path == "/bundle/archive.zip?signed=yes"
+        return self._archive(asked)
+
+    def _archive(self, asked: Asked) -> Answer:
+        time.sleep(self.slow_s)
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Last-Modified": MODIFIED,
+            "Content-Type": "application/zip",
+        }
+        cut = self.cuts.pop(0) if self.cuts else None
+        if wanted := re.fullmatch(r"bytes=(\d+)-", asked.headers.get("Range", "")):
+            return Answer(206, self.archive[int(wanted[1]) :], headers, cut)
+        return Answer(200, self.archive, headers, cut)
+
+    def _json(self, status: int, content: object) -> Answer:
+        return Answer(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+
+@pytest.fixture(scope="module")
+def archive(raw_world: Path) -> bytes:
+    return archive_of(raw_world)
+
+
+@pytest.fixture
+def fake(archive: bytes) -> FakeKaggle:
+    return FakeKaggle(archive)
+
+
+@pytest.fixture
+def server(fake: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server in Kaggle's place, a user with a good token, and no waiting between attempts."""
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "good")
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    from kagglesdk import kaggle_env
+
+    with serve(lambda asked: fake.answer(asked)) as running:
+        endpoints = kaggle_env._env_to_endpoint
+        monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, running.url)
+        yield running
+
+
+@pytest.fixture
+def fetch(server: Server, tmp_path: Path) -> Callable[[], None]:
+    return lambda: fetch_kaggle(
+        tmp_path / "raw", competition=COMPETITION, cache_dir=tmp_path / "cache"
+    )
+
+
+def ranges(server: Server) -> list[str | None]:
+    return [asked.headers.get("Range") for asked in server.asked if "bundle" in asked.path]
+
+
+def test_the_competition_is_downloaded_checked_and_unzipped(
+    fetch: Callable[[], None], server: Server, raw_world: Path, tmp_path: Path
+) -> None:
+    fetch()
+    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert {path.name for path in tmp_path.iterdir()} <= {"raw", "cache", "home"}
+    asked = [each for each in server.asked if each.path.endswith("DownloadDataFiles")]
+    assert [each.headers["Authorization"] for each in asked] == ["Bearer good"]
+
+
+def test_a_repeat_downloads_no_byte_again(
+    fetch: Callable[[], None], fake: FakeKaggle, raw_world: Path, tmp_path: Path
+) -> None:
+    fetch()
+    fake.cuts = [0]  # whoever read the body would fail
+    fetch()
+    assert digests(tmp_path / "raw") == digests(raw_world)
+
+
+def test_a_legacy_key_is_welcome(
+    fetch: Callable[[], None], server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    monkeypatch.setenv("KAGGLE_KEY", "secret")
+    fetch()
+    assert server.asked[0].headers["Authorization"].startswith("Basic ")
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(
+    fetch: Callable[[], None],
+    fake: FakeKaggle,
+    server: Server,
+    raw_world: Path,
+    tmp_path: Path,
+) -> None:
+    fake.cuts = [CHUNK + 9, CHUNK]
+    fetch()
+    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert ranges(server) == [None, f"bytes={CHUNK}-", f"bytes={2 * CHUNK}-"]
+
+
+def test_a_server_that_keeps_breaking_off_is_a_clear_error_and_a_repeat_goes_on(
+    fetch: Callable[[], None],
+    fake: FakeKaggle,
+    server: Server,
+    raw_world: Path,
+    tmp_path: Path,
+) -> None:
+    fake.cuts = [CHUNK, 0, 0, 0, 0, 0]
+    with pytest.raises(UserError, match=r"did not hand out(.|\n)*goes on where it stopped"):
+        fetch()
+    assert not (tmp_path / "raw").exists()
+    server.asked.clear()
+    fetch()
+    assert ranges(server) == [None, f"bytes={CHUNK}-"]  # the first only asks for the headers
+    assert digests(tmp_path / "raw") == digests(raw_world)
+
+
+def test_a_killed_download_goes_on_where_it_stopped(
+    fetch: Callable[[], None],
+    fake: FakeKaggle,
+    server: Server,
+    raw_world: Path,
+    tmp_path: Path,
+) -> None:
+    fake.answer = (
+        lambda asked: (  # type: ignore[method-assign]
+            Answer(200, fake.archive[: CHUNK + 9], {"Content-Length": str(len(fake.archive))})
+            if "bundle" in asked.path
+            else FakeKaggle.answer(fake, asked)
+        )
+    )
+    code = (
+        "from pathlib import Path; from kagglesdk import kaggle_env as env; "
+        f"env._env_to_endpoint[env.KaggleEnv.PROD] = {server.url!r}; "
+        "from hpa.data.sources.kaggle import fetch_kaggle; "
+        f"fetch_kaggle(Path('raw'), competition={COMPETITION!r}, cache_dir=Path('cache'))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE_DIR)}
+    partial = tmp_path / "cache" / f"{COMPETITION}.zip"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (partial.is_file() and partial.stat().st_size == CHUNK):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            select_nothing()
+        process.send_signal(signal.SIGKILL)
+    del fake.answer
+    server.asked.clear()
+    fetch()
+    assert ranges(server)[-1] == f"bytes={CHUNK}-"
+    assert digests(tmp_path / "raw") == digests(raw_world)
+
+
+def select_nothing() -> None:
+    """Wait a little; time.sleep is off."""
+    import select
+
+    select.select([], [], [], 0.05)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ((401, "Unauthenticated"), r"401: Unauthenticated(.|\n)*make a new token"),
+        (
+            (403, "You must accept this competition's rules"),
+            r"rules accepted(.|\n)*403: You must(.|\n)*accept the rules on .*/rules",
+        ),
+        ((404, "Not found"), r"404: Not found(.|\n)*set fetch\.competition"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    fetch: Callable[[], None], fake: FakeKaggle, refusal: tuple[int, str], said: str
+) -> None:
+    fake.refusal = refusal
+    with pytest.raises(UserError, match=said):
+        fetch()
+
+
+@pytest.mark.parametrize("token", ["", "expired"])
+def test_without_valid_credentials_the_way_to_them_is_said(
+    fetch: Callable[[], None], monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", token)
+    for module in [name for name in sys.modules if name.split(".")[0] == "kaggle"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(UserError, match=r"no valid Kaggle credentials(.|\n)*make a token"):
+        fetch()
+
+
+def test_an_unreachable_server_is_a_clear_error(
+    fetch: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setitem(
+        kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, "http://127.0.0.1:9"
+    )
+    with pytest.raises(UserError, match=r"ConnectionError(.|\n)*goes on where it stopped"):
+        fetch()
+
+
+def test_a_damaged_archive_is_removed_and_downloaded_anew(
+    fetch: Callable[[], None],
+    fake: FakeKaggle,
+    archive: bytes,
+    raw_world: Path,
+    tmp_path: Path,
+) -> None:
+    name = b"cell-005_red.png"
+    place = archive.index(name) + len(name) + 100
+    fake.archive = archive[:place] + bytes([archive[place] ^ 255]) + archive[place + 1 :]
+    with pytest.raises(UserError, match=r"damaged(.|\n)*downloaded anew"):
+        fetch()
+    assert not (tmp_path / "raw").exists()
+    fake.archive = archive
+    fetch()
+    assert digests(tmp_path / "raw") == digests(raw_world)
+
+
+def test_an_answer_that_is_no_zip_is_refused(
+    fetch: Callable[[], None], fake: FakeKaggle, tmp_path: Path
+) -> None:
+    fake.archive = b"<html>come back later</html>"
+    with pytest.raises(UserError, match="File is not a zip file"):
+        fetch()
+
+
+def test_an_archive_that_lacks_images_is_refused(
+    fetch: Callable[[], None], fake: FakeKaggle, own_world: Path, tmp_path: Path
+) -> None:
+    (own_world / "train/cell-003_blue.png").unlink()
+    fake.archive = archive_of(own_world)
+    with pytest.raises(UserError, match=r"1 missing: cell-003_blue\.png"):
+        fetch_kaggle(tmp_path / "new", competition=COMPETITION, cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,209 @@
+"""A user's own files, in a folder or by a CSV, end in Kaggle's layout without a silent change."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from worlds import IDS, digests, draw_pixels, write_csv
+
+from hpa.data.catalogue import read_catalogue
+from hpa.data.imaging import read_channel
+from hpa.data.sources import local
+from hpa.data.sources.local import fetch_local
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+
+PIXELS = draw_pixels(1, 48)
+
+
+def fetch(raw_dir: Path, source_path: Path, **more: object) -> None:
+    fetch_local(raw_dir, source_path=source_path, n_jobs=1, **more)  # type: ignore[arg-type]
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def paths_csv(tmp_path: Path) -> Path:
+    """Two images by a CSV of paths: TIFF, PNG and JPEG; the second has no labels."""
+    own = tmp_path / "own"
+    for number in (1, 2):
+        for index, channel in enumerate(CHANNELS):
+            suffix = {"red": "tif", "yellow": "jpg"}.get(channel, "png")
+            save(own / f"plate/{number}-{channel}.{suffix}", PIXELS[..., index])
+    cells = [[f"plate/{n}-red.tif", f"plate/{n}-green.png", f"plate/{n}-blue.png"] for n in (1, 2)]
+    write_csv(
+        own / "table.csv",
+        ("Id", "Target", "group", "red", "green", "blue", "yellow"),
+        [
+            ("a", "Cytosol; nucleoplasm", "antibody 7", *cells[0], "plate/1-yellow.jpg"),
+            ("b", "", "", *cells[1], "plate/2-yellow.jpg"),
+        ],
+    )
+    return own / "table.csv"
+
+
+def change(csv: Path, column: str, value: str) -> None:
+    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    table.loc[0, column] = value
+    table.to_csv(csv, index=False)
+
+
+def test_a_folder_in_the_layout_is_copied_byte_by_byte(raw_world: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        fetch(tmp_path / "raw", raw_world)
+    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_only_files_that_the_tables_name_are_copied(own_world: Path, tmp_path: Path) -> None:
+    (own_world / "train" / "secret.png").write_bytes(b"x")
+    (own_world / "notes.txt").write_text("x")
+    fetch(tmp_path / "copy", own_world)
+    copied = digests(tmp_path / "copy")
+    assert len(copied) == 4 * len(IDS) + 2
+    assert "train/secret.png" not in copied
+
+
+def test_a_folder_without_unlabelled_images_is_copied(own_world: Path, tmp_path: Path) -> None:
+    (own_world / "sample_submission.csv").unlink()
+    fetch(tmp_path / "copy", own_world)
+    assert len(read_catalogue(tmp_path / "copy")) == 40
+
+
+def test_groups_are_carried_along(own_world: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(own_world / "train.csv").assign(group="one")
+    table.to_csv(own_world / "train.csv", index=False)
+    fetch(tmp_path / "copy", own_world)
+    assert set(pd.read_csv(tmp_path / "copy/train.csv")["group"]) == {"one"}
+
+
+def test_an_unfit_folder_leaves_the_older_copy(
+    own_world: Path, raw_world: Path, tmp_path: Path
+) -> None:
+    fetch(tmp_path / "copy", own_world)
+    (own_world / "train" / "cell-001_red.png").unlink()
+    with pytest.raises(UserError, match=r"1 missing: cell-001_red\.png(.|\n)*missing_channels"):
+        fetch(tmp_path / "copy", own_world)
+    (own_world / "train" / "cell-001_red.jpg").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"cell-001_red\.jpg cannot(.|\n)*7 bytes that are no PNG"):
+        fetch(tmp_path / "copy", own_world)
+    assert digests(tmp_path / "copy") == digests(raw_world)
+
+
+def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fetch\.path is no folder and no CSV(.|\n)*nowhere"):
+        fetch(tmp_path / "raw", tmp_path / "nowhere")
+
+
+def test_a_disk_that_fills_midway_is_a_clear_error(
+    raw_world: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="not enough free disk for the copy"):
+        fetch(small_disk / "raw", raw_world)
+    monkeypatch.setattr(local, "require_free_space", lambda *_: None)
+    with pytest.raises(UserError, match="the disk is full"):
+        fetch(small_disk / "raw", raw_world)
+    assert list(small_disk.iterdir()) == []
+
+
+def test_the_source_may_be_the_destination(own_world: Path) -> None:
+    before = digests(own_world)
+    fetch(own_world, own_world)
+    assert digests(own_world) == before
+
+
+def test_a_csv_of_paths_brings_every_format_into_the_layout(
+    paths_csv: Path, tmp_path: Path
+) -> None:
+    fetch(tmp_path / "raw", paths_csv)
+    images = read_catalogue(tmp_path / "raw")
+    assert list(images["Target"]) == ["0 25", ""]
+    assert list(images["group"]) == ["antibody 7", "b"]
+    for folder, image_id in (("train", "a"), ("test", "b")):
+        channels = [
+            read_channel(tmp_path / f"raw/{folder}/{image_id}_{name}.png") for name in CHANNELS
+        ]
+        for index in range(3):
+            np.testing.assert_array_equal(channels[index], PIXELS[..., index])
+        assert np.abs(channels[3].astype(int) - PIXELS[..., 3]).mean() < 8  # JPEG loses a little
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("Id", "", "an Id is no file name in .*table.csv"),
+        ("Id", "b", "an Id stands twice"),
+        ("Id", "../b", "an Id is no file name"),
+        ("Target", "Cytosole", r"line 2: unknown label(.|\n)*'Cytosole'; did you mean Cytosol\?"),
+        ("Target", "28", "line 2: unknown label '28'"),
+        ("Target", "Cytosol;Cytosol", "stands twice"),
+        ("Target", "", "no labelled image"),
+        ("red", "plate/9.tif", r"1 missing: line 2: .*plate/9\.tif"),
+        ("green", "", "1 missing: a_green.png"),
+        ("yellow", "", "1 missing: a_yellow.png"),
+    ],
+)
+def test_a_fault_in_the_csv_is_named(
+    paths_csv: Path, tmp_path: Path, column: str, value: str, said: str
+) -> None:
+    change(paths_csv, column, value)
+    with pytest.raises(UserError, match=said):
+        fetch(tmp_path / "raw", paths_csv)
+    assert not (tmp_path / "raw").exists()
+
+
+def test_an_absent_channel_is_black_by_explicit_parameter_only(
+    paths_csv: Path, tmp_path: Path
+) -> None:
+    change(paths_csv, "yellow", "")
+    with pytest.raises(UserError, match=r"a_yellow(.|\n)*fetch\.missing_channels"):
+        fetch(tmp_path / "raw", paths_csv, missing_channels="red")
+    fetch(tmp_path / "raw", paths_csv, missing_channels="yellow")
+    black = read_channel(tmp_path / "raw/train/a_yellow.png")
+    assert (black.shape, black.max()) == ((48, 48), 0)
+    assert read_channel(tmp_path / "raw/test/b_yellow.png").max() > 0  # there, so it is used
+
+
+def test_two_files_for_one_channel_are_refused(own_world: Path, tmp_path: Path) -> None:
+    save(own_world / "train/cell-001_red.tif", PIXELS[..., 0])
+    with pytest.raises(UserError, match=r"cell-001_red\.png, cell-001_red\.tif"):
+        fetch(tmp_path / "raw", own_world)
+
+
+def test_sixteen_bits_need_a_word_about_white(paths_csv: Path, tmp_path: Path) -> None:
+    values = np.array([[0, 128, 129], [257, 32768, 65535]], np.uint16)
+    save(paths_csv.parent / "deep.png", values)
+    save(paths_csv.parent / "deep.tif", np.minimum(values, 4095))
+    change(paths_csv, "red", "deep.png")
+    with pytest.raises(UserError, match=r"65535\)(.|\n)*fetch\.sixteen_bit_white"):
+        fetch(tmp_path / "raw", paths_csv)
+    with pytest.raises(UserError, match=r"65535 is above fetch\.sixteen_bit_white = 4095"):
+        fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=4095)
+    fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=65535)
+    # value / 257: 128 → 0.498 → 0; 129 → 0.502 → 1; 257 → 1; 32768 → 127.5 → 128; 65535 → 255
+    assert read_channel(tmp_path / "raw/train/a_red.png").tolist() == [[0, 0, 1], [1, 128, 255]]
+    change(paths_csv, "red", "deep.tif")
+    fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=4095)
+    # 255 · 257 / 4095 = 16.004; 255 · 128 / 4095 = 7.97; 255 · 129 / 4095 = 8.03
+    assert read_channel(tmp_path / "raw/train/a_red.png").tolist() == [[0, 8, 8], [16, 255, 255]]
+
+
+def test_a_size_of_its_own_is_kept(paths_csv: Path, tmp_path: Path) -> None:
+    save(paths_csv.parent / "large.tif", draw_pixels(2, 130)[..., 0])
+    change(paths_csv, "red", "large.tif")
+    fetch(tmp_path / "raw", paths_csv)
+    assert read_channel(tmp_path / "raw/train/a_red.png").shape == (130, 130)
+
+
+@pytest.mark.slow
+def test_real_images_come_unchanged(real_data: Path, tmp_path: Path) -> None:
+    fetch_local(tmp_path / "raw", source_path=real_data / "sample48")
+    copied, original = digests(tmp_path / "raw"), digests(real_data / "sample48")
+    assert {name: copied[name] for name in copied if name.endswith(".png")} == {
+        name: original[name] for name in original if name.endswith(".png")
+    }
