@@ -79,7 +79,7 @@ def test_the_submission_holds_each_unlabelled_image(workspace: Path) -> None:
     assert list(submission["Id"]) == list(expected["Id"])
 
 
-def test_model_thresholds_and_metrics_name_one_run(workspace: Path) -> None:
+def test_model_and_thresholds_name_one_run(workspace: Path) -> None:
     origin = json.loads((workspace / "model/provenance.json").read_text())
     thresholds = json.loads((workspace / "model/thresholds.json").read_text())
     assert thresholds["run_id"] == origin["run_id"]
