@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa.config import Augment
 from hpa.data.batches import TrainingBatches
-from hpa.data.packing import PackedImages
+from hpa.data.packed import PackedImages
 from hpa.labels import CHANNELS, N_LABELS
 
 SIZE_PX, BATCH_SIZE, N_BATCHES, N_ROUNDS = 256, 32, 200, 5

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hpa import command_line
 from hpa.data.cluster import workers_of
-from hpa.data.packing import pack, read_quarantine
+from hpa.data.packed import read_quarantine
+from hpa.data.packing import pack
 
 RAW_DIR, PACKED_DIR = Path("data/raw"), Path("data/packed")
 

@@ -11,7 +11,7 @@ nothing, and nothing depends on it.
 from pathlib import Path
 
 from hpa import command_line
-from hpa.data.packing import PackedImages
+from hpa.data.packed import PackedImages
 from hpa.files import atomic_path
 from hpa.quality import findings, inspect
 from hpa.quality_page import quality_page

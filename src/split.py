@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hpa import command_line
-from hpa.data.packing import read_index
+from hpa.data.packed import read_index
 from hpa.data.splitting import split_images, worst_rates, write_split
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")

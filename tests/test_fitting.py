@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from hpa import config, fitting
-from hpa.data.packing import PackedImages, read_index
+from hpa.data.packed import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.errors import UserError
+from hpa.model.losses import make_loss
 from hpa.model.weights import weights_sha256
 from hpa.prediction import predict_logits
 
@@ -83,7 +84,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(
     index = read_index(packed_world)
     val = fitting.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "val")
     logits = predict_logits(model, PackedImages(packed_world), val.rows, batch_size=8)
-    loss = fitting.make_loss("focal", gamma=2.0, alpha=params().loss.alpha)
+    loss = make_loss("focal", gamma=2.0, alpha=params().loss.alpha)
     assert float(loss(val.y_true, logits)) == pytest.approx(history["val/loss"].min(), rel=1e-4)
 
 

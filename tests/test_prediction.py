@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.data.packing import PackedImages, read_index
+from hpa.data.packed import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.labels import indicator_matrix
 from hpa.model.resnet import build_resnet34

@@ -11,7 +11,7 @@ import pytest
 from worlds import IDS, NEAR_COPIES
 
 from hpa import quality
-from hpa.data.packing import PackedImages, read_index
+from hpa.data.packed import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.errors import UserError
 from hpa.labels import CHANNELS

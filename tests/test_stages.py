@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpa.data.splitting import SPLITS
+from hpa.data.assignment import SPLITS
 from hpa.scoring.scores import Scores
 
 ROOT = Path(__file__).parents[1]

@@ -14,20 +14,17 @@ import numpy as np
 import pandas as pd
 
 from hpa.config import Params
-from hpa.data.augmentation import with_augmentation
+from hpa.data.assignment import read_assignment
 from hpa.data.batches import TrainingBatches
 from hpa.data.oversampling import repeat_factors
-from hpa.data.packing import PackedImages, read_index
-from hpa.data.splitting import read_assignment
+from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import indicator_matrix
-from hpa.model.losses import make_loss
-from hpa.model.optimizers import make_optimizer
-from hpa.model.resnet import build_resnet34
 from hpa.model.weights import weights_sha256
 from hpa.prediction import predict_logits, sigmoid
 from hpa.progress import progress
+from hpa.recipe import compiled_networks
 from hpa.scoring.thresholds import fit_thresholds
 
 VALIDATION_BATCH = 64
@@ -73,7 +70,7 @@ def fit(
     train, val = (examples_of(index, split, name) for name in ("train", "val"))
     factors = repeat_factors(params.train, train.y_true)
     label_rates = np.average(train.y_true, axis=0, weights=factors)
-    network, model = _compiled(params, images.row_shape[0], label_rates)
+    network, model = compiled_networks(params, images.row_shape[0], label_rates)
 
     history: list[dict[str, float]] = []
     with progress(what="train", total=params.train.n_steps, unit="step") as bar:
@@ -114,29 +111,6 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Write a `.keras` archive that needs no class of this project to load, whole or not at all."""
     with atomic_path(path) as temporary:
         keras.Model(model.input, model.output, name=model.name).save(temporary)
-
-
-def _compiled(
-    params: Params, image_size: int, label_rates: np.ndarray
-) -> tuple[keras.Model, keras.Model]:
-    """Return the network, and the model that trains it: augmentation before the same weights."""
-    network = build_resnet34(image_size, label_rates=label_rates, dropout=params.model.dropout)
-    loss = make_loss(params.loss.name, gamma=params.loss.gamma, alpha=params.loss.alpha)
-    # XLA's convolutions on a CPU take 1.3 to 10 times as long as oneDNN's (96 and 64 pixels).
-    jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model = with_augmentation(network, params.augment)
-    model.compile(
-        optimizer=make_optimizer(
-            learning_rate=params.train.learning_rate,
-            weight_decay=params.train.weight_decay,
-            n_steps=params.train.n_steps,
-            warmup_fraction=params.train.warmup_fraction,
-        ),
-        loss=loss,
-        jit_compile=jit,
-    )
-    network.compile(loss=loss, jit_compile=jit)  # to validate, not to train
-    return network, model
 
 
 def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, float]:

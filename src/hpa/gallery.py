@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from hpa.data.packing import PackedImages, read_index
+from hpa.data.packed import PackedImages, read_index
 from hpa.evaluation import Evaluation
 from hpa.files import atomic_path
 from hpa.labels import LABELS

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from scipy.special import expit
 
+from hpa.data.assignment import UNLABELLED, read_assignment
 from hpa.data.batches import ScoringBatches
-from hpa.data.packing import PackedImages, read_index
-from hpa.data.splitting import UNLABELLED, read_assignment
+from hpa.data.packed import PackedImages, read_index
 from hpa.labels import indicator_matrix
 from hpa.scoring.scores import Scores
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hpa.data.assignment import SPLITS, UNLABELLED, read_assignment
 from hpa.data.duplicates import duplicate_groups
-from hpa.data.packing import read_index
-from hpa.data.splitting import SPLITS, UNLABELLED, label_counts, read_assignment
+from hpa.data.packed import read_index
+from hpa.data.splitting import label_counts
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
 from hpa.scoring.thresholds import FEW_POSITIVES

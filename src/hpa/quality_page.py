@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hpa.data.packing import PackedImages
-from hpa.data.splitting import SPLITS, UNLABELLED
+from hpa.data.assignment import SPLITS, UNLABELLED
+from hpa.data.packed import PackedImages
 from hpa.gallery import protein, pseudo_colour
 from hpa.labels import CHANNELS, LABELS, indicator_matrix
 from hpa.quality import (

@@ -9,7 +9,7 @@ import pytest
 from hpa.config import Augment
 from hpa.data.augmentation import draw_changes
 from hpa.data.batches import ScoringBatches, TrainingBatches
-from hpa.data.packing import PackedImages, read_index
+from hpa.data.packed import PackedImages, read_index
 from hpa.labels import indicator_matrix
 
 OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)

@@ -10,18 +10,11 @@ import pandas as pd
 import pytest
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
+from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
 from hpa.data.duplicates import duplicate_groups
-from hpa.data.packing import pack, read_index
-from hpa.data.splitting import (
-    HOLDOUT,
-    SPLITS,
-    UNLABELLED,
-    label_counts,
-    read_assignment,
-    split_images,
-    worst_rates,
-    write_split,
-)
+from hpa.data.packed import read_index
+from hpa.data.packing import pack
+from hpa.data.splitting import label_counts, split_images, worst_rates, write_split
 from hpa.errors import UserError
 from hpa.labels import LABELS, format_target, indicator_matrix
 

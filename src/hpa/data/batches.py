@@ -9,7 +9,7 @@ import numpy as np
 from hpa.config import Augment
 from hpa.data.augmentation import draw_changes
 from hpa.data.oversampling import epoch_length, epoch_order
-from hpa.data.packing import PackedImages
+from hpa.data.packed import PackedImages
 
 
 class TrainingBatches(keras.utils.PyDataset):

@@ -7,16 +7,12 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import LABELS, indicator_matrix
-
-SPLITS = ("train", "val", "test")
-HOLDOUT = "holdout"
-"""A fourth split on demand that no stage reads: for one last look, years later."""
-UNLABELLED = "unlabelled"
 
 
 def split_images(
@@ -83,11 +79,6 @@ def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) 
         assignment.to_csv(folder / "assignment.csv", index=False)
         counts.to_csv(folder / "label_counts.csv", index=False)
     return counts
-
-
-def read_assignment(split_dir: Path) -> pd.DataFrame:
-    """Read `assignment.csv`: `Id`, `group`, `split`, in the order of the packed rows."""
-    return pd.read_csv(split_dir / "assignment.csv", dtype={"Id": str}, keep_default_na=False)
 
 
 def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,79 @@
+"""Packed rows are read as they were written, or not at all."""
+
+import json
+import os
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from worlds import IDS
+
+from hpa.data.packed import PackedImages
+from hpa.errors import UserError
+
+
+def test_more_than_a_thousand_shards_keep_their_order(tmp_path: Path) -> None:
+    """images-1000 comes before images-101 in the alphabet."""
+    shards, checksums = [], []
+    for number in range(1002):
+        pixels = np.full((1, 2, 2, 4), number % 251, np.uint8)
+        shards.append({"file": f"images-{number:03d}.npy", "n_images": 1})
+        np.save(tmp_path / f"images-{number:03d}.npy", pixels)
+        checksums.append(zlib.crc32(pixels))
+    (tmp_path / "manifest.json").write_text(json.dumps({"shards": shards}))
+    index = pd.DataFrame({"Id": map(str, range(1002)), "crc32": checksums})
+    index.to_csv(tmp_path / "index.csv", index=False)
+    rows = np.array([0, 101, 999, 1000, 1001])
+    assert PackedImages(tmp_path).read(rows)[:, 0, 0, 0].tolist() == (rows % 251).tolist()
+
+
+def test_reading_rows_is_indexing(packed_world: Path) -> None:
+    whole = np.concatenate([np.load(path) for path in sorted(packed_world.glob("*.npy"))])
+    images = PackedImages(packed_world)
+    random = np.random.default_rng(0)
+    for n in (0, 1, 5, 200):
+        rows = random.integers(0, len(whole), n)
+        assert np.array_equal(images.read(rows), whole[rows])
+    edges = np.array([0, 15, 16, 31, 32, 43, 43, 0])
+    assert np.array_equal(images.read(edges), whole[edges])
+    assert images.row_shape == (32, 32, 4)
+
+
+@pytest.mark.parametrize("row", [-1, 44, 10**12])
+def test_a_row_that_does_not_exist_is_refused(packed_world: Path, row: int) -> None:
+    with pytest.raises(IndexError, match="expected numbers from 0 to 43"):
+        PackedImages(packed_world).read(np.array([0, row]))
+
+
+def test_a_folder_that_is_not_packed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no packed images"):
+        PackedImages(tmp_path)
+
+
+@pytest.mark.parametrize("n_bytes", [None, 0, 50, 5000])
+def test_a_shard_that_is_missing_or_cut_is_refused(
+    packed_world: Path, tmp_path: Path, n_bytes: int | None
+) -> None:
+    packed = shutil.copytree(packed_world, tmp_path / "packed")
+    shard = packed / "images-001.npy"
+    if n_bytes is None:
+        shard.unlink()
+    else:
+        os.truncate(shard, n_bytes)
+    with pytest.raises(UserError, match=r"holds no packed images(.|\n)*dvc repro pack"):
+        PackedImages(packed)
+
+
+def test_a_flipped_bit_of_a_packed_row_names_the_image(packed_world: Path, tmp_path: Path) -> None:
+    packed = shutil.copytree(packed_world, tmp_path / "packed")
+    shard = packed / "images-001.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 4  # the last pixel of the second shard's last row, 31
+    shard.write_bytes(content)
+    images = PackedImages(packed)
+    assert len(images.read(np.array([0, 30, 32]))) == 3
+    with pytest.raises(UserError, match=rf"{IDS[31]} \(row 31\) is damaged"):
+        images.read(np.array([0, 31]))
