@@ -280,3 +280,31 @@ def test_a_whole_chunk_that_is_missing_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(content[:start] + content[start + 12 + length :])
         with pytest.raises(UserError, match="pixels that do not decode"):
             read_channel(tmp_path / "a.png")
+
+
+def test_pixels_are_those_of_two_other_decoders(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    path = tmp_path / "a.png"
+    for height, width, level in ((1, 1, 0), (3, 17, 1), (64, 33, 6), (257, 128, 9)):
+        steep = random.integers(0, 256, (height, width), dtype=np.uint8)
+        smooth = np.sort(steep, axis=1)  # other filters than noise
+        for plane in (steep, smooth):
+            assert cv2.imwrite(str(path), plane, [cv2.IMWRITE_PNG_COMPRESSION, level])
+            assert np.array_equal(read_channel(path), plane)
+            assert np.array_equal(read_channel(path), np.asarray(Image.open(path)))
+
+
+def test_a_stream_with_flipped_bits_is_refused_or_pixels_but_never_a_crash(tmp_path: Path) -> None:
+    """The chunks' checksums are mended, as a broken writer would leave them."""
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 4, (32, 33), dtype=np.uint8)  # the first of each row is its filter
+    stream = zlib.compress(rows.tobytes())
+    for _ in range(300):
+        flipped = bytearray(stream)
+        flipped[random.integers(len(stream))] ^= 1 << random.integers(8)
+        body = png_chunk(b"IDAT", bytes(flipped)) + png_chunk(b"IEND", b"")
+        (tmp_path / "a.png").write_bytes(png(32, 32, body))
+        try:
+            assert read_channel(tmp_path / "a.png").shape == (32, 32)
+        except UserError as error:
+            assert "pixels that do not decode" in str(error)

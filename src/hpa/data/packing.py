@@ -20,6 +20,7 @@ from typing import Any
 
 import cv2
 import joblib
+import kornia_rs
 import numpy as np
 import pandas as pd
 
@@ -116,11 +117,11 @@ def pack(
 
 
 def _describe_shard(images: pd.DataFrame, raw_dir: Path, waiting_dir: Path, **rules: Any) -> Shard:
-    """Name a shard by all that decides its bytes: files, rules, the code and OpenCV's version.
+    """Name a shard by all that decides its bytes: files, rules, code, decoder and resizer.
 
     A file is known by its name, size and time of change, as `make` knows it.
     """
-    content: list[Any] = [cv2.__version__, _code_digest(), rules]
+    content: list[Any] = [cv2.__version__, kornia_rs.__version__, _code_digest(), rules]
     for folder, image_id in zip(images["folder"], images["Id"], strict=True):
         for channel in CHANNELS:
             path = channel_path(raw_dir / folder, image_id, channel)
