@@ -72,7 +72,7 @@ def train(model_dir: Path, params: Path) -> None:
     with TemporaryDirectory(prefix="hpa-realism-") as name:
         shutil.copy(params, Path(name) / "params.yaml")
         for script, *options in (
-            ("fetch", "--source", "synthetic", "--fetch.path", "null"),
+            ("fetch", "--source", "synthetic"),
             ("pack",),
             ("split",),
             ("train", "--output", str(model_dir)),

@@ -28,7 +28,7 @@ Range = tuple[float, float]
 
 _CELL_LINES: dict[str, dict[str, Range]] = {
     "flat": {
-        "nuclear_radius": (0.048, 0.070),
+        "nuclear_radius": (0.045, 0.066),
         "nuclear_roundness": (0.68, 0.92),
         "spread": (2.1, 2.9),
         "elongation": (1.1, 1.9),
@@ -39,7 +39,7 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
         "clumping": (0.0, 0.8),
     },
     "epithelial": {
-        "nuclear_radius": (0.042, 0.062),
+        "nuclear_radius": (0.039, 0.058),
         "nuclear_roundness": (0.7, 0.95),
         "spread": (1.6, 2.1),
         "elongation": (1.0, 1.5),
@@ -50,7 +50,7 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
         "clumping": (0.0, 0.9),
     },
     "spindly": {
-        "nuclear_radius": (0.042, 0.062),
+        "nuclear_radius": (0.039, 0.058),
         "nuclear_roundness": (0.5, 0.8),
         "spread": (1.5, 2.2),
         "elongation": (1.7, 3.0),
@@ -61,7 +61,7 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
         "clumping": (0.0, 0.7),
     },
     "small": {
-        "nuclear_radius": (0.03, 0.05),
+        "nuclear_radius": (0.028, 0.047),
         "nuclear_roundness": (0.72, 0.95),
         "spread": (1.35, 1.7),
         "elongation": (1.0, 1.5),

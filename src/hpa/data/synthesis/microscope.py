@@ -12,10 +12,10 @@ from hpa.seeds import stream
 
 _SMALLEST_CANVAS_PX = 128
 _NATIVE_SIZE_PX = 512
-_EXPOSURE = {"red": 0.27, "green": 0.28, "blue": 0.50, "yellow": 0.32}
+_EXPOSURE = {"red": 0.27, "green": 0.27, "blue": 0.50, "yellow": 0.32}
 _EXPOSURE_SPREAD = {"red": 0.6, "green": 0.7, "blue": 0.4, "yellow": 0.6}
 _CELL_TO_CELL = {"red": 0.25, "green": 0.32, "blue": 0.2, "yellow": 0.25}
-_PHOTONS = {"red": 45, "green": 30, "blue": 60, "yellow": 55}  # at full white, native pixel
+_PHOTONS = {"red": 45, "green": 70, "blue": 60, "yellow": 55}  # at full white, native pixel
 
 
 def draw_image(

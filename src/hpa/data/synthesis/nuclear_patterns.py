@@ -9,8 +9,8 @@ from hpa.data.synthesis.textures import discs, smooth_noise, spots
 
 def nucleoplasm(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
     """A filled nucleus, finely granular, usually with darker nucleoli."""
-    grain = smooth_noise(rng, scene.size, rng.uniform(0.07, 0.16) * scene.radius_px)
-    granular = np.clip(1 + rng.uniform(0.1, 0.55) * grain, 0.1, 2.5)
+    grain = smooth_noise(rng, scene.size, rng.uniform(0.08, 0.2) * scene.radius_px)
+    granular = np.clip(1 + rng.uniform(0.05, 0.4) * grain, 0.1, 2.5)
     holes = 1 - rng.uniform(0.2, 0.95) * scene.nucleoli
     return 0.75 * scene.nucleus * granular * holes
 
@@ -42,19 +42,19 @@ def fibrillar_centres(rng: np.random.Generator, scene: Scene, reference: Referen
     angle = rng.uniform(0, 2 * np.pi, len(whose))
     xy = nucleolus[whose, :2] + away * np.column_stack([np.cos(angle), np.sin(angle)])
     weight = rng.uniform(0.4, 1.1, len(whose))
-    dots = spots(scene.size, xy, weight, rng.uniform(0.04, 0.065) * scene.radius_px)
+    dots = spots(scene.size, xy, weight, rng.uniform(0.045, 0.075) * scene.radius_px)
     rest = rng.uniform(0.03, 0.2) * scene.nucleus + rng.uniform(0, 0.2) * scene.nucleoli
     return np.minimum(dots, 1.4) * scene.nucleus + rest
 
 
 def speckles(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
     """Twenty to fifty irregular islands that keep clear of the nucleoli."""
-    scale = rng.uniform(0.14, 0.26) * scene.radius_px
+    scale = rng.uniform(0.18, 0.34) * scene.radius_px
     level = smooth_noise(rng, scene.size, scale) - 1.5 * scene.nucleoli
     islands = np.clip((level - rng.uniform(0.5, 1.0)) * 1.8, 0, 1.2)
     shallow = np.clip((1.0 - scene.depth) * 6, 0, 1)
     grain = 1 + 0.12 * smooth_noise(rng, scene.size, 0.09 * scene.radius_px)
-    background = rng.uniform(0.08, 0.4) * (1 - 0.7 * scene.nucleoli) * grain
+    background = rng.uniform(0.1, 0.5) * (1 - 0.7 * scene.nucleoli) * grain
     return scene.nucleus * (islands * shallow + background)
 
 

@@ -22,7 +22,7 @@ def endoplasmic_reticulum(
 def golgi(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
     """Stacks of short ribbons beside the nucleus, compact in some cultures, scattered in others."""
     cells = scene.interphase()
-    whose = np.repeat(cells, rng.integers(8, 28, len(cells)))
+    whose = np.repeat(cells, rng.integers(5, 18, len(cells)))
     outward = (scene.cells.organiser - scene.cells.centre)[whose] * scene.size
     # In some cells the stack lies compact at the organiser, in others it curves around the nucleus.
     wrap = rng.uniform(0.08, 0.7) * rng.uniform(0.5, 1.5, len(scene.cells.phase))[whose]
@@ -35,7 +35,7 @@ def golgi(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.nd
     step = rng.uniform(0.015, 0.06) * scene.radius_px
     bend = side * step / away + rng.normal(0, 0.1, len(whose))
     ribbons = grow(start, heading, bend, rng, n_steps=6, step_px=step, wiggle=0.25)
-    width_px = rng.uniform(0.05, 0.11) * scene.radius_px
+    width_px = rng.uniform(0.07, 0.15) * scene.radius_px
     image = blur(draw(scene.size, ribbons, width_px=width_px), 0.035 * scene.radius_px)
     rest = rng.uniform(0.03, 0.5) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.2, 1.5))
     return np.minimum(image, 1.3) * (scene.cell > 0) * (1 - 0.5 * scene.nucleus) + rest
@@ -54,7 +54,7 @@ def mitochondria(rng: np.random.Generator, scene: Scene, reference: Reference) -
     width_px = rng.uniform(0.04, 0.075) * scene.radius_px
     image = 1.2 * (1 - np.exp(-draw(scene.size, worms, width_px=width_px)))
     haze = rng.uniform(0.2, 0.9) * blur(image, 0.2 * scene.radius_px)
-    return (image + haze) * scene.cell * (1 - 0.7 * scene.nucleus)
+    return (image + haze) * scene.cell * (1 - rng.uniform(0.35, 0.8) * scene.nucleus)
 
 
 def peroxisomes(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:

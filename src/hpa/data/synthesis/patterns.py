@@ -62,7 +62,7 @@ def draw_protein(
 
 def unspecific_binding(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """The faint light that every antibody leaves over cytoplasm and nucleus."""
-    strength, nucleus = rng.gamma(1.0, 0.06), rng.gamma(1.2, 0.05)
+    strength, nucleus = rng.gamma(1.2, 0.08), rng.gamma(1.2, 0.04)
     return strength * draw_haze(rng, scene, over_nucleus=rng.uniform(0.1, 1.2)) + (
         nucleus * scene.nucleus
     )
