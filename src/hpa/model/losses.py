@@ -157,7 +157,7 @@ def smoothed(loss: keras.losses.Loss, label_smoothing: float) -> keras.losses.Lo
 def _alpha(loss: Loss, label_rates: np.ndarray) -> float | list[float] | None:
     if loss.alpha == "balanced":
         return [float(rate) for rate in 1 - np.clip(label_rates, 1e-4, 1 - 1e-4)]
-    return loss.alpha  # type: ignore[return-value]
+    return loss.alpha
 
 
 def _focal(logits: Any, gamma: float) -> Any:

@@ -203,8 +203,9 @@ def _weight_problems(path: Path) -> list[str]:
 
     try:
         with safe_open(path, framework="np") as file:
-            found = {key: file.get_slice(key) for key in file.keys() if not UNREAD.fullmatch(key)}
-            described = {key: (tuple(x.get_shape()), x.get_dtype()) for key, x in found.items()}
+            keys = [key for key in file.keys() if not UNREAD.fullmatch(key)]  # noqa: SIM118
+            slices = {key: file.get_slice(key) for key in keys}
+            described = {key: (tuple(x.get_shape()), x.get_dtype()) for key, x in slices.items()}
     except (OSError, SafetensorError) as error:
         return [f"{WEIGHTS}: {error}"]
     expected = {key: (shape, "F32") for key, shape in timm_shapes().items()}

@@ -2,20 +2,18 @@
 
 from typing import Any
 
-import keras
 from keras import ops
+from keras.optimizers.schedules import CosineDecay, CosineDecayRestarts, LearningRateSchedule
 
 from hpa.config import Train
 
-SCHEDULES = keras.optimizers.schedules
 
-
-class Schedule(SCHEDULES.LearningRateSchedule):
+class Schedule(LearningRateSchedule):
     """A constant rate while only the head learns, then a linear warm-up, then a decay."""
 
     def __init__(
         self,
-        decay: SCHEDULES.LearningRateSchedule,
+        decay: LearningRateSchedule,
         *,
         factor: float,
         warmup_steps: int,
@@ -65,14 +63,14 @@ def make_schedules(train: Train) -> list[Schedule]:
     ]
 
 
-def _decay(train: Train, n_steps: int) -> SCHEDULES.LearningRateSchedule:
+def _decay(train: Train, n_steps: int) -> LearningRateSchedule:
     """Return one cosine to zero, or several, each after the other and from a lower peak.
 
     Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, eq. 5.
     """
     if train.schedule == "cosine":
-        return SCHEDULES.CosineDecay(train.learning_rate, n_steps)
+        return CosineDecay(train.learning_rate, n_steps)
     first = n_steps / sum(train.cycle_growth**cycle for cycle in range(train.n_cycles))
-    return SCHEDULES.CosineDecayRestarts(
+    return CosineDecayRestarts(
         train.learning_rate, first, t_mul=train.cycle_growth, m_mul=train.cycle_decay
     )
