@@ -38,7 +38,7 @@ def small_model() -> keras.Model:
 
 def values(model: keras.Model) -> dict[str, float]:
     return {
-        weight.path: float(keras.ops.convert_to_numpy(weight).ravel()[0])
+        weight.path.partition("/")[2]: float(keras.ops.convert_to_numpy(weight).ravel()[0])
         for weight in model.trainable_variables
     }
 
@@ -165,9 +165,8 @@ def test_weights_come_back_though_what_uses_the_averages_fails() -> None:
     apply(model, optimizer, 1.0)
     apply(model, optimizer, 1.0)
     before = values(model)
-    with pytest.raises(SystemExit), averaged_weights(optimizer):
-        assert values(model) != before
-        raise SystemExit(143)
+    with pytest.raises(ZeroDivisionError), averaged_weights(optimizer):
+        1 / (values(model) == before)  # False is 0: the averages are others
     assert values(model) == before
 
 
