@@ -80,15 +80,20 @@ def averaged_weights(optimizer: DepthwiseAdamW) -> Iterator[None]:
     Does nothing where `train.average_momentum` is null, and before the first step. Statistics of
     normalisation layers are moving averages anyway and stay.
     """
-    if not (optimizer.use_ema and optimizer.built and int(optimizer.iterations)):
+    if not (optimizer.use_ema and optimizer.built and _numpy(optimizer.iterations)):
         yield
         return
     weights = optimizer._trainable_variables
-    kept = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
+    kept = [_numpy(weight).copy() for weight in weights]
     try:
         for weight, average in zip(weights, optimizer._model_variables_moving_average, strict=True):
-            weight.assign(average)
+            weight.assign(_numpy(average))
         yield
     finally:
         for weight, value in zip(weights, kept, strict=True):
             weight.assign(value)
+
+
+def _numpy(variable: Any) -> Any:
+    """Read a variable, also one that several devices hold."""
+    return keras.ops.convert_to_numpy(variable)
