@@ -31,6 +31,7 @@ def main() -> None:
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import fitting, tracking
+    from hpa.model.pretrained import pretrained_sha256
 
     model_dir: Path = arguments.output
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
@@ -45,6 +46,7 @@ def main() -> None:
         origin = provenance.model_provenance(
             params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA
         )
+        origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
         write_json(model_dir / "provenance.json", origin)
         names = ("best.keras", "history.csv", "provenance.json")
         tracking.log_artifacts([model_dir / name for name in names], "model")

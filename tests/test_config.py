@@ -55,7 +55,7 @@ def test_an_override_replaces_the_value_of_the_file() -> None:
 def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
     """YAML 1.1 reads 1e-3 as a text."""
     text = PARAMS_PATH.read_text(encoding="utf-8")
-    changed, n_changed = re.subn(r"learning_rate: \S+", f"learning_rate: {value}", text)
+    changed, n_changed = re.subn(r"\n  learning_rate: \S+", f"\n  learning_rate: {value}", text)
     assert n_changed == 1
     (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
     assert config.load(tmp_path / "params.yaml").train.learning_rate == 0.001
@@ -65,7 +65,8 @@ def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
 def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_name(
     tmp_path: Path, document: dict[str, Any]
 ) -> None:
-    document["loss"] = {"name": "focall", "gama": 2, "alpha": 1.5}
+    document["loss"] |= {"name": "focall", "gama": 2, "alpha": 1.5}
+    del document["loss"]["gamma"]
     document["pack"]["image_size"] = 100
     document["train"]["n_steps"] = 1.5
     document["score"]["batch_size"] = True
@@ -78,8 +79,9 @@ def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_na
         "tain: unknown section; did you mean train?",
         "loss.gama: unknown; did you mean loss.gamma?",
         "loss.gamma: missing; expected a number from 0 to 10",
-        "loss.name: expected 'focal' or 'binary_cross_entropy', received 'focall'",
-        "loss.alpha: expected a number from 0.001 to 0.999 or null, received 1.5",
+        "loss.name: expected 'focal' or 'binary_cross_entropy' or 'soft_macro_f1' or 'asymmetric', "
+        "received 'focall'",
+        "loss.alpha: expected a number from 0.001 to 0.999 or 'balanced' or null, received 1.5",
         "pack.image_size: expected a whole number from 32 to 2048, a multiple of 32, received 100",
         "train.n_steps: expected a whole number at least 1, received 1.5",
         "score.batch_size: expected a whole number at least 1, received True",
@@ -215,6 +217,11 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
         ),
         ({"split.holdout_fraction": 0.7}, r"split\.holdout_fraction: expected less than 1"),
         ({"split.n_folds": 5, "split.fold": 5}, r"split\.fold: expected less .* \(5\), received 5"),
+        ({"loss.name": "asymmetric", "loss.alpha": 0.3}, r"loss\.alpha: .* null .* received 0\.3"),
+        ({"train.head_steps": 640}, r"train\.head_steps: .* \(640\), received 640"),
+        ({"train.depth_factors": "0.1 1"}, r"train\.depth_factors: .* three .* '0\.1 1'"),
+        ({"train.depth_factors": "0.1 0.3 2"}, r"train\.depth_factors: .* '0\.1 0\.3 2'"),
+        ({"train.n_devices": 4, "train.batch_size": 30}, r"multiple .* \(4\), received 30"),
     ],
 )
 def test_values_that_contradict_one_another_are_refused(

@@ -18,6 +18,7 @@ from hpa.validation import Between
 Fraction = Annotated[float, Between(0, 1)]
 Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
+DEPTH_FACTORS = r"((0(\.\d+)?|1(\.0+)?)( +|$)){3}"
 REPEATS = r"(\d{1,2}x[1-9]\d{0,2}( +|$))*"
 
 
@@ -66,8 +67,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Model:
-    """What is put on top of the backbone."""
+    """Where the network's weights come from, and what is put on top of its backbone."""
 
+    weights: str
+    fourth_channel: Literal["red_blue_mean", "red_copy", "random"]
+    pooling: Literal["average", "average_max"]
     dropout: Annotated[float, Between(0, 0.95)]
 
 
@@ -75,9 +79,13 @@ class Model:
 class Loss:
     """What training minimises."""
 
-    name: Literal["focal", "binary_cross_entropy"]
+    name: Literal["focal", "binary_cross_entropy", "soft_macro_f1", "asymmetric"]
     gamma: Annotated[float, Between(0, 10)]
-    alpha: Annotated[float, Between(0.001, 0.999)] | None
+    alpha: Annotated[float, Between(0.001, 0.999)] | Literal["balanced"] | None
+    gamma_negative: Annotated[float, Between(0, 10)]
+    gamma_positive: Annotated[float, Between(0, 10)]
+    margin: Annotated[float, Between(0, 0.5)]
+    label_smoothing: Annotated[float, Between(0, 0.5)]
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,18 @@ class Train:
     repeats: str | None
     learning_rate: Annotated[float, Between(1e-8, 10)]
     warmup_fraction: Fraction
+    schedule: Literal["cosine", "cycles"]
+    n_cycles: Annotated[int, Between(1, 50)]
+    cycle_growth: Annotated[float, Between(1, 4)]
+    cycle_decay: Annotated[float, Between(0.01, 1)]
+    head_steps: Annotated[int, Between(0)]
+    head_learning_rate: Annotated[float, Between(1e-8, 10)]
+    depth_factors: str
     weight_decay: Fraction
+    clip_norm: Annotated[float, Between(1e-6, 1e6)] | None
+    average_momentum: Annotated[float, Between(0, 0.99999)] | None
+    precision: Literal["float32", "mixed_bfloat16"]
+    n_devices: Literal[1, 2, 4, 8, 16]
     seed: Seed
 
 
@@ -262,6 +281,7 @@ def _consistent(params: Params, path: Path) -> Params:
             "train.repeats: expected a text where train.oversampling is 'stated', else null, "
             f"received {params.train.repeats!r}"
         )
+    problems += _training_problems(params.loss, params.train)
     if problems:
         raise UserError(
             "parameters contradict one another",
@@ -270,3 +290,27 @@ def _consistent(params: Params, path: Path) -> Params:
             remedy="change one of the keys of each line above",
         )
     return params
+
+
+def _training_problems(loss: Loss, train: Train) -> list[str]:
+    problems = []
+    if loss.name != "focal" and loss.alpha is not None:
+        problems.append(
+            f"loss.alpha: expected null where loss.name is not 'focal', received {loss.alpha!r}"
+        )
+    if train.head_steps >= train.n_steps:
+        problems.append(
+            f"train.head_steps: expected less than train.n_steps ({train.n_steps}), "
+            f"received {train.head_steps}"
+        )
+    if not re.fullmatch(DEPTH_FACTORS, train.depth_factors):
+        problems.append(
+            "train.depth_factors: expected three factors from 0 to 1 separated by blanks, such as "
+            f"'0.1 0.33 1', received {train.depth_factors!r}"
+        )
+    if train.batch_size % train.n_devices:
+        problems.append(
+            f"train.batch_size: expected a multiple of train.n_devices ({train.n_devices}), "
+            f"received {train.batch_size}"
+        )
+    return problems

@@ -21,7 +21,8 @@ from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import indicator_matrix
-from hpa.model.weights import weights_sha256
+from hpa.model.optimizers import averaged_weights
+from hpa.model.weights import portable, weights_sha256
 from hpa.prediction import predict_logits, sigmoid
 from hpa.progress import progress
 from hpa.recipe import compiled_networks
@@ -87,15 +88,18 @@ def fit(
                 first=first,
                 end=end,
             )
-            metrics = _train(model, batches, bar) | _validate(network, images, val)
-            _require_finite(metrics, end)
-            history.append({"step": end, **metrics})
-            bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
-            if metrics["val/loss"] == min(row["val/loss"] for row in history):
-                save_model(network, model_dir / "best.keras")
-                best = weights_sha256(network)
+            metrics = _train(model, batches, bar)
+            with averaged_weights(model.optimizer):
+                metrics |= _validate(network, images, val)
+                _require_finite(metrics, end)
+                history.append({"step": end, **metrics})
+                bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
+                if metrics["val/loss"] == min(row["val/loss"] for row in history):
+                    save_model(network, model_dir / "best.keras")
+                    best = weights_sha256(network)
             on_round(end, metrics)
-    save_model(network, model_dir / "last.keras")
+    with averaged_weights(model.optimizer):
+        save_model(network, model_dir / "last.keras")
     with atomic_path(model_dir / "history.csv") as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False, float_format="%.6g")
     return best
@@ -110,7 +114,7 @@ def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
 def save_model(model: keras.Model, path: Path) -> None:
     """Write a `.keras` archive that needs no class of this project to load, whole or not at all."""
     with atomic_path(path) as temporary:
-        keras.Model(model.input, model.output, name=model.name).save(temporary)
+        portable(model).save(temporary)
 
 
 def _train(model: keras.Model, batches: TrainingBatches, bar: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpa.model.resnet import BACKBONE, build_resnet34
-from hpa.model.weights import weights_sha256
+from hpa.model.weights import portable, weights_sha256
 
 RATES = np.linspace(0.01, 0.4, 28)
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 4), dtype=np.uint8)
@@ -89,3 +89,18 @@ def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path
         check=True,
     )
     assert answer.stdout.strip() == weights_sha256(model)
+
+
+def test_a_copy_to_save_computes_in_float32_with_the_same_weights(model: keras.Model) -> None:
+    half = build_resnet34(32, label_rates=RATES, dropout=0.5, precision="mixed_bfloat16")
+    assert half.get_layer(BACKBONE).get_layer("stack0_block0_1_conv").compute_dtype == "bfloat16"
+    copy = portable(half)
+    assert weights_sha256(copy) == weights_sha256(half)
+    kinds = {layer.compute_dtype for layer in copy._flatten_layers(include_self=False)}
+    assert kinds <= {"float32", "uint8"}
+    assert portable(model).weights[0] is model.weights[0]  # nothing to change, nothing copied
+
+
+def test_averages_alone_halve_the_pooled_features() -> None:
+    average = build_resnet34(32, label_rates=RATES, dropout=0.5, pooling="average")
+    assert average.get_layer("logits").kernel.shape == (512, 28)

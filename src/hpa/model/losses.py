@@ -1,14 +1,17 @@
 """Losses for several labels an image, computed from logits.
 
-Each is the mean over the labels of an image, then over the images of a batch: neither the
-batch size nor the number of labels changes its scale.
+Each is a mean, over the labels of an image and the images of a batch or over the labels of a
+batch: neither the batch size nor the number of labels changes its scale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from hpa.config import Loss
 
 
 class FocalLoss(keras.losses.Loss):
@@ -20,14 +23,18 @@ class FocalLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self, gamma: float = 2.0, alpha: float | None = None, name: str = "focal", **kwargs: Any
+        self,
+        gamma: float = 2.0,
+        alpha: float | Sequence[float] | None = None,
+        name: str = "focal",
+        **kwargs: Any,
     ) -> None:
         """Set the exponent and the weights.
 
         Args:
             gamma: ≥ 0; how strongly labels that are already right are played down.
-            alpha: in (0,1), the weight of a present label, 1 - alpha that of an absent one;
-                None weighs both 1.
+            alpha: in (0,1), the weight of a present label, 1 - alpha that of an absent one, or
+                one such number a label; None weighs both 1.
             name: of the loss.
             **kwargs: of `keras.losses.Loss`.
         """
@@ -36,11 +43,12 @@ class FocalLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, logits: Any) -> Any:
         """Return float32[B] from y_true float[B,28] in [0,1] and logits float[B,28]."""
-        y_true, logits = ops.cast(y_true, logits.dtype), ops.convert_to_tensor(logits)
-        present = ops.softplus(-logits) * ops.exp(-self.gamma * ops.softplus(logits))
-        absent = ops.softplus(logits) * ops.exp(-self.gamma * ops.softplus(-logits))
+        logits = ops.convert_to_tensor(logits)
+        y_true = ops.cast(y_true, logits.dtype)
+        present, absent = _focal(-logits, self.gamma), _focal(logits, self.gamma)
         if self.alpha is not None:
-            present, absent = self.alpha * present, (1 - self.alpha) * absent
+            alpha = ops.cast(self.alpha, logits.dtype)
+            present, absent = alpha * present, (1 - alpha) * absent
         return ops.mean(y_true * present + (1 - y_true) * absent, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
@@ -48,10 +56,110 @@ class FocalLoss(keras.losses.Loss):
         return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
 
 
-def make_loss(name: str, *, gamma: float, alpha: float | None) -> keras.losses.Loss:
-    """Return the loss that params.yaml names in `loss.name`."""
+class AsymmetricLoss(keras.losses.Loss):
+    """Focal loss that plays down absent labels more, and forgets those below a margin.
+
+    Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor, "Asymmetric loss for
+    multi-label classification", ICCV 2021, eqs. 5 to 7; the gradient is that of the equations.
+    With equal gammas and no margin it is focal loss.
+    """
+
+    def __init__(
+        self,
+        gamma_negative: float = 4.0,
+        gamma_positive: float = 1.0,
+        margin: float = 0.05,
+        name: str = "asymmetric",
+        **kwargs: Any,
+    ) -> None:
+        """Set the exponents, both ≥ 0, and the probability in [0,1) that counts as absent."""
+        super().__init__(name=name, **kwargs)
+        self.gamma_negative, self.gamma_positive = gamma_negative, gamma_positive
+        self.margin = margin
+
+    def call(self, y_true: Any, logits: Any) -> Any:
+        """Return float32[B] from y_true float[B,28] in [0,1] and logits float[B,28]."""
+        logits = ops.convert_to_tensor(logits)
+        y_true = ops.cast(y_true, logits.dtype)
+        present, absent = _focal(-logits, self.gamma_positive), _focal(logits, self.gamma_negative)
+        if self.margin:
+            # Not quite zero, where a power below one has no slope.
+            shifted = ops.maximum(ops.sigmoid(logits) - self.margin, 1e-12)
+            absent = -(shifted**self.gamma_negative) * ops.log(1 - shifted)
+        return ops.mean(y_true * present + (1 - y_true) * absent, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs."""
+        own = {"gamma_negative": self.gamma_negative, "gamma_positive": self.gamma_positive}
+        return {**super().get_config(), **own, "margin": self.margin}
+
+
+class SoftMacroF1Loss(keras.losses.Loss):
+    """One minus the mean over labels of F1 with probabilities in the place of decisions.
+
+    Counts are shares of the batch's images, and `SMOOTHING` is added to each label's numerator
+    and denominator: a label that no image bears costs something as long as it gets probability.
+    """
+
+    SMOOTHING = 0.01
+
+    def __init__(self, name: str = "soft_macro_f1", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true: Any, logits: Any) -> Any:
+        """Return float32[] in [0,1] from y_true float[B,28] in [0,1] and logits float[B,28]."""
+        y_prob = ops.sigmoid(logits)
+        y_true = ops.cast(y_true, y_prob.dtype)
+        hits = 2 * ops.mean(y_true * y_prob, axis=0)
+        both = ops.mean(y_true + y_prob, axis=0)
+        return 1 - ops.mean((hits + self.SMOOTHING) / (both + self.SMOOTHING))
+
+
+class Smoothed(keras.losses.Loss):
+    """A loss that is told label_smoothing / 2 for absent labels and as much less for present ones.
+
+    Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture", CVPR 2016,
+    section 7, with two classes a label, as in `keras.losses.BinaryCrossentropy`.
+    """
+
+    def __init__(self, loss: keras.losses.Loss, label_smoothing: float) -> None:
+        super().__init__(name=loss.name)
+        self.loss, self.label_smoothing = loss, label_smoothing
+
+    def call(self, y_true: Any, logits: Any) -> Any:
+        """Return what the loss returns, from y_true float[B,28] in [0,1] and logits."""
+        y_true = ops.cast(y_true, "float32")
+        return self.loss.call(y_true + self.label_smoothing * (0.5 - y_true), logits)
+
+
+def make_loss(loss: Loss, label_rates: np.ndarray) -> keras.losses.Loss:
+    """Return the loss that `loss.name` names, without label smoothing.
+
+    Args:
+        loss: the section of params.yaml.
+        label_rates: float[28] in (0,1), how often each label occurs. `alpha: balanced` is one
+            minus that: all present labels together then weigh as much as all absent ones.
+    """
     makers: dict[str, Callable[[], keras.losses.Loss]] = {
-        "focal": lambda: FocalLoss(gamma, alpha),
+        "focal": lambda: FocalLoss(loss.gamma, _alpha(loss, label_rates)),
         "binary_cross_entropy": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
+        "soft_macro_f1": SoftMacroF1Loss,
+        "asymmetric": lambda: AsymmetricLoss(loss.gamma_negative, loss.gamma_positive, loss.margin),
     }
-    return makers[name]()
+    return makers[loss.name]()
+
+
+def smoothed(loss: keras.losses.Loss, label_smoothing: float) -> keras.losses.Loss:
+    """Return the loss to train with; smoothing is none of validation's business."""
+    return Smoothed(loss, label_smoothing) if label_smoothing else loss
+
+
+def _alpha(loss: Loss, label_rates: np.ndarray) -> float | list[float] | None:
+    if loss.alpha == "balanced":
+        return [float(rate) for rate in 1 - np.clip(label_rates, 1e-4, 1 - 1e-4)]
+    return loss.alpha
+
+
+def _focal(logits: Any, gamma: float) -> Any:
+    """Return p^gamma × -log(1 - p), what an absent label costs at probability p of `logits`."""
+    return ops.softplus(logits) * ops.exp(-gamma * ops.softplus(-logits))

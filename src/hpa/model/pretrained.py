@@ -1,0 +1,224 @@
+"""Weights that learned on photographs, from files in timm's layout: config.json, model.safetensors.
+
+KerasHub brings them into Keras; what stays is a network of plain layers, which needs no KerasHub.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hpa.errors import UserError
+from hpa.files import sha256
+from hpa.labels import CHANNELS
+from hpa.model.resnet import BACKBONE, BLOCKS, FILTERS
+
+IMAGENET = "hf://timm/resnet34.tv_in1k"
+"""The weights of the original recipe, trained on ImageNet-1k by torchvision."""
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONV1 = "conv1_conv"
+RGB = [CHANNELS.index(channel) for channel in ("red", "green", "blue")]
+FOURTH = CHANNELS.index("yellow")
+UNREAD = re.compile(r"fc\.(weight|bias)|(.+\.)?num_batches_tracked")
+"""Keys that are no part of the backbone: ImageNet's classifier, counters of PyTorch."""
+
+
+def load_pretrained(network: keras.Model, weights: str, *, fourth_channel: str) -> None:
+    """Give the network's backbone the weights that `model.weights` names.
+
+    The network normalises each channel of each image to zero mean and unit variance; on average
+    over photographs that is what ImageNet's fixed means and deviations do, so the first layer gets
+    values of the range that it learned on, and no constant of photographs is carried over. All
+    blocks get their trained scales: nothing remains of the zeros they start from without weights.
+    The moving averages of the normalisation layers come along and follow the images from the
+    first step on.
+
+    Args:
+        network: of `build_resnet34`; changed in place.
+        weights: see `find_weights`.
+        fourth_channel: how the first layer sees yellow, see `widen`.
+
+    Raises:
+        UserError: files are absent or hold no ResNet-34.
+    """
+    folder = find_weights(weights)
+    check_layout(folder)
+    from keras_hub.models import ResNetBackbone  # takes seconds, and is rarely needed
+
+    shape = (*network.input.shape[1:3], len(RGB))
+    source = ResNetBackbone.from_preset(str(folder), image_shape=shape, dtype="float32")
+    for layer in network.get_layer(BACKBONE).layers:
+        if layer.name == CONV1:
+            kernel = ops.convert_to_numpy(source.get_layer(CONV1).kernel)
+            drawn = ops.convert_to_numpy(layer.kernel)[:, :, FOURTH]
+            layer.kernel.assign(widen(kernel, drawn, fourth_channel))
+        elif layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def widen(kernel: np.ndarray, drawn: np.ndarray, fourth_channel: str) -> np.ndarray:
+    """Make a kernel for our channels out of one for red, green and blue.
+
+    Each filter is then multiplied by the ratio of its norms before and after: to channels of zero
+    mean and unit variance that do not correlate it responds with the variance it had on three.
+    Channels that are all equal come out about a sixth larger of filters that are blind to colour.
+    (The usual factor of 3/4 keeps the latter and takes a tenth or more from the former.)
+
+    Args:
+        kernel: float32[7,7,3,F] over red, green, blue.
+        drawn: float32[7,7,F], a random kernel.
+        fourth_channel: what yellow gets: `red_blue_mean`, `red_copy`, or `random`, which is
+            `drawn` brought to the mean norm of the filter's other three channels.
+
+    Returns:
+        float32[7,7,4,F] over red, green, blue, yellow.
+    """
+    norms = _norm(kernel, axis=(0, 1)).mean(axis=0)
+    fourth = {
+        "red_blue_mean": (kernel[:, :, 0] + kernel[:, :, 2]) / 2,
+        "red_copy": kernel[:, :, 0],
+        "random": drawn * norms / _norm(drawn, axis=(0, 1)),
+    }[fourth_channel]
+    wide = np.zeros((*kernel.shape[:2], len(CHANNELS), kernel.shape[3]), np.float32)
+    wide[:, :, RGB], wide[:, :, FOURTH] = kernel, fourth
+    before, after = _norm(kernel, axis=(0, 1, 2)), _norm(wide, axis=(0, 1, 2))
+    return wide * np.divide(before, after, out=np.zeros_like(before), where=after > 0)
+
+
+def pretrained_sha256(weights: str) -> str | None:
+    """Digest the file of weights that `model.weights` names; None for random weights."""
+    return None if weights == "none" else sha256(find_weights(weights) / WEIGHTS)
+
+
+def find_weights(weights: str) -> Path:
+    """Return the folder with both files, downloaded where no cache has them.
+
+    Args:
+        weights: `imagenet`; a name on the Hugging Face Hub, `hf://timm/resnet34.a1_in1k` or just
+            `resnet34.a1_in1k` for timm's; or a folder.
+
+    Raises:
+        UserError: they are neither here nor to be had; says what to put where.
+    """
+    name = IMAGENET if weights == "imagenet" else weights
+    if re.fullmatch(r"resnet34\.\w+", name) and not Path(name).exists():
+        name = f"hf://timm/{name}"
+    if name.startswith("hf://"):
+        return _download(name.removeprefix("hf://"))
+    absent = [file for file in (CONFIG, WEIGHTS) if not (Path(name) / file).is_file()]
+    if absent:
+        raise UserError(
+            f"model.weights: no {' and no '.join(absent)} in {name}",
+            expected=f"none, imagenet, a name such as {IMAGENET}, or a folder with {CONFIG} and "
+            f"{WEIGHTS} of timm's resnet34",
+            received=f"{weights!r}",
+            remedy="put the files there, or name another folder",
+        )
+    return Path(name)
+
+
+def _download(repository: str) -> Path:
+    """Fetch both files from the Hub into its cache; what is there already is not fetched again."""
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        paths = [huggingface_hub.hf_hub_download(repository, file) for file in (CONFIG, WEIGHTS)]
+    except (OSError, HFValidationError) as error:
+        folder = Path("pretrained", repository.rpartition("/")[2])
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"model.weights: cannot download {repository}, and no cache has it",
+            expected="a name on the Hugging Face Hub and a way there, or the files in a folder",
+            received=reason,
+            remedy=f"download {huggingface_hub.hf_hub_url(repository, CONFIG)} and "
+            f"{huggingface_hub.hf_hub_url(repository, WEIGHTS)} into {folder}/ here, then set "
+            f"model.weights to {folder}; or set it to none",
+        ) from error
+    return Path(paths[1]).parent
+
+
+def check_layout(folder: Path) -> None:
+    """Compare keys, shapes and types with timm's ResNet-34 before anything is read.
+
+    KerasHub takes a key that merely ends alike for one that is absent, reads the parts that an
+    index names instead of the file, and takes a `config.json` of another kind for what it is.
+
+    Raises:
+        UserError: any difference; all keys in question are counted, the first ones named.
+    """
+    problems = _config_problems(folder) + _weight_problems(folder / WEIGHTS)
+    if problems:
+        more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
+        raise UserError(
+            f"model.weights: {folder} holds no ResNet-34 in timm's layout",
+            expected=f"{CONFIG} with architecture resnet34; {WEIGHTS} with its keys and shapes",
+            received="\n    ".join(["", *problems[:8], *more]),
+            remedy=f"use the files of {IMAGENET}, or of another resnet34 of timm",
+        )
+
+
+def timm_shapes() -> dict[str, tuple[int, ...]]:
+    """List what timm's ResNet-34 holds below its classifier: 36 convolutions, 36 normalisations."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def convolution(conv: str, norm: str, n_out: int, n_in: int, size: int) -> None:
+        shapes[f"{conv}.weight"] = (n_out, n_in, size, size)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{norm}.{part}"] = (n_out,)
+
+    convolution("conv1", "bn1", 64, 3, 7)
+    n_in = 64
+    for stack, (n_blocks, n_out) in enumerate(zip(BLOCKS, FILTERS, strict=True), start=1):
+        for block in range(n_blocks):
+            name = f"layer{stack}.{block}"
+            convolution(f"{name}.conv1", f"{name}.bn1", n_out, n_in, 3)
+            convolution(f"{name}.conv2", f"{name}.bn2", n_out, n_out, 3)
+            if n_in != n_out:
+                convolution(f"{name}.downsample.0", f"{name}.downsample.1", n_out, n_in, 1)
+            n_in = n_out
+    return shapes
+
+
+def _config_problems(folder: Path) -> list[str]:
+    index = f"{WEIGHTS}.index.json"
+    problems = [f"{index}: the weights are in parts"] if (folder / index).exists() else []
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return [*problems, f"{CONFIG}: {error}"]
+    kind = config if isinstance(config, dict) else {}
+    if kind.get("architecture") != "resnet34" or kind.keys() & {"registered_name", "model_type"}:
+        problems.append(f"{CONFIG}: architecture {kind.get('architecture')!r}")
+    return problems
+
+
+def _weight_problems(path: Path) -> list[str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            keys = [key for key in file.keys() if not UNREAD.fullmatch(key)]  # noqa: SIM118
+            slices = {key: file.get_slice(key) for key in keys}
+            described = {key: (tuple(x.get_shape()), x.get_dtype()) for key, x in slices.items()}
+    except (OSError, SafetensorError) as error:
+        return [f"{WEIGHTS}: {error}"]
+    expected = {key: (shape, "F32") for key, shape in timm_shapes().items()}
+    return [
+        f"{key}: expected {_text(expected.get(key))}, received {_text(described.get(key))}"
+        for key in expected | described
+        if expected.get(key) != described.get(key)
+    ]
+
+
+def _text(described: tuple[tuple[int, ...], str] | None) -> str:
+    return "nothing" if described is None else f"{described[1]} {list(described[0])}"
+
+
+def _norm(array: np.ndarray, axis: tuple[int, ...]) -> Any:
+    return np.sqrt(np.square(array).sum(axis=axis))
