@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -36,6 +37,6 @@ def postponed_signals() -> Iterator[list[int]]:
         _install(before)
 
 
-def _install(handlers: dict[signal.Signals, signal._HANDLER]) -> None:
+def _install(handlers: dict[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
