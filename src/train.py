@@ -5,7 +5,8 @@
     KERAS_BACKEND=jax python src/train.py
 
 Expect the validation loss to fall from the first round on. The model folder holds the best and
-the last weights, the history, and where they come from.
+the last weights, the history, and where they come from. A training that was stopped goes on by
+itself when the same command is given again.
 """
 
 from pathlib import Path
@@ -30,10 +31,13 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import fitting, tracking
+    from hpa import checkpoints, fitting, tracking, training
     from hpa.model.pretrained import pretrained_sha256
 
     model_dir: Path = arguments.output
+    unfinished = checkpoints.Checkpoints(
+        provenance.repository_root() / ".checkpoints", training.identity(params, DATA)
+    )
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     with tracking.stage_run("train", params, sections=sections) as run_id:
         best_sha256 = fitting.fit(
@@ -42,6 +46,11 @@ def main() -> None:
             split_dir=SPLIT_DIR,
             model_dir=model_dir,
             on_round=lambda step, metrics: tracking.log_metrics(metrics, step),
+            checkpoints=unfinished,
+            on_resume=lambda checkpoint: tracking.log_tags(
+                {"resumed.run_id": checkpoint.run_id, "resumed.step": str(checkpoint.step)}
+            ),
+            run_id=run_id,
         )
         origin = provenance.model_provenance(
             params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA
@@ -50,6 +59,7 @@ def main() -> None:
         write_json(model_dir / "provenance.json", origin)
         names = ("best.keras", "history.csv", "provenance.json")
         tracking.log_artifacts([model_dir / name for name in names], "model")
+    unfinished.remove()
     print(f"the model is in {model_dir}, its run is {run_id}")
 
 

@@ -1,5 +1,7 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -7,12 +9,15 @@ import pandas as pd
 import pytest
 
 from hpa import config, fitting
+from hpa.checkpoints import Checkpoint, Checkpoints
+from hpa.data.batches import TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.errors import UserError
 from hpa.model.losses import make_loss
 from hpa.model.weights import weights_sha256
 from hpa.prediction import predict_logits
+from hpa.training import Training
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +45,11 @@ def params(**train: object) -> config.Params:
 
 
 def fit(
-    packed_dir: Path, split_dir: Path, model_dir: Path, **train: object
+    packed_dir: Path,
+    split_dir: Path,
+    model_dir: Path,
+    checkpoints: Checkpoints | None = None,
+    **train: object,
 ) -> tuple[str, list[int], pd.DataFrame]:
     """Train; returns the digest of the best weights, the steps seen by on_round, the history."""
     steps: list[int] = []
@@ -50,6 +59,7 @@ def fit(
         split_dir=split_dir,
         model_dir=model_dir,
         on_round=lambda step, _: steps.append(step),
+        checkpoints=checkpoints,
     )
     return digest, steps, pd.read_csv(model_dir / "history.csv")
 
@@ -62,8 +72,7 @@ def test_two_trainings_end_bit_identical(
         for name in ("first", "second")
     )
     assert first == second
-    columns = ["step", "train/loss", "val/loss", "val/macro_f1"]
-    pd.testing.assert_frame_equal(history[columns], again[columns], check_exact=True)
+    pd.testing.assert_frame_equal(history, again, check_exact=True)
     last = [keras.saving.load_model(tmp_path / name / "last.keras") for name in ("first", "second")]
     assert weights_sha256(last[0]) == weights_sha256(last[1])
 
@@ -132,10 +141,126 @@ def test_whoever_watches_can_end_a_training(
         )
 
 
-def test_a_diverged_training_stops_and_says_what_to_do(
+def test_a_loss_that_is_no_number_names_its_images_and_keeps_what_was_good(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = {"train/loss": float("nan")}
-    monkeypatch.setattr(fitting, "_train", lambda *_: nothing)
-    with pytest.raises(UserError, match=r"diverged before step 2[\s\S]*train/loss nan"):
-        fit(packed_world, split_dir, tmp_path)
+    read = TrainingBatches.read
+    poisoned: list[str] = []
+
+    def read_poisoned(self: TrainingBatches, index: int) -> tuple[Any, ...]:
+        images, y_true = read(self, index)
+        if self._first + index == 2:  # the third step, amid a round
+            poisoned.extend(read_index(packed_world)["Id"].iloc[self._rows[self.chosen(2)]])
+            y_true[0, 0] = np.nan
+        return images, y_true
+
+    monkeypatch.setattr(TrainingBatches, "read", read_poisoned)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", {})
+    with pytest.raises(UserError, match=r"diverged in step 3\n[\s\S]*received: +a loss") as caught:
+        fit(packed_world, split_dir, tmp_path, checkpoints, checkpoint_every=1, validate_every=1)
+    assert len(set(poisoned)) == 4
+    assert all(image_id in str(caught.value) for image_id in poisoned)
+    last_good = checkpoints.newest()
+    assert last_good is not None
+    assert last_good.step == 2
+    assert all(np.isfinite(array).all() for array in last_good.arrays.values())
+    assert keras.saving.load_model(tmp_path / "best.keras", compile=False)
+
+
+def test_weights_that_are_no_numbers_are_never_written(
+    packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The loss of a step is that of the weights before it: it does not tell what became of them.
+    train = fitting._train
+
+    def ruin(training: Training, *rest: Any) -> None:
+        train(training, *rest)
+        training.model.optimizer.variables[-1].assign(np.full(28, np.inf, np.float32))
+
+    monkeypatch.setattr(fitting, "_train", ruin)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", {})
+    with pytest.raises(UserError, match=r"diverged in step 1\n[\s\S]*received: +a weight"):
+        fit(packed_world, split_dir, tmp_path, checkpoints, checkpoint_every=1)
+    assert checkpoints.newest() is None
+
+
+class StopError(Exception):
+    """What a test ends a training with."""
+
+
+@pytest.mark.parametrize("cut", [3, 4])  # amid a round, and after its validation
+def test_a_training_that_was_cut_ends_as_if_it_had_not_been(
+    packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    whole, broken = (Checkpoints(tmp_path / name / "all", {}) for name in ("whole", "broken"))
+    steps = {"n_steps": 6, "validate_every": 4, "checkpoint_every": 1}
+    digest, _, _ = fit(packed_world, split_dir, tmp_path / "whole", whole, **steps)
+
+    write = Checkpoints.write
+
+    def write_and_stop(self: Checkpoints, checkpoint: Checkpoint) -> None:
+        write(self, checkpoint)
+        if checkpoint.step == cut:
+            raise StopError
+
+    monkeypatch.setattr(Checkpoints, "write", write_and_stop)
+    with pytest.raises(StopError):
+        fit(packed_world, split_dir, tmp_path / "broken", broken, **steps)
+    monkeypatch.setattr(Checkpoints, "write", write)
+    (tmp_path / "broken/best.keras").unlink(missing_ok=True)  # as DVC does
+    resumed, rounds, _ = fit(packed_world, split_dir, tmp_path / "broken", broken, **steps)
+
+    assert resumed == digest
+    assert rounds == [4, 6]  # whoever watches sees the rounds before the stop as well
+    assert state(broken) == state(whole)
+    history = (tmp_path / name / "history.csv" for name in ("whole", "broken"))
+    assert len({path.read_bytes() for path in history}) == 1
+    assert len({weights_of(tmp_path / n / "best.keras") for n in ("whole", "broken")}) == 1
+
+
+def state(checkpoints: Checkpoints) -> tuple[dict[str, bytes], object]:
+    """Return every array of the newest checkpoint, and its history."""
+    newest = checkpoints.newest()
+    assert newest is not None
+    arrays = {name: array.tobytes() for name, array in newest.arrays.items()}
+    return arrays, newest.history
+
+
+def weights_of(path: Path) -> str:
+    return weights_sha256(keras.saving.load_model(path, compile=False))
+
+
+def test_training_ends_early_after_rounds_without_a_better_one(
+    packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([5.0, 4.0, 4.5, 4.0, 1.0])
+    monkeypatch.setattr(
+        fitting, "_validate", lambda *_: {"val/loss": next(losses), "val/macro_f1": 0.0}
+    )
+    _, steps, history = fit(
+        packed_world, split_dir, tmp_path, n_steps=5, validate_every=1, patience=2
+    )
+    assert steps == [1, 2, 3, 4]  # 4.5 and 4.0 are no better than 4.0
+    assert list(history["val/loss"]) == [5.0, 4.0, 4.5, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("best_by", "best"), [("loss", 1), ("macro_f1", 0), ("macro_average_precision", 2)]
+)
+def test_the_metric_that_params_name_chooses_the_best_round(best_by: str, best: int) -> None:
+    rows = [(0.3, 0.9, 0.5), (0.2, 0.1, 0.5), (0.2, 0.9, 0.6)]
+    names = ("val/loss", "val/macro_f1", "val/macro_average_precision")
+    history = [dict(zip(names, row, strict=True)) for row in rows]
+    assert fitting._best_round(history, best_by) == best
+
+
+def test_a_damaged_image_is_named_as_it_was_read(
+    packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(packed_world, tmp_path / "packed")
+    shard = next(iter(sorted(broken.glob("*.npy"))))
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(UserError, match=r"^the packed image cell-\d+ \(row 15\) is damaged"):
+        fit(broken, split_dir, tmp_path / "model")

@@ -73,13 +73,16 @@ def read_overrides(words: list[str], sections: tuple[str, ...]) -> dict[str, Any
 def run(main: Callable[[], None]) -> None:
     """Run a script's main: a user's mistake ends in its message and exit code 2, no traceback.
 
-    SIGTERM unwinds like an exception, so that what is open gets closed, and exits with 143.
+    SIGTERM and Ctrl-C unwind like exceptions, so that what is open gets closed, and exit with 143
+    and 130.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         main()
     except UserError as error:
         sys.exit(_report(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def _report(error: UserError) -> int:

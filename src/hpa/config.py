@@ -104,6 +104,9 @@ class Train:
 
     n_steps: Count
     validate_every: Count
+    best_by: Literal["loss", "macro_f1", "macro_average_precision"]
+    patience: Count | None
+    checkpoint_every: Count
     batch_size: Count
     oversampling: Literal["none", "square_root", "stated"]
     oversampling_threshold: Annotated[float, Between(1e-6, 1)]

@@ -52,7 +52,8 @@ def predict_logits(
 ) -> np.ndarray:
     """Run the network over packed rows int[n] in inference mode; returns float32[n,28]."""
     batches = ScoringBatches(images, rows, batch_size=min(batch_size, len(rows)))
-    logits: np.ndarray = model.predict(batches, verbose=0)[: len(rows)]
+    with batches.clean_errors():
+        logits: np.ndarray = model.predict(batches, verbose=0)[: len(rows)]
     return logits
 
 

@@ -61,6 +61,11 @@ def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
     mlflow.log_metrics(metrics, step=step)
 
 
+def log_tags(tags: dict[str, str]) -> None:
+    """Add tags to the open run."""
+    mlflow.set_tags(tags)
+
+
 def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
     """Copy files, and folders with all they hold, to the open run."""
     for path in paths:

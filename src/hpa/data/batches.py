@@ -1,5 +1,7 @@
 """Batches for training, read row by row from packed files; the data is never held in memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
@@ -10,9 +12,42 @@ from hpa.config import Augment
 from hpa.data.augmentation import draw_changes
 from hpa.data.oversampling import epoch_length, epoch_order
 from hpa.data.packed import PackedImages
+from hpa.errors import UserError
 
 
-class TrainingBatches(keras.utils.PyDataset):
+class PackedBatches(keras.utils.PyDataset):
+    """Batches of packed images, whose errors reach the caller as they were raised.
+
+    TensorFlow reads in a thread of its own and turns an error there into one of its own, with
+    the message deep within it.
+    """
+
+    _error: UserError | None = None
+
+    def __getitem__(self, index: int) -> Any:
+        """Return a batch (see `read`)."""
+        try:
+            return self.read(index)
+        except UserError as error:
+            self._error = error
+            raise
+
+    @contextmanager
+    def clean_errors(self) -> Iterator[None]:
+        """Raise what the reading raised, whatever has become of it on its way."""
+        try:
+            yield
+        except Exception as error:
+            if self._error is None:
+                raise
+            raise self._error from error
+
+    def read(self, index: int) -> tuple[Any, ...]:
+        """Read a batch."""
+        raise NotImplementedError
+
+
+class TrainingBatches(PackedBatches):
     """Steps `first` to `end` of an endless, reshuffled walk through the training images.
 
     What step s holds is a function of (seed, s) alone: it depends neither on the steps before,
@@ -60,7 +95,7 @@ class TrainingBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._end - self._first
 
-    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def read(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return {"images": uint8[B,S,S,4], **changes} and float32[B,28] of step `first + index`.
 
         The changes are numbers only (see `draw_changes`): the device applies them.
@@ -80,7 +115,7 @@ class TrainingBatches(keras.utils.PyDataset):
         )
 
 
-class ScoringBatches(keras.utils.PyDataset):
+class ScoringBatches(PackedBatches):
     """The given rows in order, in batches of one size: the last row fills up the last batch.
 
     One size means one compiled program; the caller drops what comes after the last row.
@@ -94,7 +129,7 @@ class ScoringBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self._rows) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+    def read(self, index: int) -> tuple[np.ndarray]:
         """Return uint8[B,S,S,4]."""
         places = np.arange(index * self._batch_size, (index + 1) * self._batch_size)
         return (self._images.read(self._rows[np.minimum(places, len(self._rows) - 1)]),)

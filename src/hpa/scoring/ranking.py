@@ -85,3 +85,19 @@ def sweep(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
     cut = np.where(f1 == best[:, None], gap, -1.0).argmax(axis=1)
     classes = np.arange(len(cut))
     return (upper[classes, cut] + lower[classes, cut]) / 2, best
+
+
+def average_precision(ranking: Ranking) -> np.ndarray:
+    """Return each class's mean, over its positives, of the precision down to their score.
+
+    float64[C], 0.0 for a class without positives; equal to scikit-learn's
+    `average_precision_score`: rows of equal scores count together.
+    """
+    n_rows = ranking.scores.shape[1]
+    distinct = ranking.scores[:, :-1] > ranking.scores[:, 1:]
+    last = np.where(np.pad(distinct, ((0, 0), (0, 1)), constant_values=True), range(n_rows), n_rows)
+    end = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]  # of the rows of equal scores
+    precision = np.take_along_axis(ranking.true_positives, end, axis=1) / (end + 1)
+    positive = np.diff(ranking.true_positives, axis=1, prepend=0)
+    found = (positive * precision).sum(axis=1)
+    return np.asarray(found / np.maximum(ranking.support, 1))
