@@ -65,7 +65,9 @@ def slices(judged: Judged, brightness: np.ndarray, *, seed: int, n: int) -> pd.D
     return pd.DataFrame(rows)
 
 
-def empty_rows(name: str, y_true: np.ndarray, y_pred: np.ndarray, y_prob: np.ndarray) -> list[dict]:
+def empty_rows(
+    name: str, y_true: np.ndarray, y_pred: np.ndarray, y_prob: np.ndarray
+) -> list[dict[str, object]]:
     """Return what leaving rows empty and what filling them is worth, a row each.
 
     Args:

@@ -1,4 +1,4 @@
-"""How good the model is: headline metrics with intervals, a table of classes, and what is doubtful."""
+"""How good the model is: headline metrics with intervals, a table of classes, and doubts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from hpa.scoring.metrics import (
 )
 from hpa.scoring.scores import Scores
 from hpa.scoring.stability import threshold_spread
-from hpa.scoring.thresholds import Thresholds
+from hpa.scoring.thresholds import PlainRule, Thresholds
 
 HEADLINES = ("macro", "micro", "weighted", "sample")
 
@@ -69,7 +69,9 @@ class Evaluation:
         names = (
             "classes", "rules", "calibration", "reliability", "confusions", "slices", "empty",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        as_is = self.reliability["method"] == "none"  # dvc plots draws one line a revision
+        return {**found, "reliability": self.reliability[as_is]}
 
     @property
     def doubtful(self) -> pd.DataFrame:
@@ -237,7 +239,7 @@ def _metrics(
 
 def _rules(val: Scores, test: Scores, thresholds: Thresholds) -> pd.DataFrame:
     """Return macro F1 of each rule on its fit rows, cross-fitted and on test; none is filled."""
-    chosen = {"in force": thresholds, **thresholds.plain}
+    chosen: dict[str, Thresholds | PlainRule] = {"in force": thresholds, **thresholds.plain}
     rows = [
         {
             "rule": name,

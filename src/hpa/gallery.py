@@ -89,9 +89,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.asarray((1 - weight) * protein(pixels) + weight * colour, dtype=np.uint8)
 
 
-def write_gallery(
-    folder: Path, examples: list[tuple[Example, np.ndarray]], *, note: str
-) -> None:
+def write_gallery(folder: Path, examples: list[tuple[Example, np.ndarray]], *, note: str) -> None:
     """Write a folder of JPEG pictures RGB uint8[H,W,3] and `gallery.json`, whole or not at all."""
     with atomic_path(folder) as temporary:
         temporary.mkdir()

@@ -81,9 +81,7 @@ def page(title: str, body: str, *, script: str = "") -> str:
 
 def section(title: str, note: str, content: str) -> str:
     """Return a section; `title` and `note` are text, `content` is HTML."""
-    return (
-        f"<section><h2>{html.escape(title)}</h2><p>{html.escape(note)}</p>{content}</section>"
-    )
+    return f"<section><h2>{html.escape(title)}</h2><p>{html.escape(note)}</p>{content}</section>"
 
 
 def table(header: list[str], rows: list[list[str]], *, n_text: int = 1) -> str:

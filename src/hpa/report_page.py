@@ -143,13 +143,13 @@ def _plain(value: float) -> str:
 def _curves(evaluation: Evaluation) -> str:
     ranking = rank_scores(evaluation.test.y_true, evaluation.test.y_prob)
     panels = []
-    for index, row in evaluation.classes.iterrows():
+    for index, (_, row) in enumerate(evaluation.classes.iterrows()):
         doubtful = row["note"] != ""
         if row["support"] == 0:
             drawing = empty_curve("no positives")
         else:
             point = (row["recall"], row["precision"]) if row["predicted"] else None
-            drawing = curve(*precision_recall(ranking, int(index)), point, doubtful=doubtful)
+            drawing = curve(*precision_recall(ranking, index), point, doubtful=doubtful)
         caption = f"{html.escape(row['label'])}<br>F1 {row['f1']:.2f} · n {row['support']:,}"
         panels.append(f"<figure><figcaption>{caption}</figcaption>{drawing}</figure>")
     note = (
@@ -189,12 +189,12 @@ def _calibration(evaluation: Evaluation) -> str:
     header = ["probabilities", "val: error", "error by class", "log loss",
               "test: error", "error by class", "log loss"]  # fmt: skip
     panels = "".join(
-        f"<figure><figcaption>{METHODS[method]}</figcaption>"
+        f"<figure><figcaption>{METHODS[str(method)]}</figcaption>"
         + reliability_curve(*(bins[key].to_numpy() for key in ("predicted", "observed", "n")))
         + "</figure>"
         for method, bins in evaluation.reliability.groupby("method", sort=False)
     )
-    best = evaluation.calibration.loc[evaluation.calibration["val_log_loss"].idxmin(), "method"]
+    best = str(evaluation.calibration.sort_values("val_log_loss")["method"].iloc[0])
     note = (
         "Of all decisions given a probability of .8, are eight in ten true? Up: the share that is; "
         "right: the probability; on the dashed line they agree. The error is the mean distance "

@@ -32,9 +32,7 @@ def submission(ids: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"Id": ids, "Predicted": predicted})
 
 
-def unlabelled_submission(
-    path: Path, thresholds: Thresholds, *, fill_empty: bool
-) -> pd.DataFrame:
+def unlabelled_submission(path: Path, thresholds: Thresholds, *, fill_empty: bool) -> pd.DataFrame:
     """Return the submission for the scores at `path`; no rows where there is no such file."""
     if not path.exists():
         return submission(np.empty(0, np.str_), np.empty((0, len(LABELS)), np.uint8))

@@ -149,9 +149,15 @@ def _fit_platt(y_true: np.ndarray, logits: np.ndarray) -> Calibration:
         return float(_losses(y_true, calibrated).sum() + pull) / n_rows, slopes / n_rows
 
     start = np.repeat([1.0, 0.0], n_classes)
-    bounds = [(0.01, 20.0)] * n_classes + [(None, None)] * n_classes
-    options = {"maxiter": 1000, "ftol": 1e-12}
-    fit = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    bounds = [(0.01, 20.0)] * n_classes + [(-50.0, 50.0)] * n_classes
+    fit = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 1000, "ftol": 1e-12},
+    )
     return Calibration(*np.split(fit.x, 2))
 
 

@@ -1,4 +1,4 @@
-"""Is B better than A? The paired bootstrap: both are judged on the same draws of the same images."""
+"""Is B better than A? The paired bootstrap: both judged on the same draws of images."""
 
 from dataclasses import dataclass
 

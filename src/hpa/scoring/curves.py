@@ -29,7 +29,7 @@ def average_precision(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
     ranking = rank_scores(y_true, y_prob)
     areas = np.full(len(ranking.support), np.nan)
     for index in np.flatnonzero(ranking.support):
-        recall, precision = precision_recall(ranking, index)
+        recall, precision = precision_recall(ranking, int(index))
         areas[index] = np.diff(recall, prepend=0.0) @ precision
     return areas
 

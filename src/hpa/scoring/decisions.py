@@ -19,7 +19,7 @@ def decide(thresholds: Thresholds, y_prob: np.ndarray, *, fill_empty: bool) -> n
 
 
 def take_likeliest(y_pred: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
-    """Give each row of uint8[N,C] without a label the one of highest probability, the first of tied.
+    """Give each row of uint8[N,C] without a label its likeliest one, the first of tied.
 
     Other rows stay as they are. Every real image bears a label, so an empty row is surely wrong.
     """

@@ -68,7 +68,9 @@ class Judged:
         """
         order = np.argsort(self.ids)
         _, first, numbers = np.unique(self.groups[order], return_index=True, return_inverse=True)
-        arrays = {name: getattr(self, name)[order] for name in ("ids", "y_true", "y_prob", "y_pred")}
+        arrays = {
+            name: getattr(self, name)[order] for name in ("ids", "y_true", "y_prob", "y_pred")
+        }
         return replace(self, **arrays, groups=np.argsort(np.argsort(first))[numbers])
 
     def digest(self) -> str:

@@ -140,7 +140,7 @@ def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, n
     """Read all arrays of an .npz that a stage wrote.
 
     Raises:
-        UserError: the file is absent, no whole .npz without pickled objects, or lacks one of `keys`.
+        UserError: the file is absent, no whole .npz, holds pickles, or lacks one of `keys`.
     """
     if not path.exists():
         raise UserError(
