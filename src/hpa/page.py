@@ -32,15 +32,19 @@ figcaption {{ font-size: 12px; overflow-wrap: anywhere; line-height: 1.35; margi
 .cards span {{ font-size: 12px; color: #5b6873 }}
 .sortable td.text:first-child {{ white-space: normal; min-width: 9rem }}
 .sortable tbody tr:hover {{ background: #f4f7f9 }} .sortable {{ font-size: 14px }}
-.sortable thead th {{ position: sticky; top: 0; background: white; border-bottom: 1px solid {GREY} }}
+.sortable thead th {{ background: white; border-bottom: 1px solid {GREY} }}
+.sortable svg {{ min-width: 110px }}
 .sortable th button {{ all: unset; cursor: pointer; font-weight: 600 }}
 .sortable th button:focus-visible {{ outline: 2px solid {BLUE} }}
 .sortable th[aria-sort=ascending] button::after {{ content: " ▲"; font-size: 9px }}
 .sortable th[aria-sort=descending] button::after {{ content: " ▼"; font-size: 9px }}
-tr.doubtful td {{ color: #7c8893 }} td.note {{ white-space: normal; min-width: 11rem; font-size: 12px }}
-.curves {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: .9rem }}
+tr.doubtful td {{ color: #7c8893 }}
+td.note {{ white-space: normal; min-width: 11rem; font-size: 12px }}
+.curves, .pictures {{ display: grid; gap: .9rem;
+                    grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)) }}
+.curves.large {{ grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)) }}
 .curves figcaption {{ margin: 0 0 .15rem; min-height: 2.7em }}
-.pictures {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }}
+.pictures {{ grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)) }}
 .found {{ color: {BLUE} }} .invented {{ color: {ORANGE} }} .missed {{ font-weight: 600 }}
 details > summary {{ cursor: pointer; color: #5b6873; margin: .4rem 0 }}
 code {{ font-size: 13px; overflow-wrap: anywhere }} ul {{ padding-left: 1.2rem }}

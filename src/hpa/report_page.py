@@ -201,7 +201,9 @@ def _calibration(evaluation: Evaluation) -> str:
         "from it (ten bins). Calibrations are fitted on val (its figures cross-fitted) and change "
         f"neither ranking nor decisions here. By val, the best is: {METHODS[best]}."
     )
-    return section("Calibration", note, f'<div class="curves">{panels}</div>{table(header, rows)}')
+    return section(
+        "Calibration", note, f'<div class="curves large">{panels}</div>{table(header, rows)}'
+    )
 
 
 def _confusions(evaluation: Evaluation) -> str:
@@ -224,9 +226,15 @@ def _slices(evaluation: Evaluation) -> str:
     content = ""
     for kind, group in evaluation.slices.groupby("kind", sort=False):
         rows = [
-            [row["slice"], f"{row['n_images']:,}", f"{row['sample_f1']:.3f}"]
-            + [f"{row['low']:.3f} to {row['high']:.3f}", f"{row['micro_f1']:.3f}"]
-            + [f"{row['n_predicted']:.2f}", f"{100 * row['empty']:.0f} %"]
+            [
+                row["slice"],
+                f"{row['n_images']:,}",
+                f"{row['sample_f1']:.3f}",
+                f"{row['low']:.3f} to {row['high']:.3f}",
+                f"{row['micro_f1']:.3f}",
+                f"{row['n_predicted']:.2f}",
+                f"{100 * row['empty']:.0f} %",
+            ]
             for _, row in group.iterrows()
         ]
         header = [titles[str(kind)], "images", "sample F1", "95 % interval", "micro F1",
@@ -241,8 +249,13 @@ def _slices(evaluation: Evaluation) -> str:
 
 def _empty(evaluation: Evaluation) -> str:
     rows = [
-        [row["split"], row["empty"], f"{row['n_empty']:,} ({100 * row['share']:.1f} %)"]
-        + [f"{row['macro_f1']:.3f}", f"{row['sample_f1']:.3f}"]
+        [
+            row["split"],
+            row["empty"],
+            f"{row['n_empty']:,} ({100 * row['share']:.1f} %)",
+            f"{row['macro_f1']:.3f}",
+            f"{row['sample_f1']:.3f}",
+        ]
         for _, row in evaluation.empty.iterrows()
     ]
     header = ["split", "rows without a label", "so many", "macro F1", "sample F1"]

@@ -2,7 +2,7 @@
 
 Grad-CAM (Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
 localization", ICCV 2017, equations 1 and 2) weighs feature map k of label c by the mean over its
-Z pixels of d logit_c / d A_k and keeps what is positive of the weighted sum. Behind our feature maps
+Z pixels of d logit_c / d A_k and keeps what is positive of the weighted sum. Behind the last maps
 comes a linear head: pooling, batch normalisation (in inference a scale and a shift), dropout (in
 inference nothing) and a dense layer. With w_kc the product of the scale and the dense weight,
 
