@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from hpa.errors import UserError
 from hpa.config import Evaluate
+from hpa.errors import UserError
 from hpa.evaluation import Evaluation, evaluate_splits
 from hpa.labels import LABELS, N_LABELS
 from hpa.scoring.scores import Scores

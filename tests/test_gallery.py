@@ -66,7 +66,9 @@ def test_a_gallery_survives_the_disk(tmp_path: Path) -> None:
     assert (tmp_path / "gallery" / example.file).read_bytes()[:2] == b"\xff\xd8"
 
 
-@pytest.mark.parametrize(("channel", "rgb"), enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]))
+@pytest.mark.parametrize(
+    ("channel", "rgb"), list(enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]))
+)
 def test_each_channel_shows_in_its_own_colour(channel: int, rgb: tuple[int, ...]) -> None:
     image = np.zeros((4, 4, 4), np.uint8)
     image[channel, channel, channel] = 255

@@ -26,7 +26,6 @@ from hpa.reporting import (
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import fit_thresholds
 
-
 SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
 
 

@@ -13,7 +13,7 @@ from hpa.scoring.calibration import (
 
 
 def world(n_rows: int, scale: float, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of known probability, and scores whose logits must be scaled and shifted to tell it."""
+    """Labels of known probability, and scores whose logits must be scaled and shifted."""
     random = np.random.default_rng(seed)
     prob = expit(random.normal(-1, 1.5, (n_rows, 28)))
     y_true = (random.random(prob.shape) < prob).astype(np.uint8)

@@ -51,9 +51,7 @@ def test_the_interval_covers_the_truth_about_nineteen_times_in_twenty() -> None:
     for _ in range(200):
         rows = random.integers(4000, size=150)
         sample = [each[rows] for each in everyone]
-        low, high = percentile_interval(
-            bootstrap_f1(*sample, np.arange(150), seed=1, n=200).micro
-        )
+        low, high = percentile_interval(bootstrap_f1(*sample, np.arange(150), seed=1, n=200).micro)
         covered += low <= truth <= high
     assert 180 <= covered <= 200  # binomial(200, .95) has 190 and a standard deviation of 3
 
