@@ -98,7 +98,7 @@ def test_pairing_sees_a_small_gain_that_two_separate_intervals_hide() -> None:
     pred_b[:12] = y_true[:12]  # B mends a few of A's mistakes and makes none
     found = compare(y_true, np.arange(300), pred_a, pred_b, 1, 500)
     assert found.interval[0] > 0
-    assert found.better == 1
+    assert found.better > 0.98
     apart = [
         percentile_interval(bootstrap_f1(y_true, each, np.arange(300), seed=1, n=500).macro)
         for each in (pred_a, pred_b)
