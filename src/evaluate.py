@@ -19,8 +19,8 @@ def main() -> None:
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import tracking
-    from hpa.evaluation import evaluate_splits, image_facts
     from hpa.card import model_card, to_html, to_markdown
+    from hpa.evaluation import evaluate_splits, image_facts
     from hpa.report_page import report_page
     from hpa.reporting import summary, write_figures, write_tables
     from hpa.scoring.judged import FILE_NAME

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpa.card import model_card, to_html, to_markdown
 from hpa.config import Evaluate
 from hpa.evaluation import Evaluation, evaluate_splits
 from hpa.gallery import Example, draw_example, write_gallery
 from hpa.labels import CHANNELS, LABELS
-from hpa.card import model_card, to_html, to_markdown
 from hpa.report_page import report_page
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import fit_thresholds
