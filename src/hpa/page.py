@@ -33,7 +33,8 @@ figcaption {{ font-size: 12px; overflow-wrap: anywhere; line-height: 1.35; margi
 .sortable td.text:first-child {{ white-space: normal; min-width: 9rem }}
 .sortable tbody tr:hover {{ background: #f4f7f9 }} .sortable {{ font-size: 14px }}
 .sortable thead th {{ background: white; border-bottom: 1px solid {GREY} }}
-.sortable svg {{ min-width: 80px; width: 80px }} .sortable td, .sortable th {{ padding-right: .6rem }}
+.sortable svg {{ min-width: 80px; width: 80px }}
+.sortable td, .sortable th {{ padding-right: .6rem }}
 .sortable th button {{ all: unset; cursor: pointer; font-weight: 600 }}
 .sortable th button:focus-visible {{ outline: 2px solid {BLUE} }}
 .sortable th[aria-sort=ascending] button::after {{ content: " ▲"; font-size: 9px }}
