@@ -1,17 +1,16 @@
-"""Judge the model on the test split: metrics, a table of classes, figures, a submission.
+"""Judge the model on the test split: metrics, tables, figures, a report, a model card.
 
 python src/evaluate.py         some seconds; no network is run
+python src/evaluate.py --fill_empty true
 """
 
 from pathlib import Path
 
 from hpa import command_line
 from hpa.files import atomic_path, read_json, write_json
-from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import Thresholds
 
-PACKED_DIR, SCORES_DIR, REPORTS_DIR = Path("data/packed"), Path("scores"), Path("reports")
-THRESHOLDS_PATH = Path("model/thresholds.json")
+PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
+MODEL_DIR, REPORTS_DIR = Path("model"), Path("reports")
 
 
 def main() -> None:
@@ -20,35 +19,49 @@ def main() -> None:
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import tracking
-    from hpa.evaluation import evaluate_splits, unlabelled_submission
-    from hpa.gallery import write_gallery
-    from hpa.reporting import summary, write_figures
+    from hpa.card import model_card, to_html, to_markdown
+    from hpa.evaluation import evaluate_splits, image_facts
+    from hpa.report_page import report_page
+    from hpa.reporting import summary, write_figures, write_tables
+    from hpa.scoring.judged import FILE_NAME
+    from hpa.scoring.scores import Scores
+    from hpa.scoring.thresholds import Thresholds
+    from hpa.submission import unlabelled_submission
 
-    document = read_json(THRESHOLDS_PATH)
+    document = read_json(MODEL_DIR / "thresholds.json")
     upstream = document.pop("run_id")
+    thresholds, provenance = (
+        Thresholds.from_json(document),
+        read_json(MODEL_DIR / "provenance.json"),
+    )
     val, test = (Scores.read(SCORES_DIR / f"{split}.npz") for split in ("val", "test"))
-    evaluation = evaluate_splits(val, test, Thresholds.from_json(document))
-    submission = unlabelled_submission(SCORES_DIR / "unlabelled.npz", evaluation.thresholds)
-
+    facts = image_facts(PACKED_DIR, SPLIT_DIR)
+    submission = unlabelled_submission(
+        SCORES_DIR / "unlabelled.npz", thresholds, fill_empty=params.evaluate.fill_empty
+    )
     with tracking.stage_run(
         "evaluate", params, sections=("evaluate",), upstream=upstream
     ) as run_id:
-        with atomic_path(REPORTS_DIR / "classes.csv") as temporary:
-            evaluation.classes.to_csv(temporary, index=False, float_format="%.6f")
-        with atomic_path(REPORTS_DIR / "submission.csv") as temporary:
-            submission.to_csv(temporary, index=False)
+        evaluation = evaluate_splits(val, test, thresholds, facts, params.evaluate, run_id=run_id)
+        evaluation.test.write(REPORTS_DIR / FILE_NAME)
+        write_tables({**evaluation.tables, "submission": submission}, REPORTS_DIR)
         write_figures(evaluation, REPORTS_DIR / "figures")
-        write_gallery(
-            evaluation,
-            PACKED_DIR,
-            params.evaluate.n_examples,
-            REPORTS_DIR / "figures" / "gallery.png",
-        )
+        card = model_card(evaluation, provenance)
+        pages = {
+            "report.html": report_page(
+                evaluation, REPORTS_DIR / "gallery", title="Where does the protein sit?"
+            ),
+            "model_card.html": to_html(card),
+            "model_card.md": to_markdown(card),
+        }
+        for name, text in pages.items():
+            with atomic_path(REPORTS_DIR / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
         tracking.log_metrics(evaluation.metrics)
         tracking.log_artifacts([REPORTS_DIR])
     print(summary(evaluation))
-    print(f"run {run_id}: compare with others by `make ui`")
+    print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
 
 
 if __name__ == "__main__":

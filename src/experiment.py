@@ -3,9 +3,9 @@
     mlflow run . -P gamma=2 -P loss.alpha=0.3
     python src/experiment.py --gamma 2
 
-DVC brings the data stages up to date; then train, score, threshold and evaluate run with the
-overrides in a folder of their own. The workspace's params.yaml, model/ and reports/ stay as they
-are: the run in MLflow holds parameters, metrics, model and reports.
+DVC brings the data stages up to date; then train, score, threshold, explain and evaluate run with
+the overrides in a folder of their own. The workspace's params.yaml, model/ and reports/ stay as
+they are: the run in MLflow holds parameters, metrics, model and reports.
 """
 
 import os
@@ -22,13 +22,13 @@ from hpa.config import Params
 
 SOURCE_DIR = Path(__file__).parent
 DATA_STAGE = "split"  # the last of them
-STAGES = ("train", "score", "threshold", "evaluate")
+STAGES = ("train", "score", "threshold", "explain", "evaluate")
 
 
 def main() -> None:
     """Run the experiment that the overrides describe."""
     parser = command_line.parser(
-        __doc__, "model", "loss", "augment", "train", "score", "threshold", "evaluate"
+        __doc__, "model", "loss", "augment", "train", "score", "threshold", "explain", "evaluate"
     )
     params, _ = command_line.parse(parser)
     run("-m", "dvc", "repro", DATA_STAGE, folder=Path.cwd())

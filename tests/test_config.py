@@ -71,7 +71,7 @@ def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_na
     document["train"]["n_steps"] = 1.5
     document["score"]["batch_size"] = True
     document["tain"] = {}
-    del document["evaluate"]["n_examples"]
+    del document["explain"]["n_per_label"]
     with pytest.raises(UserError) as caught:
         load_changed(tmp_path, document)
     message = str(caught.value)
@@ -85,7 +85,7 @@ def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_na
         "pack.image_size: expected a whole number from 32 to 2048, a multiple of 32, received 100",
         "train.n_steps: expected a whole number at least 1, received 1.5",
         "score.batch_size: expected a whole number at least 1, received True",
-        "evaluate.n_examples: missing; expected a whole number from 0 to 64",
+        "explain.n_per_label: missing; expected a whole number from 0 to 8",
     ):
         assert f"\n    {line}\n" in message
     assert message.startswith("9 problem(s) in the parameters")

@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from hpa.config import Evaluate
 from hpa.errors import UserError
-from hpa.evaluation import Evaluation, evaluate_splits, submission
+from hpa.evaluation import Evaluation, evaluate_splits
 from hpa.labels import LABELS, N_LABELS
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import fit_thresholds
+from hpa.submission import submission
 
 
 def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") -> Scores:
@@ -25,8 +27,20 @@ def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") ->
     return Scores(ids, y_true, y_prob.astype(np.float32), run_id)
 
 
-def evaluate(val: Scores, test: Scores) -> Evaluation:
-    return evaluate_splits(val, test, fit_thresholds(val.labelled(), val.y_prob))
+SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
+
+
+def facts_of(*splits: Scores) -> pd.DataFrame:
+    """Every image a group of its own, the later the brighter."""
+    ids = np.unique(np.concatenate([scores.ids for scores in splits]))
+    return pd.DataFrame(
+        {"group": range(len(ids)), "brightness": np.arange(len(ids)) * 1.0}, index=ids
+    )
+
+
+def evaluate(val: Scores, test: Scores, settings: Evaluate = SETTINGS) -> Evaluation:
+    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    return evaluate_splits(val, test, thresholds, facts_of(val, test), settings)
 
 
 def macro(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -43,6 +57,10 @@ def test_headline_metrics_agree_with_scikit_learn() -> None:
         "test/micro_f1": f1_score(truth, predicted, average="micro", zero_division=0),
         "test/constant_macro_f1": macro(truth, constant),
         "test/macro_f1_at_half": macro(truth, test.y_prob >= 0.5),
+        "test/weighted_f1": f1_score(truth, predicted, average="weighted", zero_division=0),
+        "test/sample_f1": f1_score(truth, predicted, average="samples", zero_division=0),
+        "test/macro_average_precision": average_precision_score(truth[:, :-1], test.y_prob[:, :-1]),
+        "test/macro_roc_auc": roc_auc_score(truth[:, :-1], test.y_prob[:, :-1]),
         "val/macro_f1": evaluation.thresholds.fit_macro_f1,
     }
     for name, value in expected.items():
@@ -51,6 +69,9 @@ def test_headline_metrics_agree_with_scikit_learn() -> None:
 
 def test_metrics_are_plain_finite_numbers_named_by_split() -> None:
     metrics = evaluate(make_scores("val", 1), make_scores("test", 2)).metrics
+    n_doubtful = metrics.pop("test/n_doubtful_classes")
+    assert 0 < n_doubtful <= N_LABELS
+    assert metrics.pop("test/log_loss") > 0
     assert all(type(value) is float and 0 <= value <= 1 for value in metrics.values())
     assert all(name.split("/")[0] in ("val", "test") for name in metrics)
 
@@ -59,7 +80,8 @@ def test_row_order_changes_no_metric() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
     order = np.random.default_rng(0).permutation(len(test))
     shuffled = Scores(test.ids[order], test.labelled()[order], test.y_prob[order], "run7")
-    assert evaluate(val, shuffled).metrics == evaluate(val, test).metrics
+    expected = evaluate(val, test).metrics
+    assert evaluate(val, shuffled).metrics == pytest.approx(expected)
 
 
 def test_the_class_table_has_one_row_a_label_and_its_mean_is_macro_f1() -> None:
@@ -70,13 +92,19 @@ def test_the_class_table_has_one_row_a_label_and_its_mean_is_macro_f1() -> None:
     assert classes["constant_f1"].mean() == pytest.approx(
         evaluation.metrics["test/constant_macro_f1"]
     )
-    assert classes["support"].tolist() == evaluation.test.labelled().sum(axis=0).tolist()
-    assert not classes.isna().any(axis=None)
+    assert classes["support"].tolist() == evaluation.test.y_true.sum(axis=0).tolist()
+    absent = classes["support"] == 0
+    assert not classes[~absent].isna().any(axis=None)
+    assert classes.loc[absent, ["f1_low", "average_precision", "roc_auc"]].isna().all(axis=None)
 
 
 def test_the_class_table_survives_csv() -> None:
     classes = evaluate(make_scores("val", 1), make_scores("test", 2)).classes
-    again = pd.read_csv(io.StringIO(classes.to_csv(index=False)), keep_default_na=False)
+    again = pd.read_csv(
+        io.StringIO(classes.to_csv(index=False)),
+        na_values={name: "" for name in classes if name != "note"},
+        keep_default_na=False,
+    )
     pd.testing.assert_frame_equal(again, classes, check_dtype=False, check_exact=True)
 
 
@@ -122,3 +150,53 @@ def test_a_submission_is_in_kaggles_format() -> None:
 def test_a_submission_with_too_few_ids_is_refused() -> None:
     with pytest.raises(UserError, match=r"ids and y_pred(.|\n)*\(2, 28\)(.|\n)*\(3, 28\)"):
         submission(np.array(["a", "b"]), np.zeros((3, N_LABELS), dtype=np.uint8))
+
+
+def test_the_interval_holds_the_score_and_narrows_where_more_is_known() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    few, many = evaluate(val, test).metrics, evaluate(val, make_scores("test", 2, 600)).metrics
+    widths = []
+    for metrics in (few, many):
+        low, high = metrics["test/micro_f1_low"], metrics["test/micro_f1_high"]
+        assert low < metrics["test/micro_f1"] < high
+        widths.append(high - low)
+    assert widths[1] < 0.5 * widths[0]  # ten times the images: about a third
+
+
+def test_an_image_without_a_group_is_refused() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    with pytest.raises(UserError, match=r"60 unknown, such as 'test-0'"):
+        evaluate_splits(val, test, thresholds, facts_of(val), SETTINGS)
+
+
+def test_more_support_asked_for_makes_more_classes_doubtful() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    strict = replace(SETTINGS, min_support=25)
+    doubtful = set(evaluate(val, test, strict).doubtful["label"])
+    assert doubtful > set(evaluate(val, test).doubtful["label"])
+    truth = test.labelled().sum(axis=0)
+    assert doubtful >= {LABELS[index] for index in np.flatnonzero(truth < 25)}
+
+
+def test_filled_rows_are_judged_and_none_is_empty() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    thresholds = replace(fit_thresholds(val.labelled(), val.y_prob), values=np.full(28, 0.97))
+    made = {
+        fill: evaluate_splits(
+            val, test, thresholds, facts_of(val, test), replace(SETTINGS, fill_empty=fill)
+        )
+        for fill in (False, True)
+    }
+    assert made[False].metrics["test/empty_fraction"] > 0
+    assert made[True].metrics["test/empty_fraction"] == 0
+    told = made[False].empty.query("split == 'test' and empty == 'likeliest taken'")
+    assert made[True].metrics["test/macro_f1"] == pytest.approx(told["macro_f1"].item())
+
+
+def test_every_rule_stands_with_its_optimism() -> None:
+    evaluation = evaluate(make_scores("val", 1), make_scores("test", 2))
+    rules = evaluation.rules.set_index("rule")
+    assert rules.loc["in force", "test"] == pytest.approx(evaluation.metrics["test/macro_f1"])
+    assert rules.loc["fixed", "test"] == pytest.approx(evaluation.metrics["test/macro_f1_at_half"])
+    np.testing.assert_allclose(rules["optimism_fit"], rules["fit"] - rules["test"])

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from hpa.config import Evaluate
 from hpa.evaluation import Evaluation, evaluate_splits
 from hpa.labels import LABELS, N_LABELS
 from hpa.reporting import (
@@ -23,6 +25,8 @@ from hpa.reporting import (
 )
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import fit_thresholds
+
+SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
 
 
 def make_scores(name: str, seed: int, n_rows: int = 60) -> Scores:
@@ -38,7 +42,12 @@ def make_scores(name: str, seed: int, n_rows: int = 60) -> Scores:
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     val, test = make_scores("val", 1), make_scores("test", 2)
-    return evaluate_splits(val, test, fit_thresholds(val.labelled(), val.y_prob))
+    ids = np.concatenate([val.ids, test.ids])
+    facts = pd.DataFrame(
+        {"group": range(len(ids)), "brightness": np.arange(len(ids)) * 1.0}, index=ids
+    )
+    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    return evaluate_splits(val, test, thresholds, facts, SETTINGS)
 
 
 def test_false_prediction_shares_match_a_table_worked_by_hand() -> None:
@@ -91,6 +100,7 @@ def test_figures_are_written_byte_for_byte_the_same(evaluation: Evaluation, tmp_
         "false_predictions.png",
         "thresholds.png",
         "precision_recall.png",
+        "calibration.png",
     ]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -112,7 +122,7 @@ def test_the_summary_says_score_constant_and_doubts(evaluation: Evaluation) -> N
     assert f"{metrics['test/constant_macro_f1']:.3f}" in text
     assert f"{metrics['test/macro_f1'] / metrics['test/constant_macro_f1']:.1f} times it" in text
     assert "val: no positives; test: no positives: Rods & rings" in text
-    assert "reports/metrics.json" in text
+    assert "reports/report.html" in text
 
 
 def test_scoring_and_reports_load_no_network_library() -> None:

@@ -22,7 +22,7 @@ SMALL = {
     "train.n_steps": 3,
     "train.validate_every": 2,
     "train.batch_size": 8,
-    "evaluate.n_examples": 3,
+    "evaluate.n_bootstrap": 100,
 }
 
 
@@ -51,7 +51,7 @@ def workspace(raw_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A folder in which the seven stages ran."""
     folder = tmp_path_factory.mktemp("workspace")
     write_params(folder, **{"fetch.path": str(raw_world)})
-    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "evaluate"):
+    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
         done = run_stage(folder, stage)
         assert done.returncode == 0, done.stderr
     return folder
@@ -133,7 +133,7 @@ def test_a_wrong_override_is_refused_before_anything_is_loaded(
 
 def test_a_stage_without_its_input_says_what_to_do(tmp_path: Path) -> None:
     write_params(tmp_path)
-    for stage in ("pack", "split", "train", "score", "threshold", "evaluate"):
+    for stage in ("pack", "split", "train", "score", "threshold", "explain", "evaluate"):
         done = run_stage(tmp_path, stage)
         assert done.returncode == 2, done.stderr
         assert "what to do" in done.stderr
@@ -157,7 +157,7 @@ def test_help_shows_the_parameters_in_force() -> None:
 @pytest.mark.slow
 def test_real_images_run_through_the_pipeline_unchanged(real_data: Path, tmp_path: Path) -> None:
     write_params(tmp_path, **{"fetch.path": str(real_data / "sample48")})
-    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "evaluate"):
+    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
         done = run_stage(tmp_path, stage)
         assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "reports/metrics.json").read_text())

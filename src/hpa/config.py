@@ -145,10 +145,21 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """What the report shows."""
+class Explain:
+    """Which test images the report shows."""
 
-    n_examples: Annotated[int, Between(0, 64)]
+    n_per_label: Annotated[int, Between(0, 8)]
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How sure the report is."""
+
+    min_support: Count
+    n_bootstrap: Annotated[int, Between(100, 100_000)]
+    fill_empty: bool
+    seed: Seed
 
 
 @dataclass(frozen=True)
@@ -164,6 +175,7 @@ class Params:
     train: Train
     score: Score
     threshold: Threshold
+    explain: Explain
     evaluate: Evaluate
 
     def flat(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 It holds its pictures inside itself, so it opens from a mail as well as from a disk.
 """
 
-import base64
 import html
 import io
 from typing import Any
@@ -17,6 +16,7 @@ from hpa.data.assignment import SPLITS, UNLABELLED
 from hpa.data.packed import PackedImages
 from hpa.gallery import protein, pseudo_colour
 from hpa.labels import CHANNELS, LABELS, indicator_matrix
+from hpa.page import inline_figure, inline_image, page, section
 from hpa.quality import (
     ALIKE,
     MAX_SHOWN,
@@ -115,13 +115,13 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
     items = "".join(f"<li>{html.escape(line)}</li>" for line in findings(quality))
     sections = [
         ("Images a label", "Train + val + test, the commonest on top.",
-         _figure(plot_counts(quality.counts), "images a label in each split")),
+         inline_figure(plot_counts(quality.counts), "images a label in each split")),
         ("Labels together", "Of the images with one label, how many carry another too, in %.",
-         _figure(plot_cooccurrence(y_true), "co-occurrence of labels")),
+         inline_figure(plot_cooccurrence(y_true), "co-occurrence of labels")),
         ("Brightness of each split",
          "Grey levels from 0 to 255. Drift is Cohen's d of the images' means against train: the "
          "difference in units of their spread, where 0.2 is small and 0.8 large.",
-         _figure(plot_brightness(quality.index), "distribution of brightness")
+         inline_figure(plot_brightness(quality.index), "distribution of brightness")
          + _drift_table(quality.drift)),
         ("Blank channels", "A channel whose standard deviation is below one grey level.",
          _thumbnails(images, quality.blank, "blank")),
@@ -130,31 +130,8 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
         ("Duplicates", "Nearly equal perceptual hashes; the split keeps a group together.",
          _duplicates(images, quality.duplicates)),
     ]  # fmt: skip
-    body = "".join(
-        f"<section><h2>{title}</h2><p>{html.escape(note)}</p>{content}</section>"
-        for title, note, content in sections
-    )
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Data quality</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{CSS}</style></head><body>'
-        f"<h1>Data quality</h1><ul>{items}</ul>{body}</body></html>\n"
-    )
-
-
-CSS = f"""
-body {{ font: 15px/1.5 system-ui, sans-serif; color: {INK}; max-width: 1080px; margin: 2rem auto;
-       padding: 0 1rem; }}
-h1 {{ font-size: 1.8rem; margin-bottom: .5rem }} h2 {{ font-size: 1.2rem; margin: 2.5rem 0 0 }}
-section > p {{ margin: .2rem 0 1rem; color: #5b6873 }} img {{ max-width: 100% }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0 }}
-th, td {{ padding: .25rem .9rem .25rem 0; text-align: right }} th {{ font-weight: 600 }}
-th.text, td.text {{ text-align: left }} tr.first td {{ border-top: 1px solid #e6eaee }}
-td {{ white-space: nowrap }} td.drift {{ color: {ORANGE}; font-weight: 600 }}
-.grid {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 1rem }}
-.group {{ border-top: 1px solid #e6eaee; padding: .8rem 0 }}
-figure {{ margin: 0 }} figure img {{ width: 100%; display: block }}
-figcaption {{ font-size: 12px; overflow-wrap: anywhere; line-height: 1.35; margin-top: .3rem }}
-"""
+    body = "".join(section(*each) for each in sections)
+    return page("Data quality", f"<ul>{items}</ul>{body}")
 
 
 def _drift_table(drift: pd.DataFrame) -> str:
@@ -232,16 +209,4 @@ def _fault(row: pd.Series, why: str) -> str:
 def _embedded(rgb: np.ndarray, caption: str) -> str:
     content = io.BytesIO()
     Image.fromarray(rgb).save(content, format="png")
-    return _inline(content.getvalue(), caption)
-
-
-def _figure(figure: Figure, caption: str) -> str:
-    content = io.BytesIO()
-    with house_style():
-        figure.savefig(content, format="png", metadata={"Software": None})
-    return _inline(content.getvalue(), caption)
-
-
-def _inline(png: bytes, caption: str) -> str:
-    encoded = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{encoded}">'
+    return inline_image(content.getvalue(), caption)

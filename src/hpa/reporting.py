@@ -1,11 +1,11 @@
-"""What people look at: four figures and a summary in plain text.
+"""Figures for MLflow and DVC, tables as files, and a summary in plain text.
 
 Figures are matplotlib `Figure` objects (no pyplot, so no global state and no window); the same
 evaluation gives the same PNG bytes.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hpa.evaluation import Evaluation
 from hpa.files import atomic_path
 from hpa.labels import LABELS
 from hpa.scoring.counts import check_indicators, check_same_shape
+from hpa.scoring.curves import precision_recall
 from hpa.scoring.ranking import Ranking, rank_scores
 from hpa.scoring.thresholds import FEW_POSITIVES
 
@@ -152,7 +153,7 @@ def plot_thresholds(classes: pd.DataFrame) -> Figure:
 @house_style()
 def plot_precision_recall(evaluation: Evaluation) -> Figure:
     """Draw each class's precision against recall on test, with the point its threshold chose."""
-    ranking = rank_scores(evaluation.test.labelled("test"), evaluation.test.y_prob)
+    ranking = rank_scores(evaluation.test.y_true, evaluation.test.y_prob)
     figure = Figure(figsize=(13, 8.5), layout="constrained")
     grid = figure.subplots(4, 7, sharex=True, sharey=True)
     for index, axes in enumerate(grid.flat):
@@ -166,16 +167,36 @@ def plot_precision_recall(evaluation: Evaluation) -> Figure:
     return figure
 
 
+@house_style()
+def plot_calibration(evaluation: Evaluation) -> Figure:
+    """Draw observed share against probability on test, as the network says and calibrated."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    methods = evaluation.reliability.groupby("method", sort=False)
+    for axes, (method, bins) in zip(
+        figure.subplots(1, len(methods), sharex=True, sharey=True, squeeze=False)[0],
+        methods,
+        strict=True,
+    ):
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot(bins["predicted"], bins["observed"], color=BLUE, marker="o", markersize=4)
+        row = evaluation.calibration.query("method == @method").iloc[0]
+        axes.set_title(f"{method}: error {row['test_error']:.3f}", fontsize=10)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="probability")
+        axes.grid()
+        axes.tick_params(length=0)
+    figure.axes[0].set_ylabel("share that is true, on test")
+    return figure
+
+
 def write_figures(evaluation: Evaluation, figures_dir: Path) -> list[Path]:
-    """Write the four figures as PNG, each whole or not at all, and return their paths."""
+    """Write the figures as PNG, each whole or not at all, and return their paths."""
     test, classes = evaluation.test, evaluation.classes
     figures: dict[str, Callable[[], Figure]] = {
         "f1_by_class": lambda: plot_f1_by_class(classes, evaluation.metrics["test/macro_f1"]),
-        "false_predictions": lambda: plot_false_predictions(
-            test.labelled("test"), evaluation.thresholds.predict(test.y_prob)
-        ),
+        "false_predictions": lambda: plot_false_predictions(test.y_true, test.y_pred),
         "thresholds": lambda: plot_thresholds(classes),
         "precision_recall": lambda: plot_precision_recall(evaluation),
+        "calibration": lambda: plot_calibration(evaluation),
     }
     paths = [figures_dir / f"{name}.png" for name in figures]
     for path, draw in zip(paths, figures.values(), strict=True):
@@ -184,24 +205,34 @@ def write_figures(evaluation: Evaluation, figures_dir: Path) -> list[Path]:
     return paths
 
 
+def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write each table as `<name>.csv`, whole or not at all; NaN is an empty cell."""
+    for name, table in tables.items():
+        with atomic_path(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f")
+
+
 def summary(evaluation: Evaluation) -> str:
     """Return what a person should know when the pipeline ends."""
     metrics, classes = evaluation.metrics, evaluation.classes
     score, constant = metrics["test/macro_f1"], metrics["test/constant_macro_f1"]
     ratio = f"{score / constant:.1f} times it" if constant > 0 else "no ratio"
     lines = [
-        f"macro F1 on {len(evaluation.test):,} test images: {score:.3f}",
+        f"macro F1 on {len(evaluation.test.ids):,} test images: {score:.3f} "
+        f"(95 %: {metrics['test/macro_f1_low']:.3f} to {metrics['test/macro_f1_high']:.3f})",
         f"  best constant answer:    {constant:.3f} ({ratio})",
         f"  every threshold at 0.5:  {metrics['test/macro_f1_at_half']:.3f}",
-        f"  val, thresholds' fit set: {metrics['val/macro_f1']:.3f} (optimistic)",
-        f"micro F1: {metrics['test/micro_f1']:.3f}",
+        f"  val, thresholds' fit set: {metrics['val/macro_f1']:.3f} (optimistic); "
+        f"cross-fitted: {metrics['val/macro_f1_cross_fitted']:.3f}",
+        f"micro F1: {metrics['test/micro_f1']:.3f}, "
+        f"without any label: {metrics['test/empty_fraction']:.1%} of the images",
     ]
-    doubtful = classes[classes["note"] != ""]
+    doubtful = evaluation.doubtful
     if len(doubtful):
         lines.append(f"too little evidence to trust {len(doubtful)} of {len(classes)} classes:")
         for note, rows in doubtful.groupby("note", sort=False):
             lines.append(_indented(f"{note}: {', '.join(rows['label'])}"))
-    lines.append("details: reports/metrics.json, reports/classes.csv, reports/figures")
+    lines.append("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
     return "\n".join(lines)
 
 
@@ -231,10 +262,7 @@ def _draw_precision_recall(axes: Axes, ranking: Ranking, classes: pd.DataFrame, 
         axes.text(0.5, 0.5, "no positives", ha="center", va="center", color=INK, fontsize=8)
         return
     colour = GREY if row["note"] else BLUE
-    last_of_tie = ranking.scores[index] > ranking.next_scores[index]
-    n_predicted = np.flatnonzero(last_of_tie) + 1
-    found = ranking.true_positives[index, last_of_tie]
-    axes.plot(found / support, found / n_predicted, color=colour, linewidth=1.4, zorder=2)
+    axes.plot(*precision_recall(ranking, index), color=colour, linewidth=1.4, zorder=2)
     if row["predicted"] > 0:
         axes.scatter(row["recall"], row["precision"], color=ORANGE, s=26, zorder=3, clip_on=False)
     else:

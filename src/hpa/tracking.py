@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from hpa.config import Params
+from hpa.errors import UserError
 from hpa.provenance import lineage, repository_root
 
 EXPERIMENT = "hpa"
@@ -73,6 +74,35 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
             mlflow.log_artifacts(str(path), "/".join(filter(None, [folder, path.name])))
         else:
             mlflow.log_artifact(str(path), folder)
+
+
+def download_artifact(run_id: str, path: str, folder: Path) -> Path:
+    """Copy an artifact of a run into a folder and return where it is.
+
+    Raises:
+        UserError: this store knows no such run, or the run holds no such artifact.
+    """
+    _prepare_store()
+    try:
+        if _find_run(run_id) is None:
+            raise UserError(
+                f"there is no run {run_id}",
+                expected="a run of this store",
+                received=f"unknown to {tracking_uri()}",
+                remedy="`make ui` shows the runs; MLFLOW_TRACKING_URI leads to another store",
+            )
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=path, dst_path=str(folder)
+            )
+        )
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"run {run_id} holds no {path}",
+            expected="a run that the evaluate stage finished",
+            received=str(error).splitlines()[0],
+            remedy="evaluate that run again, or compare folders of reports",
+        ) from error
 
 
 def tracking_uri() -> str:

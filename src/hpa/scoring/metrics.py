@@ -5,7 +5,7 @@ All take `Counts` of a whole set, never of a batch. `zero_division` is the value
 
 import numpy as np
 
-from hpa.scoring.counts import Counts, check_indicators
+from hpa.scoring.counts import Counts, check_indicators, check_same_shape
 
 
 def precision(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
@@ -36,6 +36,26 @@ def micro_f1(counts: Counts, zero_division: float = 0.0) -> float:
     found = 2 * counts.true_positives.sum(keepdims=True)
     total = (counts.support + counts.predicted).sum(keepdims=True)
     return float(_ratio(found, total, zero_division)[0])
+
+
+def weighted_f1(counts: Counts, zero_division: float = 0.0) -> float:
+    """Return the classes' F1 averaged by support; 0/0 where no class has any."""
+    support = counts.support
+    weighted = (support * f1(counts, zero_division)).sum(keepdims=True)
+    return float(_ratio(weighted, support.sum(keepdims=True), zero_division)[0])
+
+
+def f1_by_row(y_true: np.ndarray, y_pred: np.ndarray, zero_division: float = 0.0) -> np.ndarray:
+    """Return F1 of each row's label set, float64[N]: 2 |both| / (|true| + |predicted|).
+
+    Its mean is the sample F1. 0/0 where a row has neither truth nor prediction.
+    """
+    check_indicators("y_true", y_true)
+    check_indicators("y_pred", y_pred)
+    check_same_shape("y_true", y_true, "y_pred", y_pred)
+    both = np.count_nonzero(y_true.astype(bool) & y_pred.astype(bool), axis=1)
+    size = np.count_nonzero(y_true, axis=1) + np.count_nonzero(y_pred, axis=1)
+    return _ratio(2 * both, size, zero_division)
 
 
 def best_constant_prediction(y_true: np.ndarray) -> np.ndarray:

@@ -72,7 +72,7 @@ class Scores:
         Raises:
             UserError: the file is absent, no .npz, lacks a key, or its arrays do not fit together.
         """
-        arrays = _load(path)
+        arrays = load_arrays(path, ("ids", "y_prob"), stage="score")
         try:
             return cls(
                 ids=arrays["ids"],
@@ -136,13 +136,18 @@ def check_ids(ids: np.ndarray, n_rows: int) -> None:
         )
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz that a stage wrote.
+
+    Raises:
+        UserError: the file is absent, no whole .npz, holds pickles, or lacks one of `keys`.
+    """
     if not path.exists():
         raise UserError(
             f"there are no scores at {path}",
-            expected="an .npz with ids, y_true and y_prob",
+            expected=f"an .npz with {', '.join(keys)}",
             received="no such file",
-            remedy="run the score stage first",
+            remedy=f"run the {stage} stage first",
         )
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
@@ -152,14 +157,14 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read",
             expected="a whole .npz without pickled objects",
             received=f"{path.stat().st_size} bytes: {error}",
-            remedy="run the score stage again",
+            remedy=f"run the {stage} stage again",
         ) from error
-    missing = [key for key in ("ids", "y_prob") if key not in arrays]
+    missing = [key for key in keys if key not in arrays]
     if missing:
         raise UserError(
             f"{path} lacks {', '.join(missing)}",
-            expected="the keys ids, y_true and y_prob",
+            expected=f"the keys {', '.join(keys)}",
             received=", ".join(sorted(arrays)) or "no key",
-            remedy="run the score stage again",
+            remedy=f"run the {stage} stage again",
         )
     return arrays

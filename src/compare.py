@@ -1,0 +1,42 @@
+"""Is run B better than run A? Paired bootstrap on the test images that both were judged on.
+
+    python src/compare.py RUN_A RUN_B          some seconds; no network is run
+    python src/compare.py RUN_A reports --json difference.json
+
+A run is an MLflow run id, a folder that evaluate wrote (reports), or its file judged.npz. Expect
+the difference of macro F1 with its 95 % interval, the probability that B is better, and a row a
+class. Runs that were judged on different images, labels or groups are refused.
+"""
+
+from pathlib import Path
+
+from hpa import command_line
+from hpa.files import write_json
+
+
+def main() -> None:
+    """Compare two judged runs."""
+    parser = command_line.parser(__doc__, "evaluate")
+    parser.usage = "%(prog)s RUN_A RUN_B [--json FILE] [--n_bootstrap N] [--evaluate.seed SEED]"
+    parser.add_argument("run_a", metavar="RUN_A", help="MLflow run id, folder or judged.npz")
+    parser.add_argument("run_b", metavar="RUN_B", help="likewise")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    params, arguments = command_line.parse(parser)
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa.comparing import as_json, as_text, find_judged
+    from hpa.scoring.comparison import compare
+    from hpa.scoring.judged import check_same_data
+
+    a, b = check_same_data(find_judged(arguments.run_a), find_judged(arguments.run_b))
+    settings = params.evaluate
+    comparison = compare(
+        a.y_true, a.groups, a.y_pred, b.y_pred, settings.seed, settings.n_bootstrap
+    )
+    if arguments.json:
+        write_json(arguments.json, as_json(comparison, a, b))
+    print(as_text(comparison, arguments.run_a, arguments.run_b))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,45 @@
+"""Show on chosen test images where the network saw each label: pictures with Grad-CAM.
+
+python src/explain.py          some ten seconds; writes reports/gallery for the report
+python src/explain.py --n_per_label 3
+"""
+
+from pathlib import Path
+
+from hpa import command_line
+from hpa.files import read_json
+
+PACKED_DIR, MODEL_DIR = Path("data/packed"), Path("model")
+SCORES_PATH, GALLERY_DIR = Path("scores/test.npz"), Path("reports/gallery")
+
+
+def main() -> None:
+    """Explain scores/test.npz with the network that made it."""
+    parser = command_line.parser(__doc__, "score", "explain", "evaluate")
+    params, _ = command_line.parse(parser)
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa.explaining import explain_examples
+    from hpa.scoring.decisions import decide
+    from hpa.scoring.scores import Scores
+    from hpa.scoring.thresholds import Thresholds
+
+    document = read_json(MODEL_DIR / "thresholds.json")
+    del document["run_id"]  # no run of its own: evaluate logs the pictures with the report
+    thresholds, test = Thresholds.from_json(document), Scores.read(SCORES_PATH)
+    n_pictures = explain_examples(
+        MODEL_DIR / f"{params.score.checkpoint}.keras",
+        test,
+        decide(thresholds, test.y_prob, fill_empty=params.evaluate.fill_empty),
+        thresholds.values,
+        packed_dir=PACKED_DIR,
+        gallery_dir=GALLERY_DIR,
+        n_per_label=params.explain.n_per_label,
+        seed=params.explain.seed,
+        batch_size=params.score.batch_size,
+    )
+    print(f"{n_pictures} pictures are in {GALLERY_DIR}; the report shows them")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,81 @@
+"""Where in the image a label was seen: Grad-CAM, exactly, without a gradient.
+
+Grad-CAM (Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
+localization", ICCV 2017, equations 1 and 2) weighs feature map k of label c by the mean over its
+Z pixels of d logit_c / d A_k and keeps what is positive of the weighted sum. Behind the last maps
+comes a linear head: pooling, batch normalisation (in inference a scale and a shift), dropout (in
+inference nothing) and a dense layer. With w_kc the product of the scale and the dense weight,
+
+- average pooling has the derivative w_kc / Z at every pixel, so its mean is w_kc / Z;
+- maximum pooling has w_kc at the largest pixel (shared among tied ones) and 0 elsewhere: w_kc / Z.
+
+So the weights are sums of w_kc / Z over the poolings: class activation mapping (Zhou et al., CVPR
+2016) up to the constant 1 / Z, and the same numbers on TensorFlow, JAX and Torch.
+"""
+
+import keras
+import numpy as np
+
+from hpa.errors import UserError
+
+POOLINGS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+PASSIVE = (keras.layers.Concatenate, keras.layers.Dropout)
+
+
+def activation_maps(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return Grad-CAM of every label's logit, float32[B,h,w,C], 0 or more, not normalised.
+
+    Args:
+        model: from images to logits: global poolings of one feature map [B,h,w,K], then only
+            concatenation, dropout, batch normalisation and one dense layer.
+        images: uint8[B,S,S,4], as the network takes them; one batch, as much as memory allows.
+
+    Raises:
+        UserError: the head is another one, so the maps would need gradients.
+    """
+    poolings, weights = _linear_head(model)
+    features = keras.Model(model.input, poolings[0].input)
+    maps = keras.ops.convert_to_numpy(features(images, training=False)).astype(np.float32)
+    n_pixels = maps.shape[1] * maps.shape[2]
+    return np.maximum(maps @ (weights / n_pixels).astype(np.float32), 0.0)
+
+
+def _linear_head(model: keras.Model) -> tuple[list[keras.Layer], np.ndarray]:
+    """Return the pooling layers, and their weights summed, float64[K,C]."""
+    poolings = [layer for layer in model.layers if isinstance(layer, POOLINGS)]
+    if not poolings or len({id(layer.input) for layer in poolings}) != 1:
+        raise _no_linear_head("no global pooling of one feature map")
+    first = min(model.layers.index(layer) for layer in poolings)
+    head = [layer for layer in model.layers[first:] if not isinstance(layer, (*POOLINGS, *PASSIVE))]
+    dense = head[-1]
+    if not _is_linear(dense):
+        raise _no_linear_head(f"a last layer of kind {type(dense).__name__}, or with an activation")
+    weights = keras.ops.convert_to_numpy(dense.kernel).astype(np.float64)
+    for layer in head[:-1]:
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            raise _no_linear_head(f"the layer {layer.name!r} of kind {type(layer).__name__}")
+        weights = weights * _scale(layer)[:, None]
+    n_features = int(poolings[0].input.shape[-1])
+    if len(weights) != n_features * len(poolings):
+        raise _no_linear_head(f"{len(weights)} inputs of its dense layer")
+    return poolings, weights.reshape(len(poolings), n_features, -1).sum(axis=0)
+
+
+def _is_linear(layer: keras.Layer) -> bool:
+    return isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
+
+
+def _scale(layer: keras.layers.BatchNormalization) -> np.ndarray:
+    variance = keras.ops.convert_to_numpy(layer.moving_variance).astype(np.float64)
+    gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else 1.0
+    return np.asarray(gamma / np.sqrt(variance + layer.epsilon))
+
+
+def _no_linear_head(received: str) -> UserError:
+    return UserError(
+        "activation maps need a linear head",
+        expected="global average or maximum pooling, then concatenation, dropout, batch "
+        "normalisation and one dense layer without activation",
+        received=received,
+        remedy="leave the maps out (explain.n_per_label: 0), or use a head of this kind",
+    )
