@@ -25,7 +25,7 @@ from hpa.model.weights import weights_sha256
 from hpa.prediction import predict_logits, sigmoid
 from hpa.progress import progress
 from hpa.recipe import compiled_networks
-from hpa.scoring.thresholds import fit_thresholds
+from hpa.scoring.ranking import best_macro_f1
 
 VALIDATION_BATCH = 64
 
@@ -139,5 +139,5 @@ def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict
     logits = predict_logits(network, images, val.rows, batch_size=VALIDATION_BATCH)
     return {
         "val/loss": float(network.loss(val.y_true, logits)),
-        "val/macro_f1": fit_thresholds(val.y_true, sigmoid(logits)).fit_macro_f1,
+        "val/macro_f1": best_macro_f1(val.y_true, sigmoid(logits)),
     }

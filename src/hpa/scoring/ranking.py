@@ -32,6 +32,11 @@ class Ranking:
     support: np.ndarray
 
     @property
+    def truth(self) -> np.ndarray:
+        """1 where the row of that rank carries the class, int64[C,N]."""
+        return np.diff(self.true_positives, axis=1, prepend=0)
+
+    @property
     def next_scores(self) -> np.ndarray:
         """The highest score left out by each cut, float64[C,N]; 0 where none is left out."""
         return np.pad(self.scores[:, 1:], ((0, 0), (0, 1)))
@@ -41,6 +46,32 @@ class Ranking:
         """F1 of each cut, float64[C,N]: 2 TP / (predicted + support)."""
         n_predicted = np.arange(1, self.scores.shape[1] + 1)
         f1: np.ndarray = 2 * self.true_positives / (n_predicted + self.support[:, None])
+        return f1
+
+
+    def settled(self) -> "Ranking":
+        """Put positives first among equal scores, so that the order of rows leaves no trace."""
+        order = np.lexsort((-self.truth, -self.scores))
+        truth = np.take_along_axis(self.truth, order, axis=1)
+        return Ranking(self.scores, np.cumsum(truth, axis=1), self.support)
+
+    def subset(self, kept: np.ndarray) -> "Ranking":
+        """Return the rows marked in `kept`, bool[C,N]; the same number of each class."""
+        truth = self.truth[kept].reshape(len(kept), -1)
+        scores = self.scores[kept].reshape(len(kept), -1)
+        return Ranking(scores, np.cumsum(truth, axis=1), truth.sum(axis=1))
+
+    def count_at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return true positives and rows predicted where score >= value, int64[C] both."""
+        pairs = zip(self.scores, values, strict=True)
+        n_predicted = np.array([np.searchsorted(-row, -value, "right") for row, value in pairs])
+        found = np.pad(self.true_positives, ((0, 0), (1, 0)))
+        return found[np.arange(len(values)), n_predicted], n_predicted
+
+    def f1_at(self, values: np.ndarray) -> np.ndarray:
+        """F1 of each class where score >= value, float64[C]; 0.0 for 0/0."""
+        found, n_predicted = self.count_at(values)
+        f1: np.ndarray = 2 * found / np.maximum(n_predicted + self.support, 1)
         return f1
 
 
@@ -85,3 +116,8 @@ def sweep(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
     cut = np.where(f1 == best[:, None], gap, -1.0).argmax(axis=1)
     classes = np.arange(len(cut))
     return (upper[classes, cut] + lower[classes, cut]) / 2, best
+
+
+def best_macro_f1(y_true: np.ndarray, y_prob: np.ndarray) -> float:
+    """Return macro F1 of the exact sweep on its own rows: optimistic, and done in milliseconds."""
+    return float(sweep(rank_scores(y_true, y_prob))[1].mean())
