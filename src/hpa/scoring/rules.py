@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy.special import expit, logit
 
-from hpa.scoring.ranking import Ranking, sweep
+from hpa.scoring.ranking import Ranking, just_above, sweep
 from hpa.seeds import stream
 
 N_BAGS = 20
@@ -22,13 +22,8 @@ Rule = Callable[[Ranking], np.ndarray]
 
 
 def swept(ranking: Ranking) -> np.ndarray:
-    """Take the exact best cut; where no cut helps, the number just above the largest score.
-
-    Such a class is predicted nowhere in the fit set (but where that score is 1), yet a score beyond
-    all that is known to be negative counts as evidence, and macro F1 can only gain by it.
-    """
-    values, best = sweep(ranking)
-    return np.where(best > 0, values, just_above(ranking.scores[:, 0]))
+    """Take the exact best cut of the fit set, luck and all."""
+    return sweep(ranking)[0]
 
 
 def bagged(ranking: Ranking) -> np.ndarray:
@@ -40,20 +35,17 @@ def bagged(ranking: Ranking) -> np.ndarray:
     Source: Breiman, "Bagging predictors", 1996; Poisson weights: Oza and Russell, 2001.
     """
     random = stream(0, "bagged sweep")
-    middles = (ranking.scores + ranking.next_scores) / 2
-    closed = ranking.scores > ranking.next_scores
     values = swept(ranking)
-    for index in np.flatnonzero(ranking.support):
-        ends = np.flatnonzero(closed[index])
-        found = ranking.true_positives[index][ends]
-        useful = np.diff(found, prepend=0) > 0
-        if not useful.any():  # every positive scores 0
+    for index in np.flatnonzero(ranking.support).tolist():
+        cuts = ranking.useful_cuts(index)
+        if not len(cuts):  # every positive scores 0
             continue
-        ends, found = ends[useful], found[useful]
+        found = ranking.true_positives[index][cuts]
         positives = _poisson_sums(random, found)
-        negatives = _poisson_sums(random, ends + 1 - found)
+        negatives = _poisson_sums(random, cuts + 1 - found)
         f1 = 2 * positives / np.maximum(positives + negatives + positives[:, -1:], 1)
-        values[index] = expit(logit(middles[index][ends])[f1.argmax(axis=1)].mean())
+        middles = (ranking.scores[index][cuts] + ranking.next_scores[index][cuts]) / 2
+        values[index] = expit(logit(middles)[f1.argmax(axis=1)].mean())
     return values
 
 
@@ -82,7 +74,7 @@ def expected(ranking: Ranking) -> np.ndarray:
 
 
 def calibrated(ranking: Ranking) -> np.ndarray:
-    """Return probabilities of the ranked rows, float64[C,N]: a logistic curve of each class's logit.
+    """Return probabilities of the ranked rows, float64[C,N]: one logistic curve a class.
 
     Intercepts are free, so each class's probabilities sum to its support; slopes are held to a
     common one, so that a class with two positives does not invent a step.
@@ -131,11 +123,6 @@ RULES: Mapping[str, Rule] = {
     "global": best_global,
     "fixed": fixed,
 }
-
-
-def just_above(scores: np.ndarray) -> np.ndarray:
-    """Return the next float32, as float64, kept below 1 where the score itself is 1."""
-    return _inside(np.nextafter(scores.astype(np.float32), np.float32(1)).astype(np.float64))
 
 
 def _inside(values: np.ndarray) -> np.ndarray:

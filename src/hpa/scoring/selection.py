@@ -2,20 +2,19 @@
 
 A class's threshold is a blend, in logits, of its own bagged sweep and of what is known without
 its positives (as many as there are; one threshold for all). A class with s positives trusts its
-own sweep by s / (s + half), and `half` and three shares are chosen for all 28 classes together: four
-numbers, where a rule chosen a class would be luck again. Plain rules are corners of the blend.
+own sweep by s / (s + half), and `half` and three shares are chosen for all 28 classes together:
+four numbers, where a rule chosen a class would be luck again. Plain rules are corners of the blend.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 from scipy.special import expit, logit
 
 from hpa.scoring.ranking import Ranking
 from hpa.scoring.rules import RULES, Rule
+from hpa.scoring.search import Setting, maximise
 from hpa.seeds import stream
 
 PARTS = ("bagged", "proportion", "expected", "global", "fixed")
@@ -25,7 +24,7 @@ HALF = 30.0
 NEAR_TIE = 0.002
 """Macro F1: a setting this far below the best weighs 1/e. The referee cannot tell finer."""
 
-CORNERS: Mapping[str, Mapping[str, float]] = {
+CORNERS: Mapping[str, Setting] = {
     "bagged": {"prior": 0.0, "proportion": 1.0, "expected": 0.0, "fixed": 0.0},
     "proportion": {"prior": 1.0, "proportion": 1.0, "expected": 0.0, "fixed": 0.0},
     "expected": {"prior": 1.0, "proportion": 1.0, "expected": 1.0, "fixed": 0.0},
@@ -50,16 +49,27 @@ class Choice:
     values: np.ndarray
     shares: np.ndarray
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each class's blend in words, such as "62% bagged, 38% proportion"."""
+        return tuple(
+            ", ".join(f"{s:.0%} {n}" for n, s in zip(PARTS, column, strict=True) if s >= 0.005)
+            for column in self.shares.T
+        )
+
 
 def choose(ranking: Ranking, seed: int) -> Choice:
-    """Blend the rules for the best cross-fitted macro F1, averaged over settings that nearly tie.
-
-    Source: TPE, Bergstra et al., "Algorithms for hyper-parameter optimization", 2011, by Optuna.
-    """
+    """Blend the rules for the best cross-fitted macro F1, averaged over near-ties."""
     if ranking.scores.shape[1] < 2:  # no row can judge another
         shares = _shares(CORNERS["bagged"], ranking.support)
     else:
-        settings, scores = _search(_Referee(ranking, seed), seed)
+        settings, scores = maximise(
+            _Referee(ranking, seed).score,
+            dict.fromkeys(CORNERS["bagged"], (0.0, 1.0)),
+            starts=list(CORNERS.values()),
+            n_trials=N_TRIALS,
+            seed=int(stream(seed, "settings").integers(2**31)),
+        )
         weights = np.exp((scores - scores.max()) / NEAR_TIE)
         blends = np.array([_shares(setting, ranking.support) for setting in settings])
         shares = np.tensordot(weights / weights.sum(), blends, axes=1)
@@ -78,7 +88,7 @@ def cross_fit(ranking: Ranking, rule: Rule, seed: int, n_repeats: int = N_REPEAT
     scores = []
     for repeat in range(n_repeats):
         folds = _folds(ranking, stream(seed, "judging folds", repeat))
-        found = n_predicted = 0
+        found = n_predicted = np.zeros(len(ranking.support), dtype=np.int64)
         for each in range(folds.max() + 1):
             values = rule(ranking.subset(folds != each))
             hits, predictions = ranking.subset(folds == each).count_at(values)
@@ -113,7 +123,7 @@ class _Referee:
         self.keys = flat + np.repeat(self.lift, lengths)
         self.found = np.pad(np.cumsum(np.concatenate([each.ravel() for each in truths])), (1, 0))
 
-    def score(self, setting: Mapping[str, float]) -> float:
+    def score(self, setting: Setting) -> float:
         """Return macro F1 of the held-out rows, averaged over repeats."""
         pairs = zip(self.parts, self.seen, strict=True)
         logits = [(_shares(setting, seen) * parts).sum(axis=0) for parts, seen in pairs]
@@ -128,40 +138,12 @@ LIFT = 400.0
 """More than twice the largest logit that a float32 or a threshold can have."""
 
 
-def _search(referee: _Referee, seed: int) -> tuple[list[Mapping[str, float]], np.ndarray]:
-    """Return the settings tried and the macro F1 of each."""
-    import optuna  # loads in half a second, and reading thresholds needs none of it
-
-    with _quiet(optuna):
-        sampler = optuna.samplers.TPESampler(seed=int(stream(seed, "settings").integers(2**31)))
-        study = optuna.create_study(direction="maximize", sampler=sampler)
-        for corner in CORNERS.values():
-            study.enqueue_trial(dict(corner))
-        names = tuple(CORNERS["bagged"])
-        study.optimize(
-            lambda trial: referee.score({name: trial.suggest_float(name, 0, 1) for name in names}),
-            n_trials=N_TRIALS,
-        )
-    return [trial.params for trial in study.trials], np.array([t.value for t in study.trials])
-
-
-@contextmanager
-def _quiet(optuna: ModuleType) -> Iterator[None]:
-    """Report no single trial: there are hundreds of them in a second."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
 def _parts(ranking: Ranking) -> np.ndarray:
     """Return the logits of each of `PARTS`, float64[5,C]."""
     return _logit(np.array([RULES[name](ranking) for name in PARTS]))
 
 
-def _shares(setting: Mapping[str, float], support: np.ndarray) -> np.ndarray:
+def _shares(setting: Setting, support: np.ndarray) -> np.ndarray:
     """Return the weight of each of `PARTS`, float64[5,C], of a setting of four shares.
 
     `prior` from 0 to 1 moves the support at which a class trusts itself by half from 0 over
