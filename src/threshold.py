@@ -1,6 +1,6 @@
 """Choose one threshold a class on validation scores; NumPy only, no network.
 
-python src/threshold.py        a second; writes model/thresholds.json
+python src/threshold.py        some seconds; writes model/thresholds.json
 python src/threshold.py --rule fixed
 python src/threshold.py --scores FILE.npz --output FILE.json     scores of any model
 """
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hpa import command_line
 from hpa.files import write_json
+from hpa.labels import LABELS
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_thresholds, fixed_thresholds
+from hpa.scoring.thresholds import NO_POSITIVES, fit_by_rule
 
 SCORES_PATH, THRESHOLDS_PATH = Path("scores/val.npz"), Path("model/thresholds.json")
 
@@ -39,12 +40,13 @@ def main() -> None:
     from hpa import tracking
 
     val = Scores.read(arguments.scores)
-    y_true, fixed = val.labelled("val"), params.threshold.fixed
-    rules = {
-        "sweep": lambda: fit_thresholds(y_true, val.y_prob),
-        "fixed": lambda: fixed_thresholds(y_true, val.y_prob, fixed),
-    }
-    thresholds = rules[params.threshold.rule]()
+    thresholds = fit_by_rule(
+        params.threshold.rule,
+        val.labelled("val"),
+        val.y_prob,
+        fixed=params.threshold.fixed,
+        seed=params.threshold.seed,
+    )
     with ExitStack() as stack:
         run_id = ""  # scores of another model belong to no run
         if val.run_id:
@@ -55,10 +57,15 @@ def main() -> None:
         write_json(arguments.output, {"run_id": run_id, **thresholds.to_json()})
         if run_id:
             tracking.log_artifacts([arguments.output], "model")
+    for label, flags in zip(LABELS, thresholds.flags, strict=True):
+        if NO_POSITIVES in flags:
+            print(f"warning: {label} has no positives here: its threshold rests on other classes")
     print(
-        f"thresholds are in {arguments.output}; "
-        f"macro F1 on the images they were fitted to: {thresholds.fit_macro_f1:.3f} (optimistic)"
+        f"thresholds are in {arguments.output}; macro F1 to be expected on new images: "
+        f"{thresholds.cross_fitted_macro_f1:.3f} (of the fit: {thresholds.fit_macro_f1:.3f})"
     )
+    for name, plain in thresholds.plain.items():
+        print(f"  rule {name:6s} {plain.cross_fitted_macro_f1:.3f} ({plain.fit_macro_f1:.3f})")
 
 
 if __name__ == "__main__":

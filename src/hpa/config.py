@@ -140,8 +140,11 @@ class Score:
 class Threshold:
     """How probabilities become labels."""
 
-    rule: Literal["sweep", "fixed"]
+    rule: Literal[
+        "selected", "sweep", "bagged", "proportion", "expected", "global", "fixed", "joint"
+    ]
     fixed: Annotated[float, Between(0.001, 0.999)]
+    seed: Seed
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,9 @@ def check_indicators(name: str, array: np.ndarray) -> None:
             received=f"{array.dtype}",
             remedy="apply thresholds first if these are probabilities",
         )
-    wrong = np.argwhere((array != 0) & (array != 1))
-    if len(wrong):
-        row, column = wrong[0]
+    valid = (array == 0) | (array == 1)
+    if not valid.all():
+        row, column = np.argwhere(~valid)[0]
         raise UserError(
             f"{name} is no indicator matrix",
             expected="0 or 1",

@@ -105,9 +105,9 @@ def check_probabilities(name: str, y_prob: np.ndarray) -> None:
             received=f"{y_prob.dtype}",
             remedy="give the scores before any threshold",
         )
-    wrong = np.argwhere(~((y_prob >= 0) & (y_prob <= 1)))
-    if len(wrong):
-        row, column = wrong[0]
+    valid = (y_prob >= 0) & (y_prob <= 1)
+    if not valid.all():
+        row, column = np.argwhere(~valid)[0]
         raise UserError(
             f"{name} is out of range",
             expected="finite numbers in [0,1]",

@@ -1,0 +1,158 @@
+"""Every rule for thresholds on scores it was not fitted to: real ones, and simulated worlds.
+
+    python benchmarks/thresholds.py scores.npz …             ten minutes a file of 6,000 rows
+    python benchmarks/thresholds.py --worlds --halves 10      a quarter of an hour
+    python benchmarks/thresholds.py scores.npz --halves 4     a first look
+    python benchmarks/thresholds.py --speed                   half a minute
+
+Each file is cut into random halves: rules are fitted to one, judged on the other. Prints mean macro
+F1 of each rule there, its difference from the exact sweep with standard error, the mean of what
+it promised (cross-fitted on the half of the fit) less what it got, and CPU seconds a fit, the
+promise included. Worlds draw label frequencies from the real table and scores of 28 classes apart
+by 1 to 3.2 standard deviations, as probabilities that are calibrated, warped (an own monotone
+curve a class), or calibrated for other label frequencies than those that judge (shifted: each
+frequency times a log-normal number, sigma 0.5).
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit, logit
+from sklearn.metrics import f1_score
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+from hpa.labels import N_LABELS
+from hpa.scoring.ranking import best_macro_f1, rank_scores
+from hpa.scoring.scores import Scores
+from hpa.scoring.thresholds import fit_by_rule, fit_thresholds
+
+RULES = ("sweep", "fixed", "global", "proportion", "expected", "bagged", "selected")
+WORLDS = ("calibrated", "warped", "shifted")
+ROWS = (4_000, 6_000, 31_000)
+JUDGE_ROWS = 12_000
+N_IMAGES = 31_072
+COUNTS = np.fromstring(
+    "12885 1254 3621 1561 1858 2513 1008 2822 53 45 28 1093 688 537 "
+    "1066 21 530 210 902 1482 172 3777 802 2965 322 8228 328 11",
+    dtype=int,
+    sep=" ",
+)
+"""Images that carry each label among the 31,072 of the competition's train.csv."""
+
+Example = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def main() -> None:
+    """Print one table a file or world."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scores", type=Path, nargs="*", metavar="FILE.npz")
+    parser.add_argument("--halves", type=int, default=50, help="splits of a file, draws of a world")
+    parser.add_argument("--worlds", action="store_true", help="simulate, too")
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="rows of a world's fit")
+    parser.add_argument("--rules", nargs="+", default=RULES)
+    parser.add_argument("--speed", action="store_true", help="time the sweep and the choice")
+    arguments = parser.parse_args()
+    rules = tuple(dict.fromkeys(("sweep", *arguments.rules)))
+    for path in arguments.scores:
+        print_table(path.stem, halves(Scores.read(path), arguments.halves), rules)
+    if arguments.worlds:
+        for n_rows in arguments.rows:
+            for kind in WORLDS:
+                draws = (draw(kind, n_rows, seed) for seed in range(arguments.halves))
+                print_table(f"{kind}, {n_rows} rows", draws, rules)
+    if arguments.speed:
+        print_speed()
+
+
+def halves(scores: Scores, n_halves: int) -> Iterator[Example]:
+    """Cut the rows in two at random, again and again."""
+    y_true, y_prob = scores.labelled(), scores.y_prob
+    for seed in range(n_halves):
+        order = np.random.default_rng([0, seed]).permutation(len(y_true))
+        fit, judge = np.array_split(order, 2)
+        yield y_true[fit], y_prob[fit], y_true[judge], y_prob[judge]
+
+
+def draw(kind: str, n_rows: int, seed: int) -> Example:
+    """Draw a world, rows to fit and rows to judge by."""
+    random = np.random.default_rng([77, seed, n_rows, WORLDS.index(kind)])
+    rates = COUNTS / N_IMAGES
+    distance = random.uniform(1.0, 3.2, N_LABELS)
+    scale, offset, bend = np.exp(random.normal(0, 0.4, 28)), *random.normal(0, 1, (2, 28))
+    changed = np.minimum(rates * np.exp(random.normal(0, 0.5, N_LABELS)), 0.6)
+    judged_rates = changed if kind == "shifted" else rates
+    example: list[np.ndarray] = []
+    for n, each in ((n_rows, rates), (JUDGE_ROWS, judged_rates)):
+        y_true = (random.random((n, N_LABELS)) < each).astype(np.uint8)
+        signal = distance * (y_true - 0.5) + random.normal(size=y_true.shape)
+        logits = distance * signal + logit(rates)
+        if kind == "warped":
+            logits = scale * logits + offset + np.abs(bend) * np.tanh(logits + 2)
+        example += [y_true, expit(logits).astype(np.float32)]
+    return example[0], example[1], example[2], example[3]
+
+
+def print_table(name: str, examples: Iterable[Example], rules: tuple[str, ...]) -> None:
+    """Fit every rule to every example and print what it was worth."""
+    judged: dict[str, list[float]] = {rule: [] for rule in rules}
+    promised: dict[str, list[float]] = {rule: [] for rule in rules}
+    seconds = dict.fromkeys(rules, 0.0)
+    for seed, (y_true, y_prob, judge_true, judge_prob) in enumerate(examples):
+        judge = rank_scores(judge_true, judge_prob)
+        for rule in rules:
+            started = time.process_time()
+            thresholds = fit_by_rule(rule, y_true, y_prob, fixed=0.5, seed=seed)
+            seconds[rule] += time.process_time() - started
+            judged[rule].append(judge.f1_at(thresholds.values).mean())
+            promised[rule].append(thresholds.cross_fitted_macro_f1)
+    n_examples = len(judged["sweep"])
+    print(f"\n{name}, {n_examples} draws\n{'':12s} macro F1   less sweep       promise  seconds")
+    for rule in sorted(rules, key=lambda each: -np.mean(judged[each])):
+        gain = np.subtract(judged[rule], judged["sweep"])
+        error = gain.std() / max(n_examples - 1, 1) ** 0.5
+        excess = np.mean(promised[rule]) - np.mean(judged[rule])
+        print(
+            f"{rule:12s} {np.mean(judged[rule]):.4f}   {gain.mean():+.4f} ± {error:.4f}  "
+            f"{excess:+.4f}  {seconds[rule] / n_examples:.2f}",
+            flush=True,
+        )
+
+
+def print_speed() -> None:
+    """Compare the sweep with sorting and with a grid of scikit-learn, on a world of 6,215 rows."""
+    y_true, y_prob, _, _ = draw("calibrated", 6_215, 0)
+    columns = np.ascontiguousarray(y_prob.T)
+    grid = np.linspace(0.01, 0.99, 100)
+
+    def search_grid() -> None:
+        for truth, scores in zip(y_true.T, y_prob.T, strict=True):
+            for value in grid:
+                f1_score(truth, scores >= value, zero_division=0)
+
+    sort = cpu_seconds(lambda: np.argsort(-columns, axis=1), 20)
+    sweep = cpu_seconds(lambda: best_macro_f1(y_true, y_prob), 20)
+    sklearn = cpu_seconds(search_grid, 1)
+    whole = cpu_seconds(lambda: fit_thresholds(y_true, y_prob), 1)
+    print(f"\nsort {1e3 * sort:.1f} ms; exact sweep {1e3 * sweep:.1f} ms, {sweep / sort:.2f} sorts")
+    print(f"scikit-learn, grid of 100: {sklearn:.1f} s, {sklearn / sweep:.0f} sweeps")
+    print(f"fit_thresholds, its promise included: {whole:.1f} s")
+
+
+def cpu_seconds(function: Callable[[], object], n_times: int) -> float:
+    """Return the best of n CPU times."""
+    times = []
+    for _ in range(n_times):
+        started = time.process_time()
+        function()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The one place of the scoring that knows Optuna: maximise a quick function of a few numbers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+Setting = Mapping[str, float]
+
+
+def maximise(
+    score: Callable[[Setting], float],
+    bounds: Mapping[str, tuple[float, float]],
+    *,
+    starts: Sequence[Setting],
+    n_trials: int,
+    seed: int,
+) -> tuple[list[Setting], np.ndarray]:
+    """Return the settings tried, `starts` first, and the score of each, float64[n_trials].
+
+    Source: TPE, Bergstra et al., "Algorithms for hyper-parameter optimization", 2011, by Optuna.
+    """
+    import optuna  # loads in half a second, and reading thresholds needs none of it
+
+    def objective(trial: optuna.Trial) -> float:
+        return score({name: trial.suggest_float(name, *bounds[name]) for name in bounds})
+
+    with _quiet():
+        sampler = optuna.samplers.TPESampler(seed=seed)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for start in starts:
+            study.enqueue_trial(dict(start))
+        study.optimize(objective, n_trials=n_trials)
+    return [trial.params for trial in study.trials], np.array([t.value for t in study.trials])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Report no single trial: there are hundreds of them in a second."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
