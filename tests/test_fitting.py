@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from networks import compiled_small_networks
 
 from hpa import config, fitting
 from hpa.checkpoints import Checkpoint, Checkpoints
@@ -32,6 +34,18 @@ def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("split") / "split"
     write_split(folder, index, assignment)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def free_memory() -> Iterator[None]:
+    """Let go of each test's networks: Keras keeps them otherwise."""
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "compiled_networks", compiled_small_networks)
 
 
 def params(**train: object) -> config.Params:
@@ -125,6 +139,7 @@ def test_it_learns_eight_images_by_heart(
     np.testing.assert_array_equal(logits > 0, train.y_true.astype(bool))
 
 
+@pytest.mark.usefixtures("small_networks")
 def test_whoever_watches_can_end_a_training(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
@@ -141,6 +156,7 @@ def test_whoever_watches_can_end_a_training(
         )
 
 
+@pytest.mark.usefixtures("small_networks")
 def test_a_loss_that_is_no_number_names_its_images_and_keeps_what_was_good(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +183,7 @@ def test_a_loss_that_is_no_number_names_its_images_and_keeps_what_was_good(
     assert keras.saving.load_model(tmp_path / "best.keras", compile=False)
 
 
+@pytest.mark.usefixtures("small_networks")
 def test_weights_that_are_no_numbers_are_never_written(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +205,7 @@ class StopError(Exception):
     """What a test ends a training with."""
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("cut", [3, 4])  # amid a round, and after its validation
 def test_a_training_that_was_cut_ends_as_if_it_had_not_been(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
@@ -230,6 +248,7 @@ def weights_of(path: Path) -> str:
     return weights_sha256(keras.saving.load_model(path, compile=False))
 
 
+@pytest.mark.usefixtures("small_networks")
 def test_training_ends_early_after_rounds_without_a_better_one(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +273,7 @@ def test_the_metric_that_params_name_chooses_the_best_round(best_by: str, best: 
     assert fitting._best_round(history, best_by) == best
 
 
+@pytest.mark.usefixtures("small_networks")
 def test_a_damaged_image_is_named_as_it_was_read(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,28 @@
+"""A network that trains in milliseconds and has all that makes a training hard to cut."""
+
+import keras
+import numpy as np
+
+from hpa.config import Params
+from hpa.data.augmentation import with_augmentation
+from hpa.model.losses import make_loss
+
+
+def compiled_small_networks(
+    params: Params, image_size: int, label_rates: np.ndarray
+) -> tuple[keras.Model, keras.Model]:
+    """Stand in for `hpa.recipe.compiled_networks`: batch norm, dropout, AdamW and a schedule."""
+    images = keras.Input((image_size, image_size, 4), dtype="uint8", name="images")
+    features = keras.layers.Rescaling(1 / 255, name="scaled")(images)
+    features = keras.layers.Conv2D(8, 3, strides=4, activation="relu", name="convolution")(features)
+    features = keras.layers.BatchNormalization(name="normalisation")(features)
+    features = keras.layers.GlobalAveragePooling2D(name="pooling")(features)
+    features = keras.layers.Dropout(0.5, name="dropout")(features)
+    head = keras.layers.Dense(len(label_rates), name="logits")
+    network = keras.Model(images, head(features), name="small")
+    loss = make_loss("focal", gamma=2.0, alpha=None)
+    schedule = keras.optimizers.schedules.CosineDecay(0.05, params.train.n_steps)
+    model = with_augmentation(network, params.augment)
+    model.compile(optimizer=keras.optimizers.AdamW(schedule), loss=loss, jit_compile=False)
+    network.compile(loss=loss, jit_compile=False)
+    return network, model
