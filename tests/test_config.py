@@ -216,7 +216,7 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
             "expected less than 1, received 1",
         ),
         ({"split.holdout_fraction": 0.7}, r"split\.holdout_fraction: expected less than 1"),
-        ({"split.n_folds": 5, "split.fold": 5}, r"split\.fold: expected less .* \(5\), received 5"),
+        ({"split.n_folds": 5, "train.fold": 5}, r"train\.fold: expected less .* \(5\), received 5"),
         ({"loss.name": "asymmetric", "loss.alpha": 0.3}, r"loss\.alpha: .* null .* received 0\.3"),
         ({"train.head_steps": 640}, r"train\.head_steps: .* \(640\), received 640"),
         ({"train.depth_factors": "0.1 1"}, r"train\.depth_factors: .* three .* '0\.1 1'"),
