@@ -95,9 +95,7 @@ def make_optimizer(model: nn.Module, n_steps: int) -> tuple[Any, Any]:
 class Trainer:
     """One model and its step."""
 
-    def __init__(
-        self, n_steps: int = 100_000, device: str = "cpu", bfloat16: bool = False
-    ) -> None:
+    def __init__(self, n_steps: int = 100_000, device: str = "cpu", bfloat16: bool = False) -> None:
         torch.manual_seed(7)
         model = ResNet34().to(device).to(memory_format=torch.channels_last).train()
         self.device, self.bfloat16 = device, bfloat16
