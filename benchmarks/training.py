@@ -2,7 +2,7 @@
 
     python benchmarks/training.py                           our step alone, two minutes
     python benchmarks/training.py --torch-python PATH       beside PyTorch, and our step on it
-    python benchmarks/training.py --whole                   train.py end to end, five minutes
+    python benchmarks/training.py --whole                   train.py end to end, ten minutes
 
 PATH is a Python with torch (the build for processors: https://pytorch.org/get-started/locally,
 "CPU"), which the lock of this project does not hold; where it has all our packages too, our step
@@ -11,14 +11,15 @@ the same cores; they take turns, one round each, so that what else the machine d
 CPU seconds are user and system time of all threads; medians over the rounds. A ratio above 1 means
 faster than PyTorch. Augmentation is off in the bare step: batches of random pixels in memory.
 
---whole trains on random packed images in a folder of its own and compares the seconds of
-`src/train.py` (generator, turns, validation, weights on disk; start and compilation left out by
-the difference of two lengths) with those of bare steps as many.
+--whole runs `src/train.py` on --data (what make repro leaves) for one round and for two: what the
+second round adds is its steps with generator, turns and checkpoints, and one validation. That is
+set beside as many bare steps at the same size.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ def parse() -> argparse.Namespace:
         help="of pytorch, tensorflow, tensorflow-xla, jax, torch; all but tensorflow run in PATH",
     )
     parser.add_argument("--whole", action="store_true", help="train.py end to end")
-    parser.add_argument("--n-steps", type=int, default=48, help="length of the whole training")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="with packed and split")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.contestants:
@@ -94,6 +95,50 @@ def print_steps(size: int, arguments: argparse.Namespace) -> None:
     for name, median in medians.items():
         ratio = medians[PLAIN] / median if PLAIN in medians else (np.nan, np.nan)
         print(f"| {name} | {median[0]:.2f} | {median[1]:.2f} | {ratio[0]:.2f} | {ratio[1]:.2f} |")
+
+
+def print_whole(arguments: argparse.Namespace) -> None:
+    """Compare the second round of a training with bare steps."""
+    from hpa import config
+    from hpa.data.packed import PackedImages
+
+    params = config.load(ROOT / "params.yaml")
+    every, batch_size = params.train.validate_every, params.train.batch_size
+    size = PackedImages(arguments.data / "packed").row_shape[0]
+    arguments.batch_size = batch_size
+    first, second = (train_seconds(n * every, arguments) for n in (1, 2))
+    worker = start(OURS, size, arguments)
+    rounds = [ask(worker, arguments.steps) for _ in range(arguments.rounds)]
+    worker.communicate()
+    bare = np.median(rounds, axis=0) * every
+    print(f"\n{size}², batch {batch_size}, {arguments.threads} core(s), {every} steps\n")
+    print("| | CPU s | wall s |")
+    print("|---|---|---|")
+    print(f"| a round of train.py | {second[0] - first[0]:.1f} | {second[1] - first[1]:.1f} |")
+    print(f"| as many bare steps | {bare[0]:.1f} | {bare[1]:.1f} |")
+    ratio = bare / (second - first)
+    print(f"| ratio | {ratio[0]:.2f} | {ratio[1]:.2f} |")
+
+
+def train_seconds(n_steps: int, arguments: argparse.Namespace) -> np.ndarray:
+    """Run train.py; returns its CPU and wall seconds, those of start and compilation included."""
+    with TemporaryDirectory(prefix="hpa-training-") as name:
+        folder = Path(name)
+        (folder / "params.yaml").symlink_to(ROOT / "params.yaml")
+        (folder / "data").symlink_to(arguments.data.resolve())
+        environment = {**os.environ, "DVC_ROOT": name, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+        before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(
+            [sys.executable, str(ROOT / "src" / "train.py"), "--n_steps", str(n_steps)],
+            cwd=folder,
+            env=environment,
+            check=True,
+            stdout=sys.stderr,
+            preexec_fn=lambda: hold_cores(arguments.threads),
+        )
+        after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - clock
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return np.array([cpu, wall])
 
 
 def start(name: str, size: int, arguments: argparse.Namespace) -> "subprocess.Popen[str]":
