@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa import config
 from hpa.files import digest, read_json, write_json
@@ -35,6 +34,7 @@ from hpa.scoring.metrics import f1
 from hpa.scoring.scores import Scores
 from hpa.scoring.thresholds import Thresholds, fit_thresholds
 
+ROOT = Path(__file__).resolve().parents[1]
 OURS, REPORT = "ours", "report"
 N_RESAMPLES = 2000
 N_ROUNDS = 8
