@@ -156,10 +156,11 @@ def test_help_shows_the_parameters_in_force() -> None:
 
 @pytest.mark.slow
 def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
-    workspace: Path, tmp_path: Path
+    raw_world: Path, workspace: Path, tmp_path: Path
 ) -> None:
     """Two folds: val holds every labelled image but those of test; another split is refused."""
-    write_params(tmp_path, **{"split.n_folds": 2, "score.models": "models"})
+    own = {"fetch.path": str(raw_world), "split.n_folds": 2, "score.models": "models"}
+    write_params(tmp_path, **own)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/packed").symlink_to(workspace / "data/packed")
     for stage, *arguments in (
