@@ -71,7 +71,6 @@ def ours(index: pd.DataFrame, _: np.ndarray, seed: int) -> np.ndarray:
         test_fraction=SHARE,
         val_fraction=SHARE,
         n_folds=1,
-        fold=0,
         hash_distance=HASH_DISTANCE,
         seed=seed,
     )

@@ -1,37 +1,43 @@
 """Run the network over val, test and the unlabelled images: the only place that does.
 
-python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
-python src/score.py --checkpoint last
+python src/score.py            two minutes; writes scores/{val,test,unlabelled}.npz
+python src/score.py --augmentation none                  an eighth of that
+python src/score.py --models models                      the networks of several folds together
 """
 
 from pathlib import Path
 
 from hpa import command_line
-from hpa.files import read_json
 
-PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
-SCORES_DIR = Path("scores")
+PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 
 
 def main() -> None:
-    """Score data/packed with model/."""
+    """Score data/packed with what score.models names."""
     params, _ = command_line.parse(command_line.parser(__doc__, "score"))
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import tracking
-    from hpa.prediction import score_splits
+    from hpa.prediction import PROVENANCE, find_models, require_same_split, score_splits
 
-    upstream = read_json(MODEL_DIR / "provenance.json")["run_id"]
+    models = find_models(Path(params.score.models))
+    require_same_split(models, SPLIT_DIR / "assignment.csv")
+    # A lone network's scores belong to the run that trained it, those of several to a new one.
+    upstream = models[0].run_id if len(models) == 1 else None
     with tracking.stage_run("score", params, sections=("score",), upstream=upstream) as run_id:
+        if upstream is None:
+            for model in models:
+                folder = model.path.parent
+                tracking.log_artifacts([folder / PROVENANCE], f"models/{folder.name}")
         score_splits(
-            MODEL_DIR / f"{params.score.checkpoint}.keras",
+            models,
             packed_dir=PACKED_DIR,
             split_dir=SPLIT_DIR,
             scores_dir=SCORES_DIR,
-            batch_size=params.score.batch_size,
+            score=params.score,
             run_id=run_id,
         )
-    print(f"probabilities are in {SCORES_DIR}")
+    print(f"probabilities of {len(models)} network(s) are in {SCORES_DIR}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Where split.holdout_fraction says so, a fourth split is laid aside, which no stage reads.
 
 python src/split.py            some seconds; prints each label's images a split
-python src/split.py --n_folds 5 --fold 2
+python src/split.py --n_folds 5        five folds: train.fold says which of them is val
 """
 
 from dataclasses import asdict

@@ -216,7 +216,7 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
             "expected less than 1, received 1",
         ),
         ({"split.holdout_fraction": 0.7}, r"split\.holdout_fraction: expected less than 1"),
-        ({"split.n_folds": 5, "split.fold": 5}, r"split\.fold: expected less .* \(5\), received 5"),
+        ({"split.n_folds": 5, "train.fold": 5}, r"train\.fold: expected less .* \(5\), received 5"),
         ({"loss.name": "asymmetric", "loss.alpha": 0.3}, r"loss\.alpha: .* null .* received 0\.3"),
         ({"train.head_steps": 640}, r"train\.head_steps: .* \(640\), received 640"),
         ({"train.depth_factors": "0.1 1"}, r"train\.depth_factors: .* three .* '0\.1 1'"),
@@ -303,3 +303,14 @@ def test_a_user_error_survives_pickling_and_keeps_its_four_parts() -> None:
     assert isinstance(again, ValueError)
     assert str(again) == str(error)
     assert " ".join(str(error).split()) == "wrong expected: this received: that what to do: do it"
+
+
+def test_the_competition_s_recipe_is_complete_and_right_for_its_images() -> None:
+    """Every key is there and none more: a parameter added to params.yaml must be added here."""
+    params = config.load(PARAMS_PATH.parent / "params" / "hpa2018.yaml")
+    assert (params.fetch.source, params.pack.image_size) == ("kaggle", 256)
+    assert (params.train.batch_size, params.loss.name, params.loss.gamma) == (32, "focal", 2.0)
+    assert (params.score.augmentation, params.threshold.rule) == ("dihedral", "sweep")
+    images_an_epoch = params.train.validate_every * params.train.batch_size
+    assert images_an_epoch == pytest.approx(22_750, abs=32)
+    assert params.train.n_steps == 16 * params.train.validate_every

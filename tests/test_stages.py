@@ -155,6 +155,36 @@ def test_help_shows_the_parameters_in_force() -> None:
 
 
 @pytest.mark.slow
+def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
+    raw_world: Path, workspace: Path, tmp_path: Path
+) -> None:
+    """Two folds: val holds every labelled image but those of test; another split is refused."""
+    own = {"fetch.path": str(raw_world), "split.n_folds": 2, "score.models": "models"}
+    write_params(tmp_path, **own)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/packed").symlink_to(workspace / "data/packed")
+    for stage, *arguments in (
+        ("split",),
+        ("train", "--fold", "0", "--output", "models/fold0"),
+        ("train", "--fold", "1", "--output", "models/fold1"),
+        ("score",),
+        ("threshold",),
+        ("evaluate",),
+    ):
+        done = run_stage(tmp_path, stage, *arguments)
+        assert done.returncode == 0, done.stderr
+    assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
+    val = assignment["Id"][assignment["fold"] >= 0]
+    assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)
+    assert set(assignment["split"][assignment["fold"] == -1]) == {"test", "unlabelled"}
+
+    assert run_stage(tmp_path, "split", "--seed", "12").returncode == 0
+    done = run_stage(tmp_path, "score")
+    assert done.returncode == 2
+    assert "was trained with another split" in done.stderr
+
+
+@pytest.mark.slow
 def test_real_images_run_through_the_pipeline_unchanged(real_data: Path, tmp_path: Path) -> None:
     write_params(tmp_path, **{"fetch.path": str(real_data / "sample48")})
     for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):

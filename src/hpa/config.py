@@ -60,7 +60,6 @@ class Split:
     val_fraction: Annotated[float, Between(0.01, 0.8)]
     holdout_fraction: Annotated[float, Between(0, 0.8)]
     n_folds: Annotated[int, Between(1, 100)]
-    fold: Annotated[int, Between(0, 99)]
     hash_distance: Annotated[int, Between(0, 32)]
     seed: Seed
 
@@ -102,6 +101,7 @@ class Augment:
 class Train:
     """How training minimises it."""
 
+    fold: Annotated[int, Between(0, 99)]
     n_steps: Count
     validate_every: Count
     best_by: Literal["loss", "macro_f1", "macro_average_precision"]
@@ -132,8 +132,10 @@ class Train:
 class Score:
     """How probabilities are made."""
 
-    checkpoint: Literal["best", "last"]
+    models: str
     batch_size: Count
+    augmentation: Literal["none", "dihedral"]
+    merge: Literal["mean_logit", "max_probability"]
 
 
 @dataclass(frozen=True)
@@ -284,10 +286,10 @@ def _consistent(params: Params, path: Path) -> Params:
             "split.test_fraction + split.val_fraction + split.holdout_fraction: "
             f"expected less than 1, received {shares:g}"
         )
-    if params.split.fold >= params.split.n_folds:
+    if params.train.fold >= params.split.n_folds:
         problems.append(
-            f"split.fold: expected less than split.n_folds ({params.split.n_folds}), "
-            f"received {params.split.fold}"
+            f"train.fold: expected less than split.n_folds ({params.split.n_folds}), "
+            f"received {params.train.fold}"
         )
     if not re.fullmatch(REPEATS, params.train.repeats or ""):
         problems.append(

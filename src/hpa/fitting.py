@@ -76,7 +76,7 @@ def fit(
     """
     keras.utils.set_random_seed(params.train.seed)
     images = PackedImages(packed_dir)
-    index, split = read_index(packed_dir), read_assignment(split_dir)["split"]
+    index, split = read_index(packed_dir), read_assignment(split_dir, params.train.fold)["split"]
     train, val = (examples_of(index, split, name) for name in ("train", "val"))
     factors = repeat_factors(params.train, train.y_true)
     label_rates = np.average(train.y_true, axis=0, weights=factors)

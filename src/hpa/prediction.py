@@ -1,57 +1,163 @@
-"""Running a trained network over packed images: probabilities of a split, written once."""
+"""Running trained networks over packed images: probabilities of a split, written once.
 
+What several views of an image and several networks say is put together in logits.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from scipy.special import expit
 
+from hpa.config import Score
 from hpa.data.assignment import UNLABELLED, read_assignment
-from hpa.data.batches import ScoringBatches
+from hpa.data.batches import N_VIEWS, ScoringBatches
 from hpa.data.packed import PackedImages, read_index
-from hpa.labels import indicator_matrix
+from hpa.errors import UserError
+from hpa.files import read_json, sha256
+from hpa.labels import N_LABELS, indicator_matrix
 from hpa.scoring.scores import Scores
+
+BEST, PROVENANCE = "best.keras", "provenance.json"
+VIEWS = {"none": 1, "dihedral": N_VIEWS}
+MERGES: dict[str, Callable[[Any, Any], Any]] = {
+    "mean_logit": np.add,  # divided by the number of views in the end
+    "max_probability": np.maximum,  # the sigmoid rises, so this is the largest logit
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network on disk.
+
+    Attributes:
+        path: a `.keras` archive; nothing in it is executed.
+        origin: the `provenance.json` beside it.
+    """
+
+    path: Path
+    origin: Mapping[str, Any]
+
+    @property
+    def fold(self) -> int:
+        """Which fold it did not learn from; 0 without folds."""
+        return int(self.origin["params"]["train.fold"])
+
+    @property
+    def run_id(self) -> str:
+        """The run of its training."""
+        return str(self.origin["run_id"])
+
+
+def find_models(path: Path) -> list[Model]:
+    """Find the networks that `score.models` names, in the order of their names.
+
+    Args:
+        path: a `.keras` file, or a folder whose folders each hold a `best.keras`.
+
+    Raises:
+        UserError: there is none, or one lacks its provenance.
+    """
+    files = sorted(path.glob(f"*/{BEST}")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise UserError(
+            f"{path} holds no model",
+            expected=f"a .keras file, or a folder with <name>/{BEST} in it",
+            received="a folder without" if path.is_dir() else "no such file",
+            remedy="train one: dvc repro train, or python src/train.py --output FOLDER",
+        )
+    return [Model(file, read_json(file.parent / PROVENANCE)) for file in files]
+
+
+def require_same_split(models: list[Model], assignment_path: Path) -> None:
+    """Refuse networks of another split: they may have learned from today's val and test images.
+
+    Raises:
+        UserError: the table of images that a network was trained with is not this one.
+    """
+    found = sha256(assignment_path)
+    for model in models:
+        if (known := model.origin["data"].get(str(assignment_path))) != found:
+            raise UserError(
+                f"{model.path} was trained with another split: it may know the images that judge",
+                expected=f"{assignment_path} with SHA-256 {known}",
+                received=f"SHA-256 {found}",
+                remedy="train it again, or bring its split back: dvc checkout data/split",
+            )
 
 
 def score_splits(
-    model_path: Path,
+    models: list[Model],
     *,
     packed_dir: Path,
     split_dir: Path,
     scores_dir: Path,
-    batch_size: int,
+    score: Score,
     run_id: str,
 ) -> None:
     """Write `val.npz`, `test.npz` and, where there are such images, `unlabelled.npz`.
 
+    Each val image is judged by those networks alone that did not learn from it; with networks of
+    several folds, val holds the images of all those folds. Test and unlabelled images get the
+    mean logit of all networks.
+
     Args:
-        model_path: a `.keras` archive; nothing in it is executed.
+        models: as `find_models` returns them.
         packed_dir, split_dir: what the pack and split stages wrote.
         scores_dir: gets the files.
-        batch_size: images a pass; changes memory and speed, not the result.
+        score: batch size, views and how they are merged.
         run_id: kept with the scores.
     """
-    model = keras.saving.load_model(model_path, compile=False, safe_mode=True)
     images, index = PackedImages(packed_dir), read_index(packed_dir)
-    split = read_assignment(split_dir)["split"]
-    for name in ("val", "test", UNLABELLED):
-        rows = np.flatnonzero(split == name)
+    totals: dict[str, np.ndarray] = {}  # sums of logits, and how many networks gave them
+    n_votes: dict[str, np.ndarray] = {}
+    for model in models:
+        network = keras.saving.load_model(model.path, compile=False, safe_mode=True)
+        split = read_assignment(split_dir, model.fold)["split"]
+        for name in ("val", "test", UNLABELLED):
+            total = totals.setdefault(name, np.zeros((len(index), N_LABELS)))
+            votes = n_votes.setdefault(name, np.zeros(len(index), dtype=int))
+            rows = np.flatnonzero(split == name)
+            if len(rows):
+                total[rows] += predict_views(network, images, rows, score)
+                votes[rows] += 1
+    for name, total in totals.items():
+        rows = np.flatnonzero(n_votes[name])
         if len(rows):
             chosen = index.iloc[rows]
-            scores = Scores(
+            Scores(
                 ids=chosen["Id"].to_numpy(np.str_),
                 y_true=None if name == UNLABELLED else indicator_matrix(chosen["Target"]),
-                y_prob=sigmoid(predict_logits(model, images, rows, batch_size=batch_size)),
+                y_prob=sigmoid(total[rows] / n_votes[name][rows, None]),
                 run_id=run_id,
-            )
-            scores.write(scores_dir / f"{name}.npz")
+            ).write(scores_dir / f"{name}.npz")
+
+
+def predict_views(
+    network: keras.Model, images: PackedImages, rows: np.ndarray, score: Score
+) -> np.ndarray:
+    """Run a network over all views of packed rows int[n]; returns merged logits float64[n,28].
+
+    One view of all images after the other, so memory does not grow with the views.
+    """
+    n_views, merge = VIEWS[score.augmentation], MERGES[score.merge]
+    merged: np.ndarray | None = None
+    for view in range(n_views):
+        logits = predict_logits(network, images, rows, batch_size=score.batch_size, view=view)
+        logits = logits.astype(np.float64)
+        merged = logits if merged is None else merge(merged, logits)
+    assert merged is not None  # there is at least one view
+    return merged / n_views if score.merge == "mean_logit" else merged
 
 
 def predict_logits(
-    model: keras.Model, images: PackedImages, rows: np.ndarray, *, batch_size: int
+    model: keras.Model, images: PackedImages, rows: np.ndarray, *, batch_size: int, view: int = 0
 ) -> np.ndarray:
     """Run the network over packed rows int[n] in inference mode; returns float32[n,28]."""
-    batches = ScoringBatches(images, rows, batch_size=min(batch_size, len(rows)))
+    batches = ScoringBatches(images, rows, batch_size=min(batch_size, len(rows)), view=view)
     with batches.clean_errors():
         logits: np.ndarray = model.predict(batches, verbose=0)[: len(rows)]
     return logits

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
+from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.packed import read_index
 from hpa.data.packing import pack
@@ -19,13 +19,13 @@ from hpa.errors import UserError
 from hpa.labels import LABELS, format_target, indicator_matrix
 
 DEFAULTS: dict[str, Any] = {
-    "test_fraction": 0.2, "val_fraction": 0.2, "n_folds": 1, "fold": 0, "hash_distance": 6,
+    "test_fraction": 0.2, "val_fraction": 0.2, "n_folds": 1, "hash_distance": 6,
     "seed": 11,
 }  # fmt: skip
 
 
-def split(index: pd.DataFrame, **changes: Any) -> pd.DataFrame:
-    return split_images(index, **{**DEFAULTS, **changes})
+def split(index: pd.DataFrame, fold: int = 0, **changes: Any) -> pd.DataFrame:
+    return of_fold(split_images(index, **{**DEFAULTS, **changes}), fold)
 
 
 def distinct_hashes(ids: pd.Series) -> list[str]:

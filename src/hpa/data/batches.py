@@ -115,16 +115,32 @@ class TrainingBatches(PackedBatches):
         )
 
 
+N_VIEWS = 8
+"""Elements of the square's symmetry group: four turns, and each of them mirrored."""
+
+
+def turned(images: np.ndarray, view: int) -> np.ndarray:
+    """Turn uint8[B,S,S,4] by `view % 4` right angles, then mirror where `view` is 4 or more.
+
+    The same eight views as those of `augmentation.Turn`, each exact.
+    """
+    images = np.rot90(images, view % 4, axes=(1, 2))
+    return np.ascontiguousarray(images[:, :, ::-1] if view >= 4 else images)
+
+
 class ScoringBatches(PackedBatches):
     """The given rows in order, in batches of one size: the last row fills up the last batch.
 
     One size means one compiled program; the caller drops what comes after the last row.
     """
 
-    def __init__(self, images: PackedImages, rows: np.ndarray, *, batch_size: int) -> None:
-        """Describe the walk over packed rows int[n]."""
+    def __init__(
+        self, images: PackedImages, rows: np.ndarray, *, batch_size: int, view: int = 0
+    ) -> None:
+        """Describe the walk over packed rows int[n], each image as one of its `N_VIEWS` views."""
         super().__init__()
         self._images, self._rows, self._batch_size = images, rows, batch_size
+        self._view = view
 
     def __len__(self) -> int:
         return -(-len(self._rows) // self._batch_size)
@@ -132,4 +148,5 @@ class ScoringBatches(PackedBatches):
     def read(self, index: int) -> tuple[np.ndarray]:
         """Return uint8[B,S,S,4]."""
         places = np.arange(index * self._batch_size, (index + 1) * self._batch_size)
-        return (self._images.read(self._rows[np.minimum(places, len(self._rows) - 1)]),)
+        images = self._images.read(self._rows[np.minimum(places, len(self._rows) - 1)])
+        return (turned(images, self._view),)

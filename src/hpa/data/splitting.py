@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED
+from hpa.data.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError
@@ -22,14 +22,13 @@ def split_images(
     val_fraction: float,
     holdout_fraction: float = 0.0,
     n_folds: int,
-    fold: int,
     hash_distance: int,
     seed: int,
 ) -> pd.DataFrame:
     """Assign each packed image to a split.
 
-    The test split depends on no other fraction and on neither `n_folds` nor `fold`, the holdout
-    split only on test's: every fold is judged by the same images. A label that at least three
+    The test split depends neither on another fraction nor on `n_folds`, the holdout split only on
+    test's: every fold is judged by the same images. A label that at least three
     groups have is in train, val and test, unless other labels of the same groups forbid it (see
     `stratification.spread`); with k folds, a label must have k groups beside test's to be in
     every val.
@@ -40,13 +39,15 @@ def split_images(
         val_fraction: share that chooses, where `n_folds` is 1; else the shares are equal folds
             of what the test split leaves.
         holdout_fraction: share of the images kept away from every stage; 0 for none.
-        n_folds, fold: how many folds, and which of them is `val`.
+        n_folds: 1, or how many folds.
         hash_distance: bits (of 256) in which the same picture's hashes may differ.
         seed: of the stratification.
 
     Returns:
         `Id`, `group` (a number; images that share it are never apart), `split` (`train`, `val`,
-        `test`, `holdout` or `unlabelled`), in the order of `index`.
+        `test`, `holdout` or `unlabelled`), and with several folds `fold`, from 0 on, -1 for images
+        of no fold; in the order of `index`. The first fold is `val`; for others see
+        `assignment.of_fold`.
 
     Raises:
         UserError: there are too few groups for three splits.
@@ -56,19 +57,19 @@ def split_images(
     names, member = np.unique(group[labelled], return_inverse=True)
     counts = np.zeros((len(names), len(LABELS)), dtype=int)
     np.add.at(counts, member, indicator_matrix(index["Target"][labelled]))
-    split_of_group = _assign(
+    split_of_group, fold_of_group = _assign(
         counts,
         np.bincount(member),
         test_fraction,
         val_fraction,
         holdout_fraction,
         n_folds,
-        fold,
         seed,
     )
-    split = np.full(len(index), UNLABELLED, dtype=object)
-    split[labelled] = split_of_group[member]
-    return pd.DataFrame({"Id": index["Id"], "group": group, "split": split})
+    split, fold = np.full(len(index), UNLABELLED, dtype=object), np.full(len(index), NO_FOLD)
+    split[labelled], fold[labelled] = split_of_group[member], fold_of_group[member]
+    columns = {"Id": index["Id"], "group": group, "split": split}
+    return pd.DataFrame(columns | ({"fold": fold} if n_folds > 1 else {}))
 
 
 def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
@@ -130,11 +131,13 @@ def _assign(
     val_fraction: float,
     holdout_fraction: float,
     n_folds: int,
-    fold: int,
     seed: int,
-) -> np.ndarray:
-    """Name the split of each group, object[G]; each share is taken of what the last one left."""
-    split = np.full(len(counts), "train", dtype=object)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Name the split of each group, object[G], and its fold, int[G].
+
+    Each share is taken of what the last one left.
+    """
+    split, fold = np.full(len(counts), "train", dtype=object), np.full(len(counts), NO_FOLD)
     left = np.arange(len(counts))
     remaining = 1.0
     try:
@@ -149,13 +152,14 @@ def _assign(
                 split[left[taken]] = name
                 left, remaining = left[~taken], remaining - fraction
         if n_folds > 1:
-            split[left[divide_evenly(counts[left], n_folds, seed) == fold]] = "val"
+            fold[left] = divide_evenly(counts[left], n_folds, seed)
+            split[fold == 0] = "val"
     except ValueError as error:
         raise _too_few(str(error), len(counts)) from error
     for name in (*SPLITS, *([HOLDOUT] if holdout_fraction else [])):
         if not (split == name).any():
             raise _too_few(f"the {name} split is empty", len(counts))
-    return split
+    return split, fold
 
 
 def _too_few(wrong: str, n_groups: int) -> UserError:
