@@ -31,6 +31,7 @@ def main() -> None:
             batch_size=params.score.batch_size,
             run_id=run_id,
         )
+        tracking.log_artifacts([SCORES_DIR / "val.npz"], "scores")  # what promotion compares
     print(f"probabilities are in {SCORES_DIR}")
 
 
