@@ -149,6 +149,21 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Serve:
+    """What a trained model in use accepts, and where it answers."""
+
+    batch_size: Annotated[int, Between(1, 1024)]
+    tinted: bool
+    sixteen_bit_white: Annotated[int, Between(255, 65535)] | None
+    max_size_px: Annotated[int, Between(32, 8192)]
+    max_request_mb: Annotated[int, Between(1, 1024)]
+    max_images: Annotated[int, Between(1, 10_000)]
+    host: str
+    port: Annotated[int, Between(1, 65535)]
+    n_examples: Annotated[int, Between(0, 64)]
+
+
+@dataclass(frozen=True)
 class Params:
     """All of params.yaml."""
 
@@ -162,6 +177,7 @@ class Params:
     score: Score
     threshold: Threshold
     evaluate: Evaluate
+    serve: Serve
 
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, such as `loss.gamma`."""
