@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from hpa.config import Serve
@@ -107,32 +106,23 @@ class Classifier:
             for row, name in enumerate(names)
         ]
 
-    def rows(self, answer: Answer) -> list[dict[str, Any]]:
-        """Spell an answer as one flat row a label, in the competition's order."""
-        return [
-            {
-                "image": answer.name,
-                "label": label,
-                "present": bool(answer.y_pred[k]),
-                "probability": float(answer.y_prob[k]),
-                "threshold": float(self.thresholds.values[k]),
-                "rule": self.thresholds.rule[k],
-                "label_flags": "; ".join(self.thresholds.flags[k]),
-                "image_flags": "; ".join(answer.doubts),
-            }
-            for k, label in enumerate(LABELS)
-        ]
-
     def document(self, answer: Answer) -> dict[str, Any]:
-        """Spell an answer as nested plain values, for JSON."""
-        keys = ("label", "present", "probability", "threshold", "rule")
+        """Spell an answer as plain values for JSON, classes in the competition's order."""
+        thresholds = self.thresholds
         return {
             "image": answer.name,
             "labels": answer.labels,
             "flags": list(answer.doubts),
             "classes": [
-                {**{key: row[key] for key in keys}, "flags": list(self.thresholds.flags[k])}
-                for k, row in enumerate(self.rows(answer))
+                {
+                    "label": label,
+                    "present": bool(answer.y_pred[k]),
+                    "probability": float(answer.y_prob[k]),
+                    "threshold": float(thresholds.values[k]),
+                    "rule": thresholds.rule[k],
+                    "flags": list(thresholds.flags[k]),
+                }
+                for k, label in enumerate(LABELS)
             ],
         }
 

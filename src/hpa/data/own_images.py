@@ -60,7 +60,7 @@ def find_images(paths: list[str]) -> dict[str, dict[str, Path]]:
         elif path.is_file() or not has_magic(text):
             _add_files(found, [path], path.parent, strict=True)
         else:
-            matches = [Path(each) for each in sorted(glob(text, recursive=True))]
+            matches = [Path(each) for each in sorted(glob(text, recursive=True))]  # noqa: PTH207
             if not matches:
                 raise _nothing_at(text)
             _add_files(found, [each for each in matches if each.is_file()], None, strict=False)

@@ -87,12 +87,20 @@ def _classes(config: Any) -> Iterator[str]:
 
 
 def _is_harmless(name: str) -> bool:
+    """Tell whether keras itself makes the class; a registered name cannot stand in for one."""
     module, _, class_name = name.rpartition(".")
     inside = module == "keras" or module.startswith("keras.") or name in _VALUES
     return inside and class_name not in REFUSED_CLASSES
 
 
-_VALUES = {"None.__tuple__", "builtins.dict", "None.__tensor__", "None.__numpy__", "None.__slice__"}
+_VALUES = {
+    "None.__keras_tensor__",
+    "None.__tuple__",
+    "None.__tensor__",
+    "None.__numpy__",
+    "None.__slice__",
+    "builtins.dict",
+}
 """Plain values that Keras spells like classes."""
 
 
