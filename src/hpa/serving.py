@@ -43,7 +43,12 @@ REQUIRED = (
 )  # fmt: skip
 """Packages that the served model imports."""
 SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
+    inputs=Schema(
+        [
+            ColSpec(AnyType(), name, required=False)  # type: ignore[no-untyped-call]
+            for name in CHANNELS
+        ]
+    ),
     outputs=Schema(
         [
             ColSpec(Array(DataType.string), "labels"),
@@ -85,7 +90,7 @@ def request(images: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {"dataframe_records": [{k: _spell(v) for k, v in image.items()} for image in images]}
 
 
-class ServedModel(mlflow.pyfunc.PythonModel):
+class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     """A model folder behind MLflow's interface."""
 
     def load_context(self, context: Any) -> None:
@@ -123,7 +128,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
             for each in answers
         ]
 
-    def _read(self, row: int, record: dict[str, Any]) -> np.ndarray:
+    def _read(self, row: int, record: Mapping[Any, Any]) -> np.ndarray:
         try:
             given = {name: _unspell(name, record.get(name)) for name in CHANNELS}
             return to_pixels(read_planes(given, self._rules), self._rules)
@@ -143,7 +148,7 @@ def guard_scoring_server(serve: Serve) -> None:
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **settings)
             self.add_middleware(
-                Doorman,  # type: ignore[arg-type]
+                Doorman,
                 max_bytes=serve.max_request_mb * 10**6,
                 content_types=("application/json",),
             )

@@ -97,6 +97,8 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
             if problem := _problem(picture, content, max_size_px):
                 raise UnfitPictureError(problem)
             pixels = np.asarray(picture)
+    except UnfitPictureError:
+        raise
     except UnidentifiedImageError as error:
         what = "that are no PNG, TIFF or JPEG" if content else "in all"
         raise UnfitPictureError(f"{len(content)} bytes {what}") from error
