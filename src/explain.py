@@ -20,6 +20,7 @@ def main() -> None:
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa.explaining import explain_examples
+    from hpa.prediction import find_models
     from hpa.scoring.decisions import decide
     from hpa.scoring.scores import Scores
     from hpa.scoring.thresholds import Thresholds
@@ -28,7 +29,7 @@ def main() -> None:
     del document["run_id"]  # no run of its own: evaluate logs the pictures with the report
     thresholds, test = Thresholds.from_json(document), Scores.read(SCORES_PATH)
     n_pictures = explain_examples(
-        MODEL_DIR / f"{params.score.checkpoint}.keras",
+        find_models(Path(params.score.models))[0].path,  # of several, the first
         test,
         decide(thresholds, test.y_prob, fill_empty=params.evaluate.fill_empty),
         thresholds.values,

@@ -37,6 +37,7 @@ def main() -> None:
             score=params.score,
             run_id=run_id,
         )
+        tracking.log_artifacts([SCORES_DIR / "val.npz"], "scores")  # what promotion compares
     print(f"probabilities of {len(models)} network(s) are in {SCORES_DIR}")
 
 

@@ -12,7 +12,8 @@ itself when the same command is given again.
 from pathlib import Path
 
 from hpa import command_line, provenance
-from hpa.files import write_json
+from hpa.data.training_range import measure_training_images
+from hpa.files import sha256, write_json
 
 PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -56,8 +57,11 @@ def main() -> None:
             params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA
         )
         origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
+        origin["archives"] = {"best.keras": sha256(model_dir / "best.keras")}
         write_json(model_dir / "provenance.json", origin)
-        names = ("best.keras", "history.csv", "provenance.json")
+        seen = measure_training_images(PACKED_DIR, SPLIT_DIR)
+        write_json(model_dir / "training_range.json", seen.to_json())
+        names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
         tracking.log_artifacts([model_dir / name for name in names], "model")
     unfinished.remove()
     print(f"the model is in {model_dir}, its run is {run_id}")

@@ -168,6 +168,18 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Serve:
+    """What a trained model in use accepts."""
+
+    batch_size: Annotated[int, Between(1, 1024)]
+    tinted: bool
+    sixteen_bit_white: Annotated[int, Between(255, 65535)] | None
+    max_size_px: Annotated[int, Between(32, 8192)]
+    max_request_mb: Annotated[int, Between(1, 1024)]
+    max_images: Annotated[int, Between(1, 10_000)]
+
+
+@dataclass(frozen=True)
 class Params:
     """All of params.yaml."""
 
@@ -182,6 +194,7 @@ class Params:
     threshold: Threshold
     explain: Explain
     evaluate: Evaluate
+    serve: Serve
 
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, such as `loss.gamma`."""

@@ -86,6 +86,12 @@ def read_image(
     height, width = squares[0].shape
     if height != width:
         raise _unfit(folder, image_id, channels, "four squares (pack.odd_size makes some)")
+    return merge_channels(squares, image_size)
+
+
+def merge_channels(squares: list[np.ndarray], image_size: int) -> np.ndarray:
+    """Bring four squares of one size, each uint8[H,H], to uint8[S,S,4], S = `image_size`."""
+    height = len(squares[0])
     if height == image_size:
         return cv2.merge(squares)
     interpolation = cv2.INTER_AREA if height > image_size else cv2.INTER_LINEAR

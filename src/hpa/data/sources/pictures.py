@@ -8,6 +8,7 @@
 """
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,9 @@ def read_grey(
         UserError: the file is damaged, of another kind, coloured or of 16 bits without leave.
     """
     try:
-        pixels = decode(path.read_bytes())
-        if pixels.ndim == 3:
-            pixels = _from_colour(pixels, channel, tinted)
-        return pixels if pixels.dtype == np.uint8 else _from_16_bits(pixels, sixteen_bit_white)
+        return decode_grey(
+            path.read_bytes(), channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white
+        )
     except (UnfitPictureError, OSError) as error:
         raise UserError(
             f"{path} cannot be read",
@@ -64,30 +64,56 @@ def read_grey(
         ) from error
 
 
-def decode(content: bytes) -> np.ndarray:
+def decode_grey(
+    content: bytes,
+    channel: str,
+    *,
+    tinted: bool,
+    sixteen_bit_white: int | None,
+    max_size_px: int = MAX_SIZE_PX,
+) -> np.ndarray:
+    """Decode a file's bytes as uint8[H,W] by the rules above; arguments as of `read_grey`.
+
+    Raises:
+        UnfitPictureError: the bytes are cut, damaged, of another kind, coloured, of 16 bits
+            without leave, or a picture larger than `max_size_px` in height or width.
+    """
+    pixels = decode(content, max_size_px)
+    if pixels.ndim == 3:
+        pixels = _from_colour(pixels, channel, tinted)
+    return pixels if pixels.dtype == np.uint8 else _from_16_bits(pixels, sixteen_bit_white)
+
+
+def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     """Decode a whole PNG, TIFF or JPEG as uint8[H,W], uint16[H,W] or uint8[H,W,3].
+
+    The size is read from the header and refused before any pixel is unpacked.
 
     Raises:
         UnfitPictureError: the bytes are cut, damaged or of another kind.
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "TIFF", "JPEG")) as picture:
-            if problem := _problem(picture, content):
+            if problem := _problem(picture, content, max_size_px):
                 raise UnfitPictureError(problem)
             pixels = np.asarray(picture)
+    except UnfitPictureError:
+        raise
     except UnidentifiedImageError as error:
         what = "that are no PNG, TIFF or JPEG" if content else "in all"
         raise UnfitPictureError(f"{len(content)} bytes {what}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnfitPictureError(str(error)) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise UnfitPictureError(f"{len(content)} bytes, cut or damaged: {error}") from error
     return pixels.astype(np.uint16) if pixels.dtype.itemsize == 2 else pixels
 
 
-def _problem(picture: Image.Image, content: bytes) -> str | None:
+def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | None:
     """Name what makes a picture unfit, from its header alone."""
     width, height = picture.size
-    if max(width, height) > MAX_SIZE_PX:
-        return f"{width}×{height} pixels (at most {MAX_SIZE_PX}×{MAX_SIZE_PX})"
+    if max(width, height) > max_size_px:
+        return f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})"
     if getattr(picture, "n_frames", 1) > 1:
         return f"a file of {getattr(picture, 'n_frames', 1)} pictures"
     depth = content[24] if picture.format == "PNG" else None

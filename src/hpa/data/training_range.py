@@ -1,0 +1,208 @@
+"""What the training images looked like, measured, so that others can be told apart from them.
+
+An image is described by 18 measures: of each channel its brightness, focus and contrast, of each
+pair of channels how their pixels go together. Their Gaussian over the training images tells in
+which order four channels look most like those.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hpa.data.assignment import read_assignment
+from hpa.data.packed import PackedImages
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+
+BLANK_STD = 1.0
+"""Grey levels: a channel that varies less shows nothing (as in `hpa.data.packing`)."""
+N_MEASURED = 2000
+"""Training images measured at most: more would move the range's ends little, and take minutes."""
+SWAP_QUANTILE = 0.995
+"""Of 200 training images one may look swapped: the margin that calls an image so."""
+ORDERS = tuple(permutations(range(len(CHANNELS))))
+"""Every order that the four channels can come in, the right one first."""
+PAIRS = tuple(combinations(range(len(CHANNELS)), 2))
+N_MEASURES = 3 * len(CHANNELS) + len(PAIRS)
+BRIGHTNESS, FOCUS = "brightness", "focus"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRange:
+    """Ranges and the Gaussian of the training images' measures.
+
+    Attributes:
+        low, high: float64[2,4], least and greatest brightness and focus of each channel.
+        mean, precision: float64[M] and float64[M,M] of the Gaussian over all M measures.
+        swap_margin: log likelihood by which another order of the channels must beat the given
+            one before it is called swapped.
+        n_images: how many images were measured.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    precision: np.ndarray
+    swap_margin: float
+    n_images: int
+
+    def doubts(self, pixels: np.ndarray) -> list[str]:
+        """Say in plain words in what uint8[S,S,4] differs from the training images; often nothing.
+
+        Blank channels are named first; brightness and focus are judged of the others only, and a
+        swap is guessed only where none is blank.
+        """
+        stds = pixels.std(axis=(0, 1))
+        blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
+        doubts = [f"the {name} channel shows nothing" for name in blank]
+        doubts += [
+            f"the {CHANNELS[one]} and {CHANNELS[other]} channels are the same picture"
+            for one, other in PAIRS
+            if CHANNELS[one] not in blank and np.array_equal(pixels[..., one], pixels[..., other])
+        ]
+        measures = brightness_and_focus(pixels)
+        for channel, name in enumerate(CHANNELS):
+            if name not in blank:
+                doubts += self._out_of_range(name, measures[:, channel], channel)
+        if not blank:
+            doubts += self._swapped(pixels)
+        return doubts
+
+    def _out_of_range(self, name: str, measures: np.ndarray, channel: int) -> list[str]:
+        words = (("dimmer", "brighter"), ("blurrier", "sharper or noisier"))
+        found = []
+        for row, (below, above) in enumerate(words):
+            if measures[row] < self.low[row, channel]:
+                found.append(f"the {name} channel is {below} than any training image")
+            elif measures[row] > self.high[row, channel]:
+                found.append(f"the {name} channel is {above} than any training image")
+        return found
+
+    def _swapped(self, pixels: np.ndarray) -> list[str]:
+        surprise = _surprise_of_orders(describe(pixels), self.mean, self.precision)
+        best = int(surprise.argmin())
+        if surprise[0] - surprise[best] <= self.swap_margin:
+            return []
+        order = ORDERS[best]
+        pairs = [
+            f"{CHANNELS[given]} looks like {CHANNELS[place]}"
+            for place, given in enumerate(order)
+            if place != given
+        ]
+        return [f"channels may be swapped: {', '.join(pairs)}"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dicts and lists for `json.dump`."""
+        ranges = {
+            measure: {
+                name: [float(self.low[row, channel]), float(self.high[row, channel])]
+                for channel, name in enumerate(CHANNELS)
+            }
+            for row, measure in enumerate((BRIGHTNESS, FOCUS))
+        }
+        return {
+            **ranges,
+            "mean": self.mean.tolist(),
+            "precision": self.precision.tolist(),
+            "swap_margin": self.swap_margin,
+            "n_images": self.n_images,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "TrainingRange":
+        """Read what `to_json` returned.
+
+        Raises:
+            UserError: a key is missing or holds something else.
+        """
+        try:
+            ranges = np.array(
+                [[document[row][name] for name in CHANNELS] for row in (BRIGHTNESS, FOCUS)], float
+            )
+            return cls(
+                low=ranges[..., 0],
+                high=ranges[..., 1],
+                mean=np.array(document["mean"], float),
+                precision=np.array(document["precision"], float).reshape(N_MEASURES, N_MEASURES),
+                swap_margin=float(document["swap_margin"]),
+                n_images=int(document["n_images"]),
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            raise UserError(
+                "the training range cannot be read",
+                expected="brightness, focus, mean, precision, swap_margin and n_images",
+                received=f"{type(error).__name__}: {error}",
+                remedy="take the whole model folder as the train stage wrote it",
+            ) from error
+
+
+def measure_training_images(packed_dir: Path, split_dir: Path) -> TrainingRange:
+    """Measure the training images, `N_MEASURED` of them evenly spaced where there are more."""
+    images = PackedImages(packed_dir)
+    rows = np.flatnonzero(read_assignment(split_dir)["split"] == "train")
+    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), N_MEASURED)).astype(int)]
+    return fit_training_range(images.read(chosen[[place]])[0] for place in range(len(chosen)))
+
+
+def fit_training_range(images: Iterable[np.ndarray]) -> TrainingRange:
+    """Fit ranges and Gaussian to images, each uint8[S,S,4]."""
+    pairs = [(brightness_and_focus(pixels), describe(pixels)) for pixels in images]
+    ranges, measures = (np.array(each) for each in zip(*pairs, strict=True))
+    rightly = measures[:, 0]
+    mean = rightly.mean(axis=0)
+    covariance = np.atleast_2d(np.cov(rightly, rowvar=False, bias=True))
+    # Shrunk a little towards the diagonal: few images leave directions without any spread.
+    spread = np.diag(np.maximum(np.diag(covariance), 1e-4))
+    precision = np.linalg.inv(0.9 * covariance + 0.1 * spread)
+    surprises = np.array([_surprise_of_orders(each, mean, precision) for each in measures])
+    margins = surprises[:, 0] - surprises.min(axis=1)
+    return TrainingRange(
+        low=ranges.min(axis=0),
+        high=ranges.max(axis=0),
+        mean=mean,
+        precision=precision,
+        swap_margin=float(np.quantile(margins, SWAP_QUANTILE)),
+        n_images=len(ranges),
+    )
+
+
+def brightness_and_focus(pixels: np.ndarray) -> np.ndarray:
+    """Measure uint8[S,S,4] as float64[2,4].
+
+    Brightness is the mean in grey levels. Focus is the logarithm of the share of a channel's
+    variance that its Laplacian carries, so it does not depend on brightness or contrast
+    (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000).
+    """
+    planes = cv2.split(pixels)
+    variance = np.array([plane.std() for plane in planes]) ** 2
+    edges = np.array([cv2.Laplacian(plane, cv2.CV_32F).var() for plane in planes])
+    focus = np.log((edges + 1) / (variance + 1))
+    return np.array([[plane.mean() for plane in planes], focus])
+
+
+def describe(pixels: np.ndarray) -> np.ndarray:
+    """Describe uint8[S,S,4] in each of the 24 orders of its channels: float64[24,M]."""
+    (brightness, focus), std = brightness_and_focus(pixels), pixels.std(axis=(0, 1))
+    contrast = np.log((std + 1) / (brightness + 1))
+    flat = pixels.reshape(-1, len(CHANNELS)).astype(np.float64)
+    centred = (flat - flat.mean(axis=0)) / (flat.std(axis=0) + 1)
+    together = centred.T @ centred / len(flat)
+    rows = []
+    for order in map(list, ORDERS):
+        ordered = together[np.ix_(order, order)]
+        pairs = [ordered[pair] for pair in PAIRS]
+        rows.append([*focus[order], *contrast[order], *np.log1p(brightness[order]), *pairs])
+    return np.array(rows)
+
+
+def _surprise_of_orders(
+    measures: np.ndarray, mean: np.ndarray, precision: np.ndarray
+) -> np.ndarray:
+    """Return half the squared Mahalanobis distance of each order float64[24]: -log likelihood."""
+    away = measures - mean
+    return np.asarray(0.5 * np.einsum("om,mn,on->o", away, precision, away))

@@ -1,0 +1,70 @@
+"""Name the structures in your own images with a trained model.
+
+    python src/predict.py FOLDER                       every <name>_<channel>.png|tif|jpg below it
+    python src/predict.py 'plate7/*_green.tif' more.csv --output answers.csv
+    python src/predict.py FOLDER --model models:/hpa@champion --output answers.json
+
+The first answer takes some ten seconds, then a core does several images a second. Each line
+names an image, the labels found with their probabilities, and what speaks against believing them
+(!). Files that cannot be read are listed at the end; the others are answered, and the exit code
+is 1.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hpa import command_line
+
+MODEL = "model"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = command_line.parser(__doc__, "serve")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="files, folders, globs in quotes, or a CSV"
+    )
+    parser.add_argument(
+        "--model",
+        default=MODEL,
+        metavar="FOLDER|models:/NAME@ALIAS",
+        help=f"the trained model (default: {MODEL})",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write every label's probability, threshold, rule and flags to FILE.csv or FILE.json",
+    )
+    return parser
+
+
+def main() -> None:
+    """Answer for the images that the command line names."""
+    params, arguments = command_line.parse(make_parser())
+
+    from hpa.data.own_images import find_images
+    from hpa.writing import check_output
+
+    if arguments.output:
+        check_output(arguments.output)
+    images = find_images(arguments.paths)
+
+    # These take seconds to load, so not before the images are known to be there.
+    from hpa.answering import answer_files
+    from hpa.registry import model_folder
+
+    with model_folder(arguments.model) as folder:
+        failures = answer_files(images, folder, params.serve, arguments.output)
+    if arguments.output:
+        print(f"every probability is in {arguments.output}")
+    if failures:
+        print(f"{len(failures)} of {len(images)} images could not be read:", file=sys.stderr)
+        for name, reason in failures.items():
+            print(f"  {name}: {reason}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+from worlds import draw_pixels
+
+from hpa.data.training_range import (
+    TrainingRange,
+    brightness_and_focus,
+    describe,
+    fit_training_range,
+)
+from hpa.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def seen() -> TrainingRange:
+    # Channels of unlike brightness, as stains are: red / 2, blue / 4, yellow / 8.
+    return fit_training_range(stained(seed) for seed in range(60))
+
+
+def stained(seed: int) -> np.ndarray:
+    return draw_pixels(seed) // np.array([2, 1, 4, 8], np.uint8)
+
+
+def test_brightness_is_the_mean_and_a_flat_channel_has_no_focus_to_speak_of() -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:4, :, 1] = 100
+    brightness, focus = brightness_and_focus(pixels)
+    np.testing.assert_array_equal(brightness, [0, 50, 0, 0])  # half of the pixels at 100
+    np.testing.assert_array_equal(focus[[0, 2, 3]], 0)  # log((0 + 1) / (0 + 1))
+
+
+def test_an_image_is_described_in_each_order_as_the_reordered_image_is() -> None:
+    pixels = stained(3)
+    swapped = describe(pixels[..., [1, 0, 2, 3]])
+    assert np.abs(describe(pixels) - swapped[0]).sum(axis=1).argmin() == 6  # (1, 0, 2, 3)
+    np.testing.assert_allclose(describe(pixels)[6], swapped[0])
+
+
+def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None:
+    said = [doubt for seed in range(60) for doubt in seen.doubts(stained(seed))]
+    assert len(said) <= 1  # the margin lets one of 200 pass for swapped
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda p: p * np.array([1, 0, 1, 1], np.uint8), "the green channel shows nothing"),
+        (lambda p: p[..., [0, 1, 0, 3]], "the red and blue channels are the same picture"),
+        (lambda p: np.maximum(p, 4 * p), "the yellow channel is brighter than any"),
+        (lambda p: p[..., [1, 0, 2, 3]], "channels may be swapped: green looks like red"),
+    ],
+)
+def test_what_is_odd_about_an_image_is_said(seen: TrainingRange, change: object, said: str) -> None:
+    assert said in "; ".join(seen.doubts(change(stained(99))))  # type: ignore[operator]
+
+
+def test_the_range_survives_json(seen: TrainingRange) -> None:
+    again = TrainingRange.from_json(json.loads(json.dumps(seen.to_json())))
+    for name in ("low", "high", "mean", "precision", "swap_margin", "n_images"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(seen, name))
+
+
+def test_a_range_without_a_key_is_refused(seen: TrainingRange) -> None:
+    document = seen.to_json()
+    del document["focus"]
+    with pytest.raises(UserError, match="KeyError: 'focus'"):
+        TrainingRange.from_json(document)
