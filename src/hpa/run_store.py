@@ -3,6 +3,7 @@
 import logging
 import os
 from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from hpa import processes
+from hpa.errors import UserError
 from hpa.provenance import repository_root
 from hpa.spool import Call, StoreAwayError
 
@@ -99,6 +101,50 @@ def close_orphans(client: mlflow.MlflowClient) -> list[str]:
         client.set_tag(run.info.run_id, "failure", "the process ended without a word")
         client.set_terminated(run.info.run_id, "KILLED")
     return [run.info.run_id for run in orphans]
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """What the store knows of a run; metrics are the last values."""
+
+    run_id: str
+    tags: dict[str, str]
+    metrics: dict[str, float]
+
+
+def past_run(run_id: str) -> PastRun:
+    """Read a run, also by the id that a stage got while the store was away.
+
+    Raises:
+        UserError: the store cannot be read, or has no such run.
+    """
+    try:
+        run = find_run(open_store(), run_id)
+    except Exception as error:
+        raise UserError(
+            "the tracking store cannot be read",
+            expected=f"runs in {tracking_uri()}",
+            received=_first_line(error),
+            remedy="start the server, or set MLFLOW_TRACKING_URI",
+        ) from error
+    if run is None:
+        raise UserError(
+            "there is no such run",
+            expected=f"the id of a run in {tracking_uri()}",
+            received=repr(run_id),
+            remedy="take it from reports/metrics.json, model/provenance.json or make ui",
+        )
+    return PastRun(run.info.run_id, dict(run.data.tags), dict(run.data.metrics))
+
+
+def download(run_id: str, name: str, folder: Path) -> Path | None:
+    """Copy an artifact of a run into a folder; None where the run has none of that name."""
+    client = open_store()
+    parent = str(Path(name).parent)
+    found = client.list_artifacts(run_id, None if parent == "." else parent)
+    if name not in {each.path for each in found}:
+        return None
+    return Path(client.download_artifacts(run_id, name, str(folder)))
 
 
 class RunCalls:
