@@ -5,13 +5,17 @@
 Every stage does the same when it starts; this is for when no stage will.
 """
 
+import argparse
+
 from hpa import command_line
 from hpa.errors import UserError
 
 
 def main() -> None:
     """Send what is kept in .tracking_spool."""
-    command_line.parse(command_line.parser(__doc__))
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import tracking

@@ -7,6 +7,7 @@ parameters and its data, and the stages run there with a tracking store of their
 equal bit by bit; 1: something differs. The same processor and the same packages give the same bits.
 """
 
+import argparse
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +17,11 @@ from hpa import command_line
 
 def main() -> None:
     """Repeat the run that the command line names."""
-    parser = command_line.parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run_id", metavar="RUN_ID", help="of MLflow, as in reports/metrics.json")
-    _, arguments = command_line.parse(parser)
+    arguments = parser.parse_args()
     with TemporaryDirectory(prefix="hpa-reproduce-") as name:
         repeat(arguments.run_id, Path(name) / "clone")
 

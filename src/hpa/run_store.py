@@ -52,7 +52,7 @@ def open_store() -> mlflow.MlflowClient:
         os.environ.setdefault(name, value)
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables takes twenty lines
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are said here, in one line
     if not uri.startswith(SQLITE):
         return mlflow.MlflowClient(uri)
     root = repository_root()
@@ -311,4 +311,4 @@ def _is_open_to(run: Run, stage: str, params: dict[str, Any]) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
