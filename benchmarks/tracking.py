@@ -15,11 +15,11 @@ from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa import config
 from hpa.config import Params
 
+ROOT = Path(__file__).parents[1]
 ROUNDS = 50
 
 
@@ -72,9 +72,13 @@ def step_seconds(params: Params, n_steps: int) -> float:
 
     size, batch = params.pack.image_size, params.train.batch_size
     random = np.random.default_rng(0)
-    x = random.integers(0, 256, (batch, size, size, len(CHANNELS)), dtype=np.uint8)
+    images = random.integers(0, 256, (batch, size, size, len(CHANNELS)), dtype=np.uint8)
     y = (random.random((batch, N_LABELS)) < 0.1).astype(np.uint8)
     _, model = compiled_networks(params, size, np.full(N_LABELS, 0.1))
+    x = {
+        name: images if name == "images" else np.zeros((batch, *tensor.shape[1:]), tensor.dtype)
+        for name, tensor in model.input.items()
+    }
     for _ in range(2):
         model.train_on_batch(x, y)
     started = time.process_time()

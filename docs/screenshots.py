@@ -75,6 +75,9 @@ def photograph(page: Page, url: str, wanted: str, path: Path) -> None:
     page.goto("about:blank")
     page.goto(url)
     page.get_by_text(wanted).first.wait_for(state="attached", timeout=60_000)
+    assistant = page.get_by_role("button", name="Close")
+    if assistant.count():
+        assistant.first.click()
     page.wait_for_timeout(3000)  # charts are drawn after their titles
     page.screenshot(path=path)
 

@@ -207,8 +207,13 @@ def _write_origin(folder: Path, params: Params) -> list[str]:
 def _run_name(differences: dict[str, Any], lineage: dict[str, str]) -> str:
     """Say what differs from the committed parameters, in the spelling of the command line."""
     if differences:
-        return " ".join(f"{short_key(key)}={value}" for key, value in differences.items())[:NAME]
+        words = (f"{short_key(key)}={_spelt(value)}" for key, value in differences.items())
+        return " ".join(words)[:NAME]
     return f"as committed in {lineage['git.commit'][:7]}"
+
+
+def _spelt(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _note(differences: dict[str, Any], lineage: dict[str, str]) -> str:
