@@ -18,7 +18,7 @@ def main() -> None:
     ).parse_args()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import tracking
+    from hpa import run_store, tracking
     from hpa.spool import StoreAwayError
 
     try:
@@ -26,7 +26,7 @@ def main() -> None:
     except StoreAwayError as error:
         raise UserError(
             "the tracking store is away",
-            expected=f"an answer from {tracking.tracking_uri()}",
+            expected=f"an answer from {run_store.tracking_uri()}",
             received=str(error),
             remedy=f"try again when it is back; all is kept in {tracking.spool_dir()}",
         ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from hpa import config, processes, tracking
+from hpa import config, processes, run_store, tracking
 from hpa.run_store import find_run
 
 ROOT = Path(__file__).parents[1]
@@ -237,7 +237,7 @@ def test_the_next_start_ends_the_runs_of_killed_processes_and_of_no_other(
 ) -> None:
     children = [start_and_wait() for _ in range(2)]
     killed, living = [child.stdout.readline().strip() for child in children]
-    elsewhere = find_run(client := mlflow.MlflowClient(tracking.tracking_uri()), killed)
+    elsewhere = find_run(client := mlflow.MlflowClient(run_store.tracking_uri()), killed)
     assert elsewhere is not None
     host, pid, start = elsewhere.data.tags["process"].split()
     assert host == processes.host()

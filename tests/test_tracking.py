@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from hpa import config, tracking
+from hpa import config, run_store, tracking
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load(ROOT / "params.yaml")
@@ -116,9 +116,9 @@ def test_a_relative_store_lies_in_the_repository(
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
-    assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/runs.db"
+    assert run_store.tracking_uri() == f"sqlite:///{tmp_path}/runs.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    assert tracking.tracking_uri() == "http://localhost:5000"
+    assert run_store.tracking_uri() == "http://localhost:5000"
 
 
 def environment() -> dict[str, str]:

@@ -20,11 +20,18 @@ import yaml
 
 from hpa import processes, provenance
 from hpa.config import Params, short_key
-from hpa.run_store import PENDING, RunCalls, close_orphans, open_store, tracking_uri
+from hpa.errors import UserError
+from hpa.run_store import (
+    PENDING,
+    RunCalls,
+    close_orphans,
+    download,
+    open_store,
+    past_run,
+)
 from hpa.spool import PATIENCE, Outbox, StoreAwayError, deliver
 from hpa.system_metrics import SystemMetrics
 
-__all__ = ["log_artifacts", "log_image", "log_metrics", "send_kept", "stage_run", "tracking_uri"]
 SPOOL = ".tracking_spool"
 PROCESS_TAG, FAILURE_TAG = "process", "failure"
 NAME = 120  # characters of a run's name at most
@@ -124,6 +131,23 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
 def log_image(path: Path, key: str, step: int = 0) -> None:
     """Show a picture among the run's charts, beside those of other runs under the same key."""
     _open.get().say("image", paths=[str(path)], key=key, step=step, time=_now())
+
+
+def download_artifact(run_id: str, path: str, folder: Path) -> Path:
+    """Copy an artifact of a run into a folder and return where it is.
+
+    Raises:
+        UserError: this store knows no such run, or the run holds no such artifact.
+    """
+    found = download(past_run(run_id).run_id, path, folder)
+    if found is None:
+        raise UserError(
+            f"run {run_id} holds no {path}",
+            expected="a run that the evaluate stage finished",
+            received="no such artifact",
+            remedy="evaluate that run again, or compare folders of reports",
+        )
+    return found
 
 
 def send_kept() -> tuple[int, list[str]]:
