@@ -45,7 +45,7 @@ def main() -> None:
         evaluation = evaluate_splits(val, test, thresholds, facts, params.evaluate, run_id=run_id)
         evaluation.test.write(REPORTS_DIR / FILE_NAME)
         write_tables({**evaluation.tables, "submission": submission}, REPORTS_DIR)
-        write_figures(evaluation, REPORTS_DIR / "figures")
+        figures = write_figures(evaluation, REPORTS_DIR / "figures")
         card = model_card(evaluation, provenance)
         pages = {
             "report.html": report_page(
@@ -60,6 +60,8 @@ def main() -> None:
         write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
         tracking.log_metrics(evaluation.metrics)
         tracking.log_artifacts([REPORTS_DIR])
+        for path in figures:
+            tracking.log_image(path, path.stem)
     print(summary(evaluation))
     print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
 

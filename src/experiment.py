@@ -50,10 +50,19 @@ def furnish(folder: Path, params: Params) -> None:
 
 
 def run(*arguments: str, folder: Path) -> None:
-    """Run this Python in a folder, first on PATH too; end with its exit code where it fails."""
+    """Run this Python in a folder, first on PATH too; end with its exit code where it fails.
+
+    Ctrl-C reaches it by itself; SIGTERM is passed on, so that its run ends as KILLED.
+    """
     search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": search_path}
-    code = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment).returncode
+    child = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment)
+    try:
+        code = child.wait()
+    except SystemExit:
+        child.terminate()
+        child.wait()
+        raise
     if code:
         sys.exit(code if code > 0 else 128 - code)
 

@@ -42,7 +42,51 @@ def test_repro_leaves_one_finished_run_that_the_metrics_name(clone: Path) -> Non
     assert run.data.tags["git.commit"] != "unknown"
     assert {"dvc.data/raw", "dvc.data/packed", "dvc.data/split"} <= run.data.tags.keys()
     artifacts = {item.path for item in client(clone).list_artifacts(run.info.run_id)}
-    assert {"model", "reports", "params.yaml"} <= artifacts
+    assert {"model", "reports", "images", "params.yaml", "dvc.lock", "requirements.lock"} <= (
+        artifacts
+    )
+    assert "code.diff" not in artifacts  # nothing was changed since the commit
+    assert {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs} == {
+        path: run.data.tags[f"dvc.{path}"] for path in ("data/raw", "data/packed", "data/split")
+    }
+
+
+def test_a_run_is_repeated_bit_by_bit_and_a_false_metric_is_found_out(clone: Path) -> None:
+    run_id = json.loads((clone / "reports/metrics.json").read_text())["run_id"]
+    done = shell(clone, f"python src/reproduce.py {run_id}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "weights: equal" in done.stdout
+    client(clone).log_metric(run_id, "test/micro_f1", 0.99, step=1)
+    done = shell(clone, f"python src/reproduce.py {run_id}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "test/micro_f1: 0.99 then" in done.stdout
+
+
+def test_what_cannot_be_repeated_is_refused_with_its_reason(clone: Path) -> None:
+    said = shell(clone, "python src/reproduce.py nonsense").stderr
+    assert "there is no such run" in said
+    run_id = client(clone).create_run("0", tags={"git.commit": "0" * 40}).info.run_id
+    said = shell(clone, f"python src/reproduce.py {run_id}").stderr
+    assert "the run's commit is not in this repository" in said
+    head = shell(clone, "git rev-parse HEAD").stdout.strip()
+    client(clone).set_tag(run_id, "git.commit", head)
+    client(clone).set_tag(run_id, "git.dirty", "true")
+    said = shell(clone, f"python src/reproduce.py {run_id}").stderr
+    assert "the run's code is not known" in said
+    assert "Traceback" not in said
+    client(clone).delete_run(run_id)
+
+
+def test_a_repro_served_from_the_run_cache_adds_no_run_and_names_the_old_one(clone: Path) -> None:
+    before = json.loads((clone / "reports/metrics.json").read_text())["run_id"]
+    n_runs = len(client(clone).search_runs(["0"]))
+    done = shell(clone, "dvc exp run -S threshold.rule=fixed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(client(clone).search_runs(["0"])) == n_runs + 1
+    done = shell(clone, "git checkout -q params.yaml && dvc repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(client(clone).search_runs(["0"])) == n_runs + 1
+    assert json.loads((clone / "reports/metrics.json").read_text())["run_id"] == before
 
 
 def test_a_second_repro_runs_no_stage(clone: Path) -> None:

@@ -1,12 +1,14 @@
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from hpa import config, tracking
+from hpa import config, run_store, tracking
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load(ROOT / "params.yaml")
@@ -103,7 +105,10 @@ def test_processes_that_start_at_once_on_a_fresh_store_all_log(store: mlflow.Mlf
     command = [sys.executable, "-c", code]
     processes = [subprocess.Popen(command, env=environment()) for _ in range(8)]
     assert [process.wait(120) for process in processes] == [0] * 8
-    assert [run.info.status for run in store.search_runs(["0"])] == ["FINISHED"] * 8
+    (experiment,) = store.search_experiments()
+    assert experiment.name == "hpa"
+    runs = store.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 8
 
 
 def test_a_relative_store_lies_in_the_repository(
@@ -111,9 +116,9 @@ def test_a_relative_store_lies_in_the_repository(
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
-    assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/runs.db"
+    assert run_store.tracking_uri() == f"sqlite:///{tmp_path}/runs.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    assert tracking.tracking_uri() == "http://localhost:5000"
+    assert run_store.tracking_uri() == "http://localhost:5000"
 
 
 def environment() -> dict[str, str]:
@@ -121,3 +126,56 @@ def environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+
+def test_a_run_is_named_by_what_differs_from_the_committed_parameters() -> None:
+    lineage = {"git.commit": "0123456789", "git.dirty": "true"}
+    differing = {"loss.gamma": 4.0, "train.seed": 3, "threshold.rule": "fixed"}
+    assert tracking._run_name(differing, lineage) == "gamma=4 train.seed=3 rule=fixed"
+    assert tracking._run_name({}, lineage) == "as committed in 0123456"
+    assert "code.diff" in tracking._note(differing, lineage)
+
+
+def test_a_stage_that_failed_says_why_and_may_begin_again_with_other_values(
+    store: mlflow.MlflowClient,
+) -> None:
+    train = track("train")
+    with (
+        pytest.raises(ValueError, match="no positives"),
+        tracking.stage_run("threshold", PARAMS, sections=("threshold",), upstream=train),
+    ):
+        raise ValueError("no positives")
+    assert store.get_run(train).data.tags["failure"] == "ValueError: no positives"
+    same, other = PARAMS, replace(PARAMS, threshold=replace(PARAMS.threshold, rule="fixed"))
+    ids = []
+    for params in (other, same):  # parameters of a run cannot change, so the first is a new run
+        with tracking.stage_run(
+            "threshold", params, sections=("threshold",), upstream=train
+        ) as run_id:
+            ids.append(run_id)
+    assert ids[0] != train
+    assert ids[1] == train
+
+
+def test_a_trial_is_nested_below_its_study(store: mlflow.MlflowClient) -> None:
+    with (
+        tracking.stage_run("search", PARAMS, sections=()) as study,
+        tracking.stage_run(
+            "train", PARAMS, sections=("train",), parent=study, tags={"optuna.trial": "7"}
+        ) as trial,
+    ):
+        tracking.log_metrics({"val/loss": 0.5}, 1)
+    tags = store.get_run(trial).data.tags
+    assert (tags["mlflow.parentRunId"], tags["optuna.trial"]) == (study, "7")
+    assert store.get_run(trial).data.metrics == {"val/loss": 0.5}
+    assert store.get_run(study).data.metrics == {}
+
+
+def test_the_system_is_measured_while_a_stage_runs(
+    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    with tracking.stage_run("train", PARAMS, sections=("train",)) as run_id:
+        time.sleep(0.5)
+    metrics = store.get_run(run_id).data.metrics
+    assert metrics["system/system_memory_usage_megabytes"] > 0

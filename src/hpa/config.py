@@ -261,6 +261,12 @@ def full_key(name: str) -> str:
     )
 
 
+def short_key(key: str) -> str:
+    """Return the last word of a dotted key where only one key has it, else the key itself."""
+    name = key.partition(".")[2]
+    return name if sum(each.partition(".")[2] == name for each in KEYS) == 1 else key
+
+
 def _overridden(document: Any, overrides: Mapping[str, Any]) -> Any:
     """Replace values; a document or section of another shape stays, for validation to refuse."""
     for key, value in overrides.items():

@@ -1,30 +1,75 @@
-"""The only door to MLflow: one run a pipeline run, joined by each stage in turn."""
+"""What stages say of themselves: one run a pipeline run, joined by each stage in turn.
 
-import logging
+Nothing here stops or changes a stage: what the store does not take is kept on disk (see
+`hpa.spool`) and sent later.
+"""
+
 import os
+import sys
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import mlflow
 import yaml
-from filelock import FileLock
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
-from hpa.config import Params
+from hpa import processes, provenance
+from hpa.config import Params, short_key
 from hpa.errors import UserError
-from hpa.provenance import lineage, repository_root
+from hpa.run_store import (
+    PENDING,
+    RunCalls,
+    close_orphans,
+    download,
+    open_store,
+    past_run,
+)
+from hpa.spool import PATIENCE, Outbox, StoreAwayError, deliver
+from hpa.system_metrics import SystemMetrics
 
-EXPERIMENT = "hpa"
-SQLITE = "sqlite:///"
+SPOOL = ".tracking_spool"
+PROCESS_TAG, FAILURE_TAG = "process", "failure"
+NAME = 120  # characters of a run's name at most
+
+
+class _Recorder:
+    """The open run of a stage: what is said goes to the store or to its outbox."""
+
+    def __init__(self, key: str, wait_s: float) -> None:
+        self.key = key
+        self._calls = RunCalls()
+        folder = spool_dir() / f"{_now()}-{key}"  # sent in the order of their names
+        self._outbox = Outbox(folder, self._calls, wait_s=wait_s)
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id; while the store has not been reached, one that leads to it later."""
+        return self._calls.run_id or self.key
+
+    def say(self, call: str, **arguments: Any) -> None:
+        self._outbox.send({"call": call, "run_id": self._calls.run_id, **arguments})
+
+    def close(self) -> None:
+        self._outbox.close()
+
+
+_open: ContextVar[_Recorder] = ContextVar("the run that this thread's stage logs to")
 
 
 @contextmanager
 def stage_run(
-    stage: str, params: Params, *, sections: tuple[str, ...], upstream: str | None = None
+    stage: str,
+    params: Params,
+    *,
+    sections: tuple[str, ...],
+    upstream: str | None = None,
+    parent: str | None = None,
+    tags: dict[str, str] | None = None,
 ) -> Iterator[str]:
     """Track a stage: join the run that made its inputs, or start one; yields the run's id.
 
@@ -32,48 +77,60 @@ def stage_run(
     thresholds for the same model, say). It gets a run of its own that carries the upstream
     parameters and names its origin in the tag `upstream_run_id`.
 
-    The run ends FINISHED, FAILED after an exception, or KILLED after Ctrl-C or SIGTERM.
+    The run ends FINISHED, FAILED after an exception, which the tag `failure` names, or KILLED
+    after Ctrl-C or SIGTERM. Runs of this machine whose process is gone are ended as KILLED first.
 
     Args:
         stage: the stage's name.
         params: all parameters in force.
         sections: those that this stage reads; their values are logged as `section.key`.
-        upstream: id of the run that made the inputs; None for the first tracked stage.
+        upstream: id of the run that made the inputs; None for the first tracked stage, which
+            joins the run of `mlflow run` where there is one.
+        parent: id of the run below which a new one is nested.
+        tags: more tags of the run.
     """
-    _prepare_store()
-    origin = _find_run(upstream)
-    joined = origin is not None and _stage_tag(stage) not in origin.data.tags
-    mlflow.start_run(run_id=upstream if joined else None)
-    status = "FAILED"
+    recorder = _Recorder(f"{PENDING}-{stage}-{uuid.uuid4().hex}", _clear_up())
+    token, status = _open.set(recorder), "FAILED"
+    _begin(recorder, stage, params, sections, upstream, parent, tags or {})
+    monitor = SystemMetrics(
+        lambda metrics, step: recorder.say("batch", metrics=metrics, step=step, time=_now())
+    )
     try:
-        run_id = _describe(stage, params, sections, upstream, origin, joined)
-        yield run_id
-        mlflow.set_tag(_stage_tag(stage), "finished")
+        yield recorder.run_id
+        recorder.say("batch", tags={f"stage.{stage}": "finished"})
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
+    except Exception as error:
+        recorder.say("batch", tags={FAILURE_TAG: f"{type(error).__name__}: {error}"})
+        raise
     finally:
-        mlflow.end_run(status)
+        monitor.close()
+        recorder.say("end", status=status, time=_now())
+        recorder.close()
+        _open.reset(token)
 
 
 def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
     """Log a round's metrics to the open run, in one call."""
-    mlflow.log_metrics(metrics, step=step)
+    numbers = {key: float(value) for key, value in metrics.items()}
+    _open.get().say("batch", metrics=numbers, step=step or 0, time=_now())
 
 
 def log_tags(tags: dict[str, str]) -> None:
     """Add tags to the open run."""
-    mlflow.set_tags(tags)
+    _open.get().say("batch", tags=tags)
 
 
 def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
     """Copy files, and folders with all they hold, to the open run."""
-    for path in paths:
-        if path.is_dir():
-            mlflow.log_artifacts(str(path), "/".join(filter(None, [folder, path.name])))
-        else:
-            mlflow.log_artifact(str(path), folder)
+    _open.get().say("files", paths=[str(path) for path in paths], folder=folder)
+
+
+def log_image(path: Path, key: str, step: int = 0) -> None:
+    """Show a picture among the run's charts, beside those of other runs under the same key."""
+    _open.get().say("image", paths=[str(path)], key=key, step=step, time=_now())
 
 
 def download_artifact(run_id: str, path: str, folder: Path) -> Path:
@@ -82,97 +139,119 @@ def download_artifact(run_id: str, path: str, folder: Path) -> Path:
     Raises:
         UserError: this store knows no such run, or the run holds no such artifact.
     """
-    _prepare_store()
-    try:
-        if _find_run(run_id) is None:
-            raise UserError(
-                f"there is no run {run_id}",
-                expected="a run of this store",
-                received=f"unknown to {tracking_uri()}",
-                remedy="`make ui` shows the runs; MLFLOW_TRACKING_URI leads to another store",
-            )
-        return Path(
-            mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=path, dst_path=str(folder)
-            )
-        )
-    except (MlflowException, OSError) as error:
+    found = download(past_run(run_id).run_id, path, folder)
+    if found is None:
         raise UserError(
             f"run {run_id} holds no {path}",
             expected="a run that the evaluate stage finished",
-            received=str(error).splitlines()[0],
+            received="no such artifact",
             remedy="evaluate that run again, or compare folders of reports",
-        ) from error
+        )
+    return found
 
 
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or `mlflow.db` in the repository; a relative file lies there too.
+def send_kept() -> tuple[int, list[str]]:
+    """Send what ended processes could not, then end their runs as KILLED where they are open.
 
-    So experiments in DVC's temporary folders leave their runs where all others are.
+    Returns:
+        How many processes' calls were sent, and the ids of the runs that were ended.
+
+    Raises:
+        StoreAwayError: the store cannot be reached.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-    if uri.startswith(SQLITE):
-        return SQLITE + str(repository_root().resolve() / uri.removeprefix(SQLITE))
-    return uri
+    try:
+        client = open_store()
+        return deliver(spool_dir(), lambda: RunCalls(client)), close_orphans(client)
+    except StoreAwayError:
+        raise
+    except Exception as error:
+        raise StoreAwayError(str(error)) from error
 
 
-def _prepare_store() -> None:
-    """Create the local store once, with its artifacts beside it, however many start at once."""
-    uri = tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # creating tables takes twenty lines
-    if not uri.startswith(SQLITE):
-        return
-    root = repository_root()
-    with FileLock(root / ".mlflow.lock"), chdir(root):
-        client = mlflow.MlflowClient()
-        if client.get_experiment("0").name == "Default":
-            client.rename_experiment("0", EXPERIMENT)
+def spool_dir() -> Path:
+    """Where calls wait for the store: beside it, also for DVC's temporary folders."""
+    return provenance.repository_root() / SPOOL
 
 
-def _describe(
+def _clear_up() -> float:
+    """Do what earlier starts left; returns how many seconds a store that is away be left alone."""
+    started = time.monotonic()
+    try:
+        send_kept()
+    except StoreAwayError as error:
+        print(f"tracking: the store is away, so its calls wait on disk: {error}", file=sys.stderr)
+        return PATIENCE * (time.monotonic() - started)
+    return 0.0
+
+
+def _begin(
+    recorder: _Recorder,
     stage: str,
     params: Params,
     sections: tuple[str, ...],
     upstream: str | None,
-    origin: Run | None,
-    joined: bool,
-) -> str:
-    """Log parameters and tags of a stage to the open run; returns its id."""
-    own = {key: value for key, value in params.flat().items() if key.split(".")[0] in sections}
-    if joined or upstream is None:
-        mlflow.log_params(own)
-    else:
-        inherited = origin.data.params if origin else {}
-        mlflow.log_params({**inherited, **own})
-        mlflow.set_tag("upstream_run_id", upstream)
-    mlflow.set_tags(lineage())
-    mlflow.log_text(yaml.safe_dump(asdict(params), sort_keys=False), "params.yaml")
-    if Path("dvc.lock").is_file():
-        mlflow.log_artifact("dvc.lock")
-    if not joined:
-        mlflow.set_tag(MLFLOW_RUN_NAME, _run_name(params))
-    run = mlflow.active_run()
-    assert run is not None  # started above
-    return str(run.info.run_id)
+    parent: str | None,
+    tags: dict[str, str],
+) -> None:
+    """Begin or join the run, with all that tells where it comes from."""
+    differences, lineage = provenance.differences(params), provenance.lineage()
+    recorder.say(
+        "begin",
+        key=recorder.key,
+        stage=stage,
+        upstream=upstream or os.environ.get("MLFLOW_RUN_ID"),
+        name=_run_name(differences, lineage),
+        note=_note(differences, lineage),
+        parent=parent,
+        params={
+            key: value for key, value in params.flat().items() if key.split(".")[0] in sections
+        },
+        tags={**lineage, PROCESS_TAG: processes.identity(), **tags},
+        time=_now(),
+    )
+    recorder.say("inputs", datasets=provenance.datasets(Path("dvc.lock")))
+    with TemporaryDirectory(prefix="hpa-tracking-") as name:
+        recorder.say("files", paths=_write_origin(Path(name), params), folder=None)
 
 
-def _find_run(run_id: str | None) -> Run | None:
-    """Look a run up; None where this store never heard of it, as after a pull of its outputs."""
-    if not run_id:
-        return None
-    try:
-        return mlflow.MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
+def _write_origin(folder: Path, params: Params) -> list[str]:
+    """Lay out what a run can be repeated from; an empty change is no file."""
+    texts = {
+        "params.yaml": yaml.safe_dump(asdict(params), sort_keys=False),
+        "code.diff": provenance.code_diff(),
+    }
+    for name, text in texts.items():
+        if text:
+            (folder / name).write_text(text, encoding="utf-8")
+    files = [folder / name for name in texts if texts[name]]
+    files += [Path("dvc.lock"), provenance.ENVIRONMENT_LOCK]
+    return [str(path) for path in files if path.is_file()]
 
 
-def _run_name(params: Params) -> str:
-    loss = params.loss
-    return f"{loss.name} gamma={loss.gamma:g} alpha={loss.alpha} lr={params.train.learning_rate:g}"
+def _run_name(differences: dict[str, Any], lineage: dict[str, str]) -> str:
+    """Say what differs from the committed parameters, in the spelling of the command line."""
+    if differences:
+        words = (f"{short_key(key)}={_spelt(value)}" for key, value in differences.items())
+        return " ".join(words)[:NAME]
+    return f"as committed in {lineage['git.commit'][:7]}"
 
 
-def _stage_tag(stage: str) -> str:
-    return f"stage.{stage}"
+def _spelt(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _note(differences: dict[str, Any], lineage: dict[str, str]) -> str:
+    """Describe a run in Markdown; RUN_ID stands for its id."""
+    lines = [f"- `{key}`: {value}" for key, value in differences.items()]
+    lines = ["Differs from the committed params.yaml in", *lines] if lines else []
+    changed = ", with the changes of `code.diff`" if lineage["git.dirty"] == "true" else ""
+    lines += ["", f"Code: commit `{lineage['git.commit']}`{changed}"]
+    if name := lineage.get("dvc.experiment"):
+        lines += ["", f"DVC experiment: `dvc exp apply {name}`"]
+    lines += ["", "Again, in a clone of its own: `python src/reproduce.py RUN_ID`"]
+    return "\n".join(lines).strip()
+
+
+def _now() -> int:
+    """Return milliseconds since 1970, as MLflow counts."""
+    return int(1000 * time.time())

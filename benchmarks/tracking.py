@@ -1,0 +1,91 @@
+"""What tracking costs a training, as a share of its time at the default interval.
+
+    python benchmarks/tracking.py            some minutes, after make repro
+
+Measures the processor seconds of a round's metrics logged to a fresh local store, of a measure of
+the system (every 10 s), and of beginning and ending a run; and those of training steps with the
+default parameters. Prints the shares: of a round in steps that follow it, and of the whole run.
+"""
+
+import argparse
+import os
+import sys
+import time
+from contextlib import chdir
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+from hpa import config
+from hpa.config import Params
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = 50
+
+
+def main() -> None:
+    """Measure both and print the ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=6, help="training steps to measure")
+    n_steps = parser.parse_args().steps
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+    params = config.load(ROOT / "params.yaml")
+    begin_s, round_s = tracking_seconds(params)
+    step_s = step_seconds(params, n_steps)
+    every, total = params.train.validate_every, params.train.n_steps
+    whole = (begin_s + round_s * total / every) / (step_s * total)
+    print(f"a round logged: {1000 * round_s:.1f} ms; a training step: {1000 * step_s:.0f} ms")
+    print(f"of {every} steps a round: {round_s / (every * step_s):.3%}")
+    print(f"of a run of {total} steps, with begin and end ({begin_s:.2f} s): {whole:.3%}")
+
+
+def tracking_seconds(params: Params) -> tuple[float, float]:
+    """Return the processor seconds of begin and end together, and of one round."""
+    from hpa import tracking
+
+    with TemporaryDirectory() as name, chdir(name):
+        os.environ["DVC_ROOT"] = name
+        with tracking.stage_run("train", params, sections=("train",)):
+            pass  # makes the store, once in its life
+        started = time.process_time()
+        with tracking.stage_run("train", params, sections=("train", "loss", "model", "augment")):
+            rounds = time.process_time()
+            for step in range(ROUNDS):
+                metrics = {"train/loss": 1.0, "train/images_per_s": 9.0, "val/loss": 1 / (step + 1)}
+                tracking.log_metrics({**metrics, "val/macro_f1": 0.1}, step)
+            rounds = time.process_time() - rounds
+        return time.process_time() - started - rounds, rounds / ROUNDS
+
+
+def step_seconds(params: Params, n_steps: int) -> float:
+    """Return the processor seconds of one training step of the default size, after two of warm-up.
+
+    The images are random numbers: a step's cost does not depend on them.
+    """
+    import numpy as np
+
+    from hpa.labels import CHANNELS, N_LABELS
+    from hpa.recipe import compiled_networks
+
+    size, batch = params.pack.image_size, params.train.batch_size
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (batch, size, size, len(CHANNELS)), dtype=np.uint8)
+    y = (random.random((batch, N_LABELS)) < 0.1).astype(np.uint8)
+    _, model = compiled_networks(params, size, np.full(N_LABELS, 0.1))
+    x = {
+        name: images if name == "images" else np.zeros((batch, *tensor.shape[1:]), tensor.dtype)
+        for name, tensor in model.input.items()
+    }
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    started = time.process_time()
+    for _ in range(n_steps):
+        model.train_on_batch(x, y)
+    return (time.process_time() - started) / n_steps
+
+
+if __name__ == "__main__":
+    main()
