@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from hpa.labels import N_LABELS
 from hpa.scoring.halves import cross_fitted_macro_f1, judge_scores
-from hpa.scoring.thresholds import fit_thresholds
+from hpa.scoring.thresholds import fit_by_rule
 
 
 def scores(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_each_half_is_judged_by_the_thresholds_of_the_other() -> None:
 
 def test_the_optimistic_score_is_that_of_thresholds_fitted_to_the_same_rows() -> None:
     y_true, y_prob = scores(300)
-    y_pred = fit_thresholds(y_true, y_prob).predict(y_prob)
+    y_pred = fit_by_rule("sweep", y_true, y_prob, fixed=0.5, seed=0).predict(y_prob)
     judged = judge_scores(y_true, y_prob)
     expected = f1_score(y_true, y_pred, average="macro")
     assert judged["macro_f1_optimistic"] == pytest.approx(expected)

@@ -252,7 +252,8 @@ def test_thresholds_of_another_version_of_the_file_are_refused() -> None:
         Thresholds.from_json(document)
 
 
-def test_a_rule_on_scores_of_equal_worth_in_any_order_and_type_is_the_same() -> None:
+@pytest.mark.slow
+def test_neither_the_order_of_rows_nor_the_type_of_floats_moves_the_blend() -> None:
     y_true, y_prob = random_world(60, 3, n_levels=20)
     order = np.random.default_rng(0).permutation(60)
     one = fit_thresholds(y_true, y_prob)
@@ -260,6 +261,7 @@ def test_a_rule_on_scores_of_equal_worth_in_any_order_and_type_is_the_same() -> 
     assert one.to_json() == other.to_json()
 
 
+@pytest.mark.slow
 def test_the_blend_is_said_in_words_and_differs_by_support() -> None:
     y_true, y_prob = random_world(80, 4)
     y_true[:, 3] = 0
