@@ -26,11 +26,12 @@ from sklearn.metrics import f1_score
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.labels import N_LABELS
-from hpa.scoring.ranking import best_macro_f1, rank_scores
+from hpa.scoring.ranking import Ranking, best_macro_f1, rank_scores
+from hpa.scoring.rules import RULES
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_by_rule, fit_thresholds
+from hpa.scoring.selection import choose, cross_fit
+from hpa.scoring.thresholds import fit_thresholds
 
-RULES = ("sweep", "fixed", "global", "proportion", "expected", "bagged", "selected")
 WORLDS = ("calibrated", "warped", "shifted")
 ROWS = (4_000, 6_000, 31_000)
 JUDGE_ROWS = 12_000
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--halves", type=int, default=50, help="splits of a file, draws of a world")
     parser.add_argument("--worlds", action="store_true", help="simulate, too")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="rows of a world's fit")
-    parser.add_argument("--rules", nargs="+", default=RULES)
+    parser.add_argument("--rules", nargs="+", default=(*RULES, "selected"))
     parser.add_argument("--speed", action="store_true", help="time the sweep and the choice")
     arguments = parser.parse_args()
     rules = tuple(dict.fromkeys(("sweep", *arguments.rules)))
@@ -107,10 +108,10 @@ def print_table(name: str, examples: Iterable[Example], rules: tuple[str, ...]) 
         judge = rank_scores(judge_true, judge_prob)
         for rule in rules:
             started = time.process_time()
-            thresholds = fit_by_rule(rule, y_true, y_prob, fixed=0.5, seed=seed)
+            values, held_out = fit(rule, y_true, y_prob, seed)
             seconds[rule] += time.process_time() - started
-            judged[rule].append(judge.f1_at(thresholds.values).mean())
-            promised[rule].append(thresholds.cross_fitted_macro_f1)
+            judged[rule].append(judge.f1_at(values).mean())
+            promised[rule].append(held_out.mean())
     n_examples = len(judged["sweep"])
     print(f"\n{name}, {n_examples} draws\n{'':12s} macro F1   less sweep       promise  seconds")
     for rule in sorted(rules, key=lambda each: -np.mean(judged[each])):
@@ -122,6 +123,18 @@ def print_table(name: str, examples: Iterable[Example], rules: tuple[str, ...]) 
             f"{excess:+.4f}  {seconds[rule] / n_examples:.2f}",
             flush=True,
         )
+
+
+def fit(
+    name: str, y_true: np.ndarray, y_prob: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a rule's thresholds and its cross-fitted F1, float64[28] both."""
+
+    def rule(ranking: Ranking) -> np.ndarray:
+        return choose(ranking, seed).values if name == "selected" else RULES[name](ranking)
+
+    ranking = rank_scores(y_true, y_prob)
+    return rule(ranking), cross_fit(ranking, rule, seed)
 
 
 def print_speed() -> None:

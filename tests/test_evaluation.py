@@ -13,7 +13,7 @@ from hpa.errors import UserError
 from hpa.evaluation import Evaluation, evaluate_splits
 from hpa.labels import LABELS, N_LABELS
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_thresholds
+from hpa.scoring.thresholds import fit_by_rule
 from hpa.submission import submission
 
 
@@ -39,7 +39,7 @@ def facts_of(*splits: Scores) -> pd.DataFrame:
 
 
 def evaluate(val: Scores, test: Scores, settings: Evaluate = SETTINGS) -> Evaluation:
-    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts_of(val, test), settings)
 
 
@@ -165,7 +165,7 @@ def test_the_interval_holds_the_score_and_narrows_where_more_is_known() -> None:
 
 def test_an_image_without_a_group_is_refused() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
-    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
     with pytest.raises(UserError, match=r"60 unknown, such as 'test-0'"):
         evaluate_splits(val, test, thresholds, facts_of(val), SETTINGS)
 
@@ -181,7 +181,10 @@ def test_more_support_asked_for_makes_more_classes_doubtful() -> None:
 
 def test_filled_rows_are_judged_and_none_is_empty() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
-    thresholds = replace(fit_thresholds(val.labelled(), val.y_prob), values=np.full(28, 0.97))
+    thresholds = replace(
+        fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0),
+        values=np.full(28, 0.97),
+    )
     made = {
         fill: evaluate_splits(
             val, test, thresholds, facts_of(val, test), replace(SETTINGS, fill_empty=fill)

@@ -14,7 +14,7 @@ from hpa.gallery import Example, draw_example, write_gallery
 from hpa.labels import CHANNELS, LABELS
 from hpa.report_page import report_page
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_thresholds
+from hpa.scoring.thresholds import fit_by_rule
 
 PROVENANCE = {
     "run_id": "abc",
@@ -44,7 +44,7 @@ def evaluation() -> Evaluation:
     ids = np.concatenate([val.ids, test.ids])
     facts = pd.DataFrame({"group": range(120), "brightness": np.arange(120) * 1.0}, index=ids)
     settings = Evaluate(min_support=10, n_bootstrap=100, fill_empty=False, seed=3)
-    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, settings, run_id="run7")
 
 

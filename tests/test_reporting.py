@@ -24,7 +24,7 @@ from hpa.reporting import (
     write_figures,
 )
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_thresholds
+from hpa.scoring.thresholds import fit_by_rule
 
 SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
 
@@ -46,7 +46,7 @@ def evaluation() -> Evaluation:
     facts = pd.DataFrame(
         {"group": range(len(ids)), "brightness": np.arange(len(ids)) * 1.0}, index=ids
     )
-    thresholds = fit_thresholds(val.labelled(), val.y_prob)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, SETTINGS)
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from hpa import tracking
+from hpa import run_store
 from hpa.errors import UserError
 
 NAME, CHAMPION = "hpa", "champion"
@@ -27,7 +27,7 @@ def model_folder(source: str) -> Iterator[Path]:
     if not source.startswith(SCHEME):
         yield Path(source)
         return
-    mlflow.set_tracking_uri(tracking.tracking_uri())
+    mlflow.set_tracking_uri(run_store.tracking_uri())
     with TemporaryDirectory(prefix="hpa-model-") as temporary:
         try:
             copied = Path(mlflow.artifacts.download_artifacts(source, dst_path=temporary))
@@ -36,6 +36,6 @@ def model_folder(source: str) -> Iterator[Path]:
                 f"the registry gives no {source}",
                 expected=f"a registered model, such as {SCHEME}{NAME}@{CHAMPION}",
                 received=str(error),
-                remedy="register one: python src/promote.py RUN_ID; or use the folder model",
+                remedy="name a registered model and its alias, or use the folder model",
             ) from error
         yield copied / "artifacts" / "model"

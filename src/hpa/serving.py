@@ -43,12 +43,7 @@ REQUIRED = (
 )  # fmt: skip
 """Packages that the served model imports."""
 SIGNATURE = ModelSignature(
-    inputs=Schema(
-        [
-            ColSpec(AnyType(), name, required=False)  # type: ignore[no-untyped-call]
-            for name in CHANNELS
-        ]
-    ),
+    inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
     outputs=Schema(
         [
             ColSpec(Array(DataType.string), "labels"),

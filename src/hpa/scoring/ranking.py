@@ -60,17 +60,22 @@ class Ranking:
         return Ranking(scores, np.cumsum(truth, axis=1), truth.sum(axis=1))
 
     def count_at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return true positives and rows predicted where score >= value, int64[C] both."""
+        """Return true positives and rows predicted where score >= value, int64 as `values`.
+
+        Args:
+            values: thresholds float64[C,T], T of each class.
+        """
         pairs = zip(self.scores, values, strict=True)
         n_predicted = np.array([np.searchsorted(-row, -value, "right") for row, value in pairs])
         found = np.pad(self.true_positives, ((0, 0), (1, 0)))
-        return found[np.arange(len(values)), n_predicted], n_predicted
+        return np.take_along_axis(found, n_predicted, axis=1), n_predicted
 
     def f1_at(self, values: np.ndarray) -> np.ndarray:
-        """F1 of each class where score >= value, float64[C]; 0.0 for 0/0."""
-        found, n_predicted = self.count_at(values)
-        f1: np.ndarray = 2 * found / np.maximum(n_predicted + self.support, 1)
-        return f1
+        """F1 where score >= value, float64 as `values`, [C] or [C,T]; 0.0 for 0/0."""
+        columns = values.reshape(len(values), -1)
+        found, n_predicted = self.count_at(columns)
+        f1: np.ndarray = 2 * found / np.maximum(n_predicted + self.support[:, None], 1)
+        return f1.reshape(values.shape)
 
 
 def rank_scores(y_true: np.ndarray, y_prob: np.ndarray) -> Ranking:

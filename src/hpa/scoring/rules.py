@@ -111,8 +111,8 @@ def fixed(ranking: Ranking, value: float = 0.5) -> np.ndarray:
 
 def best_global(ranking: Ranking) -> np.ndarray:
     """Give every class the one threshold, on a grid of 0.02, that is best for macro F1."""
-    scores = [ranking.f1_at(fixed(ranking, value)).mean() for value in GLOBAL_GRID]
-    return fixed(ranking, float(GLOBAL_GRID[np.argmax(scores)]))
+    f1 = ranking.f1_at(np.tile(GLOBAL_GRID, (len(ranking.support), 1)))
+    return fixed(ranking, float(GLOBAL_GRID[f1.mean(axis=0).argmax()]))
 
 
 RULES: Mapping[str, Rule] = {

@@ -91,8 +91,8 @@ def cross_fit(ranking: Ranking, rule: Rule, seed: int, n_repeats: int = N_REPEAT
         found = n_predicted = np.zeros(len(ranking.support), dtype=np.int64)
         for each in range(folds.max() + 1):
             values = rule(ranking.subset(folds != each))
-            hits, predictions = ranking.subset(folds == each).count_at(values)
-            found, n_predicted = found + hits, n_predicted + predictions
+            hits, predictions = ranking.subset(folds == each).count_at(values[:, None])
+            found, n_predicted = found + hits[:, 0], n_predicted + predictions[:, 0]
         scores.append(2 * found / np.maximum(n_predicted + ranking.support, 1))
     return np.mean(scores, axis=0)
 
