@@ -310,7 +310,7 @@ def test_the_competition_s_recipe_is_complete_and_right_for_its_images() -> None
     params = config.load(PARAMS_PATH.parent / "params" / "hpa2018.yaml")
     assert (params.fetch.source, params.pack.image_size) == ("kaggle", 256)
     assert (params.train.batch_size, params.loss.name, params.loss.gamma) == (32, "focal", 2.0)
-    assert (params.score.augmentation, params.threshold.rule) == ("dihedral", "sweep")
+    assert (params.score.augmentation, params.threshold.rule) == ("dihedral", "selected")
     images_an_epoch = params.train.validate_every * params.train.batch_size
     assert images_an_epoch == pytest.approx(22_750, abs=32)
     assert params.train.n_steps == 16 * params.train.validate_every
