@@ -2,9 +2,9 @@
 
     python benchmarks/tracking.py            some minutes, after make repro
 
-Measures the processor seconds of a round's metrics logged to a fresh local store, of a measure of
-the system (every 10 s), and of beginning and ending a run; and those of training steps with the
-default parameters. Prints the shares: of a round in steps that follow it, and of the whole run.
+Measures the processor seconds of a round's metrics logged to a fresh local store, and of beginning
+and ending a run; and those of training steps with the default parameters. Prints the shares: of a
+round in its steps, and of the whole run. Artifacts and the measures of the system are not in it.
 """
 
 import argparse
