@@ -20,7 +20,7 @@ def compiled_small_networks(
     features = keras.layers.Dropout(0.5, name="dropout")(features)
     head = keras.layers.Dense(len(label_rates), name="logits")
     network = keras.Model(images, head(features), name="small")
-    loss = make_loss("focal", gamma=2.0, alpha=None)
+    loss = make_loss(params.loss, label_rates)
     schedule = keras.optimizers.schedules.CosineDecay(0.05, params.train.n_steps)
     model = with_augmentation(network, params.augment)
     model.compile(optimizer=keras.optimizers.AdamW(schedule), loss=loss, jit_compile=False)
