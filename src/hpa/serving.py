@@ -24,6 +24,7 @@ import fastapi
 import mlflow
 import numpy as np
 import pandas as pd
+from fastapi.middleware import Middleware
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
@@ -159,13 +160,15 @@ def guard_scoring_server(serve: Serve) -> None:
     """
 
     class GuardedFastAPI(_FastAPI):
-        def __init__(self, *arguments: Any, **settings: Any) -> None:
-            super().__init__(*arguments, **settings)
-            self.add_middleware(
+        def build_middleware_stack(self) -> Any:
+            # Before MLflow's own, whose time limit covers the upload and answers with 504.
+            doorman = Middleware(
                 Doorman,
                 max_bytes=serve.max_request_mb * 10**6,
                 content_types=("application/json",),
             )
+            self.user_middleware.insert(0, doorman)
+            return super().build_middleware_stack()
 
     fastapi.FastAPI = GuardedFastAPI  # type: ignore[misc]
     logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)
