@@ -98,11 +98,11 @@ def score_splits(
     score: Score,
     run_id: str,
 ) -> None:
-    """Write `val.npz`, `test.npz`, `networks.json`, and `unlabelled.npz` where there are such images.
+    """Write val.npz, test.npz, networks.json, and unlabelled.npz where there are such images.
 
     Each val image is judged by those networks alone that did not learn from it; with networks of
     several folds, val holds the images of all those folds. Test and unlabelled images get the
-    mean logit of all networks. `networks.json` keeps the provenance of each.
+    mean logit of all networks. networks.json keeps the provenance of each.
 
     Args:
         models: as `find_models` returns them.
