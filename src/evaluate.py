@@ -30,7 +30,7 @@ def main() -> None:
     from hpa.submission import unlabelled_submission
 
     thresholds, beside = read_thresholds(MODEL_DIR / "thresholds.json")
-    provenance = read_json(MODEL_DIR / "provenance.json")
+    networks = read_json(SCORES_DIR / "networks.json")
     val, test = (Scores.read(SCORES_DIR / f"{split}.npz") for split in ("val", "test"))
     facts = image_facts(PACKED_DIR, SPLIT_DIR)
     submission = unlabelled_submission(
@@ -43,7 +43,7 @@ def main() -> None:
         evaluation.test.write(REPORTS_DIR / FILE_NAME)
         write_tables({**evaluation.tables, "submission": submission}, REPORTS_DIR)
         figures = write_figures(evaluation, REPORTS_DIR / "figures")
-        card = model_card(evaluation, provenance)
+        card = model_card(evaluation, networks)
         pages = {
             "report.html": report_page(
                 evaluation, REPORTS_DIR / "gallery", title="Where does the protein sit?"

@@ -11,8 +11,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the activated environment, as a user's terminal would."""
-    keep = ("HOME", "LANG", "TMPDIR")
+    """Run a command in the activated environment, as a user's terminal would.
+
+    Kept are what locates the user, and what lets installers trust the machine's certificates.
+    """
+    keep = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT")
     variables = {key: os.environ[key] for key in keep if key in os.environ}
     variables |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
     return subprocess.run(

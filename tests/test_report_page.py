@@ -90,7 +90,7 @@ def test_an_empty_gallery_leaves_its_section_out(evaluation: Evaluation, tmp_pat
 
 
 def test_the_card_says_data_doubts_and_origin_in_both_forms(evaluation: Evaluation) -> None:
-    card = model_card(evaluation, PROVENANCE)
+    card = model_card(evaluation, [PROVENANCE])
     for text in (to_markdown(card), to_html(card)):
         for said in ("simulated images", "deadbeef, with changes", "run7", "Intended use"):
             assert said in text

@@ -169,10 +169,12 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
         ("train", "--fold", "1", "--output", "models/fold1"),
         ("score",),
         ("threshold",),
+        ("explain",),
         ("evaluate",),
     ):
         done = run_stage(tmp_path, stage, *arguments)
         assert done.returncode == 0, done.stderr
+    assert "2 of them judge together" in (tmp_path / "reports/model_card.md").read_text()
     assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
     val = assignment["Id"][assignment["fold"] >= 0]
     assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)

@@ -5,7 +5,7 @@ run can fill them in by itself. One content, written as Markdown and as a page.
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpa.evaluation import HEADLINES, Evaluation
@@ -21,24 +21,26 @@ SOURCES = {
     "local": "the user's own files",
 }
 
+Provenance = Mapping[str, Any]
 Block = str | list[str] | tuple[list[str], list[list[str]]]
 """A paragraph, a list, or a table: its header and its rows."""
 
 
-def model_card(evaluation: Evaluation, provenance: Mapping[str, Any]) -> dict[str, list[Block]]:
+def model_card(evaluation: Evaluation, networks: Sequence[Provenance]) -> dict[str, list[Block]]:
     """Return the card: blocks by heading.
 
     Args:
         evaluation: of the test split.
-        provenance: what training wrote to model/provenance.json.
+        networks: the `provenance.json` of each network that judged, one or more; they saw the
+            same data and split.
     """
     return {
-        "Model": _model(provenance),
+        "Model": _model(networks),
         "Intended use": _use(),
-        "Data": _data(evaluation, provenance),
+        "Data": _data(evaluation, networks[0]),
         "How good it is": _numbers(evaluation),
         "Classes not to be trusted": _doubts(evaluation),
-        "How to reproduce": _reproduce(evaluation, provenance),
+        "How to reproduce": _reproduce(evaluation, networks),
     }
 
 
@@ -60,12 +62,14 @@ def to_html(card: Mapping[str, list[Block]]) -> str:
     return page(TITLE, "".join(sections))
 
 
-def _model(provenance: Mapping[str, Any]) -> list[Block]:
+def _model(networks: Sequence[Provenance]) -> list[Block]:
+    provenance, n_networks = networks[0], len(networks)
     params = provenance["params"]
     n_steps, batch_size = params["train.n_steps"], params["train.batch_size"]
     return [
         "A convolutional network from four-channel fluorescence microscopy images to 28 "
-        "independent probabilities, one a cell structure, with one threshold for each.",
+        "independent probabilities, one a cell structure, with one threshold for each."
+        + (f" {n_networks} of them judge together, by their mean logit." * (n_networks > 1)),
         [
             f"channels: {', '.join(provenance['channels'])}",
             f"loss: {params['loss.name']}, {n_steps:,} steps of {batch_size} images",
@@ -87,7 +91,7 @@ def _use() -> list[Block]:
     ]
 
 
-def _data(evaluation: Evaluation, provenance: Mapping[str, Any]) -> list[Block]:
+def _data(evaluation: Evaluation, provenance: Provenance) -> list[Block]:
     test = evaluation.test
     return [
         f"Source: {SOURCES[provenance['params']['fetch.source']]}.",
@@ -157,8 +161,8 @@ def _doubts(evaluation: Evaluation) -> list[Block]:
     return blocks or ["None: every class holds evidence enough and beats a constant answer."]
 
 
-def _reproduce(evaluation: Evaluation, provenance: Mapping[str, Any]) -> list[Block]:
-    lineage = provenance["lineage"]
+def _reproduce(evaluation: Evaluation, networks: Sequence[Provenance]) -> list[Block]:
+    lineage = networks[0]["lineage"]
     commit, dirty = lineage["git.commit"], lineage["git.dirty"]
     changed = ", with changes that were not committed" if dirty == "true" else ""
     return [
@@ -166,8 +170,10 @@ def _reproduce(evaluation: Evaluation, provenance: Mapping[str, Any]) -> list[Bl
         "`dvc pull` brings the same data and model where a remote holds them.",
         [
             f"commit: {commit}{changed}",
-            f"weights: sha256 {provenance['weights_sha256']}",
-            f"training run: {provenance['run_id']}",
+            *(
+                f"weights: sha256 {each['weights_sha256']}, training run: {each['run_id']}"
+                for each in networks
+            ),
             f"run of this judgement: {evaluation.test.run_id or 'none'}",
             *(f"{name}: {value}" for name, value in lineage.items() if name.startswith("dvc.")),
         ],

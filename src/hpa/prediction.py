@@ -17,11 +17,11 @@ from hpa.data.assignment import UNLABELLED, read_assignment
 from hpa.data.batches import N_VIEWS, ScoringBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
-from hpa.files import read_json, sha256
+from hpa.files import read_json, sha256, write_json
 from hpa.labels import N_LABELS, indicator_matrix
 from hpa.scoring.scores import Scores
 
-BEST, PROVENANCE = "best.keras", "provenance.json"
+BEST, PROVENANCE, NETWORKS = "best.keras", "provenance.json", "networks.json"
 VIEWS = {"none": 1, "dihedral": N_VIEWS}
 MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "mean_logit": np.add,  # divided by the number of views in the end
@@ -98,11 +98,11 @@ def score_splits(
     score: Score,
     run_id: str,
 ) -> None:
-    """Write `val.npz`, `test.npz` and, where there are such images, `unlabelled.npz`.
+    """Write val.npz, test.npz, networks.json, and unlabelled.npz where there are such images.
 
     Each val image is judged by those networks alone that did not learn from it; with networks of
     several folds, val holds the images of all those folds. Test and unlabelled images get the
-    mean logit of all networks.
+    mean logit of all networks. networks.json keeps the provenance of each.
 
     Args:
         models: as `find_models` returns them.
@@ -136,6 +136,7 @@ def score_splits(
                 augmentation=score.augmentation,
                 merge=score.merge,
             ).write(scores_dir / f"{name}.npz")
+    write_json(scores_dir / NETWORKS, [dict(model.origin) for model in models])
 
 
 def predict_views(

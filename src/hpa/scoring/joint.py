@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from hpa.scoring.ranking import Ranking, just_above, sweep
-from hpa.scoring.search import maximise
+from hpa.scoring.search import climbing_sampler, maximise
 from hpa.seeds import stream
 
 N_TRIALS = 60
@@ -25,7 +25,7 @@ def searched(ranking: Ranking, seed: int) -> np.ndarray:
         bounds,
         starts=[dict(zip(bounds, start.tolist(), strict=True))],
         n_trials=N_TRIALS,
-        seed=int(stream(seed, "joint search").integers(2**31)),
+        sampler=climbing_sampler(int(stream(seed, "joint search").integers(2**31))),
     )
     values = expit(list(settings[int(scores.argmax())].values()))
     return np.clip(values, np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0))
