@@ -32,7 +32,7 @@ from hpa.labels import format_target, indicator_matrix
 from hpa.scoring.counts import count_outcomes
 from hpa.scoring.metrics import f1
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import Thresholds, fit_thresholds
+from hpa.scoring.thresholds import fit_thresholds, read_thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, REPORT = "ours", "report"
@@ -88,10 +88,9 @@ def our_run(params: config.Params, data: Path) -> dict[str, Any]:
         for stage in ("train", "score", "threshold"):
             command = [sys.executable, str(ROOT / "src" / f"{stage}.py")]
             subprocess.run(command, cwd=folder, env=environment, check=True, stdout=sys.stderr)
-        document = read_json(folder / "model/thresholds.json")
-        document.pop("run_id")
+        thresholds, _ = read_thresholds(folder / "model/thresholds.json")
         test = Scores.read(folder / "scores/test.npz")
-        return outcome(test.labelled(), Thresholds.from_json(document).predict(test.y_prob))
+        return outcome(test.labelled(), thresholds.predict(test.y_prob))
 
 
 def report_run(params: config.Params, data: Path) -> dict[str, Any]:

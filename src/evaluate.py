@@ -11,6 +11,7 @@ from hpa.files import atomic_path, read_json, write_json
 
 PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 MODEL_DIR, REPORTS_DIR = Path("model"), Path("reports")
+DOUBTS = "doubts.json"
 
 
 def main() -> None:
@@ -25,12 +26,10 @@ def main() -> None:
     from hpa.reporting import summary, write_figures, write_tables
     from hpa.scoring.judged import FILE_NAME
     from hpa.scoring.scores import Scores
-    from hpa.scoring.thresholds import Thresholds
+    from hpa.scoring.thresholds import read_thresholds
     from hpa.submission import unlabelled_submission
 
-    document = read_json(MODEL_DIR / "thresholds.json")
-    upstream = document.pop("run_id")
-    thresholds = Thresholds.from_json(document)
+    thresholds, beside = read_thresholds(MODEL_DIR / "thresholds.json")
     networks = read_json(SCORES_DIR / "networks.json")
     val, test = (Scores.read(SCORES_DIR / f"{split}.npz") for split in ("val", "test"))
     facts = image_facts(PACKED_DIR, SPLIT_DIR)
@@ -38,7 +37,7 @@ def main() -> None:
         SCORES_DIR / "unlabelled.npz", thresholds, fill_empty=params.evaluate.fill_empty
     )
     with tracking.stage_run(
-        "evaluate", params, sections=("evaluate",), upstream=upstream
+        "evaluate", params, sections=("evaluate",), upstream=beside["run_id"]
     ) as run_id:
         evaluation = evaluate_splits(val, test, thresholds, facts, params.evaluate, run_id=run_id)
         evaluation.test.write(REPORTS_DIR / FILE_NAME)
@@ -56,8 +55,11 @@ def main() -> None:
             with atomic_path(REPORTS_DIR / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
+        notes = dict(zip(evaluation.classes["label"], evaluation.classes["note"], strict=True))
+        write_json(MODEL_DIR / DOUBTS, {"run_id": run_id, "classes": notes})
         tracking.log_metrics(evaluation.metrics)
         tracking.log_artifacts([REPORTS_DIR])
+        tracking.log_artifacts([MODEL_DIR / DOUBTS], "model")
         for path in figures:
             tracking.log_image(path, path.stem)
     print(summary(evaluation))

@@ -7,7 +7,6 @@ python src/explain.py --n_per_label 3
 from pathlib import Path
 
 from hpa import command_line
-from hpa.files import read_json
 
 PACKED_DIR, MODEL_DIR = Path("data/packed"), Path("model")
 SCORES_PATH, GALLERY_DIR = Path("scores/test.npz"), Path("reports/gallery")
@@ -23,11 +22,11 @@ def main() -> None:
     from hpa.prediction import find_models
     from hpa.scoring.decisions import decide
     from hpa.scoring.scores import Scores
-    from hpa.scoring.thresholds import Thresholds
+    from hpa.scoring.thresholds import read_thresholds
 
-    document = read_json(MODEL_DIR / "thresholds.json")
-    del document["run_id"]  # no run of its own: evaluate logs the pictures with the report
-    thresholds, test = Thresholds.from_json(document), Scores.read(SCORES_PATH)
+    # No run of its own: evaluate logs the pictures with the report.
+    thresholds, _ = read_thresholds(MODEL_DIR / "thresholds.json")
+    test = Scores.read(SCORES_PATH)
     n_pictures = explain_examples(
         find_models(Path(params.score.models))[0].path,  # of several, the first
         test,

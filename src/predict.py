@@ -5,9 +5,9 @@
     python src/predict.py FOLDER --model models:/hpa@champion --output answers.json
 
 The first answer takes some ten seconds, then a core does several images a second. Each line
-names an image, the labels found with their probabilities, and what speaks against believing them
-(!). Files that cannot be read are listed at the end; the others are answered, and the exit code
-is 1.
+names an image, the labels found with their probabilities, and what speaks against believing them:
+! of the image, ? of a label that validation or test held too little of. Files that cannot be read
+are listed at the end; the others are answered, and the exit code is 1.
 """
 
 import argparse

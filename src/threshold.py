@@ -54,7 +54,8 @@ def main() -> None:
                 "threshold", params, sections=("threshold",), upstream=val.run_id
             )
             run_id = stack.enter_context(run)
-        write_json(arguments.output, {"run_id": run_id, **thresholds.to_json()})
+        made = {"augmentation": val.augmentation, "merge": val.merge}
+        write_json(arguments.output, {"run_id": run_id, "score": made, **thresholds.to_json()})
         if run_id:
             tracking.log_artifacts([arguments.output], "model")
     for label, flags in zip(LABELS, thresholds.flags, strict=True):

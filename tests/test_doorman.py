@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -17,8 +18,6 @@ async def echo(scope: Message, receive: Receive, send: Send) -> None:
 
 
 def ask(doorman: Doorman, content: object, **headers: str) -> httpx.Response:
-    import asyncio
-
     async def post() -> httpx.Response:
         transport = httpx.ASGITransport(doorman)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -43,6 +42,8 @@ def test_a_body_in_measure_passes_unchanged(doorman: Doorman) -> None:
         (b"x", {"content-type": "text/csv"}, 415),
         (b"bad", {}, 400),
         (b"x", {"content-length": "many"}, 400),
+        (b"x", {"content-length": "9" * 5000}, 400),
+        (b"x", {"cookie": "a" * 40_000}, 431),
     ],
 )
 def test_what_is_out_of_measure_is_refused_with_a_reason(
@@ -64,6 +65,20 @@ def test_a_stream_without_a_length_is_cut_at_the_limit(doorman: Doorman) -> None
 
     assert ask(doorman, endless()).status_code == 413
     assert sent <= 2000
+
+
+def test_a_client_that_stops_sending_is_told_so(
+    doorman: Doorman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpa.doorman.MAX_IDLE_S", 0.05)
+
+    async def pausing() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(5)
+
+    answer = ask(doorman, pausing())
+    assert answer.status_code == 408
+    assert "paused" in answer.json()["error"]
 
 
 def test_refused_bodies_leave_no_memory_accounted(doorman: Doorman) -> None:

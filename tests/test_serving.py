@@ -49,8 +49,7 @@ def expected(model_dir: Path, images: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def served(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> mlflow.pyfunc.PyFuncModel:
     path = tmp_path_factory.mktemp("mlflow") / "model"
-    with pytest.warns(UserWarning, match="input example"):
-        save_model(path, model_dir, SERVE)
+    save_model(path, model_dir, SERVE)
     return mlflow.pyfunc.load_model(str(path))
 
 

@@ -36,6 +36,7 @@ def answer_files(
     print(f"loading the model of {folder}", flush=True)
     classifier = Classifier(folder)
     failures: dict[str, str] = {}
+    doubtful: dict[str, str] = {}
     width = min(40, max(map(len, images)))
     with open_output(output) as write, progress(what="predict", total=len(images)) as bar:
         for names, pixels in _batches(images, classifier.rules(serve), serve.batch_size, failures):
@@ -43,12 +44,15 @@ def answer_files(
                 document = classifier.document(answer)
                 write(document)
                 tqdm.write(line(document, width))
+                doubtful |= doubtful_labels(document)
             bar.update(len(names))
+    for label, flags in sorted(doubtful.items()):
+        print(f"? too little evidence for {label}: {flags}")
     return failures
 
 
 def line(document: dict[str, Any], width: int) -> str:
-    """Tell an answer in one line, and each doubt in one below it."""
+    """Tell an answer in one line, ? behind a label of little evidence, and each doubt below."""
     found = [
         f"{each['label']} {each['probability']:.2f}{'?' if each['flags'] else ''}"
         for each in sorted(document["classes"], key=lambda each: -each["probability"])
@@ -59,6 +63,15 @@ def line(document: dict[str, Any], width: int) -> str:
     lines = [f"{shown:<{width}}  {', '.join(found) or 'no label above its threshold'}"]
     lines += [f"{'':<{width}}  ! {doubt}" for doubt in document["flags"]]
     return "\n".join(lines)
+
+
+def doubtful_labels(document: dict[str, Any]) -> dict[str, str]:
+    """Return what speaks against believing each label that an answer names, if anything does."""
+    return {
+        each["label"]: "; ".join(each["flags"])
+        for each in document["classes"]
+        if each["present"] and each["flags"]
+    }
 
 
 def _batches(

@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 
 from hpa.config import Serve
+from hpa.data.batches import turned
 from hpa.data.own_images import ReadingRules
 from hpa.data.training_range import TrainingRange
 from hpa.errors import UserError
 from hpa.files import read_json
 from hpa.labels import CHANNELS, LABELS
 from hpa.model.archives import load_network
-from hpa.prediction import sigmoid
-from hpa.scoring.thresholds import Thresholds
+from hpa.prediction import MERGES, VIEWS, merge_views, sigmoid
+from hpa.scoring.thresholds import Thresholds, read_thresholds
 
 FILES = ("best.keras", "provenance.json", "thresholds.json", "training_range.json")
 """What a model folder must hold to be used."""
+DOUBTS = "doubts.json"
+"""What the evaluate stage adds: why its numbers for a class are not to be trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +67,9 @@ class Classifier:
             )
         self.origin: dict[str, Any] = read_json(folder / "provenance.json")
         _check_channels(self.origin, folder)
-        document = read_json(folder / "thresholds.json")
-        document.pop("run_id", None)
-        self.thresholds = Thresholds.from_json(document)
+        self.thresholds, beside = read_thresholds(folder / "thresholds.json")
+        self._augmentation, self._merge = _views(beside["score"], folder)
+        self.class_flags = _class_flags(folder / DOUBTS, self.thresholds)
         self._seen = TrainingRange.from_json(read_json(folder / "training_range.json"))
         digest = self.origin.get("archives", {}).get("best.keras")
         if not isinstance(digest, str):
@@ -87,7 +90,18 @@ class Classifier:
         )
 
     def probabilities(self, pixels: np.ndarray, *, batch_size: int) -> np.ndarray:
-        """Run the network over uint8[N,S,S,4] in batches of one size: float32[N,28] in [0,1]."""
+        """Run the network over uint8[N,S,S,4], seen as the score stage saw: float32[N,28] in [0,1].
+
+        Their thresholds hold for no other probabilities.
+        """
+
+        def logits_of(view: int) -> np.ndarray:
+            return self._logits(turned(pixels, view), batch_size)
+
+        return sigmoid(merge_views(logits_of, self._augmentation, self._merge))
+
+    def _logits(self, pixels: np.ndarray, batch_size: int) -> np.ndarray:
+        """Run the network in batches of one size, so that it is compiled once."""
         logits = []
         size = min(batch_size, len(pixels))
         for first in range(0, len(pixels), size):
@@ -95,7 +109,7 @@ class Classifier:
             filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
             with self._lock:
                 logits.append(self.network.predict_on_batch(filled)[: len(batch)])
-        return sigmoid(np.concatenate(logits))
+        return np.concatenate(logits)
 
     def answer(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Answer]:
         """Answer for N named images uint8[N,S,S,4]."""
@@ -120,7 +134,7 @@ class Classifier:
                     "probability": float(answer.y_prob[k]),
                     "threshold": float(thresholds.values[k]),
                     "rule": thresholds.rule[k],
-                    "flags": list(thresholds.flags[k]),
+                    "flags": list(self.class_flags[k]),
                 }
                 for k, label in enumerate(LABELS)
             ],
@@ -137,6 +151,41 @@ def _check_channels(origin: dict[str, Any], folder: Path) -> None:
                 received=str(origin.get(key)),
                 remedy="use the program's version that trained it (git.commit in provenance.json)",
             )
+
+
+def _views(score: Any, folder: Path) -> tuple[str, str]:
+    """Read how the scores behind the thresholds were made."""
+    try:
+        augmentation, merge = score["augmentation"], score["merge"]
+        if augmentation in VIEWS and merge in MERGES:
+            return augmentation, merge
+    except (LookupError, TypeError):
+        pass
+    raise UserError(
+        f"{folder}/thresholds.json says nothing sensible of the scores it rests on",
+        expected=f"augmentation {' or '.join(VIEWS)}, merge {' or '.join(MERGES)}",
+        received=str(score),
+        remedy="choose the thresholds again: dvc repro threshold",
+    )
+
+
+def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
+    """Return, class by class, what speaks against believing it: of its evaluation, if there is one.
+
+    That names the flags of the thresholds as well.
+    """
+    if not path.is_file():
+        return [list(flags) for flags in thresholds.flags]
+    try:
+        notes = [read_json(path)["classes"][label] for label in LABELS]
+        return [note.split("; ") if note else [] for note in notes]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read",
+            expected="a note for each class",
+            received=f"{type(error).__name__}: {error}",
+            remedy="evaluate again: dvc repro evaluate",
+        ) from error
 
 
 def _undigested(folder: Path) -> UserError:

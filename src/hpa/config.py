@@ -168,6 +168,16 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Promote:
+    """When a model may take the champion's place."""
+
+    macro_margin: Fraction
+    class_margin: Fraction
+    n_draws: Annotated[int, Between(100, 100_000)]
+    seed: Seed
+
+
+@dataclass(frozen=True)
 class Serve:
     """What a trained model in use accepts."""
 
@@ -194,6 +204,7 @@ class Params:
     threshold: Threshold
     explain: Explain
     evaluate: Evaluate
+    promote: Promote
     serve: Serve
 
     def flat(self) -> dict[str, Any]:

@@ -20,6 +20,10 @@ N_BODIES = 4
 """Bodies of the greatest size that may wait in memory, all clients together."""
 MAX_UPLOAD_S = 60.0
 """A client that takes longer to send its body gives its place to others."""
+MAX_IDLE_S = 10.0
+"""And so does one that sends nothing for so long."""
+MAX_HEAD_BYTES = 32 * 2**10
+"""Address and headers together: more than any browser sends."""
 
 
 class Doorman:
@@ -39,6 +43,9 @@ class Doorman:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and _head_bytes(scope) > MAX_HEAD_BYTES:
+            await _answer(send, 431, f"address and headers above {MAX_HEAD_BYTES:,} bytes")
+            return
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
@@ -51,7 +58,7 @@ class Doorman:
                 async with asyncio.timeout(MAX_UPLOAD_S):
                     refusal = await self._read(receive, body)
             except TimeoutError:
-                refusal = 408, f"the request took longer than {MAX_UPLOAD_S:g} s to arrive"
+                refusal = 408, f"the body paused for {MAX_IDLE_S:g} s or took {MAX_UPLOAD_S:g} s"
             if refusal:
                 await _answer(send, *refusal)
                 return
@@ -66,7 +73,7 @@ class Doorman:
             known = " or ".join(self._content_types)
             return 415, f"expected Content-Type {known}, received {content_type or 'none'}"
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit():
+        if not length.isdigit() or len(length) > 20:
             return 400, "Content-Length is no number"
         return self._too_large(int(length)) if int(length) > self._max_bytes else None
 
@@ -74,7 +81,8 @@ class Doorman:
         """Collect the body; returns status and reason where it is too large or breaks off."""
         more = True
         while more:
-            message = await receive()
+            async with asyncio.timeout(MAX_IDLE_S):
+                message = await receive()
             if message["type"] == "http.disconnect":
                 return 400, "the request broke off"
             chunk = message.get("body", b"")
@@ -114,6 +122,11 @@ class Doorman:
     def _too_large(self, n_bytes: int) -> tuple[int, str]:
         allowed = self._max_bytes / 1e6
         return 413, f"{n_bytes / 1e6:,.1f} MB or more are too large (at most {allowed:g} MB)"
+
+
+def _head_bytes(scope: Message) -> int:
+    address = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    return address + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 async def _answer(send: Send, status: int, reason: str) -> None:

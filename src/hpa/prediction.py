@@ -133,6 +133,8 @@ def score_splits(
                 y_true=None if name == UNLABELLED else indicator_matrix(chosen["Target"]),
                 y_prob=sigmoid(total[rows] / n_votes[name][rows, None]),
                 run_id=run_id,
+                augmentation=score.augmentation,
+                merge=score.merge,
             ).write(scores_dir / f"{name}.npz")
     write_json(scores_dir / NETWORKS, [dict(model.origin) for model in models])
 
@@ -144,14 +146,28 @@ def predict_views(
 
     One view of all images after the other, so memory does not grow with the views.
     """
-    n_views, merge = VIEWS[score.augmentation], MERGES[score.merge]
-    merged: np.ndarray | None = None
-    for view in range(n_views):
-        logits = predict_logits(network, images, rows, batch_size=score.batch_size, view=view)
-        logits = logits.astype(np.float64)
-        merged = logits if merged is None else merge(merged, logits)
-    assert merged is not None  # there is at least one view
-    return merged / n_views if score.merge == "mean_logit" else merged
+
+    def logits_of(view: int) -> np.ndarray:
+        return predict_logits(network, images, rows, batch_size=score.batch_size, view=view)
+
+    return merge_views(logits_of, score.augmentation, score.merge)
+
+
+def merge_views(
+    logits_of: Callable[[int], np.ndarray], augmentation: str, merge: str
+) -> np.ndarray:
+    """Put together what `logits_of` says of each view, floating [n,28]; returns float64[n,28].
+
+    Args:
+        logits_of: from a view's number (see `batches.turned`) to logits.
+        augmentation: a key of `VIEWS`.
+        merge: a key of `MERGES`.
+    """
+    n_views = VIEWS[augmentation]
+    merged = logits_of(0).astype(np.float64)
+    for view in range(1, n_views):
+        merged = MERGES[merge](merged, logits_of(view).astype(np.float64))
+    return merged / n_views if merge == "mean_logit" else merged
 
 
 def predict_logits(

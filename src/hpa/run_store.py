@@ -108,6 +108,8 @@ class PastRun:
     """What the store knows of a run; metrics are the last values."""
 
     run_id: str
+    status: str
+    params: dict[str, str]
     tags: dict[str, str]
     metrics: dict[str, float]
 
@@ -134,7 +136,13 @@ def past_run(run_id: str) -> PastRun:
             received=repr(run_id),
             remedy="take it from reports/metrics.json, model/provenance.json or make ui",
         )
-    return PastRun(run.info.run_id, dict(run.data.tags), dict(run.data.metrics))
+    return PastRun(
+        run.info.run_id,
+        run.info.status,
+        dict(run.data.params),
+        dict(run.data.tags),
+        dict(run.data.metrics),
+    )
 
 
 def download(run_id: str, name: str, folder: Path) -> Path | None:

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -23,6 +24,7 @@ import fastapi
 import mlflow
 import numpy as np
 import pandas as pd
+from fastapi.middleware import Middleware
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
@@ -63,17 +65,35 @@ def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
         model_dir: the model folder; all of it goes along.
         serve: limits, kept with the model.
     """
-    mlflow.pyfunc.save_model(
-        path=str(path),
-        python_model=str(PACKAGE_DIR / "served_model.py"),
-        code_paths=[str(PACKAGE_DIR)],
-        artifacts={MODEL: str(model_dir)},
-        model_config={CONFIG: asdict(serve)},
-        signature=SIGNATURE,
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
-    )
-    # By hand: MLflow would run the example through the model, and start a server for it.
-    (path / "serving_input_example.json").write_text(json.dumps(request([_example()])))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            python_model=str(PACKAGE_DIR / "served_model.py"),
+            code_paths=[str(PACKAGE_DIR)],
+            artifacts={MODEL: str(model_dir)},
+            model_config={CONFIG: asdict(serve)},
+            signature=SIGNATURE,
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+        )
+    _add_example(path)
+
+
+def _add_example(path: Path) -> None:
+    """Write the input example by hand: MLflow would run it through the model in a server."""
+    example = request([_example()])
+    row = example["dataframe_records"][0]
+    table = {"columns": list(row), "data": [list(row.values())]}
+    (path / "input_example.json").write_text(json.dumps(table))
+    (path / "serving_input_example.json").write_text(json.dumps(example))
+    description = mlflow.models.Model.load(str(path))
+    description.saved_input_example_info = {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "dataframe",
+        "pandas_orient": "split",
+    }
+    description.save(str(path / "MLmodel"))
 
 
 def request(images: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -140,13 +160,15 @@ def guard_scoring_server(serve: Serve) -> None:
     """
 
     class GuardedFastAPI(_FastAPI):
-        def __init__(self, *arguments: Any, **settings: Any) -> None:
-            super().__init__(*arguments, **settings)
-            self.add_middleware(
+        def build_middleware_stack(self) -> Any:
+            # Before MLflow's own, whose time limit covers the upload and answers with 504.
+            doorman = Middleware(
                 Doorman,
                 max_bytes=serve.max_request_mb * 10**6,
                 content_types=("application/json",),
             )
+            self.user_middleware.insert(0, doorman)
+            return super().build_middleware_stack()
 
     fastapi.FastAPI = GuardedFastAPI  # type: ignore[misc]
     logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)

@@ -1,5 +1,6 @@
 """Scores on disk: what is written is read, and what cannot be trusted is refused."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,11 +82,20 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "val.npz"
     make_scores().write(path)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("y_prob.npy")
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    content[member.header_offset + 100 + member.compress_size // 2] ^= 0xFF  # past the header
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"val\.npz cannot be read"):
         Scores.read(path)
+
+
+def test_how_scores_were_made_is_kept_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "val.npz"
+    replace(make_scores(), augmentation="dihedral", merge="max_probability").write(path)
+    found = Scores.read(path)
+    assert (found.augmentation, found.merge) == ("dihedral", "max_probability")
 
 
 def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:

@@ -87,13 +87,20 @@ def _classes(config: Any) -> Iterator[str]:
 
 
 def _is_harmless(name: str) -> bool:
-    """Tell whether keras itself makes the class; a registered name cannot stand in for one."""
+    """Tell whether it is a part of a network, made by keras itself, or a plain value.
+
+    A registered name cannot stand in for one. Not all of keras is harmless: `keras.utils.get_file`
+    fetches, and `keras.config.enable_unsafe_deserialization` does what it says.
+    """
     module, _, class_name = name.rpartition(".")
-    inside = module == "keras" or module.startswith("keras.") or name in _VALUES
-    return inside and class_name not in REFUSED_CLASSES
+    return name in _VALUES or (module in _MODULES and class_name not in REFUSED_CLASSES)
 
 
+_MODULES = {"keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints"}
 _VALUES = {
+    "keras.DTypePolicy",
+    "keras.src.models.functional.Functional",
+    "keras.src.models.sequential.Sequential",
     "None.__keras_tensor__",
     "None.__tuple__",
     "None.__tensor__",
@@ -101,7 +108,7 @@ _VALUES = {
     "None.__slice__",
     "builtins.dict",
 }
-"""Plain values that Keras spells like classes."""
+"""What holds layers together, and plain values that Keras spells like classes."""
 
 
 def _fits(network: keras.Model) -> bool:

@@ -22,12 +22,15 @@ class Scores:
         y_true: uint8[N,28], or None for unlabelled images.
         y_prob: float32[N,28] in [0,1].
         run_id: the training run that gave the scores, "" where unknown.
+        augmentation, merge: how they were made, as in section score of params.yaml.
     """
 
     ids: np.ndarray
     y_true: np.ndarray | None
     y_prob: np.ndarray
     run_id: str = ""
+    augmentation: str = "none"
+    merge: str = "mean_logit"
 
     def __post_init__(self) -> None:
         check_probabilities("y_prob", self.y_prob)
@@ -59,7 +62,8 @@ class Scores:
 
     def write(self, path: Path) -> None:
         """Write a compressed .npz whole or not at all; equal scores give equal bytes."""
-        arrays = {"ids": self.ids, "y_prob": self.y_prob, "run_id": np.array(self.run_id)}
+        arrays = {"ids": self.ids, "y_prob": self.y_prob}
+        arrays |= {key: np.array(getattr(self, key)) for key in _TEXTS}
         if self.y_true is not None:
             arrays["y_true"] = self.y_true
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -78,7 +82,7 @@ class Scores:
                 ids=arrays["ids"],
                 y_true=arrays.get("y_true"),
                 y_prob=arrays["y_prob"],
-                run_id=str(arrays.get("run_id", "")),
+                **{key: str(arrays[key]) for key in _TEXTS if key in arrays},
             )
         except UserError as error:
             raise UserError(
@@ -87,6 +91,9 @@ class Scores:
                 received=str(error),
                 remedy="run the score stage again",
             ) from error
+
+
+_TEXTS = ("run_id", "augmentation", "merge")
 
 
 def check_probabilities(name: str, y_prob: np.ndarray) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hpa.errors import UserError
+from hpa.files import read_json
 from hpa.labels import LABELS, N_LABELS
 from hpa.scoring.joint import searched
 from hpa.scoring.ranking import Ranking, rank_scores
@@ -122,6 +124,29 @@ class Thresholds:
         )
 
 
+def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
+    """Read what the threshold stage wrote.
+
+    Returns:
+        The thresholds, and what stands beside them: `run_id`, the run that chose them, and
+        `score`, with `augmentation` and `merge` of the scores that they were chosen on.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise UserError(
+            f"{path} holds no thresholds",
+            expected="what the threshold stage writes",
+            received=f"JSON of type {type(document).__name__}",
+            remedy="run it again: dvc repro threshold",
+        )
+    beside = {key: document.pop(key, default) for key, default in _BESIDE.items()}
+    return Thresholds.from_json(document), beside
+
+
+_BESIDE = {"run_id": "", "score": {"augmentation": "none", "merge": "mean_logit"}}
 _DOCUMENT = ("fit_macro_f1", "cross_fitted_macro_f1", "classes", "plain")
 _CLASS = ("threshold", "rule", "support", "fit_f1", "cross_fitted_f1", "flags")
 _PLAIN = ("fit_macro_f1", "cross_fitted_macro_f1", "thresholds")

@@ -1,0 +1,76 @@
+"""Make the model of a finished run the champion that is served, unless it is worse.
+
+    python src/promote.py RUN_ID                 half a minute
+    python src/promote.py RUN_ID --force "the champion has a label wrong"
+    python src/promote.py --rollback             back to the champion before
+
+The run's model is registered as a version of models:/hpa. It becomes models:/hpa@champion if, on
+the same draws of the same test images, the 95 % interval of its macro F1 minus the champion's does
+not reach below -promote.macro_margin, and no class with evaluate.min_support test images falls by
+more than promote.class_margin. Otherwise the reasons are printed, the champion stays, and the exit
+code is 1. A forced promotion keeps its reason as a tag of the version.
+"""
+
+import argparse
+import sys
+
+from hpa import command_line
+from hpa.errors import UserError
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = command_line.parser(__doc__, "promote", "serve")
+    parser.add_argument("run_id", nargs="?", metavar="RUN_ID", help="an MLflow run id")
+    parser.add_argument("--force", metavar="REASON", help="promote even a worse one, and say why")
+    parser.add_argument(
+        "--rollback", action="store_true", help="make the champion before the champion again"
+    )
+    return parser
+
+
+def check_request(arguments: argparse.Namespace) -> None:
+    """Refuse what says nothing, or two things.
+
+    Raises:
+        UserError: neither a run nor --rollback, or both, or a reason that is none.
+    """
+    force: str | None = arguments.force
+    if bool(arguments.run_id) == arguments.rollback or (arguments.rollback and force is not None):
+        raise UserError(
+            "it is not clear what to do",
+            expected="RUN_ID, or --rollback alone",
+            received=" ".join(sys.argv[1:]) or "nothing",
+            remedy="take the run's id from reports/metrics.json or make ui",
+        )
+    if force is not None and not force.strip():
+        raise UserError(
+            "--force gives no reason",
+            expected='a sentence, such as --force "the champion has a label wrong"',
+            received=repr(force),
+            remedy="say why: the reason is kept with the version",
+        )
+
+
+def main() -> None:
+    """Promote a run, or roll back."""
+    params, arguments = command_line.parse(make_parser())
+    check_request(arguments)
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa.promotion import as_text, promote, roll_back
+    from hpa.registry import open_registry
+
+    with open_registry() as registry:
+        if arguments.rollback:
+            left, now = roll_back(registry)
+            print(f"version {now} is champion again, instead of version {left}")
+            return
+        promotion = promote(registry, arguments.run_id, params, arguments.force)
+    print(as_text(promotion))
+    if promotion.objections and not promotion.done:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
