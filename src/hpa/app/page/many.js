@@ -3,6 +3,7 @@
 import { bytesOf, exampleFiles, Refusal, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem } from "./elements.js";
 import { acceptDrops, CHANNELS, sortFiles } from "./files.js";
+import { groupFlags } from "./flags.js";
 
 export class ManyImages {
   constructor(model, examples, look) {
@@ -121,7 +122,7 @@ export class ManyImages {
     const doubtful = new Set(answer.classes.filter(each => each.flags.length).map(each => each.label));
     const labels = answer.labels.map(label => make("span", { class: doubtful.has(label) ? "chip doubtful" : "chip",
       title: doubtful.has(label) ? "too little evidence for this label" : null }, doubtful.has(label) ? `${label} ?` : label));
-    const flags = answer.flags.map(flag => make("li", {}, flag));
+    const flags = groupFlags(answer.flags).map(([text]) => make("li", {}, text));
     this.flagged += flags.length > 0;
     const open = make("button", { class: "link", onclick: () => this.look(name, files), title: "Look at this image" }, name);
     byId("rows").append(make("tr", { class: flags.length ? "flagged" : "good" }, make("th", { scope: "row" }, open),

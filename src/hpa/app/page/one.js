@@ -3,6 +3,7 @@
 import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem } from "./elements.js";
 import { acceptDrops, CHANNELS, sortFiles } from "./files.js";
+import { groupFlags } from "./flags.js";
 import { Picture } from "./picture.js";
 
 const STAINS = {
@@ -55,10 +56,10 @@ export class OneImage {
     const file = this.files[channel];
     const input = make("input", { type: "file", id: `slot-${channel}`, accept: ".png,.tif,.tiff,.jpg,.jpeg" });
     input.onchange = () => this.put(channel, input.files[0]);
-    const needed = channel === "green" ? " (needed)" : "";
+    const empty = channel === "green" ? "needed: choose or drop" : "choose or drop";
     const slot = make("label", { class: `slot ${channel}${file ? " full" : ""}` },
       make("span", { class: "stain" }, make("i", { class: `swatch ${channel}` }), `${channel}: ${STAINS[channel]}`),
-      make("span", { class: "file" }, file ? file.name : `drop or choose${needed}`), input);
+      make("span", { class: "file" }, file ? file.name : empty), input);
     acceptDrops(slot, files => (files.length === 1 ? this.put(channel, files[0]) : this.take(files)));
     return slot;
   }
@@ -134,7 +135,8 @@ export class OneImage {
     byId("found").textContent = found.answer.labels.length
       ? `Found: ${found.answer.labels.join(", ")}.`
       : "No label is above its threshold.";
-    byId("flags").replaceChildren(...found.answer.flags.map(flag => flagItem(flag, found.advice[flag])));
+    byId("flags").replaceChildren(
+      ...groupFlags(found.answer.flags).map(([text, flag]) => flagItem(text, found.advice[flag])));
     this.showLabels(found.answer.classes);
     offerCsv(byId("one-csv"), [found.csv]);
     byId("one-csv").download = `${found.answer.image.replace(/[^\w.-]+/g, "_")}.csv`;
@@ -153,13 +155,15 @@ export class OneImage {
     const fill = make("span", { class: "fill" }), tick = make("span", { class: "tick" });
     fill.style.width = `${100 * probability}%`;
     tick.style.left = `${100 * threshold}%`;
-    const bar = make("span", { class: "bar", "aria-hidden": "true" }, fill, tick);
+    const bar = make("span", { class: "bar" }, fill, tick);
     const numbers = make("span", { class: "numbers" }, make("b", {}, probability.toFixed(2)),
-      make("span", { class: "threshold" }, make("span", { class: "heard" }, ", threshold "), ` / ${threshold.toFixed(2)}`));
-    const name = make("span", { class: "name" }, label, make("span", { class: "heard" }, present ? ", found, " : ", "));
-    const button = make("button", { class: present ? "label found" : "label", "aria-pressed": "false", "data-label": label },
-      name, bar, numbers);
-    if (flags.length) button.append(make("span", { class: "doubt" }, `too little evidence: ${flags.join("; ")}`));
+      make("span", { class: "threshold" }, ` / ${threshold.toFixed(2)}`));
+    const doubt = flags.length ? `too little evidence: ${flags.join("; ")}` : "";
+    const spoken = [label, present ? "found" : "not found", `probability ${probability.toFixed(2)}`,
+      `threshold ${threshold.toFixed(2)}`, doubt].filter(Boolean).join(", ");
+    const button = make("button", { class: present ? "label found" : "label", "aria-pressed": "false",
+      "aria-label": spoken, "data-label": label }, make("span", { class: "name" }, label), bar, numbers);
+    if (doubt) button.append(make("span", { class: "doubt" }, doubt));
     button.onclick = () => this.choose(this.label === label ? null : label);
     return button;
   }
@@ -208,6 +212,6 @@ export class OneImage {
   }
 }
 
-export function flagItem(flag, advice) {
-  return make("li", {}, make("b", {}, `${flag[0].toUpperCase()}${flag.slice(1)}.`), advice ? ` ${advice}` : "");
+function flagItem(text, advice) {
+  return make("li", {}, make("b", {}, `${text[0].toUpperCase()}${text.slice(1)}.`), advice ? ` ${advice}` : "");
 }
