@@ -38,8 +38,8 @@ def main() -> None:
         card = find_card(folder, classifier.origin)
     views = Views(classifier, params.serve, params.app)
     app = make_app(views, draw_examples(params.app.shown_px), card)
-    port = listening.getsockname()[1]
-    print(f"open http://{params.app.host}:{port} in a browser; Ctrl-C ends it", flush=True)
+    name, port = params.app.allowed_hosts.split()[0], listening.getsockname()[1]
+    print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)
     run(app, listening)
 
 

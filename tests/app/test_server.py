@@ -114,6 +114,7 @@ def test_what_is_unfit_is_refused_with_a_reason_and_the_next_image_answered(
     refused = client.post(address, files=files)
     assert refused.status_code == status
     assert said in refused.json()["error"]
+    assert status != 422 or refused.json()["advice"]
     assert client.post(address, files=form("good")).status_code == 200
 
 
