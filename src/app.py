@@ -37,7 +37,9 @@ def main() -> None:
         classifier = Classifier(folder)
         card = find_card(folder, classifier.origin)
     views = Views(classifier, params.serve, params.app)
-    app = make_app(views, draw_examples(params.app.shown_px), card)
+    examples = draw_examples(params.app.shown_px)
+    views.look("", examples[0].files)  # compiles the network, so that no visitor waits for it
+    app = make_app(views, examples, card)
     name, port = params.app.allowed_hosts.split()[0], listening.getsockname()[1]
     print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)
     run(app, listening)

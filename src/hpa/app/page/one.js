@@ -33,13 +33,13 @@ export class OneImage {
   }
 
   exampleButton({ name, title }) {
-    const ask = async () => this.open(name, await exampleFiles(name, CHANNELS));
+    const ask = async () => this.open(name, await exampleFiles(name, CHANNELS), `Simulated image — ${title}`);
     return make("button", { class: "example", onclick: ask },
       make("img", { src: `examples/${name}.jpg`, alt: "", width: 80, height: 80 }), make("span", {}, title));
   }
 
   clear() {
-    [this.name, this.files] = ["", {}];
+    [this.name, this.files, this.origin] = ["", {}, ""];
     byId("result").hidden = true;
     byId("one-status").textContent = "";
     showProblem(byId("one-problem"), null);
@@ -68,6 +68,7 @@ export class OneImage {
   put(channel, file) {
     if (!file) return;
     this.files = { ...this.files, [channel]: file };
+    this.origin = "";
     this.name ||= file.name.replace(/\.[^.]+$/, "").replace(/_(red|green|blue|yellow)$/i, "");
     this.showSlots();
     byId(`slot-${channel}`).focus();
@@ -83,7 +84,7 @@ export class OneImage {
       const [[name, found]] = images;
       const several = Object.keys(found).length > 1;
       this.files = several || this.name !== name ? found : { ...this.files, ...found };
-      this.name = name;
+      [this.name, this.origin] = [name, ""];
       this.showSlots();
       if (several && found.green) this.ask();
     }
@@ -99,8 +100,8 @@ export class OneImage {
   }
 
   /** Answer for an image at once. */
-  open(name, files) {
-    [this.name, this.files] = [name, files];
+  open(name, files, origin = "") {
+    [this.name, this.files, this.origin] = [name, files, origin];
     this.showSlots();
     return this.ask();
   }
@@ -132,6 +133,7 @@ export class OneImage {
     await this.picture.load(found.picture);
     this.shown = { colour: new Set(CHANNELS), map: new Set(["green"]) };
     byId("result-name").textContent = found.answer.image;
+    byId("origin").textContent = this.origin;
     byId("found").textContent = found.answer.labels.length
       ? `Found: ${found.answer.labels.join(", ")}.`
       : "No label is above its threshold.";
