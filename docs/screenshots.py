@@ -1,16 +1,19 @@
-"""Take the pictures of docs/tracking.md: MLflow's own pages, in a headless Chromium.
+"""Take the pictures of docs/: MLflow's own pages and the model's page, in a headless Chromium.
 
-    python docs/screenshots.py            a minute, on the runs of mlflow.db
-    python docs/screenshots.py --store sqlite:////tmp/other/mlflow.db --output /tmp
+    python docs/screenshots.py            two minutes: all of them
+    python docs/screenshots.py app        the model's page alone; or: tracking
+    python docs/screenshots.py app --model /tmp/model --output /tmp
+    python docs/screenshots.py tracking --store sqlite:////tmp/other/mlflow.db
 
-Shows the table of runs, the charts, and the compare page of three runs with different gamma.
-Needs Chromium (Debian: apt-get install chromium) and three such runs:
+Needs Chromium (Debian: apt-get install chromium). `app` shows the model in model/. `tracking` shows
+the table of runs, the charts, and the compare page of three runs with different gamma of mlflow.db:
 dvc exp run --queue -S 'loss.gamma=1,2,4' && dvc exp run --run-all
 """
 
 import argparse
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,30 +25,107 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+PARTS = ("tracking", "app")
+LAPTOP, PHONE = {"width": 1366, "height": 850}, {"width": 390, "height": 844}
 
 
 def main() -> None:
-    """Serve the store on the loopback and photograph its pages."""
+    """Serve what is to be seen on the loopback and photograph it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--store", default=f"sqlite:///{ROOT}/mlflow.db", metavar="URI")
+    parser.add_argument("--model", default=str(ROOT / "model"), metavar="FOLDER")
     parser.add_argument("--output", type=Path, default=ROOT / "docs", metavar="DIR")
     parser.add_argument("--chromium", default="/usr/bin/chromium", metavar="FILE")
     arguments = parser.parse_args()
-    runs = three_gammas(MlflowClient(arguments.store))
-    with serve(arguments.store) as url, sync_playwright() as playwright:
+    if unknown := set(arguments.parts) - set(PARTS):
+        sys.exit(f"error: unknown part {', '.join(unknown)}: expected {' or '.join(PARTS)}")
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=arguments.chromium, args=["--no-sandbox"]
         )
+        if "tracking" in (arguments.parts or PARTS):
+            photograph_tracking(browser, arguments.store, arguments.output)
+        if "app" in (arguments.parts or PARTS):
+            photograph_app(browser, arguments.model, arguments.output)
+
+
+def photograph_tracking(browser: Browser, store: str, output: Path) -> None:
+    """Photograph MLflow's pages of three runs."""
+    runs = three_gammas(MlflowClient(store))
+    with serve(store) as url:
         page = browser.new_page(viewport={"width": 1500, "height": 800})
         for name, address, wanted in pages(runs):
-            path = arguments.output / f"tracking-{name}.png"
+            path = output / f"tracking-{name}.png"
             photograph(page, f"{url}/{address}", wanted, path)
             print(path)
+
+
+def photograph_app(browser: Browser, model: str, output: Path) -> None:
+    """Photograph the model's page on a laptop and on a phone."""
+    with serve_app(model) as url:
+        laptop, phone = browser.new_page(viewport=LAPTOP), browser.new_page(viewport=PHONE)
+        for page, name, wait in (
+            (laptop, "first", show_first),
+            (laptop, "laptop", show_map),
+            (laptop, "flags", show_flags),
+            (laptop, "batch", show_batch),
+            (phone, "phone", show_map),
+        ):
+            page.goto(url)
+            wait(page)
+            page.wait_for_timeout(500)
+            page.screenshot(path=output / f"app-{name}.png")
+            print(output / f"app-{name}.png")
+
+
+def show_first(page: Page) -> None:
+    """Wait for what a visitor sees first."""
+    page.locator(".example").last.wait_for()
+
+
+def show_map(page: Page) -> None:
+    """Let an example be answered, and show where its likeliest label was seen."""
+    page.get_by_role("button", name="Nucleoplasm and Plasma membrane").click()
+    page.locator("#labels button").first.click(timeout=60_000)
+    page.evaluate("document.getElementById('result').scrollIntoView()")
+
+
+def show_flags(page: Page) -> None:
+    """Let the example with a fault be answered."""
+    page.get_by_role("button", name="With a fault").click()
+    page.locator("#result").wait_for(timeout=60_000)
+
+
+def show_batch(page: Page) -> None:
+    """Let all examples be answered at once."""
+    page.get_by_role("tab", name="Many images").click()
+    page.get_by_role("button", name="Try it with the simulated images").click()
+    page.locator("#many-csv").wait_for(timeout=60_000)
+
+
+@contextmanager
+def serve_app(model: str) -> Iterator[str]:
+    """Run src/app.py on a free port."""
+    command = [sys.executable, str(ROOT / "src/app.py"), "--model", model, "--port", "0"]
+    server = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert server.stdout is not None
+    try:
+        for line in server.stdout:
+            if found := re.search(r"http://\S+", line):
+                yield found[0]
+                return
+        sys.exit(f"error: the page did not start; try: {' '.join(command)}")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def three_gammas(client: MlflowClient) -> list[str]:

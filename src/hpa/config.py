@@ -19,6 +19,7 @@ Fraction = Annotated[float, Between(0, 1)]
 Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 DEPTH_FACTORS = r"((0(\.\d+)?|1(\.0+)?)( +|$)){3}"
+HOSTS = r"([\w.-]+|\[[0-9a-fA-F:]+\])( ([\w.-]+|\[[0-9a-fA-F:]+\]))*"
 REPEATS = r"(\d{1,2}x[1-9]\d{0,2}( +|$))*"
 
 
@@ -190,6 +191,17 @@ class Serve:
 
 
 @dataclass(frozen=True)
+class App:
+    """Where the web page is, and what it shows."""
+
+    host: str
+    port: Annotated[int, Between(0, 65535)]
+    allowed_hosts: str
+    images_per_request: Annotated[int, Between(1, 64)]
+    shown_px: Annotated[int, Between(64, 2048)]
+
+
+@dataclass(frozen=True)
 class Params:
     """All of params.yaml."""
 
@@ -206,6 +218,7 @@ class Params:
     evaluate: Evaluate
     promote: Promote
     serve: Serve
+    app: App
 
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, such as `loss.gamma`."""
@@ -309,6 +322,11 @@ def _consistent(params: Params, path: Path) -> Params:
         problems.append(
             "fetch.competition: expected small letters, digits and hyphens, "
             f"received {params.fetch.competition!r}"
+        )
+    if not re.fullmatch(HOSTS, params.app.allowed_hosts):
+        problems.append(
+            "app.allowed_hosts: expected names or addresses separated by blanks, without port, "
+            f"received {params.app.allowed_hosts!r}"
         )
     split = params.split
     if (shares := split.test_fraction + split.val_fraction + split.holdout_fraction) >= 1:
