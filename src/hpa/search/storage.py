@@ -21,6 +21,8 @@ HEARTBEAT_S, GRACE_S = 10, 60
 MAX_RETRIES = 3
 """What kills its worker so often (by its memory, say) would do so for ever."""
 SQLITE_TIMEOUT_S = 60
+DRIVER = "postgresql+psycopg2"
+"""The one that is installed; SQLAlchemy 2.1 would take another unless told."""
 
 
 def storage_url(stated: str) -> str:
@@ -50,7 +52,7 @@ def storage_url(stated: str) -> str:
         )
     if backend == "sqlite":
         return f"sqlite:///{repository_root().resolve() / str(url.database)}"
-    return stated
+    return url.set(drivername=DRIVER).render_as_string()
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -73,7 +75,7 @@ def open_storage(url: str) -> RDBStorage:
                 grace_period=GRACE_S,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
             )
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, OSError) as error:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, OSError, ImportError) as error:
         raise UserError(
             "the storage of the study cannot be used",
             expected=f"a database at {url}",

@@ -7,7 +7,6 @@ from typing import Any
 
 import optuna
 import plotly
-from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import (
     plot_intermediate_values,
@@ -52,7 +51,7 @@ def _plots(study: optuna.Study) -> list[str]:
         return []
     found = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore")  # of few trials, which the page says by itself
         for title, (plot, note) in PLOTS.items():
             figure = plot(study)
             figure.update_layout(title=None, template="plotly_white", margin={"t": 30})

@@ -76,7 +76,6 @@ def _nested_run(
     trial: optuna.Trial, study: Study, params: Params, tags: dict[str, str] | None = None
 ) -> Iterator[None]:
     """Track a trial below its study; one that was begun elsewhere goes on in the same run."""
-    name = f"{study.name} {trial.number}"
     with tracking.stage_run(
         "trial",
         params,
@@ -84,7 +83,7 @@ def _nested_run(
         upstream=trial.user_attrs.get("run_id"),
         parent=study.parent_run_id,
         tags={"optuna.study": study.name, "optuna.trial": str(trial.number), **(tags or {})},
-        name=name,
+        name=f"trial {trial.number} of {study.name}",
         stops=(optuna.TrialPruned,),
     ) as run_id:
         trial.set_user_attr("run_id", run_id)

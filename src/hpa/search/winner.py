@@ -4,6 +4,7 @@ Both are trained in full length with the same seeds; val rows are decided by thr
 fitted without them, and whole groups of images are drawn. Test takes part in no choice.
 """
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -72,6 +73,8 @@ class Winner:
     @property
     def command(self) -> str:
         """What runs the pipeline with its parameters."""
+        if not self.params:
+            return "dvc repro"
         words = [f"{key}={_spelt(value)}" for key, value in self.params.items()]
         return shlex.join(["dvc", "exp", "run", *(part for w in words for part in ("-S", w))])
 
@@ -171,8 +174,8 @@ def _compare(
 
 
 def _spelt(value: Any) -> str:
-    """Spell a value for `dvc exp run -S`, whose YAML reads 1e-05 as a text."""
-    return "null" if value is None else str(value).lower() if value is True else str(value)
+    """Spell a value for `dvc exp run -S`."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def as_text(winner: Winner) -> str:

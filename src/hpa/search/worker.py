@@ -8,6 +8,7 @@ never more than wanted. A trial whose worker is gone goes to another one.
 
 import argparse
 import ctypes
+import logging
 import signal
 import sys
 import time
@@ -40,6 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each trial's graphs are new
     study = load_study(arguments.storage, arguments.study)
     from hpa.search.trial import comparison_trial, search_trial  # loads Keras
 
