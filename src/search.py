@@ -13,6 +13,8 @@ pipeline with what was found. `make dashboard` shows a study while it runs.
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +50,17 @@ def main() -> None:
     if arguments.join:
         work(load_study(storage_url(params.search.storage), params.search.study_name))
     else:
+        bring_data()
         lead(params, work)
+
+
+def bring_data() -> None:
+    """Bring the data stages up to date, where DVC keeps them."""
+    if Path("dvc.yaml").is_file():
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        command = [sys.executable, "-m", "dvc", "repro", "split"]
+        if code := subprocess.run(command, env={**os.environ, "PATH": path}).returncode:
+            sys.exit(code)
 
 
 def lead(params: Params, work: Callable[..., None]) -> None:

@@ -1,6 +1,3 @@
-import os
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +8,12 @@ import optuna
 import pytest
 from networks import compiled_small_networks
 from optuna.trial import TrialState
+from racing import by_gamma, race
 from search_workspaces import make_workspace, small_params
 
 from hpa import fitting
 from hpa.errors import UserError
-from hpa.search import storage, worker
-from hpa.search.space import read_space, suggest
+from hpa.search import worker
 from hpa.search.study import Study, begin_study, load_study
 from hpa.search.trial import search_trial
 from hpa.search.worker import work
@@ -34,11 +31,6 @@ def workspace(
     monkeypatch.setattr(worker, "POLL_S", 0.1)
     yield folder
     keras.backend.clear_session()
-
-
-def by_gamma(trial: optuna.Trial, study: Study) -> float:
-    """Draw as a search does, train nothing."""
-    return float(suggest(trial, read_space(study.params), study.params).get("loss.gamma", 0.0))
 
 
 def outcomes(study: Study) -> list[tuple[Any, ...]]:
@@ -115,7 +107,9 @@ def test_a_failed_trial_says_why_and_does_not_count(workspace: Path) -> None:
 
     study = begin_study(small_params())
     work(study, fail_first)
-    assert [trial.state for trial in study.trials()] == [TrialState.FAIL] + [TrialState.COMPLETE] * 4
+    assert [trial.state for trial in study.trials()] == [TrialState.FAIL] + [
+        TrialState.COMPLETE
+    ] * 4
 
 
 def test_a_training_that_diverges_leaves_its_reason_in_trial_and_run(
@@ -138,7 +132,8 @@ def test_what_was_begun_for_something_else_is_refused_by_key(workspace: Path) ->
     begin_study(small_params(**{"search.n_trials": 9, "loss.gamma": 3}))  # in the space, or length
     with pytest.raises(UserError, match=r"train\.batch_size: 4 then, 8 now"):
         begin_study(small_params(**{"train.batch_size": 8}))
-    (workspace / "data/split/assignment.csv").open("a").write("\n")
+    with (workspace / "data/split/assignment.csv").open("a") as file:
+        file.write("\n")
     with pytest.raises(UserError, match=r"data/split/assignment\.csv: '\w+' then"):
         begin_study(small_params())
 
@@ -171,36 +166,6 @@ def test_a_trial_that_is_interrupted_goes_on_in_its_run_with_its_parameters(
     assert [t.state for t in study.trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     assert again.params == first.params != other.params
     assert again.user_attrs["run_id"] == "of the first attempt"
-
-
-def slow_trial(trial: optuna.Trial, study: Study) -> float:
-    value = by_gamma(trial, study)
-    time.sleep(0.4)
-    return value
-
-
-def work_slowly(url: str, name: str) -> None:
-    storage.HEARTBEAT_S, storage.GRACE_S, worker.POLL_S = 1, 2, 0.1
-    work(load_study(url, name), slow_trial)
-
-
-def race(study: Study, n_workers: int, n_killed: int = 0) -> None:
-    """Let processes work on a study, and kill some while they do a trial."""
-    import multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    arguments = (study.storage.url, study.name)
-    workers = [context.Process(target=work_slowly, args=arguments) for _ in range(n_workers)]
-    for each in workers:
-        each.start()
-    while study.n_done() < n_workers:
-        time.sleep(0.1)
-    for each in workers[:n_killed]:
-        assert each.pid is not None
-        os.kill(each.pid, signal.SIGKILL)
-    for each in workers:
-        each.join(120)
-    assert [each.exitcode for each in workers] == [-9] * n_killed + [0] * (n_workers - n_killed)
 
 
 def require_each_trial_once(study: Study) -> None:
