@@ -169,6 +169,23 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What a study tries, how long, and where it is kept."""
+
+    n_trials: Count
+    study_name: str
+    storage: str
+    sampler: Literal["tpe", "random"]
+    pruner: Literal["median", "halving", "none"]
+    n_startup_trials: Count
+    trial_steps: Count | None
+    trial_rounds: Annotated[int, Between(1, 100)]
+    n_seeds: Annotated[int, Between(1, 100)]
+    space: dict[str, Any]
+    seed: Seed
+
+
+@dataclass(frozen=True)
 class Promote:
     """When a model may take the champion's place."""
 
@@ -216,6 +233,7 @@ class Params:
     threshold: Threshold
     explain: Explain
     evaluate: Evaluate
+    search: Search
     promote: Promote
     serve: Serve
     app: App
@@ -262,8 +280,21 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Params:
             received=str(error),
             remedy="mend the line named above",
         ) from error
-    document = _overridden(document, overrides or {})
-    return _consistent(validation.build(Params, document, str(path)), path)
+    return _checked(_overridden(document, overrides or {}), str(path))
+
+
+def changed(params: Params, overrides: Mapping[str, Any]) -> Params:
+    """Return parameters with other values under some dotted keys, checked as if from a file.
+
+    Raises:
+        UserError: any problem with any key, all in one error.
+    """
+    return _checked(_overridden(asdict(params), overrides), "the parameters")
+
+
+def from_document(document: Any) -> Params:
+    """Check what `dataclasses.asdict` made of parameters somewhere else."""
+    return _checked(document, "the parameters")
 
 
 def full_key(name: str) -> str:
@@ -300,7 +331,11 @@ def _overridden(document: Any, overrides: Mapping[str, Any]) -> Any:
     return document
 
 
-def _consistent(params: Params, path: Path) -> Params:
+def _checked(document: Any, source: str) -> Params:
+    return _consistent(validation.build(Params, document, source), source)
+
+
+def _consistent(params: Params, source: str) -> Params:
     """Refuse values that are each allowed but contradict one another."""
     problems = []
     if params.fetch.source == "local" and params.fetch.path.lower().endswith(".md"):
@@ -353,7 +388,7 @@ def _consistent(params: Params, path: Path) -> Params:
     if problems:
         raise UserError(
             "parameters contradict one another",
-            expected=f"values in {path} that fit together",
+            expected=f"values in {source} that fit together",
             received="\n    ".join(["", *problems]),
             remedy="change one of the keys of each line above",
         )
