@@ -20,8 +20,9 @@ CHOSEN: tuple[tuple[int, tuple[str, ...]], ...] = (
     (2, ("Golgi apparatus",)),
 )
 """Which cells, and what the protein shows in them: fields with few cells are easier to look at."""
-FAULT = "With a fault: red and blue exchanged"
-"""What the last example is, the first one's channels in a wrong order."""
+FAULT = "With a fault: blue and yellow exchanged"
+FAULTY, FAULTY_ORDER = 3, [0, 1, 3, 2]
+"""Of which image the last example shows the channels in a wrong order, and which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ def draw_examples(image_size: int) -> list[Example]:
     for number, (index, names) in enumerate(CHOSEN, start=1):
         pixels = _draw(index, names, image_size)
         examples.append(_example(f"simulated-{number}", " and ".join(names), pixels))
-    exchanged = _draw(*CHOSEN[0], image_size)[..., [2, 1, 0, 3]]
+    exchanged = _draw(*CHOSEN[FAULTY], image_size)[..., FAULTY_ORDER]
     return [*examples, _example(f"simulated-{len(CHOSEN) + 1}", FAULT, exchanged)]
 
 

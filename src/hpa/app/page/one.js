@@ -158,11 +158,11 @@ export class OneImage {
     fill.style.width = `${100 * probability}%`;
     tick.style.left = `${100 * threshold}%`;
     const bar = make("span", { class: "bar" }, fill, tick);
-    const numbers = make("span", { class: "numbers" }, make("b", {}, probability.toFixed(2)),
-      make("span", { class: "threshold" }, ` / ${threshold.toFixed(2)}`));
+    const [p, limit] = apart(probability, threshold);
+    const numbers = make("span", { class: "numbers" }, make("b", {}, p), make("span", { class: "threshold" }, ` / ${limit}`));
     const doubt = flags.length ? `too little evidence: ${flags.join("; ")}` : "";
-    const spoken = [label, present ? "found" : "not found", `probability ${probability.toFixed(2)}`,
-      `threshold ${threshold.toFixed(2)}`, doubt].filter(Boolean).join(", ");
+    const spoken = [label, present ? "found" : "not found", `probability ${p}`,
+      `threshold ${limit}`, doubt].filter(Boolean).join(", ");
     const button = make("button", { class: present ? "label found" : "label", "aria-pressed": "false",
       "aria-label": spoken, "data-label": label }, make("span", { class: "name" }, label), bar, numbers);
     if (doubt) button.append(make("span", { class: "doubt" }, doubt));
@@ -212,6 +212,12 @@ export class OneImage {
     return `Orange: what spoke most for “${this.label}” (Grad-CAM, from ${maps.width} × ${maps.height} `
       + "pixels, so it tells a region and no outline). The protein lies below in grey.";
   }
+}
+
+/** Spell two numbers in two digits, or in three where two do not tell them apart. */
+function apart(one, other) {
+  const digits = [2, 3].find(n => one.toFixed(n) !== other.toFixed(n)) ?? 3;
+  return [one.toFixed(digits), other.toFixed(digits)];
 }
 
 function flagItem(text, advice) {
