@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -89,12 +88,11 @@ def served(model: str) -> Iterator[tuple[int, psutil.Process]]:
             await_server(server, port, log)
             yield port, psutil.Process(server.pid)
         finally:
-            for child in psutil.Process(server.pid).children(recursive=True):
-                child.terminate()
+            with suppress(psutil.Error):  # it has ended by itself
+                for child in psutil.Process(server.pid).children(recursive=True):
+                    child.terminate()
             server.terminate()
             server.wait()
-            if os.environ.get("HPA_KEEP_LOG"):
-                shutil.copy(log, os.environ["HPA_KEEP_LOG"])
 
 
 def as_mlflow_model(folder: Path, path: Path) -> str:
