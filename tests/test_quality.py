@@ -15,19 +15,24 @@ from hpa.data.packed import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
-from hpa.quality_page import quality_page
+from hpa.quality_page import plot_counts, quality_page
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    index = read_index(packed_world)
-    split = np.resize(np.array(["train", "val", "test"], dtype=object), len(index))
-    split[~index["labelled"]] = "unlabelled"
     folder = tmp_path_factory.mktemp("quality") / "split"
-    write_split(folder, index, pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}))
+    deal(packed_world, folder, "train", "val", "test")
     return folder
+
+
+def deal(packed_dir: Path, split_dir: Path, *names: str) -> None:
+    """Deal the labelled images to splits, one after the other."""
+    index = read_index(packed_dir)
+    split = np.resize(np.array(names, dtype=object), len(index))
+    split[~index["labelled"]] = "unlabelled"
+    write_split(split_dir, index, pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}))
 
 
 def brightness(**splits: list[float]) -> pd.DataFrame:
@@ -119,6 +124,23 @@ def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
     assert page == quality_page(found, PackedImages(packed_world))
     for line in quality.findings(found):
         assert line in page
+
+
+def test_a_holdout_is_counted_drawn_and_compared_like_the_others(
+    packed_world: Path, tmp_path: Path
+) -> None:
+    deal(packed_world, tmp_path / "split", "train", "val", "test", "holdout")
+    found = quality.inspect(packed_world, tmp_path / "split", hash_distance=6)
+    (first, *_) = quality.findings(found)
+    assert first == "44 images: 10 train, 10 val, 10 test, 10 holdout, 4 unlabelled."
+    assert (found.drift["split"] == "holdout").sum() == len(CHANNELS)
+    page = quality_page(found, PackedImages(packed_world))
+    assert "Train + val + test + holdout, the commonest on top." in page
+    assert page.count('<td class="text">holdout</td>') == len(CHANNELS)
+    (axes,) = plot_counts(found.counts).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "holdout"
+    assert sum(bar.get_width() for bar in axes.patches) == found.counts[["train", "val", "test", "holdout"]].sum(axis=None)
+    assert "Train + val + test, the" not in page
 
 
 def test_names_are_escaped(packed_world: Path, split_dir: Path) -> None:
