@@ -139,7 +139,9 @@ def test_a_holdout_is_counted_drawn_and_compared_like_the_others(
     assert page.count('<td class="text">holdout</td>') == len(CHANNELS)
     (axes,) = plot_counts(found.counts).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "holdout"
-    assert sum(bar.get_width() for bar in axes.patches) == found.counts[["train", "val", "test", "holdout"]].sum(axis=None)
+    assert sum(bar.get_width() for bar in axes.patches) == found.counts[
+        ["train", "val", "test", "holdout"]
+    ].sum(axis=None)
     assert "Train + val + test, the" not in page
 
 
@@ -158,6 +160,29 @@ def test_tables_of_two_worlds_are_refused(
     assignment[::-1].to_csv(tmp_path / "assignment.csv", index=False)
     with pytest.raises(UserError, match="does not belong to"):
         quality.inspect(packed_world, tmp_path, hash_distance=6)
+
+
+@pytest.mark.parametrize(
+    ("mount", "said"),
+    [("size=128k", "error: the disk is full"), ("ro", "could not be written")],
+)
+def test_a_page_that_cannot_be_written_leaves_the_older_one(
+    packed_world: Path, split_dir: Path, small_disk: Path, tmp_path: Path, mount: str, said: str
+) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/packed").symlink_to(packed_world)
+    (tmp_path / "data/split").symlink_to(split_dir)
+    (small_disk / "quality.html").write_text("old")
+    subprocess.run(["mount", "-o", f"remount,{mount}", str(small_disk)], check=True)
+    command = [sys.executable, str(ROOT / "src/quality.py"), "--output"]
+    command.append(str(small_disk / "quality.html"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["quality.html"]
+    assert (small_disk / "quality.html").read_text() == "old"
 
 
 def test_the_script_without_data_says_what_to_do(tmp_path: Path) -> None:

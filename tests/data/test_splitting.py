@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+from worlds import digests
 
 from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
 from hpa.data.duplicates import duplicate_groups
@@ -229,6 +232,27 @@ def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
     assert list(again["Id"]) == list(index["Id"])
     assert again.to_dict("list") == assignment.to_dict("list")
     assert pd.read_csv(tmp_path / "split" / "label_counts.csv").equals(counts)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("full", r"disk is full(.|\n)*errno 28"), ("ro", r"not be written(.|\n)*Read-only")],
+)
+def test_a_split_that_cannot_be_written_leaves_the_older_one(
+    small_disk: Path, fault: str, said: str
+) -> None:
+    index = invented_index(2)
+    write_split(small_disk / "split", index, split(index))
+    before = digests(small_disk / "split")
+    if fault == "full":
+        free = shutil.disk_usage(small_disk).free
+        (small_disk / "filler").write_bytes(bytes(free - 8192))
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(UserError, match=said):
+        write_split(small_disk / "split", index, split(index, seed=12))
+    assert digests(small_disk / "split") == before
+    assert {path.name for path in small_disk.iterdir()} <= {"split", "filler"}
 
 
 def test_ids_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
