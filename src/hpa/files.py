@@ -38,7 +38,7 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
             _flush(temporary)
         _replace(temporary, path)
     except OSError as error:
-        if advice := _advice(error, path):
+        if advice := disk_advice(error, path):
             raise advice from error
         raise
     finally:
@@ -89,7 +89,7 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if advice := _advice(error, folder):
+        if advice := disk_advice(error, folder):
             raise advice from error
         raise
     free = shutil.disk_usage(folder).free
@@ -100,6 +100,25 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
             received=f"{free / 1e6:,.0f} MB free",
             remedy="free some space, or put the repository on a larger disk; nothing was written",
         )
+
+
+def disk_advice(error: OSError, path: Path) -> UserError | None:
+    """Turn the errors of a full disk and of missing leave to write into advice; None for others."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UserError(
+            f"the disk is full: {path} could not be written",
+            expected="enough free space",
+            received=f"{os.strerror(error.errno)} (errno {error.errno})",
+            remedy="free some space and run the same command again; an older file is untouched",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(
+            f"{path} could not be written",
+            expected="a folder that this user may write to",
+            received=f"{os.strerror(error.errno)} (errno {error.errno})",
+            remedy=f"give write access to {path.parent}, or choose another output folder",
+        )
+    return None
 
 
 def _flush(path: Path) -> None:
@@ -155,22 +174,3 @@ def _remove(path: Path) -> None:
         return
     with suppress(OSError):
         path.unlink()
-
-
-def _advice(error: OSError, path: Path) -> UserError | None:
-    """Turn the two errors that users meet into advice; None for any other."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return UserError(
-            f"the disk is full: {path} could not be written",
-            expected="enough free space",
-            received=f"{os.strerror(error.errno)} (errno {error.errno})",
-            remedy="free some space and run the same command again; an older file is untouched",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return UserError(
-            f"{path} could not be written",
-            expected="a folder that this user may write to",
-            received=f"{os.strerror(error.errno)} (errno {error.errno})",
-            remedy=f"give write access to {path.parent}, or choose another output folder",
-        )
-    return None
