@@ -59,7 +59,7 @@ def main() -> None:
         origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
         origin["archives"] = {"best.keras": sha256(model_dir / "best.keras")}
         write_json(model_dir / "provenance.json", origin)
-        seen = measure_training_images(PACKED_DIR, SPLIT_DIR)
+        seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
         write_json(model_dir / "training_range.json", seen.to_json())
         names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
         tracking.log_artifacts([model_dir / name for name in names], "model")
