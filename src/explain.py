@@ -7,6 +7,7 @@ python src/explain.py --n_per_label 3
 from pathlib import Path
 
 from hpa import command_line
+from hpa.backends import require_backend
 from hpa.files import read_json
 
 PACKED_DIR, MODEL_DIR = Path("data/packed"), Path("model")
@@ -17,6 +18,7 @@ def main() -> None:
     """Explain scores/test.npz with the network that made it."""
     parser = command_line.parser(__doc__, "score", "explain", "evaluate")
     params, _ = command_line.parse(parser)
+    require_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa.explaining import explain_examples
