@@ -1,7 +1,7 @@
 """Run the network over val, test and the unlabelled images: the only place that does.
 
-python src/score.py            two minutes; writes scores/{val,test,unlabelled}.npz
-python src/score.py --augmentation none                  an eighth of that
+python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
+python src/score.py --augmentation dihedral              eight times that, for a better answer
 python src/score.py --models models                      the networks of several folds together
 """
 
