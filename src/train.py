@@ -42,7 +42,8 @@ def main() -> None:
         provenance.repository_root() / ".checkpoints", training.identity(params, DATA)
     )
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
-    with tracking.stage_run("train", params, sections=sections) as run_id:
+    stage = tracking.stage_run("train", params, sections=sections)
+    with unfinished.held(), stage as run_id:
         best_sha256 = fitting.fit(
             params,
             packed_dir=PACKED_DIR,
@@ -65,7 +66,6 @@ def main() -> None:
         write_json(model_dir / "training_range.json", seen.to_json())
         names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
         tracking.log_artifacts([model_dir / name for name in names], "model")
-    unfinished.remove()
     print(f"the model is in {model_dir}, its run is {run_id}")
 
 
