@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from hpa import command_line
+from hpa.backends import require_backend
 
 MODEL = "model"
 
@@ -43,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Answer for the images that the command line names."""
     params, arguments = command_line.parse(make_parser())
+    require_backend()
 
     from hpa.data.own_images import find_images
     from hpa.writing import check_output

@@ -20,7 +20,9 @@ Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 DEPTH_FACTORS = r"((0(\.\d+)?|1(\.0+)?)( +|$)){3}"
 HOSTS = r"([\w.-]+|\[[0-9a-fA-F:]+\])( ([\w.-]+|\[[0-9a-fA-F:]+\]))*"
-REPEATS = r"(\d{1,2}x[1-9]\d{0,2}( +|$))*"
+LABEL = r"(1?\d|2[0-7])"  # 0 to 27
+REPEATS = rf"{LABEL}x[1-9]\d{{0,2}}"
+ALPHAS = rf"{LABEL}x0?\.(?!0+$)\d{{1,3}}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Loss:
 
     name: Literal["focal", "binary_cross_entropy", "soft_macro_f1", "asymmetric"]
     gamma: Annotated[float, Between(0, 10)]
-    alpha: Annotated[float, Between(0.001, 0.999)] | Literal["balanced"] | None
+    alpha: Annotated[float, Between(0.001, 0.999)] | Literal["balanced"] | str | None
     gamma_negative: Annotated[float, Between(0, 10)]
     gamma_positive: Annotated[float, Between(0, 10)]
     margin: Annotated[float, Between(0, 0.5)]
@@ -374,10 +376,10 @@ def _consistent(params: Params, source: str) -> Params:
             f"train.fold: expected less than split.n_folds ({params.split.n_folds}), "
             f"received {params.train.fold}"
         )
-    if not re.fullmatch(REPEATS, params.train.repeats or ""):
+    if not _names_labels_once(params.train.repeats or "", REPEATS):
         problems.append(
-            "train.repeats: expected LABELxTIMES separated by blanks, such as '27x8 15x4', "
-            f"received {params.train.repeats!r}"
+            "train.repeats: expected LABELxTIMES separated by blanks, such as '27x8 15x4', each "
+            f"label from 0 to 27 once at most, received {params.train.repeats!r}"
         )
     if (params.train.oversampling == "stated") != bool(params.train.repeats):
         problems.append(
@@ -401,6 +403,14 @@ def _training_problems(loss: Loss, train: Train) -> list[str]:
         problems.append(
             f"loss.alpha: expected null where loss.name is not 'focal', received {loss.alpha!r}"
         )
+    if isinstance(loss.alpha, str) and not (
+        loss.alpha == "balanced" or (loss.alpha.strip() and _names_labels_once(loss.alpha, ALPHAS))
+    ):
+        problems.append(
+            "loss.alpha: expected 'balanced', or LABELxALPHA separated by blanks, such as "
+            "'27x0.9 15x0.75', each label from 0 to 27 once at most, alphas from 0.001 to 0.999, "
+            f"received {loss.alpha!r}"
+        )
     if train.head_steps >= train.n_steps:
         problems.append(
             f"train.head_steps: expected less than train.n_steps ({train.n_steps}), "
@@ -417,3 +427,10 @@ def _training_problems(loss: Loss, train: Train) -> list[str]:
             f"received {train.batch_size}"
         )
     return problems
+
+
+def _names_labels_once(text: str, word: str) -> bool:
+    """Tell whether each word of a text has the form `LABELxNUMBER`, and no label comes twice."""
+    words = text.split()
+    labels = [each.partition("x")[0] for each in words]
+    return all(re.fullmatch(word, each) for each in words) and len(set(labels)) == len(labels)

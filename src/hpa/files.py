@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hpa.errors import UserError
@@ -84,10 +85,12 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
     """Refuse to start what cannot end: compare the free bytes of a folder's disk with the need.
 
     Raises:
-        UserError: fewer than `n_bytes` are free, or the folder cannot be made.
+        UserError: fewer than `n_bytes` are free, or the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         if advice := disk_advice(error, folder):
             raise advice from error
