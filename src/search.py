@@ -65,13 +65,16 @@ def bring_data() -> None:
 
 def lead(params: Params, work: Callable[..., None]) -> None:
     """Begin a study or go on with it, see it through, and say what it found."""
+    from hpa.search.study import VALUE, begin_study
+
+    study = begin_study(params)
+
+    # These take seconds more, so not before the study is known to be right.
     from hpa import tracking
     from hpa.files import atomic_path
-    from hpa.search.study import VALUE, begin_study
     from hpa.search.study_page import study_page
     from hpa.search.winner import as_text, find_winner
 
-    study = begin_study(params)
     print(f"study {study.name}: {study.n_done()} of {study.n_trials} trials are done", flush=True)
     sections = ("model", "loss", "augment", "train", "score", "threshold", "search")
     upstream = os.environ.get("MLFLOW_RUN_ID") or study.parent_run_id

@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import mlflow
@@ -16,6 +16,8 @@ import yaml
 from clones import make_clone, shell
 from databases import free_port
 from search_workspaces import ROOT, make_workspace, write_params
+
+from hpa.search.storage import storage_url
 
 TRACKING = "MLFLOW_TRACKING_URI"
 
@@ -119,6 +121,7 @@ def test_study_runs_and_artifacts_may_all_be_on_servers(
 ) -> None:
     """Optuna and MLflow in PostgreSQL, artifacts in an S3 store, nothing in the workspace."""
     import boto3
+    import psycopg2
 
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
@@ -129,7 +132,11 @@ def test_study_runs_and_artifacts_may_all_be_on_servers(
         monkeypatch.setenv(name, value)
     scripts, port, s3_port = Path(sys.executable).parent, str(free_port()), str(free_port())
     moto = [str(scripts / "moto_server"), "-H", "127.0.0.1", "-p", s3_port]
-    backend = postgresql.replace("postgresql:", "postgresql+psycopg2:")
+    with closing(psycopg2.connect(postgresql)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CREATE DATABASE mlflow")  # both keep a table alembic_version
+    storage = storage_url(postgresql)
+    backend = storage.replace("/postgres", "/mlflow")
     server = [str(scripts / "mlflow"), "server", "--port", port, "--workers", "1"]
     server += ["--backend-store-uri", backend, "--artifacts-destination", "s3://artifacts"]
     with (
@@ -150,7 +157,7 @@ def test_study_runs_and_artifacts_may_all_be_on_servers(
         assert [name for name in names if name.endswith("artifacts/thresholds.json")]
     assert not (workspace / "optuna.db").exists()
     assert not (workspace / "mlflow.db").exists()
-    assert "hpa" in optuna.get_all_study_names(backend)
+    assert "hpa" in optuna.get_all_study_names(storage)
 
 
 @pytest.mark.slow

@@ -80,4 +80,5 @@ def test_the_page_of_a_study_needs_no_network(
     for title in ("History", "Importances", "Slices", "Parallel coordinates", "Intermediate"):
         assert f"<h2>{title}" in page
         assert f"<h2>{title}" not in empty
+    assert page.index("plotly.js v") < page.index("Plotly.newPlot(")
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)

@@ -37,6 +37,7 @@ def outcomes(study: Study) -> list[tuple[Any, ...]]:
     return [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in study.trials()]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_trials_and_values_twice(workspace: Path) -> None:
     found = []
     for name in ("first", "second"):
@@ -48,6 +49,7 @@ def test_the_same_seed_gives_the_same_trials_and_values_twice(workspace: Path) -
     assert len({str(params) for _, _, params, _, _ in found[0]}) == 4
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_draws_what_it_would_have_drawn(workspace: Path) -> None:
     whole = begin_study(small_params(**{"search.study_name": "whole"}))
     work(whole, by_gamma)
@@ -66,6 +68,7 @@ def test_the_first_trial_is_that_of_the_current_parameters(workspace: Path) -> N
     assert len(study.trials()) == 4  # it is not tried twice
 
 
+@pytest.mark.slow
 def test_every_trial_is_a_nested_run_with_its_number_and_thresholds(workspace: Path) -> None:
     study = begin_study(small_params())
     study.optuna.set_user_attr("run_id", None)
@@ -166,6 +169,19 @@ def test_a_trial_that_is_interrupted_goes_on_in_its_run_with_its_parameters(
     assert [t.state for t in study.trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     assert again.params == first.params != other.params
     assert again.user_attrs["run_id"] == "of the first attempt"
+
+
+def test_a_trial_that_another_worker_took_over_is_left_to_it(workspace: Path) -> None:
+    def overtaken(trial: optuna.Trial, study: Study) -> float:
+        value = by_gamma(trial, study)
+        if trial.number == 0:
+            worker._give_back(study, 0)  # as the other worker does
+        return value
+
+    study = begin_study(small_params())
+    work(study, overtaken)
+    states = [trial.state for trial in study.trials()]
+    assert states == [TrialState.FAIL, *[TrialState.COMPLETE] * 4]
 
 
 def require_each_trial_once(study: Study) -> None:

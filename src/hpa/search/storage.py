@@ -80,7 +80,7 @@ def open_storage(url: str) -> RDBStorage:
             "the storage of the study cannot be used",
             expected=f"a database at {url}",
             received=str(error).strip().splitlines()[0],
-            remedy="start the server, or mend search.storage",
+            remedy="start the server, or mend search.storage; MLflow needs another database",
         ) from error
 
 

@@ -41,8 +41,9 @@ PLOTS: Mapping[str, tuple[Callable[..., Any], str]] = {
 def study_page(study: Study, verdict: str) -> str:
     """Return the page; `verdict` is text, its lines are kept."""
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in verdict.splitlines())
-    sections = [f"<section>{lines}</section>", *_plots(study.optuna), _trials(study)]
-    return page(f"Study {study.name}", "".join(sections), script=plotly.offline.get_plotlyjs())
+    library = f"<script>{plotly.offline.get_plotlyjs()}</script>"  # before all that needs it
+    sections = [f"<section>{lines}</section>", library, *_plots(study.optuna), _trials(study)]
+    return page(f"Study {study.name}", "".join(sections))
 
 
 def _plots(study: optuna.Study) -> list[str]:
@@ -55,7 +56,9 @@ def _plots(study: optuna.Study) -> list[str]:
         for title, (plot, note) in PLOTS.items():
             figure = plot(study)
             figure.update_layout(title=None, template="plotly_white", margin={"t": 30})
-            content = figure.to_html(full_html=False, include_plotlyjs=False)
+            content = figure.to_html(
+                full_html=False, include_plotlyjs=False, config={"displaylogo": False}
+            )
             found.append(section(title, note, f"<div class=wide>{content}</div>"))
     return found
 

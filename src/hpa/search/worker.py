@@ -29,6 +29,8 @@ POLL_S = 2.0
 FAILURES = 5
 """So many failed trials one after the other: the cause is not in what they drew."""
 PR_SET_PDEATHSIG = 1
+LOST = (UpdateFinishedTrialError, ValueError, AssertionError)
+"""What Optuna raises where another worker has taken the trial over: this machine slept, say."""
 
 Objective = Callable[[optuna.Trial, Study], float]
 
@@ -73,7 +75,6 @@ def work(study: Study, objective: Objective) -> None:
 
 def _take(study: Study, objective: Objective) -> FrozenTrial | None:
     """Take a trial and do it; None where all that are wanted are done or under way."""
-    taken: list[optuna.Trial] = []
     with ExitStack() as held:
         held.enter_context(turn(study.storage, study.name))
         fail_stale_trials(study.optuna)
@@ -81,23 +82,31 @@ def _take(study: Study, objective: Objective) -> FrozenTrial | None:
         if study.n_done() + under_way >= study.n_trials:
             return None
         study.prepare_sampler()
+        return _do(study, objective, begun=held.close)  # then the next worker has its turn
 
-        def do(trial: optuna.Trial) -> float:
-            taken.append(trial)
-            held.close()  # the next worker's turn
-            return objective(trial, study)
 
-        try:
-            study.optuna.optimize(do, n_trials=1, catch=(Exception,))
-        except (KeyboardInterrupt, SystemExit):
-            if taken:
-                _give_back(study, taken[0].number)
+def _do(study: Study, objective: Objective, begun: Callable[[], None]) -> FrozenTrial:
+    """Do the next trial: one that waits, or a new one; `begun` is called once it is this worker's.
+
+    Interrupted, it gives the trial back.
+    """
+    taken: list[int] = []
+
+    def run(trial: optuna.Trial) -> float:
+        taken.append(trial.number)
+        begun()
+        return objective(trial, study)
+
+    try:
+        study.optuna.optimize(run, n_trials=1, catch=(Exception,))
+    except (KeyboardInterrupt, SystemExit):
+        for number in taken:
+            _give_back(study, number)
+        raise
+    except LOST:
+        if not taken or _state(study, taken[0]) is TrialState.RUNNING:
             raise
-        except (UpdateFinishedTrialError, ValueError):
-            if not taken or _state(study, taken[0].number) is TrialState.RUNNING:
-                raise
-            # This machine slept, say, and another worker has taken the trial over.
-    return study.trials()[taken[0].number]
+    return study.trials()[taken[0]]
 
 
 def _give_back(study: Study, number: int) -> None:
