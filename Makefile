@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check ui lock
+.PHONY: help setup repro test check app ui dashboard lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## install the locked packages into .venv; a repeat installs nothing
 
@@ -25,9 +25,15 @@ check: setup  ## lint, formatting, types, layers
 	mypy
 	PYTHONPATH=src lint-imports --no-logo
 
+app: setup  ## use the trained model in the browser: http://127.0.0.1:8000
+	python src/app.py
+
 ui: setup  ## compare runs in the browser
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+dashboard: setup  ## watch a search in the browser
+	optuna-dashboard "$${STORAGE:-sqlite:///optuna.db}"
 
 lock: setup  ## resolve pyproject.toml anew into the lock files and conda.yaml
 	environment/lock

@@ -1,16 +1,20 @@
-"""Take the pictures of docs/tracking.md: MLflow's own pages, in a headless Chromium.
+"""Take the pictures of docs/ in a headless Chromium: MLflow's pages, a study, the model's page.
 
-    python docs/screenshots.py            a minute, on the runs of mlflow.db
-    python docs/screenshots.py --store sqlite:////tmp/other/mlflow.db --output /tmp
+    python docs/screenshots.py            three minutes: all of them
+    python docs/screenshots.py app        the model's page alone; or: tracking, search
+    python docs/screenshots.py app --model /tmp/model --output /tmp
+    python docs/screenshots.py tracking --store sqlite:////tmp/other/mlflow.db
 
-Shows the table of runs, the charts, and the compare page of three runs with different gamma.
-Needs Chromium (Debian: apt-get install chromium) and three such runs:
+Needs Chromium (Debian: apt-get install chromium). `app` shows the model in model/, `search` the
+study of optuna.db after python src/search.py. `tracking` shows the table of runs, the charts, and
+the compare page of three runs with different gamma of mlflow.db:
 dvc exp run --queue -S 'loss.gamma=1,2,4' && dvc exp run --run-all
 """
 
 import argparse
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,30 +26,131 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+PARTS = ("tracking", "search", "app")
+DESK, LAPTOP, PHONE = (
+    {"width": width, "height": height} for width, height in ((1500, 800), (1366, 850), (390, 844))
+)
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def main() -> None:
-    """Serve the store on the loopback and photograph its pages."""
+    """Serve what is to be seen on the loopback and photograph it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--store", default=f"sqlite:///{ROOT}/mlflow.db", metavar="URI")
+    parser.add_argument("--storage", default=f"sqlite:///{ROOT}/optuna.db", metavar="URI")
+    parser.add_argument("--report", type=Path, default=ROOT / "search/report.html", metavar="FILE")
+    parser.add_argument("--model", default=str(ROOT / "model"), metavar="FOLDER")
     parser.add_argument("--output", type=Path, default=ROOT / "docs", metavar="DIR")
     parser.add_argument("--chromium", default="/usr/bin/chromium", metavar="FILE")
     arguments = parser.parse_args()
-    runs = three_gammas(MlflowClient(arguments.store))
-    with serve(arguments.store) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=arguments.chromium, args=["--no-sandbox"]
-        )
-        page = browser.new_page(viewport={"width": 1500, "height": 800})
-        for name, address, wanted in pages(runs):
-            path = arguments.output / f"tracking-{name}.png"
-            photograph(page, f"{url}/{address}", wanted, path)
+    parts = arguments.parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        sys.exit(f"error: unknown part {', '.join(unknown)}: expected {' or '.join(PARTS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=arguments.chromium, args=CHROMIUM)
+        if "tracking" in parts:
+            photograph_tracking(browser, arguments.store, arguments.output)
+        if "search" in parts:
+            photograph_search(browser, arguments)
+        if "app" in parts:
+            photograph_app(browser, arguments.model, arguments.output)
+
+
+def photograph_tracking(browser: Browser, store: str, output: Path) -> None:
+    """Photograph MLflow's pages of three runs."""
+    runs = three_gammas(MlflowClient(store))
+    with serve(mlflow_ui(store), "health") as url:
+        photograph_all(browser, pages(url, runs), output)
+
+
+def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
+    """Photograph a study: its report, its dashboard, its runs."""
+    with (
+        serve(mlflow_ui(arguments.store), "health") as mlflow,
+        serve(optuna_dashboard(arguments.storage), "dashboard") as dashboard,
+    ):
+        wanted = search_pages(mlflow, dashboard, arguments.report)
+        photograph_all(browser, wanted, arguments.output)
+
+
+def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> None:
+    """Photograph pages, each given by name, address and a text that it must show."""
+    page = browser.new_page(viewport=DESK)
+    for name, address, text in wanted:
+        path = output / f"{name}.png"
+        photograph(page, address, text, path)
+        print(path)
+
+
+def photograph_app(browser: Browser, model: str, output: Path) -> None:
+    """Photograph the model's page on a laptop and on a phone."""
+    with serve_app(model) as url:
+        laptop, phone = browser.new_page(viewport=LAPTOP), browser.new_page(viewport=PHONE)
+        for page, name, show in (
+            (laptop, "laptop", show_map),
+            (laptop, "flags", show_flags),
+            (laptop, "batch", show_batch),
+            (phone, "phone", show_map),
+        ):
+            page.goto(url, timeout=120_000)
+            show(page)
+            page.wait_for_timeout(500)
+            path = output / f"app-{name}.jpg"  # noisy pictures: a fifth of the bytes of PNG
+            page.screenshot(path=path, quality=88)
             print(path)
+
+
+def show_map(page: Page) -> None:
+    """Let an example be answered, and show where its likeliest label was seen."""
+    page.get_by_role("button", name="Mitochondria").click()
+    page.locator("#labels button").first.click(timeout=60_000)
+    page.evaluate("document.getElementById('result').scrollIntoView()")
+
+
+def show_flags(page: Page) -> None:
+    """Let the example with a fault be answered."""
+    page.get_by_role("button", name="With a fault").click()
+    page.locator("#result").wait_for(timeout=60_000)
+
+
+def show_batch(page: Page) -> None:
+    """Let all examples be answered at once."""
+    page.get_by_role("tab", name="Many images").click()
+    page.get_by_role("button", name="Try it with the simulated images").click()
+    page.locator("#many-csv").wait_for(timeout=60_000)
+
+
+@contextmanager
+def serve_app(model: str) -> Iterator[str]:
+    """Run src/app.py on a free port."""
+    command = [sys.executable, str(ROOT / "src/app.py"), "--model", model, "--port", "0"]
+    server = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert server.stdout is not None
+    try:
+        for line in server.stdout:
+            if found := re.search(r"http://\S+", line):
+                yield found[0]
+                return
+        sys.exit(f"error: the page did not start; try: {' '.join(command)}")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def three_gammas(client: MlflowClient) -> list[str]:
@@ -58,15 +163,26 @@ def three_gammas(client: MlflowClient) -> list[str]:
     return list(found.values())[:3]
 
 
-def pages(runs: list[str]) -> list[tuple[str, str, str]]:
+def search_pages(mlflow: str, dashboard: str, report: Path) -> list[tuple[str, str, str]]:
     """List name, address and a text that the page must show."""
-    table = "#/experiments/0/runs?compareRunsMode="
+    nested = quote("tags.`optuna.trial` != ''")
+    runs = f"{mlflow}/#/experiments/0/runs?compareRunsMode=TABLE&searchFilter={nested}"
+    return [
+        ("search-report", report.resolve().as_uri(), "History"),
+        ("search-dashboard", f"{dashboard}/dashboard/studies/1", "Best Trial"),
+        ("search-runs", runs, "trial 0 of"),
+    ]
+
+
+def pages(url: str, runs: list[str]) -> list[tuple[str, str, str]]:
+    """List name, address and a text that the page must show."""
+    table = f"{url}/#/experiments/0/runs?compareRunsMode="
     compare = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps(['0']))}"
     return [
-        ("table", table + "TABLE", "gamma="),
-        ("charts", table + "CHART", "test/macro_f1"),
-        ("compare", f"#/compare-runs?{compare}", "loss.gamma"),
-        ("run", f"#/experiments/0/runs/{runs[0]}", "data/packed"),
+        ("tracking-table", table + "TABLE", "gamma="),
+        ("tracking-charts", table + "CHART", "test/macro_f1"),
+        ("tracking-compare", f"{url}/#/compare-runs?{compare}", "loss.gamma"),
+        ("tracking-run", f"{url}/#/experiments/0/runs/{runs[0]}", "data/packed"),
     ]
 
 
@@ -82,23 +198,33 @@ def photograph(page: Page, url: str, wanted: str, path: Path) -> None:
     page.screenshot(path=path)
 
 
+def mlflow_ui(store: str) -> list[str]:
+    """Return the command that serves runs."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
+    return [*command, "--backend-store-uri", store]
+
+
+def optuna_dashboard(storage: str) -> list[str]:
+    """Return the command that serves studies."""
+    return [str(Path(sys.executable).parent / "optuna-dashboard"), storage]
+
+
 @contextmanager
-def serve(store: str) -> Iterator[str]:
-    """Run `mlflow ui` on a free port."""
+def serve(command: list[str], first: str) -> Iterator[str]:
+    """Run a server on a free port until the block ends; its page `first` answers then."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--port", str(port)]
     server = subprocess.Popen(
-        [*command, "--backend-store-uri", store],
+        [*command, "--port", str(port)],
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(300):
+        for _ in range(600):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{first}", timeout=5).close()
                 break
             except OSError:
                 time.sleep(0.2)

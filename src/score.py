@@ -1,13 +1,14 @@
 """Run the network over val, test and the unlabelled images: the only place that does.
 
-python src/score.py            two minutes; writes scores/{val,test,unlabelled}.npz
-python src/score.py --augmentation none                  an eighth of that
+python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
+python src/score.py --augmentation dihedral              eight times that, for a better answer
 python src/score.py --models models                      the networks of several folds together
 """
 
 from pathlib import Path
 
 from hpa import command_line
+from hpa.backends import require_backend
 
 PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 
@@ -15,6 +16,7 @@ PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Pat
 def main() -> None:
     """Score data/packed with what score.models names."""
     params, _ = command_line.parse(command_line.parser(__doc__, "score"))
+    require_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import tracking

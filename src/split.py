@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpa import command_line
 from hpa.data.packed import read_index
-from hpa.data.splitting import split_images, worst_rates, write_split
+from hpa.data.splitting import shortfalls, split_images, worst_rates, write_split
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 
@@ -25,6 +25,8 @@ def main() -> None:
     print(counts.to_string(index=False))
     for split, label, error in worst_rates(counts).itertuples(index=False):
         print(f"worst relative error of a label's rate in {split}: {error:+.1%} ({label})")
+    for line in shortfalls(index, assignment):
+        print(f"{line}: bring more groups that have it")
     print(assignment["split"].value_counts().to_string())
     print(f"the assignment is in {SPLIT_DIR / 'assignment.csv'}")
 

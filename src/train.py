@@ -12,6 +12,7 @@ itself when the same command is given again.
 from pathlib import Path
 
 from hpa import command_line, provenance
+from hpa.backends import require_backend
 from hpa.data.training_range import measure_training_images
 from hpa.files import sha256, write_json
 
@@ -30,6 +31,7 @@ def main() -> None:
         help="write the model here (default: model)",
     )
     params, arguments = command_line.parse(parser)
+    require_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import checkpoints, fitting, tracking, training
@@ -40,7 +42,8 @@ def main() -> None:
         provenance.repository_root() / ".checkpoints", training.identity(params, DATA)
     )
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
-    with tracking.stage_run("train", params, sections=sections) as run_id:
+    stage = tracking.stage_run("train", params, sections=sections)
+    with unfinished.held(), stage as run_id:
         best_sha256 = fitting.fit(
             params,
             packed_dir=PACKED_DIR,
@@ -59,11 +62,10 @@ def main() -> None:
         origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
         origin["archives"] = {"best.keras": sha256(model_dir / "best.keras")}
         write_json(model_dir / "provenance.json", origin)
-        seen = measure_training_images(PACKED_DIR, SPLIT_DIR)
+        seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
         write_json(model_dir / "training_range.json", seen.to_json())
         names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
         tracking.log_artifacts([model_dir / name for name in names], "model")
-    unfinished.remove()
     print(f"the model is in {model_dir}, its run is {run_id}")
 
 

@@ -6,9 +6,11 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from databases import find_programs, serve_postgresql
 from worlds import write_world
 
 from hpa.data.packing import pack
@@ -59,6 +61,18 @@ def packed_world(raw_world: Path) -> Path:
 def own_world(raw_world: Path, tmp_path: Path) -> Path:
     """A copy of `raw_world` that a test may break."""
     return shutil.copytree(raw_world, tmp_path / "raw")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a database on a server of its own."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL: apt-get install postgresql")
+    with TemporaryDirectory(prefix="hpa-postgresql-") as name:
+        Path(name).chmod(0o755)  # the server runs as another user
+        with serve_postgresql(programs, Path(name)) as url:
+            yield url
 
 
 @pytest.fixture

@@ -129,6 +129,45 @@ def test_other_trainings_are_named_and_go_after_two_weeks(
     assert not checkpoints.folder.exists()
 
 
+def test_a_training_that_another_process_is_at_is_refused_until_that_is_gone(
+    checkpoints: Checkpoints,
+) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from hpa.checkpoints import Checkpoints\n"
+        "with Checkpoints(Path(sys.argv[1]), {'seed': 7}).held():\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(checkpoints.folder.parent)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE_DIR)},
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    checkpoints.write(checkpoint(3))
+    with pytest.raises(UserError, match=f"under way in another process[\\s\\S]*{other.pid}"):
+        checkpoints.held().__enter__()
+    assert checkpoints.newest() is not None  # and nothing of it was touched
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    with checkpoints.held():
+        pass
+    assert not checkpoints.folder.exists()
+
+
+def test_what_was_checkpointed_outlives_a_failure_and_an_empty_folder_does_not(
+    checkpoints: Checkpoints,
+) -> None:
+    with pytest.raises(StopIteration), checkpoints.held():
+        raise StopIteration
+    assert not checkpoints.folder.exists()
+    checkpoints.write(checkpoint(3))
+    with pytest.raises(StopIteration), checkpoints.held():
+        raise StopIteration
+    assert checkpoints.newest() is not None
+
+
 def test_whenever_the_writing_is_killed_a_whole_checkpoint_is_found(
     checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,7 +81,8 @@ def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_na
         "loss.gamma: missing; expected a number from 0 to 10",
         "loss.name: expected 'focal' or 'binary_cross_entropy' or 'soft_macro_f1' or 'asymmetric', "
         "received 'focall'",
-        "loss.alpha: expected a number from 0.001 to 0.999 or 'balanced' or null, received 1.5",
+        "loss.alpha: expected a number from 0.001 to 0.999 or 'balanced' or a text or null, "
+        "received 1.5",
         "pack.image_size: expected a whole number from 32 to 2048, a multiple of 32, received 100",
         "train.n_steps: expected a whole number at least 1, received 1.5",
         "score.batch_size: expected a whole number at least 1, received True",
@@ -218,6 +219,12 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
         ({"split.holdout_fraction": 0.7}, r"split\.holdout_fraction: expected less than 1"),
         ({"split.n_folds": 5, "train.fold": 5}, r"train\.fold: expected less .* \(5\), received 5"),
         ({"loss.name": "asymmetric", "loss.alpha": 0.3}, r"loss\.alpha: .* null .* received 0\.3"),
+        ({"loss.alpha": "27x0.9 28x0.9"}, r"loss\.alpha: .*LABELxALPHA.*from 0 to 27.*28x0\.9'"),
+        ({"loss.alpha": "27x1.0"}, r"loss\.alpha: .* from 0\.001 to 0\.999, received '27x1\.0'"),
+        ({"loss.alpha": "27x0.000"}, r"loss\.alpha: .* received '27x0\.000'"),
+        ({"loss.alpha": "27x0.9 27x0.8"}, r"loss\.alpha: .* once at most"),
+        ({"loss.alpha": "balance"}, r"loss\.alpha: .* received 'balance'"),
+        ({"loss.alpha": ""}, r"loss\.alpha: .* received ''"),
         ({"train.head_steps": 640}, r"train\.head_steps: .* \(640\), received 640"),
         ({"train.depth_factors": "0.1 1"}, r"train\.depth_factors: .* three .* '0\.1 1'"),
         ({"train.depth_factors": "0.1 0.3 2"}, r"train\.depth_factors: .* '0\.1 0\.3 2'"),

@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from hpa.errors import UserError
 from hpa.model.losses import make_loss
 from hpa.model.weights import weights_sha256
 from hpa.prediction import predict_logits
-from hpa.training import Training
+from hpa.training import Training, save_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -271,6 +272,43 @@ def test_the_metric_that_params_name_chooses_the_best_round(best_by: str, best: 
     names = ("val/loss", "val/macro_f1", "val/macro_average_precision")
     history = [dict(zip(names, row, strict=True)) for row in rows]
     assert fitting._best_round(history, best_by) == best
+
+
+def sized_network(n_units: int) -> keras.Model:
+    features = keras.Input((64,))
+    return keras.Model(features, keras.layers.Dense(n_units)(features))
+
+
+def test_a_full_disk_leaves_the_older_best_weights_as_they_were(small_disk: Path) -> None:
+    path = small_disk / "best.keras"
+    save_model(sized_network(8), path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"the disk is full: .*best\.keras"):
+        save_model(sized_network(1000), path)  # 256 kB
+    assert path.read_bytes() == before
+    assert [each.name for each in small_disk.iterdir()] == ["best.keras"]
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_a_read_only_model_folder_is_refused_before_the_first_step(
+    packed_world: Path, split_dir: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small_disk / "best.keras").write_text("older")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    monkeypatch.setattr(fitting, "_train", lambda *_: pytest.fail("a step was done"))
+    with pytest.raises(UserError, match=r"disk could not be written[\s\S]*Read-only"):
+        fit(packed_world, split_dir, small_disk)
+    assert (small_disk / "best.keras").read_text() == "older"
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_a_disk_too_small_for_the_model_is_refused_before_the_first_step(
+    packed_world: Path, split_dir: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small_disk / "filler").write_bytes(bytes(126_000))
+    monkeypatch.setattr(fitting, "_train", lambda *_: pytest.fail("a step was done"))
+    with pytest.raises(UserError, match="not enough free disk for the model"):
+        fit(packed_world, split_dir, small_disk / "model")
 
 
 @pytest.mark.usefixtures("small_networks")

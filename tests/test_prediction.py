@@ -1,13 +1,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from interpreters import python_with
 
 from hpa.config import Score
 from hpa.data.assignment import NO_FOLD
@@ -235,10 +235,7 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
 def test_other_backends_give_the_same_scores(
     backend: str, model: keras.Model, packed_world: Path, tmp_path: Path
 ) -> None:
-    """HPA_TORCH_PYTHON may name a Python that has them, such as that of the benchmarks."""
-    python = os.environ.get("HPA_TORCH_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", f"import {backend}"], capture_output=True).returncode:
-        pytest.skip(f"{backend} is not installed: set HPA_TORCH_PYTHON to a Python that has it")
+    python = python_with(backend)
     model.save(tmp_path / "model.keras")
     code = (
         "import sys, keras, numpy; from pathlib import Path; from hpa.config import Score;"

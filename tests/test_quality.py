@@ -15,19 +15,24 @@ from hpa.data.packed import PackedImages, read_index
 from hpa.data.splitting import write_split
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
-from hpa.quality_page import quality_page
+from hpa.quality_page import plot_counts, quality_page
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    index = read_index(packed_world)
-    split = np.resize(np.array(["train", "val", "test"], dtype=object), len(index))
-    split[~index["labelled"]] = "unlabelled"
     folder = tmp_path_factory.mktemp("quality") / "split"
-    write_split(folder, index, pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}))
+    deal(packed_world, folder, "train", "val", "test")
     return folder
+
+
+def deal(packed_dir: Path, split_dir: Path, *names: str) -> None:
+    """Deal the labelled images to splits, one after the other."""
+    index = read_index(packed_dir)
+    split = np.resize(np.array(names, dtype=object), len(index))
+    split[~index["labelled"]] = "unlabelled"
+    write_split(split_dir, index, pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}))
 
 
 def brightness(**splits: list[float]) -> pd.DataFrame:
@@ -121,6 +126,25 @@ def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
         assert line in page
 
 
+def test_a_holdout_is_counted_drawn_and_compared_like_the_others(
+    packed_world: Path, tmp_path: Path
+) -> None:
+    deal(packed_world, tmp_path / "split", "train", "val", "test", "holdout")
+    found = quality.inspect(packed_world, tmp_path / "split", hash_distance=6)
+    (first, *_) = quality.findings(found)
+    assert first == "44 images: 10 train, 10 val, 10 test, 10 holdout, 4 unlabelled."
+    assert (found.drift["split"] == "holdout").sum() == len(CHANNELS)
+    page = quality_page(found, PackedImages(packed_world))
+    assert "Train + val + test + holdout, the commonest on top." in page
+    assert page.count('<td class="text">holdout</td>') == len(CHANNELS)
+    (axes,) = plot_counts(found.counts).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "holdout"
+    assert sum(bar.get_width() for bar in axes.patches) == found.counts[
+        ["train", "val", "test", "holdout"]
+    ].sum(axis=None)
+    assert "Train + val + test, the" not in page
+
+
 def test_names_are_escaped(packed_world: Path, split_dir: Path) -> None:
     found = quality.inspect(packed_world, split_dir, hash_distance=6)
     found.index.loc[3, ["Id", "blank"]] = ["<script>", "red"]
@@ -136,6 +160,29 @@ def test_tables_of_two_worlds_are_refused(
     assignment[::-1].to_csv(tmp_path / "assignment.csv", index=False)
     with pytest.raises(UserError, match="does not belong to"):
         quality.inspect(packed_world, tmp_path, hash_distance=6)
+
+
+@pytest.mark.parametrize(
+    ("mount", "said"),
+    [("size=128k", "error: the disk is full"), ("ro", "could not be written")],
+)
+def test_a_page_that_cannot_be_written_leaves_the_older_one(
+    packed_world: Path, split_dir: Path, small_disk: Path, tmp_path: Path, mount: str, said: str
+) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/packed").symlink_to(packed_world)
+    (tmp_path / "data/split").symlink_to(split_dir)
+    (small_disk / "quality.html").write_text("old")
+    subprocess.run(["mount", "-o", f"remount,{mount}", str(small_disk)], check=True)
+    command = [sys.executable, str(ROOT / "src/quality.py"), "--output"]
+    command.append(str(small_disk / "quality.html"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["quality.html"]
+    assert (small_disk / "quality.html").read_text() == "old"
 
 
 def test_the_script_without_data_says_what_to_do(tmp_path: Path) -> None:

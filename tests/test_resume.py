@@ -5,49 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from interpreters import python_with
+from trainings import ending, train
 
-from hpa import config
 from hpa.checkpoints import Checkpoints
 from hpa.data.packed import read_index
 from hpa.data.splitting import write_split
-from hpa.files import sha256
 
 ROOT = Path(__file__).parents[1]
 N_KILLS = 20
-
-
-def params() -> config.Params:
-    whole = config.load(ROOT / "params.yaml")
-    small = {"n_steps": 300, "validate_every": 20, "batch_size": 4, "checkpoint_every": 7}
-    return replace(
-        whole,
-        augment=config.Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2),
-        train=replace(whole.train, oversampling="square_root", **small),
-    )
-
-
-def train(packed_dir: Path, split_dir: Path, folder: Path, began: Any = None) -> None:
-    """Train in this process, up to the end or to what ends it."""
-    from networks import compiled_small_networks
-
-    from hpa import fitting
-
-    fitting.compiled_networks = compiled_small_networks
-    fitting.fit(
-        params(),
-        packed_dir=packed_dir,
-        split_dir=split_dir,
-        model_dir=folder / "model",
-        on_round=lambda *_: began.set() if began else None,
-        checkpoints=Checkpoints(folder / "checkpoints", {}),
-    )
 
 
 @pytest.fixture
@@ -58,15 +30,6 @@ def split_dir(packed_world: Path, tmp_path: Path) -> Path:
     assignment = pd.DataFrame({"Id": index["Id"], "group": index.index, "split": split})
     write_split(tmp_path / "split", index, assignment)
     return tmp_path / "split"
-
-
-def ending(folder: Path) -> dict[str, object]:
-    """Digest all that a training left: weights, optimizer and random states, history."""
-    checkpoint = Checkpoints(folder / "checkpoints", {}).newest()
-    assert checkpoint is not None
-    arrays = {name: (a.dtype, a.shape, a.tobytes()) for name, a in checkpoint.arrays.items()}
-    history = sha256(folder / "model" / "history.csv")
-    return {"step": checkpoint.step, "arrays": arrays, "history": history}
 
 
 def killed_after(process: Any, seconds: float, number: signal.Signals) -> int:
@@ -123,10 +86,10 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     packed_world: Path, split_dir: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     source = (
-        "import sys; from pathlib import Path; import test_resume\n"
+        "import sys; from pathlib import Path; import trainings\n"
         "class Began:\n"
         "    def set(self): print('a round', flush=True)\n"
-        "test_resume.train(*map(Path, sys.argv[1:]), Began())\n"
+        "trainings.train(*map(Path, sys.argv[1:]), Began())\n"
     )
     training = subprocess.Popen(
         [sys.executable, "-c", source, str(packed_world), str(split_dir), str(tmp_path)],
@@ -152,3 +115,29 @@ def test_a_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
     # 300 is no multiple of 7: the newest checkpoint is that of step 294
     assert whole["step"] == stopped["step"] == 294
     assert whole == stopped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "n_devices"), [("jax", 1), ("torch", 1), ("tensorflow", 2), ("jax", 2)]
+)
+def test_any_backend_and_several_devices_go_on_to_the_same_bits(
+    packed_world: Path, split_dir: Path, tmp_path: Path, backend: str, n_devices: int
+) -> None:
+    python = python_with(backend)
+    script = (ROOT / "tests/trainings.py", packed_world, split_dir, "--n-devices", n_devices)
+
+    def run(name: str, *options: str) -> int:
+        done = subprocess.run(
+            [python, *map(str, script), str(tmp_path / name), *options],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        return done.returncode
+
+    assert run("whole") == 0
+    assert run("killed", "--die-after", "28") == -signal.SIGKILL  # amid a round: 20 is a multiple
+    assert run("killed") == 0
+    assert ending(tmp_path / "killed") == ending(tmp_path / "whole")

@@ -114,6 +114,27 @@ def test_thresholds_of_any_scores_are_fitted_without_a_run(workspace: Path, tmp_
     assert json.loads(output.read_text())["run_id"] == ""
 
 
+def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
+    workspace: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    for name in ("params.yaml", "data", "model", "scores"):
+        (tmp_path / name).symlink_to(workspace / name)
+    (tmp_path / "reports").symlink_to(small_disk)
+    (small_disk / "gallery").symlink_to(workspace / "reports/gallery")
+    (small_disk / "report.html").write_text("older")
+    done = run_stage(tmp_path, "evaluate")
+    assert done.returncode == 2, done.stderr
+    assert "error: the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = run_stage(tmp_path, "evaluate")
+    assert done.returncode == 2, done.stderr
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (small_disk / "report.html").read_text() == "older"
+    assert not list(small_disk.glob(".partial-*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -4,6 +4,7 @@
     .checkpoints/<key>/step-000320/state.npz             every array of the training
                                   /progress.json         history, and the run that wrote it
                                   /manifest.json         SHA-256 of both
+                        /lock, process.json              whose training it is at present
 
 They lie in the repository, outside what DVC removes before it runs a stage. The key digests all
 that decides the numbers of a training, so one training never goes on from another's state.
@@ -13,17 +14,23 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from hpa import processes
+from hpa.errors import UserError
 from hpa.files import atomic_path, digest, read_json, require_free_space, sha256, write_json
 
 KEPT = 2  # the newest, and the one before in case a disk damages the newest
 STALE_DAYS = 14
 STATE, PROGRESS, MANIFEST = "state.npz", "progress.json", "manifest.json"
+TRAINING, LOCK, OWNER = "training.json", "lock", "process.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +62,31 @@ class Checkpoints:
         """
         self.folder, self._training = root / digest(training)[:16], training
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder to this process; it goes when the block, a whole training, ends well.
+
+        Two trainings in one folder would do the same, each on the other's checkpoints, and
+        whichever ended first would remove them. A killed process holds nothing.
+
+        Raises:
+            UserError: another process holds it, or it cannot be written.
+        """
+        write_json(self.folder / TRAINING, self._training)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise self._under_way() from error
+        try:
+            write_json(self.folder / OWNER, processes.identity())
+            yield
+            self.remove()
+        finally:
+            if not self._paths():
+                self.remove()
+            lock.release()
+
     def prepare(self, n_bytes: int) -> None:
         """Refuse at once what would fail hours later, and clear what others left long ago.
 
@@ -65,7 +97,7 @@ class Checkpoints:
             UserError: no room for the checkpoints, or the folder cannot be written.
         """
         require_free_space(self.folder, (KEPT + 1) * n_bytes, "checkpoints")
-        write_json(self.folder / "training.json", self._training)
+        write_json(self.folder / TRAINING, self._training)
         self._clear_stale()
 
     def write(self, checkpoint: Checkpoint) -> None:
@@ -105,6 +137,17 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove the folder: the training has ended well."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _under_way(self) -> UserError:
+        owner = self.folder / OWNER
+        pid = read_json(owner).split()[1] if owner.is_file() else "that has just begun"
+        return UserError(
+            "this training is under way in another process",
+            expected=f"no process that holds {self.folder}",
+            received=f"process {pid}, with the same parameters, data and code",
+            remedy="wait for its end, or stop it with SIGTERM and start again: it goes on from "
+            "there; to train the same beside it would change train.seed",
+        )
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"), reverse=True)

@@ -19,7 +19,10 @@ Fraction = Annotated[float, Between(0, 1)]
 Count = Annotated[int, Between(1)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 DEPTH_FACTORS = r"((0(\.\d+)?|1(\.0+)?)( +|$)){3}"
-REPEATS = r"(\d{1,2}x[1-9]\d{0,2}( +|$))*"
+HOSTS = r"([\w.-]+|\[[0-9a-fA-F:]+\])( ([\w.-]+|\[[0-9a-fA-F:]+\]))*"
+LABEL = r"(1?\d|2[0-7])"  # 0 to 27
+REPEATS = rf"{LABEL}x[1-9]\d{{0,2}}"
+ALPHAS = rf"{LABEL}x0?\.(?!0+$)\d{{1,3}}"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Loss:
 
     name: Literal["focal", "binary_cross_entropy", "soft_macro_f1", "asymmetric"]
     gamma: Annotated[float, Between(0, 10)]
-    alpha: Annotated[float, Between(0.001, 0.999)] | Literal["balanced"] | None
+    alpha: Annotated[float, Between(0.001, 0.999)] | Literal["balanced"] | str | None
     gamma_negative: Annotated[float, Between(0, 10)]
     gamma_positive: Annotated[float, Between(0, 10)]
     margin: Annotated[float, Between(0, 0.5)]
@@ -168,6 +171,23 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What a study tries, how long, and where it is kept."""
+
+    n_trials: Count
+    study_name: str
+    storage: str
+    sampler: Literal["tpe", "random"]
+    pruner: Literal["median", "halving", "none"]
+    n_startup_trials: Count
+    trial_steps: Count | None
+    trial_rounds: Annotated[int, Between(1, 100)]
+    n_seeds: Annotated[int, Between(1, 100)]
+    space: dict[str, Any]
+    seed: Seed
+
+
+@dataclass(frozen=True)
 class Promote:
     """When a model may take the champion's place."""
 
@@ -190,6 +210,17 @@ class Serve:
 
 
 @dataclass(frozen=True)
+class App:
+    """Where the web page is, and what it shows."""
+
+    host: str
+    port: Annotated[int, Between(0, 65535)]
+    allowed_hosts: str
+    images_per_request: Annotated[int, Between(1, 64)]
+    shown_px: Annotated[int, Between(64, 2048)]
+
+
+@dataclass(frozen=True)
 class Params:
     """All of params.yaml."""
 
@@ -204,8 +235,10 @@ class Params:
     threshold: Threshold
     explain: Explain
     evaluate: Evaluate
+    search: Search
     promote: Promote
     serve: Serve
+    app: App
 
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, such as `loss.gamma`."""
@@ -249,8 +282,21 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Params:
             received=str(error),
             remedy="mend the line named above",
         ) from error
-    document = _overridden(document, overrides or {})
-    return _consistent(validation.build(Params, document, str(path)), path)
+    return _checked(_overridden(document, overrides or {}), str(path))
+
+
+def changed(params: Params, overrides: Mapping[str, Any]) -> Params:
+    """Return parameters with other values under some dotted keys, checked as if from a file.
+
+    Raises:
+        UserError: any problem with any key, all in one error.
+    """
+    return _checked(_overridden(asdict(params), overrides), "the parameters")
+
+
+def from_document(document: Any) -> Params:
+    """Check what `dataclasses.asdict` made of parameters somewhere else."""
+    return _checked(document, "the parameters")
 
 
 def full_key(name: str) -> str:
@@ -287,7 +333,11 @@ def _overridden(document: Any, overrides: Mapping[str, Any]) -> Any:
     return document
 
 
-def _consistent(params: Params, path: Path) -> Params:
+def _checked(document: Any, source: str) -> Params:
+    return _consistent(validation.build(Params, document, source), source)
+
+
+def _consistent(params: Params, source: str) -> Params:
     """Refuse values that are each allowed but contradict one another."""
     problems = []
     if params.fetch.source == "local" and params.fetch.path.lower().endswith(".md"):
@@ -310,6 +360,11 @@ def _consistent(params: Params, path: Path) -> Params:
             "fetch.competition: expected small letters, digits and hyphens, "
             f"received {params.fetch.competition!r}"
         )
+    if not re.fullmatch(HOSTS, params.app.allowed_hosts):
+        problems.append(
+            "app.allowed_hosts: expected names or addresses separated by blanks, without port, "
+            f"received {params.app.allowed_hosts!r}"
+        )
     split = params.split
     if (shares := split.test_fraction + split.val_fraction + split.holdout_fraction) >= 1:
         problems.append(
@@ -321,10 +376,10 @@ def _consistent(params: Params, path: Path) -> Params:
             f"train.fold: expected less than split.n_folds ({params.split.n_folds}), "
             f"received {params.train.fold}"
         )
-    if not re.fullmatch(REPEATS, params.train.repeats or ""):
+    if not _names_labels_once(params.train.repeats or "", REPEATS):
         problems.append(
-            "train.repeats: expected LABELxTIMES separated by blanks, such as '27x8 15x4', "
-            f"received {params.train.repeats!r}"
+            "train.repeats: expected LABELxTIMES separated by blanks, such as '27x8 15x4', each "
+            f"label from 0 to 27 once at most, received {params.train.repeats!r}"
         )
     if (params.train.oversampling == "stated") != bool(params.train.repeats):
         problems.append(
@@ -335,7 +390,7 @@ def _consistent(params: Params, path: Path) -> Params:
     if problems:
         raise UserError(
             "parameters contradict one another",
-            expected=f"values in {path} that fit together",
+            expected=f"values in {source} that fit together",
             received="\n    ".join(["", *problems]),
             remedy="change one of the keys of each line above",
         )
@@ -347,6 +402,14 @@ def _training_problems(loss: Loss, train: Train) -> list[str]:
     if loss.name != "focal" and loss.alpha is not None:
         problems.append(
             f"loss.alpha: expected null where loss.name is not 'focal', received {loss.alpha!r}"
+        )
+    if isinstance(loss.alpha, str) and not (
+        loss.alpha == "balanced" or (loss.alpha.strip() and _names_labels_once(loss.alpha, ALPHAS))
+    ):
+        problems.append(
+            "loss.alpha: expected 'balanced', or LABELxALPHA separated by blanks, such as "
+            "'27x0.9 15x0.75', each label from 0 to 27 once at most, alphas from 0.001 to 0.999, "
+            f"received {loss.alpha!r}"
         )
     if train.head_steps >= train.n_steps:
         problems.append(
@@ -364,3 +427,10 @@ def _training_problems(loss: Loss, train: Train) -> list[str]:
             f"received {train.batch_size}"
         )
     return problems
+
+
+def _names_labels_once(text: str, word: str) -> bool:
+    """Tell whether each word of a text has the form `LABELxNUMBER`, and no label comes twice."""
+    words = text.split()
+    labels = [each.partition("x")[0] for each in words]
+    return all(re.fullmatch(word, each) for each in words) and len(set(labels)) == len(labels)

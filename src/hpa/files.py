@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hpa.errors import UserError
@@ -38,7 +39,7 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
             _flush(temporary)
         _replace(temporary, path)
     except OSError as error:
-        if advice := _advice(error, path):
+        if advice := disk_advice(error, path):
             raise advice from error
         raise
     finally:
@@ -84,12 +85,14 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
     """Refuse to start what cannot end: compare the free bytes of a folder's disk with the need.
 
     Raises:
-        UserError: fewer than `n_bytes` are free, or the folder cannot be made.
+        UserError: fewer than `n_bytes` are free, or the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        if advice := _advice(error, folder):
+        if advice := disk_advice(error, folder):
             raise advice from error
         raise
     free = shutil.disk_usage(folder).free
@@ -100,6 +103,25 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
             received=f"{free / 1e6:,.0f} MB free",
             remedy="free some space, or put the repository on a larger disk; nothing was written",
         )
+
+
+def disk_advice(error: OSError, path: Path) -> UserError | None:
+    """Turn the errors of a full disk and of missing leave to write into advice; None for others."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UserError(
+            f"the disk is full: {path} could not be written",
+            expected="enough free space",
+            received=f"{os.strerror(error.errno)} (errno {error.errno})",
+            remedy="free some space and run the same command again; an older file is untouched",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(
+            f"{path} could not be written",
+            expected="a folder that this user may write to",
+            received=f"{os.strerror(error.errno)} (errno {error.errno})",
+            remedy=f"give write access to {path.parent}, or choose another output folder",
+        )
+    return None
 
 
 def _flush(path: Path) -> None:
@@ -155,22 +177,3 @@ def _remove(path: Path) -> None:
         return
     with suppress(OSError):
         path.unlink()
-
-
-def _advice(error: OSError, path: Path) -> UserError | None:
-    """Turn the two errors that users meet into advice; None for any other."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return UserError(
-            f"the disk is full: {path} could not be written",
-            expected="enough free space",
-            received=f"{os.strerror(error.errno)} (errno {error.errno})",
-            remedy="free some space and run the same command again; an older file is untouched",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return UserError(
-            f"{path} could not be written",
-            expected="a folder that this user may write to",
-            received=f"{os.strerror(error.errno)} (errno {error.errno})",
-            remedy=f"give write access to {path.parent}, or choose another output folder",
-        )
-    return None

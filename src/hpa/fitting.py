@@ -19,7 +19,7 @@ from hpa.data.assignment import read_assignment
 from hpa.data.batches import TrainingBatches
 from hpa.data.oversampling import repeat_factors
 from hpa.data.packed import PackedImages, read_index
-from hpa.files import atomic_path
+from hpa.files import atomic_path, require_free_space
 from hpa.interruption import postponed_signals
 from hpa.labels import indicator_matrix
 from hpa.model.optimizers import averaged_weights
@@ -30,6 +30,7 @@ from hpa.scoring.halves import judge_scores
 from hpa.training import Training, Watch, copies, diverged, save_model
 
 VALIDATION_BATCH = 64
+N_ARCHIVES = 3  # best.keras, its successor while that is written, last.keras; 4 bytes a weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ def fit(
     factors = repeat_factors(params.train, train.y_true)
     label_rates = np.average(train.y_true, axis=0, weights=factors)
     training = Training(*compiled_networks(params, images.row_shape[0], label_rates), model_dir)
+    require_free_space(model_dir, N_ARCHIVES * training.network.count_params() * 4, "the model")
     if checkpoints:
         _resume(training, checkpoints, on_round, on_resume)
 

@@ -113,18 +113,18 @@ def read_gallery(folder: Path) -> tuple[str, list[Example]]:
 
 def pseudo_colour(image: np.ndarray) -> np.ndarray:
     """Show uint8[S,S,4] as RGB uint8[S,S,3] in the channels' own colours, brightened to fill."""
-    red, green, blue, yellow = np.moveaxis(_stretched(image), -1, 0)
+    red, green, blue, yellow = np.moveaxis(stretched(image), -1, 0)
     rgb = np.stack([red + 0.6 * yellow, green + 0.6 * yellow, blue], axis=-1)
     return np.asarray(255 * np.clip(rgb, 0, 1), dtype=np.uint8)
 
 
 def protein(image: np.ndarray) -> np.ndarray:
     """Show the protein of uint8[S,S,4] alone, white on black, as RGB uint8[S,S,3]."""
-    green = _stretched(image)[..., 1]
+    green = stretched(image)[..., 1]
     return np.repeat((255 * green[..., None]).astype(np.uint8), 3, axis=-1)
 
 
-def _stretched(image: np.ndarray) -> np.ndarray:
+def stretched(image: np.ndarray) -> np.ndarray:
     """Scale each channel so that its 99.7th percentile is white; float[S,S,4] in [0,1]."""
     white = np.maximum(np.percentile(image, 99.7, axis=(0, 1)), 16)
     return np.clip(image / white, 0, 1)

@@ -67,6 +67,15 @@ def format_target(numbers: Iterable[int]) -> str:
     return " ".join(str(number) for number in sorted(numbers))
 
 
+def numbers_by_label(text: str, default: float) -> np.ndarray:
+    """Read `27x8 15x4` as float64[28]: label 27 has 8, label 15 has 4, each other the default."""
+    numbers = np.full(N_LABELS, default)
+    for word in text.split():
+        label, _, number = word.partition("x")
+        numbers[int(label)] = float(number)
+    return numbers
+
+
 def indicator_matrix(targets: Iterable[str]) -> np.ndarray:
     """Turn N `Target` cells into y_true uint8[N,28]."""
     label_sets = [parse_target(target) for target in targets]

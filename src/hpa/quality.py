@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpa.data.assignment import SPLITS, UNLABELLED, read_assignment
+from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.packed import read_index
 from hpa.data.splitting import label_counts
@@ -15,6 +15,7 @@ from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
 from hpa.scoring.thresholds import FEW_POSITIVES
 
+ALL_SPLITS = (*SPLITS, HOLDOUT, UNLABELLED)
 SATURATED = 0.01
 """A channel of whose pixels more than this share is pure white has lost its bright end."""
 ALIKE, MAY_BE_CHANCE = "alike", "may be chance"
@@ -29,7 +30,7 @@ class Quality:
 
     Attributes:
         index: the packed index with the columns `split` and, of near-equal hashes, `picture`.
-        counts: `label` and the images that carry it in train, val and test.
+        counts: `label` and the images that carry it in train, val, test and, if any, holdout.
         drift: one row a split and channel; see `channel_drift`.
     """
 
@@ -98,7 +99,7 @@ def channel_drift(index: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     train = index[index["split"] == "train"]
-    for split in (*SPLITS, UNLABELLED):
+    for split in ALL_SPLITS:
         chosen = index[index["split"] == split]
         for channel in CHANNELS if len(chosen) else ():
             values, origin = (255 * part[f"{channel}_mean"] for part in (chosen, train))
@@ -134,10 +135,9 @@ def findings(quality: Quality) -> list[str]:
     """Say in sentences what a person should know, the same on the page and on the terminal."""
     index, counts = quality.index, quality.counts
     sizes = index["split"].value_counts()
-    named = [f"{sizes[split]:,} {split}" for split in (*SPLITS, UNLABELLED) if split in sizes]
+    named = [f"{sizes[split]:,} {split}" for split in ALL_SPLITS if split in sizes]
     lines = [f"{len(index):,} images: {', '.join(named)}."]
-    totals = counts.set_index("label")[list(SPLITS)]
-    few = totals.index[totals["test"] < FEW_POSITIVES]
+    few = counts["label"][counts["test"] < FEW_POSITIVES]
     lines.append(
         f"{len(few)} of {len(LABELS)} labels have fewer than {FEW_POSITIVES} test images, so their "
         f"scores will be luck{_listed(few)}."

@@ -12,13 +12,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hpa.data.assignment import SPLITS, UNLABELLED
+from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED
 from hpa.data.packed import PackedImages
 from hpa.gallery import protein, pseudo_colour
 from hpa.labels import CHANNELS, LABELS, indicator_matrix
 from hpa.page import inline_figure, inline_image, page, section
 from hpa.quality import (
     ALIKE,
+    ALL_SPLITS,
     MAX_SHOWN,
     MAY_BE_CHANCE,
     SATURATED,
@@ -33,25 +34,28 @@ from hpa.scoring.thresholds import FEW_POSITIVES
 STAINS = dict(
     zip(CHANNELS, ("microtubules", "protein", "nucleus", "endoplasmic reticulum"), strict=True)
 )
-COLOURS = dict(zip((*SPLITS, UNLABELLED), (BLUE, GREY, ORANGE, INK), strict=True))
+PLUM = "#8a6fb0"
+COLOURS = dict(zip(ALL_SPLITS, (BLUE, GREY, ORANGE, PLUM, INK), strict=True))
 
 
 @house_style()
 def plot_counts(counts: pd.DataFrame) -> Figure:
-    """Draw each label's images in the three splits, the commonest on top."""
-    order = counts[list(SPLITS)].sum(axis=1).sort_values(kind="stable").index
+    """Draw each label's images in each split, the commonest on top."""
+    splits = _labelled_splits(counts)
+    order = counts[splits].sum(axis=1).sort_values(kind="stable").index
     table = counts.loc[order].reset_index(drop=True)
     figure = Figure(figsize=(9, 7.5), layout="constrained")
     axes = figure.add_subplot()
     rows, left = np.arange(len(table)), np.zeros(len(table))
-    for split in SPLITS:
+    for split in splits:
         axes.barh(rows, table[split], left=left, color=COLOURS[split], height=0.72, label=split)
         left = left + table[split].to_numpy()
-    for row, numbers in enumerate(table[list(SPLITS)].to_numpy()):
+    for row, numbers in enumerate(table[splits].to_numpy()):
         text = " + ".join(f"{n:,}" for n in numbers)
         axes.text(left[row] + 0.006 * left.max(), row, text, va="center", size=8)
     axes.set_yticks(rows, table["label"])
-    axes.set(ylim=(-0.7, len(table) - 0.3), xlim=(0, 1.16 * max(left.max(), 1)), xlabel="images")
+    width = (1.01 + 0.05 * len(splits)) * max(left.max(), 1)  # room for the numbers
+    axes.set(ylim=(-0.7, len(table) - 0.3), xlim=(0, width), xlabel="images")
     axes.tick_params(length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
@@ -114,7 +118,8 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
     y_true = indicator_matrix(quality.index["Target"][quality.index["split"] != UNLABELLED])
     items = "".join(f"<li>{html.escape(line)}</li>" for line in findings(quality))
     sections = [
-        ("Images a label", "Train + val + test, the commonest on top.",
+        ("Images a label", f"{' + '.join(_labelled_splits(quality.counts)).capitalize()}, the "
+         "commonest on top.",
          inline_figure(plot_counts(quality.counts), "images a label in each split")),
         ("Labels together", "Of the images with one label, how many carry another too, in %.",
          inline_figure(plot_cooccurrence(y_true), "co-occurrence of labels")),
@@ -132,6 +137,10 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
     ]  # fmt: skip
     body = "".join(section(*each) for each in sections)
     return page("Data quality", f"<ul>{items}</ul>{body}")
+
+
+def _labelled_splits(counts: pd.DataFrame) -> list[str]:
+    return [split for split in (*SPLITS, HOLDOUT) if split in counts]
 
 
 def _drift_table(drift: pd.DataFrame) -> str:

@@ -213,7 +213,8 @@ class RunCalls:
         self._joined = run is not None
         if run is None:
             new_tags = {"upstream_run_id": upstream} if upstream else {}
-            new_tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+            if above := find_run(client, parent):  # it may have begun while the store was away
+                new_tags[MLFLOW_PARENT_RUN_ID] = above.info.run_id
             run = client.create_run(
                 _experiment_id(client),
                 start_time=time,

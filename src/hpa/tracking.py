@@ -34,6 +34,7 @@ from hpa.system_metrics import SystemMetrics
 
 SPOOL = ".tracking_spool"
 PROCESS_TAG, FAILURE_TAG = "process", "failure"
+RUN_NAME = "mlflow.runName"
 NAME = 120  # characters of a run's name at most
 
 
@@ -70,6 +71,8 @@ def stage_run(
     upstream: str | None = None,
     parent: str | None = None,
     tags: dict[str, str] | None = None,
+    name: str | None = None,
+    stops: tuple[type[Exception], ...] = (),
 ) -> Iterator[str]:
     """Track a stage: join the run that made its inputs, or start one; yields the run's id.
 
@@ -88,10 +91,14 @@ def stage_run(
             joins the run of `mlflow run` where there is one.
         parent: id of the run below which a new one is nested.
         tags: more tags of the run.
+        name: of the run; None says what differs from the committed parameters.
+        stops: exceptions that are no failure: they too end the run KILLED.
     """
     recorder = _Recorder(f"{PENDING}-{stage}-{uuid.uuid4().hex}", _clear_up())
     token, status = _open.set(recorder), "FAILED"
-    _begin(recorder, stage, params, sections, upstream, parent, tags or {})
+    ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
+    tags = (tags or {}) | ({RUN_NAME: name} if name else {})
+    _begin(recorder, stage, params, sections, upstream, parent, tags)
     monitor = SystemMetrics(
         lambda metrics, step: recorder.say("batch", metrics=metrics, step=step, time=_now())
     )
@@ -99,7 +106,7 @@ def stage_run(
         yield recorder.run_id
         recorder.say("batch", tags={f"stage.{stage}": "finished"})
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
+    except ends:
         status = "KILLED"
         raise
     except Exception as error:
@@ -200,7 +207,7 @@ def _begin(
         key=recorder.key,
         stage=stage,
         upstream=upstream or os.environ.get("MLFLOW_RUN_ID"),
-        name=_run_name(differences, lineage),
+        name=tags.get(RUN_NAME) or _run_name(differences, lineage),
         note=_note(differences, lineage),
         parent=parent,
         params={

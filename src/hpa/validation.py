@@ -116,6 +116,8 @@ def describe(hint: Any) -> str:
         return " or ".join(map(repr, arguments))
     if origin in (Union, types.UnionType):
         return " or ".join(describe(each) for each in arguments)
+    if origin is dict:
+        return "a section of keys"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     return names.get(hint, "null")
 
@@ -168,6 +170,8 @@ def _allowed(value: Any, hint: Any) -> bool:
         return any(value == each and type(value) is type(each) for each in arguments)
     if origin in (Union, types.UnionType):
         return any(_allowed(value, each) for each in arguments)
+    if origin is dict:
+        return isinstance(value, dict)
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return type(value) is hint

@@ -62,6 +62,32 @@ def test_byte_order_mark_windows_line_ends_and_blank_lines_are_welcome(
     assert read_catalogue(own_world).equals(read_catalogue(raw_world))
 
 
+@pytest.mark.parametrize("end", [b"  ", b"\t\n", b" \r\n \r\n"])
+def test_lines_of_blanks_alone_are_as_welcome_as_blank_ones(
+    own_world: Path, raw_world: Path, end: bytes
+) -> None:
+    path = own_world / "train.csv"
+    path.write_bytes(path.read_bytes() + end)
+    assert read_catalogue(own_world).equals(read_catalogue(raw_world))
+
+
+@pytest.mark.parametrize("more", ["line", "", ",", "note,note", "labelled,folder", "line,line"])
+def test_columns_that_nobody_asked_for_may_be_called_anything(
+    own_world: Path, raw_world: Path, more: str
+) -> None:
+    path = own_world / "train.csv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    cells = more.count(",") * "," + "x"
+    path.write_text("\n".join([f"{header},{more}", *(f"{row},{cells}" for row in rows)]))
+    assert read_catalogue(own_world).equals(read_catalogue(raw_world))
+
+
+def test_the_line_of_a_fault_is_told_beside_a_column_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("line,Id,Target\n7,a,1\n8,b,99\n")
+    with pytest.raises(UserError, match="line 3, Id 'b': unknown label '99'"):
+        read_catalogue(tmp_path)
+
+
 @pytest.mark.parametrize("image_id", ["NA", "null", "007", "1e5", "ä b", "-x"])
 def test_an_id_is_a_text_whatever_it_looks_like(own_world: Path, image_id: str) -> None:
     rewrite(own_world, ("cell-001", image_id))
@@ -112,6 +138,13 @@ def test_an_id_that_leads_out_of_its_folder_is_refused(own_world: Path, image_id
     assert repr(image_id) in str(caught.value)
 
 
+@pytest.mark.parametrize("image_id", ["x" * 300, "ä" * 101])
+def test_an_id_too_long_for_a_file_name_is_refused(own_world: Path, image_id: str) -> None:
+    rewrite(own_world, ("cell-001,", f"{image_id},"))
+    with pytest.raises(UserError, match=r"longer than 200 bytes(.|\n)*1 such: '(x|ä){40}…'"):
+        read_catalogue(own_world)
+
+
 def test_an_id_without_files_is_refused(own_world: Path) -> None:
     rewrite(own_world, ("cell-001,", "cell-999,"))
     with pytest.raises(
@@ -142,6 +175,7 @@ def test_a_missing_folder_is_refused(own_world: Path) -> None:
         (b"Id,Target\n", "a header without rows"),
         (b"Id,target\na,1\n", r"not one column Target in \['Id', 'target'\]"),
         (b"Id,Target,Target\na,1,1\n", "not one column Target"),
+        (b"Id,Target,group,group\na,1,g,h\n", "not one column group in"),
         (b"Id;Target\na;1\n", r"\['Id;Target'\]"),
         (b"Id,Target\na,1,2\n", r"3 cells in line 2: \['a', '1', '2'\]"),
         (b"Id,Target\na,1\nb\n", r"1 cells in line 3: \['b'\]"),

@@ -2,8 +2,11 @@
 
 import json
 import os
+import resource
 import shutil
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +18,62 @@ from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 
 
-def test_more_than_a_thousand_shards_keep_their_order(tmp_path: Path) -> None:
-    """images-1000 comes before images-101 in the alphabet."""
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Leave this process some hundred files that it may open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_open_files() + 100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def n_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(scope="module")
+def many_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A thousand shards and two; images-1000 comes before images-101 in the alphabet."""
+    folder = tmp_path_factory.mktemp("shards")
     shards, checksums = [], []
     for number in range(1002):
         pixels = np.full((1, 2, 2, 4), number % 251, np.uint8)
         shards.append({"file": f"images-{number:03d}.npy", "n_images": 1})
-        np.save(tmp_path / f"images-{number:03d}.npy", pixels)
+        np.save(folder / f"images-{number:03d}.npy", pixels)
         checksums.append(zlib.crc32(pixels))
-    (tmp_path / "manifest.json").write_text(json.dumps({"shards": shards}))
+    (folder / "manifest.json").write_text(json.dumps({"shards": shards}))
     index = pd.DataFrame({"Id": map(str, range(1002)), "crc32": checksums})
-    index.to_csv(tmp_path / "index.csv", index=False)
+    index.to_csv(folder / "index.csv", index=False)
+    return folder
+
+
+def test_more_shards_than_files_may_be_open_keep_their_order(
+    many_shards: Path, few_files: None
+) -> None:
     rows = np.array([0, 101, 999, 1000, 1001])
-    assert PackedImages(tmp_path).read(rows)[:, 0, 0, 0].tolist() == (rows % 251).tolist()
+    assert PackedImages(many_shards).read(rows)[:, 0, 0, 0].tolist() == (rows % 251).tolist()
+
+
+def test_threads_that_close_each_other_s_shards_read_the_right_ones(
+    many_shards: Path, few_files: None
+) -> None:
+    images = PackedImages(many_shards)
+
+    def read_all(seed: int) -> bool:
+        rows = np.random.default_rng(seed).permutation(1002)
+        return np.array_equal(images.read(rows)[:, 1, 1, 3], rows % 251)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(read_all, range(8)))
+
+
+def test_no_shard_stays_open_when_the_images_are_gone(many_shards: Path) -> None:
+    before = n_open_files()
+    images = PackedImages(many_shards)
+    images.read(np.arange(1002))
+    assert n_open_files() <= before + 64
+    del images
+    assert n_open_files() == before
 
 
 def test_reading_rows_is_indexing(packed_world: Path) -> None:

@@ -1,6 +1,9 @@
 """Who learns, who chooses, who judges: nothing stands on two sides."""
 
 import hashlib
+import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -9,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+from worlds import digests
 
 from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.packed import read_index
 from hpa.data.packing import pack
-from hpa.data.splitting import label_counts, split_images, worst_rates, write_split
+from hpa.data.splitting import label_counts, shortfalls, split_images, worst_rates, write_split
 from hpa.errors import UserError
 from hpa.labels import LABELS, format_target, indicator_matrix
 
@@ -134,6 +138,55 @@ def test_a_label_of_three_groups_is_in_train_val_and_test(seed: int) -> None:
         assert (counts.loc[frequent, list(SPLITS)] > 0).all(axis=None)
 
 
+def crowded_index(seed: int, n_groups: int) -> pd.DataFrame:
+    """Invent labels of three groups each; a hidden side of each group shows that all fit in."""
+    random = np.random.default_rng(seed)
+    side = np.arange(n_groups) % 3
+    label_sets: list[set[int]] = [set() for _ in range(n_groups)]
+    for label in range(28):
+        for number in range(3):
+            label_sets[random.choice(np.flatnonzero(side == number))].add(label)
+    targets = [format_target(each) for each in label_sets if each]
+    ids = pd.Series([f"{seed}-{number}" for number in range(len(targets))])
+    return pd.DataFrame(
+        {"Id": ids, "Target": targets, "group": ids, "labelled": True,
+         "hash": distinct_hashes(ids)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n_groups", [10, 15, 25, 40])
+def test_labels_that_crowd_in_few_groups_are_all_in_train_val_and_test(n_groups: int) -> None:
+    for seed in range(6):
+        index = crowded_index(seed, n_groups)
+        assignment = split(index, seed=seed)
+        counts = label_counts(index, assignment)[list(SPLITS)]
+        assert (counts == 1).all(axis=None)
+        assert shortfalls(index, assignment) == []
+        test = assignment["split"] == "test"
+        for other in ({"val_fraction": 0.4}, {"n_folds": 2}, {"holdout_fraction": 0.1}):
+            try:
+                again = split(index, seed=seed, **other)
+            except UserError as error:
+                assert "the holdout split is empty" in str(error)  # noqa: PT017
+                continue
+            assert ((again["split"] == "test") == test).all()
+            assert shortfalls(index, again) == []
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_a_label_that_some_side_lacks_is_named(n_folds: int) -> None:
+    index = invented_index(5)
+    frequent = set(map(str, range(20)))
+    index["Target"] = [" ".join(set(cell.split()) & frequent) for cell in index["Target"]]
+    index.loc[index["labelled"] & (index["Target"] == ""), "Target"] = "0"
+    index.loc[3, "Target"] = "27"
+    lines = shortfalls(index, split_images(index, **{**DEFAULTS, "n_folds": n_folds}))
+    assert len(lines) == {1: 2, 3: 4}[n_folds]  # it is on one of three sides, or of seven
+    assert all(re.fullmatch(r"no image of .* has Rods & rings \(groups: 1\)", x) for x in lines)
+    folds = {line.partition(" has")[0] for line in lines if "fold" in line}
+    assert len(folds) == {1: 0, 3: 3}[n_folds]
+
+
 def test_the_table_tells_the_worst_rate_of_each_split() -> None:
     index = invented_index(3)
     counts = label_counts(index, split(index))
@@ -179,6 +232,27 @@ def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
     assert list(again["Id"]) == list(index["Id"])
     assert again.to_dict("list") == assignment.to_dict("list")
     assert pd.read_csv(tmp_path / "split" / "label_counts.csv").equals(counts)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("full", r"disk is full(.|\n)*errno 28"), ("ro", r"not be written(.|\n)*Read-only")],
+)
+def test_a_split_that_cannot_be_written_leaves_the_older_one(
+    small_disk: Path, fault: str, said: str
+) -> None:
+    index = invented_index(2)
+    write_split(small_disk / "split", index, split(index))
+    before = digests(small_disk / "split")
+    if fault == "full":
+        free = shutil.disk_usage(small_disk).free
+        (small_disk / "filler").write_bytes(bytes(free - 8192))
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(UserError, match=said):
+        write_split(small_disk / "split", index, split(index, seed=12))
+    assert digests(small_disk / "split") == before
+    assert {path.name for path in small_disk.iterdir()} <= {"split", "filler"}
 
 
 def test_ids_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:

@@ -1,14 +1,19 @@
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from worlds import draw_pixels
 
+from hpa.data.packed import PackedImages, read_index
+from hpa.data.splitting import write_split
 from hpa.data.training_range import (
     TrainingRange,
     brightness_and_focus,
     describe,
     fit_training_range,
+    measure_training_images,
 )
 from hpa.errors import UserError
 
@@ -54,6 +59,20 @@ def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None
 )
 def test_what_is_odd_about_an_image_is_said(seen: TrainingRange, change: object, said: str) -> None:
     assert said in "; ".join(seen.doubts(change(stained(99))))  # type: ignore[operator]
+
+
+def test_the_images_measured_are_those_that_learn_in_the_fold(
+    packed_world: Path, tmp_path: Path
+) -> None:
+    index, images = read_index(packed_world), PackedImages(packed_world)
+    fold = np.arange(len(index)) // 10 % 2
+    split = np.where(fold == 0, "val", "train")
+    assignment = pd.DataFrame({"Id": index["Id"], "group": 0, "split": split, "fold": fold})
+    write_split(tmp_path / "split", index, assignment)
+    for number in (0, 1):
+        rows = np.flatnonzero(fold != number)
+        found = measure_training_images(packed_world, tmp_path / "split", number)
+        assert found.to_json() == fit_training_range(images.read(rows)).to_json()
 
 
 def test_the_range_survives_json(seen: TrainingRange) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hpa import config
 from hpa.model.losses import AsymmetricLoss, FocalLoss, SoftMacroF1Loss, make_loss, smoothed
 
-LOSS = config.load(Path(__file__).parents[2] / "params.yaml").loss
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+LOSS = config.load(PARAMS).loss
 NAMES = ["focal", "binary_cross_entropy", "soft_macro_f1", "asymmetric"]
 RATES = np.linspace(0.01, 0.4, 28)
 RNG = np.random.default_rng(5)
@@ -90,6 +91,15 @@ def test_each_label_may_have_an_alpha_of_its_own() -> None:
 def test_balanced_weighs_all_present_labels_like_all_absent_ones() -> None:
     loss = make_loss(replace(LOSS, name="focal", alpha="balanced"), RATES)
     np.testing.assert_allclose(loss.alpha, 1 - RATES)  # rate * (1 - rate) on either side
+
+
+def test_alphas_may_be_stated_label_by_label_and_the_rest_weigh_alike() -> None:
+    stated = config.load(PARAMS, {"loss.alpha": "27x0.9 3x.25"}).loss
+    expected = [0.5] * 28
+    expected[27], expected[3] = 0.9, 0.25
+    assert make_loss(stated, RATES).alpha == expected
+    alike = make_loss(replace(LOSS, alpha="0x0.5"), RATES)
+    assert value(alike, Y_TRUE, LOGITS) == pytest.approx(value(FocalLoss(), Y_TRUE, LOGITS) / 2)
 
 
 def test_soft_macro_f1_by_hand() -> None:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from hpa.model.losses import FocalLoss
 from hpa.model.resnet import BACKBONE, build_resnet34
 from hpa.model.weights import portable, weights_sha256
 
@@ -94,6 +95,7 @@ def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path
 def test_a_copy_to_save_computes_in_float32_with_the_same_weights(model: keras.Model) -> None:
     half = build_resnet34(32, label_rates=RATES, dropout=0.5, precision="mixed_bfloat16")
     assert half.get_layer(BACKBONE).get_layer("stack0_block0_1_conv").compute_dtype == "bfloat16"
+    half.compile(loss=FocalLoss())  # as a network in training is
     copy = portable(half)
     assert weights_sha256(copy) == weights_sha256(half)
     kinds = {layer.compute_dtype for layer in copy._flatten_layers(include_self=False)}

@@ -6,6 +6,7 @@ holds the unlabelled images, and may be absent.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ import pandas as pd
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, N_LABELS, parse_target
 
+MAX_ID_BYTES = 200
+"""With channel, suffix and the mark of a half-written file a name may have 255."""
 LABELLED_CSV, LABELLED_FOLDER = "train.csv", "train"
 UNLABELLED_CSV, UNLABELLED_FOLDER = "sample_submission.csv", "test"
 
@@ -51,7 +54,7 @@ def channel_path(folder: Path, image_id: str, channel: str) -> Path:
 
 
 def _read_labelled(path: Path) -> pd.DataFrame:
-    table = read_csv(path, ["Id", "Target"])
+    table = read_csv(path, ["Id", "Target"], ["group"])
     if table.empty:
         raise _bad_table(path, ["Id", "Target"], "a header without rows")
     for line, image_id, target in zip(table["line"], table["Id"], table["Target"], strict=True):
@@ -74,15 +77,21 @@ def _read_unlabelled(path: Path) -> pd.DataFrame:
     )
 
 
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV as text, with the number of each row's `line`.
 
     A byte order mark, Windows line ends and blank lines are welcome. The standard library reads
     it, because pandas takes the first column of too long rows for the index, without a word.
 
+    Args:
+        path: the CSV.
+        columns: names that must stand in its header, once.
+        optional: names that may, once. Of other columns, those are left out that have no name of
+            their own: none, one that stands twice, or `line`.
+
     Raises:
-        UserError: the file is missing or no CSV, lacks one of `columns` or has it twice, or a row
-            is longer or shorter than the header.
+        UserError: the file is missing or no CSV, lacks one of `columns`, has one of them or of
+            `optional` twice, or a row is longer or shorter than the header.
     """
     if not path.is_file():
         raise UserError(
@@ -95,15 +104,23 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            rows = [[str(reader.line_num), *row] for row in reader if row]
+            rows = [[str(reader.line_num), *row] for row in reader if _is_filled(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise _bad_table(path, columns, str(error)) from error
-    if missing := [column for column in columns if header.count(column) != 1]:
-        raise _bad_table(path, columns, f"not one column {', '.join(missing)} in {header}")
+    missing = [name for name in columns if name not in header]
+    twice = [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
+    if unfit := missing + twice:
+        raise _bad_table(path, columns, f"not one column {', '.join(unfit)} in {header}")
     for line, *cells in rows:
         if len(cells) != len(header):
             raise _bad_table(path, columns, f"{len(cells)} cells in line {line}: {cells}")
-    return pd.DataFrame(rows, columns=["line", *header], dtype=str)
+    named = [name not in ("", "line") and header.count(name) == 1 for name in header]
+    return pd.DataFrame(rows, columns=["line", *header], dtype=str).loc[:, [True, *named]]
+
+
+def _is_filled(row: list[str]) -> bool:
+    """Tell a row from a blank line, or one of blanks alone."""
+    return len(row) > 1 or any(cell.strip() for cell in row)
 
 
 def check_ids(catalogue: pd.DataFrame, place: str) -> None:
@@ -115,7 +132,12 @@ def check_ids(catalogue: pd.DataFrame, place: str) -> None:
     ids = catalogue["Id"]
     twice = ids[ids.duplicated()].unique()
     unsafe = [each for each in ids if each.startswith(".") or set(each) & set("/\\\0") or not each]
-    for found, wrong in ((list(twice), "an Id stands twice"), (unsafe, "an Id is no file name")):
+    long = [f"{each[:40]}…" for each in ids if len(each.encode()) > MAX_ID_BYTES]
+    for found, wrong in (
+        (list(twice), "an Id stands twice"),
+        (unsafe, "an Id is no file name"),
+        (long, f"an Id is longer than {MAX_ID_BYTES} bytes"),
+    ):
         if found:
             raise UserError(
                 f"{wrong} in {place}",

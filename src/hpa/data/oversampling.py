@@ -10,8 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hpa.config import Train
-from hpa.errors import UserError
-from hpa.labels import LABELS, N_LABELS
+from hpa.labels import N_LABELS, numbers_by_label
 from hpa.seeds import stream
 
 
@@ -21,14 +20,11 @@ def repeat_factors(train: Train, y_true: np.ndarray) -> np.ndarray:
     Args:
         train: its `oversampling` names the rule.
         y_true: uint8[n,28], the labels of the training images.
-
-    Raises:
-        UserError: `train.repeats` names a label that does not exist.
     """
     rules: dict[str, Callable[[], np.ndarray]] = {
         "none": lambda: np.ones(N_LABELS),
         "square_root": lambda: square_root_factors(y_true, train.oversampling_threshold),
-        "stated": lambda: stated_factors(train.repeats or ""),
+        "stated": lambda: numbers_by_label(train.repeats or "", 1.0),
     }
     return np.max(np.where(y_true > 0, rules[train.oversampling](), 1.0), axis=1, initial=1.0)
 
@@ -37,26 +33,6 @@ def square_root_factors(y_true: np.ndarray, threshold: float) -> np.ndarray:
     """Return LVIS' factor of each label, float64[28]; 1 for a label that no image carries."""
     share = y_true.mean(axis=0)
     return np.maximum(1.0, np.sqrt(threshold / np.where(share > 0, share, 1.0)))
-
-
-def stated_factors(text: str) -> np.ndarray:
-    """Read `"27x8 15x4"` as factors float64[28]: label 27 eight times, 15 four times, others once.
-
-    Raises:
-        UserError: a number is no label's.
-    """
-    factors = np.ones(N_LABELS)
-    for word in text.split():
-        label, times = map(int, word.split("x"))
-        if label >= N_LABELS:
-            raise UserError(
-                f"train.repeats names label {label}",
-                expected=f"labels from 0 ({LABELS[0]}) to {N_LABELS - 1} ({LABELS[-1]})",
-                received=text,
-                remedy="change train.repeats in params.yaml",
-            )
-        factors[label] = times
-    return factors
 
 
 def epoch_length(factors: np.ndarray) -> int:

@@ -167,7 +167,7 @@ def _add_files(
 
 
 def _add_table(found: dict[str, dict[str, Path]], path: Path) -> None:
-    table = catalogue.read_csv(path, ["Id", PROTEIN])
+    table = catalogue.read_csv(path, ["Id", PROTEIN], CHANNELS)
     for row in table.to_dict("records"):
         for channel in CHANNELS:
             if row.get(channel):

@@ -2,6 +2,8 @@
 
 import os
 import zlib
+from functools import lru_cache
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +24,54 @@ def read_quarantine(packed_dir: Path) -> pd.DataFrame:
     return pd.read_csv(packed_dir / "quarantine.csv", dtype=str, keep_default_na=False)
 
 
+MAX_OPEN_SHARDS = 64
+"""Of the 1,024 files that a process may usually open; to open another one takes microseconds."""
+
+
+class Shard:
+    """A shard's file, open as long as someone holds this object."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.file = path, os.open(path, os.O_RDONLY)
+
+    def read_header(self) -> tuple[int, tuple[int, ...]]:
+        """Return where the rows begin and their shape, and see that the file is whole.
+
+        Raises:
+            ValueError: it is cut, or holds no rows of uint8.
+        """
+        with open(self.file, "rb", closefd=False) as file:
+            np.lib.format.read_magic(file)
+            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+            offset = file.tell()
+        if by_column or dtype != np.uint8:
+            raise ValueError(f"{self.path} holds {dtype}, no rows of uint8")
+        if (n_bytes := os.fstat(self.file).st_size) < offset + prod(shape):
+            raise ValueError(f"{self.path} has {n_bytes} bytes, not {offset + prod(shape)}")
+        return offset, shape
+
+    def __del__(self) -> None:
+        if hasattr(self, "file"):
+            os.close(self.file)
+
+
 class PackedImages:
     """Random access to packed images that never holds more than a batch in memory."""
 
     def __init__(self, packed_dir: Path) -> None:
-        """Open the shards of `packed_dir`; they stay open as long as this object lives.
+        """Look at every shard of `packed_dir`; up to 64 stay open as long as this object lives.
 
         Raises:
             UserError: the folder was not written by `pack`, or a shard is missing or cut.
         """
+        self._open = lru_cache(MAX_OPEN_SHARDS)(Shard)
         try:
             shards = read_json(packed_dir / "manifest.json")["shards"]
             index = pd.read_csv(packed_dir / "index.csv", usecols=["crc32"])
             self._checksums = index["crc32"].to_numpy(np.uint32)
-            self._shards = [np.load(packed_dir / each["file"], mmap_mode="r") for each in shards]
+            self._paths = [packed_dir / each["file"] for each in shards]
+            headers = [self._open(path).read_header() for path in self._paths]
+            self._offsets, shapes = zip(*headers, strict=True)
         except (OSError, EOFError, ValueError, LookupError) as error:
             raise UserError(
                 f"{packed_dir} holds no packed images",
@@ -43,10 +79,9 @@ class PackedImages:
                 received=str(error),
                 remedy="run: dvc repro pack",
             ) from error
-        self._files = [os.open(shard.filename, os.O_RDONLY) for shard in self._shards]
-        self._starts = np.cumsum([0, *map(len, self._shards)])
+        self._starts = np.cumsum([0, *(shape[0] for shape in shapes)])
         self._packed_dir, self._verified = packed_dir, np.zeros(len(self), dtype=bool)
-        self.row_shape: tuple[int, int, int] = self._shards[0].shape[1:]
+        self.row_shape: tuple[int, int, int] = shapes[0][1:]
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -67,9 +102,10 @@ class PackedImages:
         which = np.searchsorted(self._starts, rows, side="right") - 1
         n_bytes = batch[0].nbytes if len(rows) else 0
         for place, (row, shard) in enumerate(zip(rows, which, strict=True)):
-            offset = self._shards[shard].offset + int(row - self._starts[shard]) * n_bytes
-            if os.preadv(self._files[shard], [batch[place].data], offset) != n_bytes:
-                raise OSError(f"{self._shards[shard].filename} ends before row {row}")
+            offset = self._offsets[shard] + int(row - self._starts[shard]) * n_bytes
+            opened = self._open(self._paths[shard])  # held while another thread opens the next
+            if os.preadv(opened.file, [batch[place].data], offset) != n_bytes:
+                raise OSError(f"{opened.path} ends before row {row}")
             if not self._verified[row]:
                 self._verify(int(row), batch[place])
         return batch
@@ -87,7 +123,3 @@ class PackedImages:
             received=f"CRC-32 {checksum}",
             remedy="run: dvc repro --force pack; if it comes back, check the disk",
         )
-
-    def __del__(self) -> None:
-        for file in getattr(self, "_files", []):
-            os.close(file)

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from hpa.data.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED
+from hpa.data.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_fold
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError
@@ -29,9 +29,9 @@ def split_images(
 
     The test split depends neither on another fraction nor on `n_folds`, the holdout split only on
     test's: every fold is judged by the same images. A label that at least three
-    groups have is in train, val and test, unless other labels of the same groups forbid it (see
-    `stratification.spread`); with k folds, a label must have k groups beside test's to be in
-    every val.
+    groups have is in train, val and test, unless the label sets of the groups forbid it (see
+    `coverage.complete`, and `shortfalls` for which it is); with k folds, a label must have k
+    groups beside test's to be in every val.
 
     Args:
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
@@ -113,6 +113,23 @@ def worst_rates(counts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def shortfalls(index: pd.DataFrame, assignment: pd.DataFrame) -> list[str]:
+    """Say which labels test, and train and val of each fold, lack; nothing where none lacks any."""
+    y_true = pd.DataFrame(indicator_matrix(index["Target"]).astype(bool), columns=LABELS)
+    n_groups = y_true.groupby(assignment["group"].to_numpy()).any().sum()
+    sides = {"test": assignment["split"] == "test"}
+    n_folds = 1 + assignment["fold"].max() if "fold" in assignment else 1
+    for fold in range(n_folds):
+        split, which = of_fold(assignment, fold)["split"], f" of fold {fold}" if n_folds > 1 else ""
+        sides |= {f"{name}{which}": split == name for name in ("train", "val")}
+    return [
+        f"no image of {side} has "
+        + ", ".join(f"{each} (groups: {n_groups[each]})" for each in names)
+        for side, member in sides.items()
+        if len(names := y_true.columns[(n_groups > 0) & ~y_true[member.to_numpy()].any()])
+    ]
+
+
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
     """Number the groups that arise when two kinds of groups that share an image become one."""
     n_images = len(group)
@@ -140,6 +157,7 @@ def _assign(
     split, fold = np.full(len(counts), "train", dtype=object), np.full(len(counts), NO_FOLD)
     left = np.arange(len(counts))
     remaining = 1.0
+    favoured = (counts > 0).sum(axis=0) >= len(SPLITS)
     try:
         for name, fraction, need in (
             ("test", test_fraction, (2, 1)),
@@ -148,7 +166,7 @@ def _assign(
         ):
             if fraction:
                 share = fraction / remaining
-                taken = divide(counts[left], n_images[left], share, need, seed) == 1
+                taken = divide(counts[left], n_images[left], share, need, favoured, seed) == 1
                 split[left[taken]] = name
                 left, remaining = left[~taken], remaining - fraction
         if n_folds > 1:

@@ -7,9 +7,16 @@ multi-label data", ECML 2011; package iterative-stratification), which is given 
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
+from hpa.data.coverage import complete, spread
+
 
 def divide(
-    counts: np.ndarray, n_images: np.ndarray, fraction: float, need: tuple[int, int], seed: int
+    counts: np.ndarray,
+    n_images: np.ndarray,
+    fraction: float,
+    need: tuple[int, int],
+    favoured: np.ndarray,
+    seed: int,
 ) -> np.ndarray:
     """Take a share of the groups, with the label rates of all.
 
@@ -18,7 +25,8 @@ def divide(
         n_images: int[G], images in each group.
         fraction: share of the images to take.
         need: how many groups of each label must be left, and how many taken, where there are as
-            many (see `spread`).
+            many; those that are left so that they can be divided further (see `complete`).
+        favoured: bool[C], labels that come first where not all can have what they need.
         seed: of the stratification.
 
     Returns:
@@ -32,13 +40,14 @@ def divide(
     halves = MultilabelStratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
     part[next(halves.split(present, present))[1]] = 1
     part = _polish(part, np.column_stack([counts, n_images]), fraction)
-    return spread(part, counts, np.outer(need, present.sum(axis=0) >= sum(need)))
+    part = spread(part, counts, np.outer(need, present.sum(axis=0) >= sum(need)))
+    return complete(part, counts, np.array(need), favoured)
 
 
 def divide_evenly(counts: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
     """Divide the groups of counts int[G,C] into equal parts; returns int[G], each group's part.
 
-    A label that at least `n_parts` groups have is in every part (see `spread`).
+    A label that at least `n_parts` groups have is in every part, if that can be (see `complete`).
 
     Raises:
         ValueError: there are too few groups.
@@ -49,40 +58,8 @@ def divide_evenly(counts: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
     for number, (_, members) in enumerate(folds.split(present, present)):
         part[members] = number
     frequent = present.sum(axis=0) >= n_parts
-    return spread(part, counts, np.outer(np.ones(n_parts, dtype=int), frequent))
-
-
-def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray:
-    """Move whole groups until each part has as many groups of each label as it needs.
-
-    The rarest label comes first. Of the groups that have it, the one moves whose part has most
-    groups of that label; among those the one of fewest labels, then of fewest images, then the
-    first. No move takes from a part what the part needs itself, so a label may stay short where
-    label sets leave no such group: seven labels of three groups each, arranged as the points and
-    lines of the Fano plane, cannot all be on both of two sides.
-
-    Args:
-        part: int[G], from 0 to P-1.
-        counts: int[G,C], images of each label in each group.
-        need: int[P,C], groups.
-    """
-    part, present = part.copy(), (counts > 0).astype(int)
-    held = np.array([present[part == number].sum(axis=0) for number in range(len(need))])
-    cost = np.stack([present.sum(axis=1), counts.sum(axis=1)])
-    for label in np.argsort(present.sum(axis=0), kind="stable"):
-        for number in range(len(need)):
-            while held[number, label] < need[number, label]:
-                spare = (held - need)[part] >= present
-                movable = (spare | (present == 0)).all(axis=1)
-                found = np.flatnonzero(movable & (present[:, label] > 0) & (part != number))
-                if not len(found):
-                    break
-                keys = (cost[1, found], cost[0, found], -held[part[found], label])
-                chosen = found[np.lexsort(keys)[0]]
-                held[part[chosen]] -= present[chosen]
-                held[number] += present[chosen]
-                part[chosen] = number
-    return part
+    part = spread(part, counts, np.outer(np.ones(n_parts, dtype=int), frequent))
+    return complete(part, counts, np.ones(n_parts, dtype=int), frequent)
 
 
 def rate_errors(counts: np.ndarray, n_images: np.ndarray) -> np.ndarray:

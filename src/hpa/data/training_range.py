@@ -141,10 +141,10 @@ class TrainingRange:
             ) from error
 
 
-def measure_training_images(packed_dir: Path, split_dir: Path) -> TrainingRange:
-    """Measure the training images, `N_MEASURED` of them evenly spaced where there are more."""
+def measure_training_images(packed_dir: Path, split_dir: Path, fold: int) -> TrainingRange:
+    """Measure a fold's training images, `N_MEASURED` evenly spaced ones where there are more."""
     images = PackedImages(packed_dir)
-    rows = np.flatnonzero(read_assignment(split_dir)["split"] == "train")
+    rows = np.flatnonzero(read_assignment(split_dir, fold)["split"] == "train")
     chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), N_MEASURED)).astype(int)]
     return fit_training_range(images.read(chosen[[place]])[0] for place in range(len(chosen)))
 

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from hpa.config import Loss
+from hpa.labels import numbers_by_label
 
 
 class FocalLoss(keras.losses.Loss):
@@ -138,7 +139,8 @@ def make_loss(loss: Loss, label_rates: np.ndarray) -> keras.losses.Loss:
     Args:
         loss: the section of params.yaml.
         label_rates: float[28] in (0,1), how often each label occurs. `alpha: balanced` is one
-            minus that: all present labels together then weigh as much as all absent ones.
+            minus that: all present labels together then weigh as much as all absent ones. Labels
+            that a text such as `27x0.9` leaves out have 0.5: present or absent, they weigh alike.
     """
     makers: dict[str, Callable[[], keras.losses.Loss]] = {
         "focal": lambda: FocalLoss(loss.gamma, _alpha(loss, label_rates)),
@@ -157,6 +159,8 @@ def smoothed(loss: keras.losses.Loss, label_smoothing: float) -> keras.losses.Lo
 def _alpha(loss: Loss, label_rates: np.ndarray) -> float | list[float] | None:
     if loss.alpha == "balanced":
         return [float(rate) for rate in 1 - np.clip(label_rates, 1e-4, 1 - 1e-4)]
+    if isinstance(loss.alpha, str):
+        return [float(alpha) for alpha in numbers_by_label(loss.alpha, 0.5)]
     return loss.alpha
 
 

@@ -5,6 +5,7 @@ Layers bear KerasHub's names, and pad and normalise as PyTorch does, so that wei
 give the same features here (see `pretrained`).
 """
 
+import random
 import re
 from typing import Any
 
@@ -71,7 +72,10 @@ def build_resnet34(
     pooled = layers.BatchNormalization(
         momentum=0.9, synchronized=synchronized, dtype="float32", name="head_normalisation"
     )(pooled)
-    pooled = layers.Dropout(dropout, dtype="float32", name="head_dropout")(pooled)
+    # The seed that Keras would draw itself. Left to it, PyTorch drops by a random state that
+    # belongs to no layer, so that no checkpoint would hold it.
+    seed = random.randint(1, 10**9)
+    pooled = layers.Dropout(dropout, seed=seed, dtype="float32", name="head_dropout")(pooled)
     head = layers.Dense(N_LABELS, kernel_initializer="zeros", dtype="float32", name="logits")
     model = keras.Model(images, head(pooled), name="resnet34")
     rates = np.clip(label_rates, 1e-4, 1 - 1e-4)

@@ -26,12 +26,13 @@ def portable(network: keras.Model) -> keras.Model:
     What trained in bfloat16 or on several devices would otherwise ask for the same to be loaded.
     A network that does so already is not copied, and shares its weights.
     """
+    bare = keras.Model(network.input, network.output, name=network.name)  # as if never compiled
     layers = network._flatten_layers(include_self=False)
     if all(
         layer.compute_dtype == "float32" and not getattr(layer, "synchronized", False)
         for layer in layers
     ):
-        return keras.Model(network.input, network.output, name=network.name)
+        return bare
 
     def plain(layer: Any) -> Any:
         config = layer.get_config()
@@ -39,6 +40,6 @@ def portable(network: keras.Model) -> keras.Model:
             config["synchronized"] = False
         return layer.__class__.from_config({**config, "dtype": "float32"})
 
-    copy = keras.models.clone_model(network, clone_function=plain, recursive=True)
+    copy = keras.models.clone_model(bare, clone_function=plain, recursive=True)
     copy.set_weights(network.get_weights())
     return copy

@@ -21,7 +21,7 @@ PARTS = ("bagged", "proportion", "expected", "global", "fixed")
 N_FOLDS, N_REPEATS, N_TRIALS = 5, 2, 72
 HALF = 30.0
 """Positives at which a class trusts its own sweep by half, where `prior` is one half."""
-NEAR_TIE = 0.003
+NEAR_TIE = 0.002
 """Macro F1: a setting this far below the best weighs 1/e. The referee cannot tell finer."""
 
 CORNERS: Mapping[str, Setting] = {
@@ -100,12 +100,16 @@ def cross_fit(ranking: Ranking, rule: Rule, seed: int, n_repeats: int = N_REPEAT
 class _Referee:
     """Judges a setting by rows its rules have not seen; sorts and counts once, for all settings.
 
+    A class with fewer positives than folds does not judge: some fold's rules see too few of them,
+    which only those rules survive that need none. Where no class has as many, all judge.
     The held-out scores of every fold and class lie in one ascending array, each segment lifted
     above the one before, so that one search finds all cuts.
     """
 
     def __init__(self, ranking: Ranking, seed: int) -> None:
         self.support = ranking.support
+        enough = ranking.support >= N_FOLDS
+        self.judges = enough if enough.any() else np.ones_like(enough)
         self.parts, self.seen, keys, truths = [], [], [], []
         for repeat in range(N_REPEATS):
             folds = _folds(ranking, stream(seed, "choosing folds", repeat))
@@ -124,14 +128,15 @@ class _Referee:
         self.found = np.pad(np.cumsum(np.concatenate([each.ravel() for each in truths])), (1, 0))
 
     def score(self, setting: Setting) -> float:
-        """Return macro F1 of the held-out rows, averaged over repeats."""
+        """Return macro F1 of the held-out rows, averaged over repeats; 0 for no judge."""
         pairs = zip(self.parts, self.seen, strict=True)
         logits = [(_shares(setting, seen) * parts).sum(axis=0) for parts, seen in pairs]
         ends = np.searchsorted(self.keys, self.lift - np.concatenate(logits), "right")
         shape = (N_REPEATS, -1, len(self.support))
         found = (self.found[ends] - self.found[self.start]).reshape(shape).sum(axis=1)
         n_predicted = (ends - self.start).reshape(shape).sum(axis=1)
-        return float((2 * found / np.maximum(n_predicted + self.support, 1)).mean())
+        f1 = 2 * found / np.maximum(n_predicted + self.support, 1)
+        return float((f1 * self.judges).mean())
 
 
 LIFT = 400.0

@@ -182,6 +182,21 @@ def test_a_busy_server_gets_the_pause_that_it_asks_for(
     assert len(server.asked) == 13
 
 
+@pytest.mark.parametrize(
+    "asked",
+    ["", "1.5", "-1", "soon", "²", "٣", "Mon, 99 Foo 2026 25:61:00 GMT"],
+)
+def test_a_pause_that_is_neither_seconds_nor_a_date_is_one_that_doubles(
+    fetch: Callable[..., None], fake: FakeAtlas, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(downloads.Pace, "rest", lambda _, seconds: pauses.append(seconds))
+    busy = Answer(503, headers={"Retry-After": asked.encode().decode("latin-1")})
+    fake.first = [busy] * 3
+    fetch(n_connections=1)
+    assert pauses == [1, 2, 4]
+
+
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(
     fetch: Callable[..., None], fake: FakeAtlas
 ) -> None:

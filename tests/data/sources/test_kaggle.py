@@ -265,6 +265,27 @@ def test_an_unreachable_server_is_a_clear_error(
         fetch()
 
 
+def test_a_disk_that_fills_is_a_clear_error_and_with_room_the_download_goes_on(
+    server: Server, raw_world: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    def fetch() -> None:
+        fetch_kaggle(tmp_path / "raw", competition=COMPETITION, cache_dir=small_disk / "cache")
+
+    with pytest.raises(UserError, match=r"disk is full: .*ion\.zip(.|\n)*errno 28"):
+        fetch()
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    fetch()
+    assert digests(tmp_path / "raw") == digests(raw_world)
+
+
+def test_a_read_only_folder_is_a_clear_error(
+    server: Server, small_disk: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(UserError, match=r"\.zip could not be written(.|\n)*Read-only"):
+        fetch_kaggle(tmp_path / "raw", competition=COMPETITION, cache_dir=small_disk / "cache")
+
+
 def test_a_damaged_archive_is_removed_and_downloaded_anew(
     fetch: Callable[[], None],
     fake: FakeKaggle,

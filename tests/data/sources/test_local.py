@@ -117,6 +117,27 @@ def test_the_source_may_be_the_destination(own_world: Path) -> None:
     assert digests(own_world) == before
 
 
+@pytest.mark.parametrize("column", ["Id", "Target", "group", "red", "green", "yellow"])
+def test_a_known_column_that_stands_twice_is_refused(
+    paths_csv: Path, tmp_path: Path, column: str
+) -> None:
+    header, *rows = paths_csv.read_text(encoding="utf-8").splitlines()
+    paths_csv.write_text("\n".join([f"{header},{column}", *(f"{row},x" for row in rows)]))
+    with pytest.raises(UserError, match=rf"not the expected table(.|\n)*not one column {column} "):
+        fetch(tmp_path / "raw", paths_csv)
+
+
+def test_columns_without_a_name_of_their_own_are_passed_over(
+    paths_csv: Path, tmp_path: Path
+) -> None:
+    fetch(tmp_path / "expected", paths_csv)
+    header, *rows = paths_csv.read_text(encoding="utf-8").splitlines()
+    lines = [f"{header},line,,,a,a", *(f"{row},1,2,3,4,5" for row in rows)]
+    paths_csv.write_text("\n".join(lines))
+    fetch(tmp_path / "raw", paths_csv)
+    assert digests(tmp_path / "raw") == digests(tmp_path / "expected")
+
+
 def test_a_csv_of_paths_brings_every_format_into_the_layout(
     paths_csv: Path, tmp_path: Path
 ) -> None:

@@ -72,7 +72,7 @@ def fetch_atlas(
 
 def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
     """Read the table, with the URL of each channel in the column of its name."""
-    table = read_table(path, [])
+    table = read_table(path, [], ["Id", "url"])
     if not {"Id", "url"} & set(table):
         raise UserError(
             f"{path} names no image",

@@ -109,14 +109,16 @@ def _download(session: requests.Session, pace: Pace, url: str, path: Path) -> st
 
 
 def _pause_s(response: requests.Response, attempt: int) -> float:
-    """Read Retry-After, seconds or a date; without one, pauses double."""
-    asked = response.headers.get("Retry-After", "")
-    if asked.isdigit():
+    """Read Retry-After, whole seconds or a date; without one that is either, pauses double."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
         pause = float(asked)
-    elif asked and (date := email.utils.parsedate_to_datetime(asked)):
-        pause = max(0.0, date.timestamp() - time.time())
     else:
-        pause = 2.0**attempt
+        try:
+            date = email.utils.parsedate_to_datetime(asked)
+            pause = max(0.0, date.timestamp() - time.time())
+        except (ValueError, TypeError, OverflowError):
+            pause = 2.0**attempt
     if pause > LONGEST_PAUSE_S:
         raise _refused(response.url, f"{response.status_code} with Retry-After: {asked}")
     return pause

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpa.data import catalogue
 from hpa.errors import UserError
-from hpa.files import atomic_path, require_free_space
+from hpa.files import atomic_path, disk_advice, require_free_space
 from hpa.labels import CHANNELS
 from hpa.progress import progress
 
@@ -36,10 +36,9 @@ def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
 
     Raises:
         UserError: no credentials, refused ones, rules not accepted, no such competition, a
-            download that breaks off, a damaged archive, or one that lacks images.
+            download that breaks off, a full disk, a damaged archive, or one that lacks images.
     """
     archive = cache_dir / f"{competition}.zip"
-    cache_dir.mkdir(parents=True, exist_ok=True)
     _download(_client(), competition, archive)
     try:
         _unzip(archive, raw_dir)
@@ -81,9 +80,12 @@ def _download(client: Any, competition: str, archive: Path) -> None:
     import requests
 
     try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
         client.competition_download_files(competition, path=str(archive.parent), quiet=False)
-    except (requests.RequestException, ValueError, OSError) as error:
+    except (requests.RequestException, ValueError) as error:
         raise _refused(error, competition) from error
+    except OSError as error:
+        raise disk_advice(error, archive) or _refused(error, competition) from error
 
 
 def _unzip(archive: Path, raw_dir: Path) -> None:

@@ -85,7 +85,7 @@ def _only_file(paths: list[Path]) -> str:
 
 def _read_paths(path: Path) -> pd.DataFrame:
     """Read a CSV of paths; a channel without a column is absent everywhere."""
-    table = read_table(path, ["Id", "green"])
+    table = read_table(path, ["Id", "green"], CHANNELS)
     catalogue.check_ids(table, str(path))
     for channel in CHANNELS:
         cells = table[channel] if channel in table else [""] * len(table)

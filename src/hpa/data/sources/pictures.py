@@ -118,7 +118,8 @@ def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | No
         return f"a file of {getattr(picture, 'n_frames', 1)} pictures"
     depth = content[24] if picture.format == "PNG" else None
     if picture.mode not in GREY_8 | GREY_16 | {"RGB"} or depth not in (None, 8, 16):
-        return f"a {depth or 'n unusual'}-bit {picture.format} of mode {picture.mode}"
+        kind = f"{depth}-bit {picture.format}" if depth else picture.format
+        return f"a picture of mode {picture.mode} ({kind})"
     if depth == 16 and picture.mode == "RGB":  # Pillow would cut it to 8 bits without a word
         return "a coloured picture of 16-bit components"
     tags = getattr(picture, "tag_v2", {})

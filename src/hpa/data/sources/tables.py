@@ -1,5 +1,6 @@
 """A user's own table of images: Ids, labels by number or by name, perhaps groups."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,8 @@ from hpa.labels import LABELS, format_target, parse_target
 NUMBERS = {name.casefold(): number for number, name in enumerate(LABELS)}
 
 
-def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV with the column `Target` and `columns`, one row an image.
+def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV with `Target`, `columns`, and perhaps `group` and `optional`, one row an image.
 
     A `Target` holds label numbers separated by blanks, or names separated by semicolons; an
     empty one makes an unlabelled image.
@@ -24,7 +25,7 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     Raises:
         UserError: no such CSV, no row with labels, or a label that is unknown.
     """
-    table = catalogue.read_csv(path, [*columns, "Target"])
+    table = catalogue.read_csv(path, [*columns, "Target"], ["group", *optional])
     targets = zip(table["line"], table["Target"], strict=True)
     table["Target"] = [_read_target(text, path, line) for line, text in targets]
     table["labelled"] = table["Target"] != ""

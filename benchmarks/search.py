@@ -1,0 +1,92 @@
+"""What a study's bookkeeping costs a trial, as a share of one that trains for a minute.
+
+    python benchmarks/search.py            a minute
+
+Does trials that train nothing but do all that a trial does with Optuna and MLflow: take its turn,
+draw, begin a nested run, log and report rounds, ask the pruner, keep thresholds, end. On fresh
+local stores with as many trials before it as `--before` says, as TPE and storage get slower with
+them. Prints wall seconds, which wait for the disk and for whatever else runs, and those of the
+processor, git's included.
+"""
+
+import argparse
+import os
+import sys
+import time
+from contextlib import chdir, suppress
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+from hpa import config
+from hpa.config import Params
+
+ROOT = Path(__file__).parents[1]
+MINUTE_S = 60.0
+
+
+def main() -> None:
+    """Measure trials without a training and print their share of a minute."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=5, help="trials to measure")
+    parser.add_argument("--before", type=int, default=50, help="trials that the study has before")
+    arguments = parser.parse_args()
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    n = arguments.before + arguments.trials
+    params = config.load(ROOT / "params.yaml", {"search.n_trials": n})
+    with TemporaryDirectory() as name, chdir(name):
+        os.environ["DVC_ROOT"] = name
+        seconds = trial_seconds(params, arguments.before)
+    for what, each in (("wall", seconds[0]), ("processor", seconds[1])):
+        share = median(each) / MINUTE_S
+        print(f"{what}: {median(each):.2f} s a trial, {share:.2%} of a minute")
+
+
+def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[float]]:
+    """Return wall and processor seconds of each trial after the first `n_before`."""
+    import optuna
+
+    from hpa.search import trial as trials
+    from hpa.search.space import read_space, suggest, trial_params
+    from hpa.search.study import DATA, Study, begin_study
+    from hpa.search.worker import work
+
+    for path in DATA:  # only their digests matter here
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    marks: list[tuple[float, float]] = []
+
+    def bookkeeping(trial: optuna.Trial, study: Study) -> float:
+        marks.append(now())
+        values = suggest(trial, read_space(study.params), study.params)
+        if trial.number < n_before:
+            return float(trial.number % 7)
+        changed = trial_params(study.params, values)
+        with trials._nested_run(trial, study, changed):
+            on_round = trials._pruning(trial, changed.train.n_steps + 1)
+            for step in range(changed.search.trial_rounds):
+                metrics = {"train/loss": 1.0, "val/loss": 1.0, "val/macro_f1": trial.number + step}
+                with suppress(optuna.TrialPruned):  # it is measured to its end
+                    on_round(step, metrics)
+            Path("thresholds.json").write_text("{}" * 5000)
+            trials.tracking.log_artifacts([Path("thresholds.json")])
+        return float(trial.number)
+
+    study = begin_study(params)
+    work(study, bookkeeping)
+    marks.append(now())
+    pairs = list(zip(marks[n_before:], marks[n_before + 1 :], strict=False))
+    wall, processor = ([b[k] - a[k] for a, b in pairs] for k in (0, 1))
+    return wall, processor
+
+
+def now() -> tuple[float, float]:
+    """Return the clock, and the processor seconds of this process and those it has started."""
+    return time.perf_counter(), sum(os.times()[:4])
+
+
+if __name__ == "__main__":
+    main()

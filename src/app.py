@@ -1,0 +1,49 @@
+"""Show the trained model as a web page: drop images, see the answer and where it was seen.
+
+    python src/app.py                                then open http://127.0.0.1:8000
+    python src/app.py --model models:/hpa@champion --port 0
+    python src/app.py --serve.sixteen_bit_white 65535          for images of 16 bits
+
+It is up after some ten seconds, for this computer alone, and keeps nothing of what it is sent.
+Ctrl-C ends it.
+"""
+
+from hpa import command_line
+
+MODEL = "model"
+
+
+def main() -> None:
+    """Serve the page until it is interrupted."""
+    parser = command_line.parser(__doc__, "serve", "app")
+    parser.add_argument(
+        "--model",
+        default=MODEL,
+        metavar="FOLDER|models:/NAME@ALIAS",
+        help=f"the trained model (default: {MODEL})",
+    )
+    params, arguments = command_line.parse(parser)
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa.app.examples import draw_examples
+    from hpa.app.server import find_card, listen, make_app, run
+    from hpa.app.views import Views
+    from hpa.classifier import Classifier
+    from hpa.registry import model_folder
+
+    listening = listen(params.app)
+    print(f"loading the model of {arguments.model}", flush=True)
+    with model_folder(arguments.model) as folder:
+        classifier = Classifier(folder)
+        card = find_card(folder, classifier.origin)
+    views = Views(classifier, params.serve, params.app)
+    examples = draw_examples(params.app.shown_px)
+    views.look("", examples[0].files)  # compiles the network, so that no visitor waits for it
+    app = make_app(views, examples, card)
+    name, port = params.app.allowed_hosts.split()[0], listening.getsockname()[1]
+    print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)
+    run(app, listening)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

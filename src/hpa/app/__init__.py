@@ -1,0 +1,1 @@
+"""The web page: a trained model for people who drop images into a browser."""

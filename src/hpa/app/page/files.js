@@ -1,0 +1,65 @@
+// From files that a user chose or dropped to images: by name, then by channel, a File.
+
+export const CHANNELS = ["red", "green", "blue", "yellow"];
+const NAMED = /^(.+)_(red|green|blue|yellow)\.(png|tiff?|jpe?g)$/i;
+
+/** Sort files into images; those whose names tell no channel are `rest`. */
+export function sortFiles(files) {
+  const images = new Map(), rest = [], twice = [];
+  for (const file of files) {
+    const match = NAMED.exec(pathOf(file));
+    if (!match) { rest.push(file); continue; }
+    const [, name, channel] = match, key = channel.toLowerCase();
+    if (!images.has(name)) images.set(name, {});
+    if (images.get(name)[key]) twice.push(file);
+    else images.get(name)[key] = file;
+  }
+  return { images, rest, twice };
+}
+
+/** Return the files of a drop, those of dropped folders too. */
+export async function droppedFiles(transfer) {
+  // Entries must be taken before the first await: the browser empties the transfer then.
+  const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files];
+  return (await Promise.all(entries.map(filesBelow))).flat();
+}
+
+async function filesBelow(entry) {
+  if (entry.isFile) {
+    const file = await new Promise((done, failed) => entry.file(done, failed));
+    file.path = entry.fullPath.replace(/^\//, "");
+    return [file];
+  }
+  const reader = entry.createReader(), children = [];
+  for (;;) { // a reader gives some hundred entries a call, at last none
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) break;
+    children.push(...some);
+  }
+  return (await Promise.all(children.map(filesBelow))).flat();
+}
+
+function pathOf(file) {
+  return file.path || file.webkitRelativePath || file.name;
+}
+
+/** Make an element a place to drop files onto; `use` gets the files. */
+export function acceptDrops(element, use) {
+  for (const kind of ["dragenter", "dragover"]) {
+    element.addEventListener(kind, event => {
+      event.preventDefault();
+      event.stopPropagation();
+      element.classList.add("over");
+    });
+  }
+  element.addEventListener("dragleave", event => {
+    if (!element.contains(event.relatedTarget)) element.classList.remove("over");
+  });
+  element.addEventListener("drop", async event => {
+    event.preventDefault();
+    event.stopPropagation();
+    element.classList.remove("over");
+    use(await droppedFiles(event.dataTransfer));
+  });
+}

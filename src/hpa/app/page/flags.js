@@ -1,0 +1,21 @@
+// Flags in fewer words: what is said of several channels is said once.
+
+const OF_CHANNEL = /^the (\w+) channel (is|shows) (.*)$/;
+
+/** Return [text, first flag behind it] for each thing that is said. */
+export function groupFlags(flags) {
+  const groups = new Map();
+  for (const flag of flags) {
+    const [, channel, verb, rest] = OF_CHANNEL.exec(flag) ?? [];
+    const key = channel ? `${verb} ${rest}` : flag;
+    if (!groups.has(key)) groups.set(key, { flag, verb, rest, channels: [] });
+    groups.get(key).channels.push(channel);
+  }
+  return [...groups.values()].map(group => [textOf(group), group.flag]);
+}
+
+function textOf({ flag, verb, rest, channels }) {
+  if (channels.length === 1) return flag;
+  const names = `${channels.slice(0, -1).join(", ")} and ${channels.at(-1)}`;
+  return `the ${names} channels ${verb === "is" ? "are" : "show"} ${rest}`;
+}

@@ -1,0 +1,86 @@
+// The page: tabs, what is told of the model, and the two tabs that answer.
+
+import { fetchJson } from "./api.js";
+import { byId, make, showProblem } from "./elements.js";
+import { ManyImages } from "./many.js";
+import { OneImage } from "./one.js";
+
+const TABS = ["one", "many", "about"];
+const SOURCES = {
+  synthetic: "simulated images", kaggle: "the images of the 2018 competition",
+  hpa: "the public Human Protein Atlas", local: "somebody's own images",
+};
+
+function openTab(name, focus = false) {
+  for (const each of TABS) {
+    const tab = byId(`tab-${each}`), chosen = each === name;
+    tab.setAttribute("aria-selected", String(chosen));
+    tab.tabIndex = chosen ? 0 : -1;
+    byId(each).hidden = !chosen;
+    if (chosen && focus) tab.focus();
+  }
+  if (name === "about") fitCard();
+}
+
+function wireTabs() {
+  TABS.forEach((name, place) => {
+    byId(`tab-${name}`).onclick = () => openTab(name);
+    byId(`tab-${name}`).onkeydown = event => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const to = step ? (place + step + TABS.length) % TABS.length : { Home: 0, End: TABS.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      openTab(TABS[to], true);
+    };
+  });
+}
+
+function tellModel(model) {
+  const simulated = model.source === "synthetic";
+  byId("model").replaceChildren("A neural network names 28 cell structures in four-channel microscopy images, ",
+    `and was trained on ${SOURCES[model.source] ?? "images of unknown source"}.`,
+    ...(simulated ? [make("b", {}, " On real cells its answers show how the page works, no more.")] : []));
+  const facts = {
+    "Trained on": SOURCES[model.source] ?? model.source,
+    "Sees images of": `${model.image_size} × ${model.image_size} pixels, four channels`,
+    "Training run": model.run_id || "unknown",
+    "Weights (SHA-256)": model.weights_sha256 || "unknown",
+  };
+  byId("facts").append(...Object.entries(facts).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+  byId("no-card").hidden = model.has_card;
+  byId("card").hidden = !model.has_card;
+  if (model.has_card) {
+    byId("card").onload = fitCard;
+    byId("card").src = "card";
+  }
+}
+
+/** Make the card's frame as tall as the card. */
+function fitCard() {
+  const card = byId("card").contentDocument?.documentElement;
+  if (!byId("about").hidden && card) byId("card").style.height = `${card.scrollHeight + 24}px`;
+}
+
+async function main() {
+  wireTabs();
+  byId("host").textContent = location.host;
+  // A file that misses its place would otherwise replace the page.
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
+  addEventListener("resize", fitCard);
+  try {
+    const [model, examples] = await Promise.all([fetchJson("api/model"), fetchJson("api/examples")]);
+    tellModel(model);
+    const one = new OneImage(model, examples, (images, rest) => {
+      openTab("many");
+      many.run(images, rest);
+    });
+    const many = new ManyImages(model, examples, (name, files) => {
+      openTab("one");
+      one.open(name, files);
+    });
+  } catch (error) {
+    showProblem(byId("one-problem"), error);
+  }
+}
+
+main();

@@ -1,0 +1,70 @@
+// The picture on the canvas: channels mixed in their colours, or in grey under a map.
+
+const ORANGE = [255, 122, 20], MOST = 0.55;
+
+export class Picture {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.planes = {};
+    this.size = 0;
+  }
+
+  /** Take the planes of an image, addresses of grey PNGs by channel. */
+  async load(addresses) {
+    const loaded = await Promise.all(Object.entries(addresses).map(async ([channel, address]) => {
+      const image = new Image();
+      image.src = address;
+      await image.decode();
+      return [channel, image];
+    }));
+    this.size = loaded[0][1].naturalWidth;
+    this.planes = Object.fromEntries(loaded.map(([channel, image]) => [channel, values(image)]));
+    this.canvas.width = this.canvas.height = this.size;
+  }
+
+  /** Show the channels of a set; with a map {height, width, values}, in grey below it. */
+  paint(channels, map) {
+    const n = this.size ** 2, pixels = new ImageData(this.size, this.size), rgba = pixels.data;
+    const plane = name => (channels.has(name) ? this.planes[name] : new Uint8Array(n));
+    const [red, green, blue, yellow] = ["red", "green", "blue", "yellow"].map(plane);
+    const heat = map && enlarge(map, this.size);
+    for (let k = 0, at = 0; k < n; k++, at += 4) {
+      if (heat) {
+        const grey = Math.max(red[k], green[k], blue[k], yellow[k]), weight = MOST * heat[k];
+        for (let c = 0; c < 3; c++) rgba[at + c] = (1 - weight) * grey + weight * ORANGE[c];
+      } else { // as hpa.gallery.pseudo_colour; the array clips at 255
+        rgba[at] = red[k] + 0.6 * yellow[k];
+        rgba[at + 1] = green[k] + 0.6 * yellow[k];
+        rgba[at + 2] = blue[k];
+      }
+      rgba[at + 3] = 255;
+    }
+    this.canvas.getContext("2d").putImageData(pixels, 0, 0);
+  }
+}
+
+function values(image) {
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const rgba = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  return Uint8Array.from({ length: rgba.length / 4 }, (_, k) => rgba[4 * k]);
+}
+
+/** Enlarge a map linearly, its outer half pixels held, as OpenCV's INTER_LINEAR does. */
+function enlarge({ height, width, values }, size) {
+  const columns = places(width, size), rows = places(height, size);
+  const enlarged = new Float32Array(size * size);
+  rows.forEach(([top, bottom, down], y) => columns.forEach(([left, right, along], x) => {
+    const at = row => (1 - along) * values[row * width + left] + along * values[row * width + right];
+    enlarged[y * size + x] = (1 - down) * at(top) + down * at(bottom);
+  }));
+  return enlarged;
+}
+
+function places(n, size) {
+  return Array.from({ length: size }, (_, k) => {
+    const place = Math.min(Math.max((k + 0.5) * n / size - 0.5, 0), n - 1), first = Math.floor(place);
+    return [first, Math.min(first + 1, n - 1), place - first];
+  });
+}

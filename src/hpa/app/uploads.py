@@ -1,0 +1,66 @@
+"""From a multipart form to images, in memory alone: no byte of an upload reaches the disk."""
+
+from pathlib import PurePosixPath
+
+from fastapi import HTTPException, Request
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from hpa.data.sources.pictures import SUFFIXES
+from hpa.labels import CHANNELS
+
+MAX_NAME = 200
+"""Characters of an image's name; the last ones tell more than the first."""
+
+Images = dict[str, dict[str, bytes]]
+"""By name, then by channel, the bytes of a picture file."""
+
+
+async def read_images(request: Request, *, max_images: int, max_bytes: int) -> Images:
+    """Read the images of a form whose fields are channels: the file names tell them apart.
+
+    `red=@a_red.png, green=@a_green.png, green=@b_green.png` are the images `a` and `b`. What is in
+    the files is judged later, image by image.
+
+    Raises:
+        HTTPException: 400, the form is malformed or holds something else; 413, too many images.
+    """
+    n_files = max_images * len(CHANNELS)
+    parser = MultiPartParser(request.headers, request.stream(), max_files=n_files, max_fields=0)
+    parser.spool_max_size = max_bytes  # more than a body can hold: nothing spills to a file
+    try:
+        form = await parser.parse()
+    except (MultiPartException, FormParserError) as error:
+        reason = getattr(error, "message", str(error))
+        raise HTTPException(400, f"the upload is no form of picture files: {reason}") from error
+    try:
+        images = await _sort(form)
+    finally:
+        await form.close()
+    if not 0 < len(images) <= max_images:
+        status = 413 if images else 400
+        raise HTTPException(status, f"{len(images)} images (from 1 to {max_images} a request)")
+    return images
+
+
+async def _sort(form: FormData) -> Images:
+    images: Images = {}
+    for channel, file in form.multi_items():
+        if channel not in CHANNELS or not isinstance(file, UploadFile):
+            known = ", ".join(CHANNELS)
+            raise HTTPException(400, f"unknown field {channel[:40]!r} (fields are {known})")
+        files = images.setdefault(image_name(file.filename or "", channel), {})
+        if channel in files:
+            raise HTTPException(400, f"two files for the {channel} channel of one image")
+        files[channel] = await file.read()
+    return images
+
+
+def image_name(file_name: str, channel: str) -> str:
+    """Return the name of the image that a file shows a channel of; it is only ever shown."""
+    path = PurePosixPath(file_name.replace("\\", "/"))
+    name = str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
+    name = name.removesuffix(f"_{channel}")
+    readable = "".join(letter if letter.isprintable() else "·" for letter in name)
+    return readable[-MAX_NAME:] if readable not in ("", ".") else "image"

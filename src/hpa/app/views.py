@@ -1,0 +1,94 @@
+"""What the page shows of images: answers, and for one image its picture and where labels were seen.
+
+Nothing is kept between two requests.
+"""
+
+import base64
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hpa.app.advice import advise
+from hpa.app.uploads import Images
+from hpa.classifier import Classifier
+from hpa.config import App, Serve
+from hpa.data.own_images import read_planes, to_pixels
+from hpa.data.sources.pictures import UnfitPictureError
+from hpa.errors import UserError
+from hpa.gallery import stretched
+from hpa.labels import CHANNELS, LABELS
+from hpa.model.activation_maps import activation_maps
+from hpa.writing import to_csv
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """A classifier's answers as the page wants them; threads may share it."""
+
+    classifier: Classifier
+    serve: Serve
+    app: App
+
+    def answers(self, images: Images) -> dict[str, Any]:
+        """Answer for many images: `answers`, their `csv`, and `failures` by name.
+
+        They are decoded one after the other, so no more than one is in memory as it came.
+        """
+        rules = self.classifier.rules(self.serve)
+        good: dict[str, np.ndarray] = {}
+        failures: dict[str, dict[str, str]] = {}
+        for name, files in images.items():
+            try:
+                good[name] = to_pixels(read_planes(files, rules), rules)
+            except UnfitPictureError as error:
+                failures[name] = {"error": str(error), "advice": advise(str(error))}
+        documents = self._documents(list(good), np.stack(list(good.values()))) if good else []
+        return {"answers": documents, "failures": failures, "csv": to_csv(documents)}
+
+    def look(self, name: str, files: dict[str, bytes]) -> dict[str, Any]:
+        """Answer for one image: `answer`, `csv`, `advice` by flag, `picture` and `maps`.
+
+        Raises:
+            UnfitPictureError: it cannot be read.
+        """
+        rules = self.classifier.rules(self.serve)
+        planes = read_planes(files, rules)
+        pixels = to_pixels(planes, rules)
+        shown_px = max(min(*planes[0].shape, self.app.shown_px), 1)
+        shown = to_pixels(planes, replace(rules, image_size=shown_px))
+        documents = self._documents([name], pixels[None])
+        return {
+            "answer": documents[0],
+            "csv": to_csv(documents),
+            "advice": {flag: advise(flag) for flag in documents[0]["flags"]},
+            "picture": _picture(shown),
+            "maps": self._maps(pixels),
+        }
+
+    def _documents(self, names: list[str], pixels: np.ndarray) -> list[dict[str, Any]]:
+        answers = self.classifier.answer(names, pixels, batch_size=self.serve.batch_size)
+        return [self.classifier.document(each) for each in answers]
+
+    def _maps(self, pixels: np.ndarray) -> dict[str, Any]:
+        """Return each label's map of uint8[S,S,4], scaled to its own maximum, row by row."""
+        try:
+            heat = activation_maps(self.classifier.network, pixels[None])[0]
+        except UserError as error:
+            return {"error": str(error)}
+        share = heat / np.maximum(heat.max(axis=(0, 1)), np.finfo(np.float32).tiny)
+        rows = np.round(share, 3).reshape(-1, len(LABELS)).T.astype(float)
+        height, width = heat.shape[:2]
+        by_label = dict(zip(LABELS, rows.tolist(), strict=True))
+        return {"height": height, "width": width, "values": by_label}
+
+
+def _picture(pixels: np.ndarray) -> dict[str, str]:
+    """Return each channel, brightened to fill, as the address of a grey PNG."""
+    planes = np.round(255 * stretched(pixels)).astype(np.uint8)
+    return {
+        channel: "data:image/png;base64,"
+        + base64.b64encode(cv2.imencode(".png", planes[..., number])[1].tobytes()).decode()
+        for number, channel in enumerate(CHANNELS)
+    }

@@ -1,0 +1,104 @@
+"""Where studies are kept: a file for one machine, a PostgreSQL server for many."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from sqlalchemy.exc import SQLAlchemyError
+
+from hpa.errors import UserError
+from hpa.provenance import repository_root
+
+HEARTBEAT_S, GRACE_S = 10, 60
+"""A trial whose worker was not heard of for GRACE_S is given to another one."""
+MAX_RETRIES = 3
+"""What kills its worker so often (by its memory, say) would do so for ever."""
+SQLITE_TIMEOUT_S = 60
+DRIVER = "postgresql+psycopg2"
+"""The one that is installed; SQLAlchemy 2.1 would take another unless told."""
+
+
+def storage_url(stated: str) -> str:
+    """Return the address of `search.storage`; a relative file lies in the repository.
+
+    Raises:
+        UserError: neither sqlite nor PostgreSQL, or a password, which runs would show.
+    """
+    try:
+        url = sqlalchemy.engine.make_url(stated)
+        backend, password = url.get_backend_name(), url.password
+    except (SQLAlchemyError, ValueError):
+        backend, password = "", None
+    if backend not in ("sqlite", "postgresql") or (backend == "sqlite" and not url.database):
+        raise UserError(
+            "search.storage is no address of a database",
+            expected="sqlite:///FILE, or postgresql://USER@HOST/NAME for several machines",
+            received=repr(stated),
+            remedy="see docs/search.md",
+        )
+    if password:
+        raise UserError(
+            "search.storage holds a password, which Git and every run would show",
+            expected="an address without one",
+            received=url.render_as_string(hide_password=True),
+            remedy="put it into ~/.pgpass or PGPASSWORD, which PostgreSQL's library reads itself",
+        )
+    if backend == "sqlite":
+        return f"sqlite:///{repository_root().resolve() / str(url.database)}"
+    return url.set(drivername=DRIVER).render_as_string()
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Connect, and make the tables where there are none; `url` is what `storage_url` returned.
+
+    Raises:
+        UserError: the database cannot be reached, or another Optuna made its tables.
+    """
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, since 2.9
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # workers tell of their trials themselves
+    sqlite = url.startswith("sqlite")
+    try:
+        with _file_lock(url) if sqlite else nullcontext():
+            return RDBStorage(
+                url,
+                engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
+                if sqlite
+                else {"pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+            )
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, OSError, ImportError) as error:
+        raise UserError(
+            "the storage of the study cannot be used",
+            expected=f"a database at {url}",
+            received=str(error).strip().splitlines()[0],
+            remedy="start the server, or mend search.storage; MLflow needs another database",
+        ) from error
+
+
+@contextmanager
+def turn(storage: RDBStorage, study_name: str) -> Iterator[None]:
+    """Let one process at a time look at a study and take from it; ends with its process."""
+    if storage.engine.dialect.name == "sqlite":
+        with _file_lock(storage.url):
+            yield
+        return
+    number = int.from_bytes(hashlib.sha256(study_name.encode()).digest()[:7])
+    with storage.engine.connect() as connection:  # the end of the transaction lets it go
+        lock = sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)")
+        connection.execute(lock, {"number": number})
+        yield
+
+
+def _file_lock(url: str) -> FileLock:
+    path = Path(str(sqlalchemy.engine.make_url(url).database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name(f"{path.name}.lock"))

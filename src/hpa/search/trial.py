@@ -1,0 +1,150 @@
+"""What a trial does: train with its own parameters, judge on val, all in a nested run."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+
+from hpa import config, tracking, training
+from hpa.checkpoints import Checkpoints
+from hpa.config import Params
+from hpa.data.assignment import read_assignment
+from hpa.data.packed import PackedImages, read_index
+from hpa.files import write_json
+from hpa.fitting import examples_of, fit
+from hpa.prediction import BEST, predict_views, sigmoid
+from hpa.provenance import repository_root
+from hpa.scoring.counts import count_outcomes
+from hpa.scoring.held_out import cross_fitted_decisions
+from hpa.scoring.metrics import macro_f1
+from hpa.scoring.thresholds import fit_thresholds
+from hpa.search import decisions
+from hpa.search.space import read_space, suggest, trial_params
+from hpa.search.study import DATA, PACKED_DIR, SPLIT_DIR, VALUE, Study
+
+TRACKED = ("fetch", "pack", "split", "model", "loss", "augment", "train", "score", "threshold")
+PRUNED_BY = "val/macro_f1"
+OnRound = Callable[[int, dict[str, float]], None]
+
+
+def search_trial(trial: optuna.Trial, study: Study) -> float:
+    """Draw parameters and train with them; returns cross-fitted macro F1 on val.
+
+    Raises:
+        TrialPruned: it is not worth going on with.
+    """
+    values = suggest(trial, read_space(study.params), study.params)
+    params = trial_params(study.params, values)
+    with _nested_run(trial, study, params), TemporaryDirectory(prefix="hpa-trial-") as name:
+        y_true, y_prob = _train(params, Path(name), _pruning(trial, params.train.n_steps))
+        thresholds = fit_thresholds(y_true, y_prob, seed=params.threshold.seed)
+        write_json(Path(name) / "thresholds.json", thresholds.to_json())
+        tracking.log_metrics({VALUE: thresholds.cross_fitted_macro_f1}, params.train.n_steps)
+        tracking.log_artifacts([Path(name) / "thresholds.json", Path(name) / "history.csv"])
+        return thresholds.cross_fitted_macro_f1
+
+
+def comparison_trial(trial: optuna.Trial, study: Study) -> float:
+    """Train a candidate in full length with a seed; returns macro F1 of held-out decisions on val.
+
+    The decisions themselves are kept in the study.
+    """
+    candidates = study.candidates or {}
+    name = trial.suggest_categorical("candidate", sorted(candidates))
+    seed = trial.suggest_int("train.seed", 0, 2**32 - 1)
+    params = config.changed(study.params, {**candidates[name], "train.seed": seed})
+    with (
+        _nested_run(trial, study, params, {"candidate": name}),
+        TemporaryDirectory(prefix="hpa-trial-") as folder,
+    ):
+        y_true, y_prob = _train(params, Path(folder), _logging)
+        y_pred = cross_fitted_decisions(y_true, y_prob, seed=params.threshold.seed)
+        value = macro_f1(count_outcomes(y_true, y_pred))
+        tracking.log_metrics({VALUE: value}, params.train.n_steps)
+        trial.set_user_attr("y_pred", decisions.as_text(y_pred))
+        return value
+
+
+@contextmanager
+def _nested_run(
+    trial: optuna.Trial, study: Study, params: Params, tags: dict[str, str] | None = None
+) -> Iterator[None]:
+    """Track a trial below its study; one that was begun elsewhere goes on in the same run."""
+    with tracking.stage_run(
+        "trial",
+        params,
+        sections=TRACKED,
+        upstream=trial.user_attrs.get("run_id"),
+        parent=study.parent_run_id,
+        tags={"optuna.study": study.name, "optuna.trial": str(trial.number), **(tags or {})},
+        name=f"trial {trial.number} of {study.name}",
+        stops=(optuna.TrialPruned,),
+    ) as run_id:
+        trial.set_user_attr("run_id", run_id)
+        try:
+            yield
+        except optuna.TrialPruned as pruned:
+            tracking.log_tags({"optuna.pruned": str(pruned)})
+            raise
+        except Exception as error:
+            with suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("failure", f"{type(error).__name__}: {error}")
+            raise
+
+
+def _train(params: Params, model_dir: Path, on_round: OnRound) -> tuple[np.ndarray, np.ndarray]:
+    """Train and return the truth uint8[N,28] of val and the best weights' probabilities of it.
+
+    A training that was stopped goes on from its checkpoint; one that ended leaves none.
+    """
+    unfinished = Checkpoints(
+        repository_root() / ".checkpoints" / "search", training.identity(params, DATA)
+    )
+    try:
+        fit(
+            params,
+            packed_dir=PACKED_DIR,
+            split_dir=SPLIT_DIR,
+            model_dir=model_dir,
+            on_round=on_round,
+            checkpoints=unfinished,
+        )
+        found = _judge(params, model_dir / BEST)
+    except Exception:
+        unfinished.remove()
+        raise
+    finally:
+        keras.backend.clear_session()  # it would keep the networks of all trials
+    unfinished.remove()
+    return found
+
+
+def _judge(params: Params, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    index = read_index(PACKED_DIR)
+    val = examples_of(index, read_assignment(SPLIT_DIR, params.train.fold)["split"], "val")
+    network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    logits = predict_views(network, PackedImages(PACKED_DIR), val.rows, params.score)
+    return val.y_true, sigmoid(logits)
+
+
+def _logging(step: int, metrics: dict[str, float]) -> None:
+    tracking.log_metrics(metrics, step)
+
+
+def _pruning(trial: optuna.Trial, n_steps: int) -> OnRound:
+    """Log and report each round; end the training after one that is too far behind."""
+    rounds = itertools.count(1)
+
+    def on_round(step: int, metrics: dict[str, float]) -> None:
+        _logging(step, metrics)
+        trial.report(metrics[PRUNED_BY], next(rounds))
+        if step < n_steps and trial.should_prune():
+            raise optuna.TrialPruned(f"{PRUNED_BY} {metrics[PRUNED_BY]:.4f} after step {step}")
+
+    return on_round

@@ -1,0 +1,98 @@
+"""Search for better hyper-parameters: a study of Optuna, each trial a run nested below its own.
+
+    python src/search.py                     half an hour of trials on two cores, then the best one
+                                             against the current parameters: half an hour more
+    python src/search.py --workers 2 --n_trials 50
+    python src/search.py --join --workers 4  more workers for a study that runs, from any machine
+    python src/search.py --scheduler tcp://host:8786      on a Dask cluster that shares these files
+    mlflow run . -e search -P n_trials=50
+
+What a trial may change is in params.yaml, `search.space`. Stopped or killed, the same command goes
+on with the same study. Expect search/best.yaml, search/report.html and a command that runs the
+pipeline with what was found. `make dashboard` shows a study while it runs.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hpa import command_line
+from hpa.config import Params
+
+OUTPUT = Path("search")
+
+
+def main() -> None:
+    """Lead a study, or join one."""
+    parser = command_line.parser(
+        __doc__, "model", "loss", "augment", "train", "score", "threshold", "evaluate", "search"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes here (default: 1)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that works")
+    parser.add_argument("--join", action="store_true", help="only do trials of a study that runs")
+    params, arguments = command_line.parse(parser)
+    if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
+        parser.error("--workers takes 1 or more, and not beside --scheduler")
+
+    # These take seconds to load, so not before the command line is known to be right.
+    from hpa.search.crew import work_here, work_on_cluster
+    from hpa.search.storage import storage_url
+    from hpa.search.study import Study, load_study
+
+    def work(study: Study) -> None:
+        if arguments.scheduler:
+            work_on_cluster(study, arguments.scheduler)
+        else:
+            work_here(study, arguments.workers or 1)
+
+    if arguments.join:
+        work(load_study(storage_url(params.search.storage), params.search.study_name))
+    else:
+        bring_data()
+        lead(params, work)
+
+
+def bring_data() -> None:
+    """Bring the data stages up to date, where DVC keeps them."""
+    if Path("dvc.yaml").is_file():
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        command = [sys.executable, "-m", "dvc", "repro", "split"]
+        if code := subprocess.run(command, env={**os.environ, "PATH": path}).returncode:
+            sys.exit(code)
+
+
+def lead(params: Params, work: Callable[..., None]) -> None:
+    """Begin a study or go on with it, see it through, and say what it found."""
+    from hpa.search.study import VALUE, begin_study
+
+    study = begin_study(params)
+
+    # These take seconds more, so not before the study is known to be right.
+    from hpa import tracking
+    from hpa.files import atomic_path
+    from hpa.search.study_page import study_page
+    from hpa.search.winner import as_text, find_winner
+
+    print(f"study {study.name}: {study.n_done()} of {study.n_trials} trials are done", flush=True)
+    sections = ("model", "loss", "augment", "train", "score", "threshold", "search")
+    upstream = os.environ.get("MLFLOW_RUN_ID") or study.parent_run_id
+    name = f"search {study.name}"
+    with tracking.stage_run(
+        "search", params, sections=sections, upstream=upstream, name=name
+    ) as run:
+        study.optuna.set_user_attr("run_id", run)
+        work(study)
+        winner = find_winner(study, work)
+        winner.write(OUTPUT / "best.yaml")
+        with atomic_path(OUTPUT / "report.html") as temporary:
+            temporary.write_text(study_page(study, as_text(winner)), encoding="utf-8")
+        tracking.log_metrics({VALUE: winner.value})
+        tracking.log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
+    print(as_text(winner))
+    print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml; the study's run is {run}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

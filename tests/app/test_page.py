@@ -1,0 +1,373 @@
+"""The page in a headless Chromium, served by src/app.py as a user starts it."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from model_folders import write_model_folder
+from page_forms import CARD, ROOT, form
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from worlds import draw_pixels, write_image
+
+from hpa.classifier import Classifier
+from hpa.data.imaging import read_image
+from hpa.files import read_json, write_json
+from hpa.labels import LABELS
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+)  # fmt: skip
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
+    ),
+]
+PHONE = {"width": 390, "height": 844}
+N_IMAGES, GROUP = 5, 2
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with its card."""
+    folder = write_model_folder(tmp_path_factory.mktemp("served") / "model")
+    origin = read_json(folder / "provenance.json") | {"weights_sha256": "5eed"}
+    write_json(folder / "provenance.json", origin)
+    (folder / "model_card.html").write_text(f"{CARD}<p>weights: sha256 5eed</p>")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images = tmp_path_factory.mktemp("plate")
+    for number in range(N_IMAGES):
+        write_image(images, f"cell{number}", draw_pixels(number))
+    return images
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of a running page, and its process."""
+    command = [sys.executable, str(ROOT / "src/app.py"), "--model", str(folder), "--port", "0"]
+    command += ["--images_per_request", str(GROUP), "--max_request_mb", "1"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://\S+", line):
+            yield found[0], process.pid
+            break
+    process.send_signal(signal.SIGTERM)
+    process.stdout.close()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, url: str, **settings: object) -> Iterator[Page]:
+    """Open the page; at the end nothing may have left this server, and nothing been refused."""
+    context = browser.new_context(**settings)  # type: ignore[arg-type]
+    page = context.new_page()
+    requested: list[str] = []
+    troubles: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text))
+    page.goto(url)
+    expect(page.locator(".example")).to_have_count(7)
+    yield page
+    context.close()
+    assert requested
+    assert not [each for each in requested if not each.startswith((f"{url}/", "data:", "blob:"))]
+    refusals = "Failed to load resource: the server responded with a status of 4"
+    assert not [each for each in troubles if not each.startswith(refusals)]
+
+
+@pytest.fixture
+def page(browser: Browser, server: tuple[str, int]) -> Iterator[Page]:
+    yield from open_page(browser, server[0], viewport={"width": 1366, "height": 850})
+
+
+@pytest.fixture
+def phone(browser: Browser, server: tuple[str, int]) -> Iterator[Page]:
+    yield from open_page(browser, server[0], viewport=PHONE, is_mobile=True, has_touch=True)
+
+
+def files_of(images: Path, name: str) -> list[Path]:
+    return sorted(images.glob(f"{name}_*.png"))
+
+
+def shown(page: Page) -> str:
+    return str(page.locator("#canvas").evaluate("canvas => canvas.toDataURL()"))
+
+
+def upload(page: Page, files: list[Path]) -> None:
+    page.locator("#one-files").set_input_files(files)
+
+
+def label(page: Page, name: str) -> Locator:
+    return page.locator(f'#labels button[data-label="{name}"]')
+
+
+def expected(folder: Path, images: Path, name: str) -> np.ndarray:
+    classifier = Classifier(folder)
+    pixels = read_image(images, name, classifier.image_size)
+    return classifier.probabilities(pixels[None], batch_size=1)[0]
+
+
+def test_an_upload_gets_the_classifier_s_probabilities_and_a_csv_of_them(
+    page: Page, images: Path, folder: Path
+) -> None:
+    with page.expect_response("**/api/look") as response:
+        upload(page, files_of(images, "cell1"))
+    expect(page.locator("#result-name")).to_have_text("cell1")
+    y_prob = expected(folder, images, "cell1")
+    answer = response.value.json()["answer"]
+    found = {each["label"]: each["probability"] for each in answer["classes"]}
+    np.testing.assert_allclose([found[name] for name in LABELS], y_prob, atol=1e-5)
+    for number in (0, 7, 27):
+        expect(label(page, LABELS[number])).to_contain_text(f"{y_prob[number]:.2f}")
+    with page.expect_download() as download:
+        page.locator("#one-csv").click()
+    assert download.value.suggested_filename == "cell1.csv"
+    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    assert [(row["label"], row["probability"]) for row in rows] == [
+        (name, f"{found[name]:.6f}") for name in LABELS
+    ]
+
+
+def test_a_clicked_label_lays_its_map_over_the_picture_and_channels_switch(
+    page: Page, images: Path
+) -> None:
+    upload(page, files_of(images, "cell1"))
+    expect(page.locator("#result")).to_be_visible()
+    colours = shown(page)
+    page.get_by_label("nucleus", exact=True).uncheck()
+    without_nucleus = shown(page)
+    assert without_nucleus != colours
+    page.locator("#labels button").first.click()
+    name = page.locator("#labels button").first.get_attribute("data-label")
+    with_map = shown(page)
+    assert with_map not in (colours, without_nucleus)
+    canvas = page.locator("#canvas")
+    expect(canvas).to_have_attribute("aria-label", re.compile(f"Where {name} was seen"))
+    assert orange_share(page) > 0.01
+    page.get_by_role("button", name="Back to the colour picture").click()
+    assert shown(page) == without_nucleus
+    page.get_by_label("nucleus", exact=True).check()
+    assert shown(page) == colours
+
+
+def orange_share(page: Page) -> float:
+    """Return the share of the canvas that is tinted: more red than blue, as no grey is."""
+    return float(
+        page.locator("#canvas").evaluate(
+            """canvas => {
+                const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                let n = 0;
+                for (let k = 0; k < data.length; k += 4) n += data[k] > data[k + 2] + 20;
+                return 4 * n / data.length;
+            }"""  # noqa: E501
+        )
+    )
+
+
+def test_files_of_any_name_find_their_places_by_slot(page: Page, images: Path) -> None:
+    for channel in ("red", "blue", "yellow", "green"):
+        content = (images / f"cell2_{channel}.png").read_bytes()
+        file = {"name": f"scan of {channel} 7.png", "mimeType": "image/png", "buffer": content}
+        page.locator(f"#slot-{channel}").set_input_files(file)  # type: ignore[arg-type]
+    expect(page.locator("#result-name")).to_have_text("scan of red 7")
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.locator("#result")).to_be_hidden()
+
+
+def test_a_lone_green_file_is_answered_on_demand_with_flags_in_plain_words(
+    page: Page, images: Path
+) -> None:
+    ask = page.get_by_role("button", name="Name the structures")
+    expect(ask).to_be_disabled()
+    upload(page, [images / "cell2_green.png"])
+    ask.click()
+    flags = page.locator("#flags")
+    expect(flags).to_contain_text("The red, blue and yellow channels show nothing.")
+    expect(flags).to_contain_text("Check that the file is the right one")
+
+
+def test_files_can_be_dropped(page: Page, images: Path) -> None:
+    contents = {path.name: list(path.read_bytes()) for path in files_of(images, "cell3")}
+    page.evaluate(
+        """contents => {
+            const dataTransfer = new DataTransfer();
+            for (const [name, bytes] of Object.entries(contents))
+                dataTransfer.items.add(new File([new Uint8Array(bytes)], name));
+            for (const kind of ["dragenter", "dragover", "drop"])
+                document.getElementById("one-drop").dispatchEvent(
+                    new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+        }""",
+        contents,
+    )
+    expect(page.locator("#result-name")).to_have_text("cell3")
+
+
+def test_an_example_is_one_click_away(page: Page) -> None:
+    page.get_by_role("button", name="Mitochondria").click()
+    expect(page.locator("#result-name")).to_have_text("simulated-2")
+    expect(page.locator("#labels button")).to_have_count(len(LABELS))
+
+
+def test_a_wrong_file_shows_its_reason_and_the_page_goes_on(
+    page: Page, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad_green.png").write_bytes(b"no picture")
+    upload(page, [tmp_path / "bad_green.png", *files_of(images, "bad")])
+    page.get_by_role("button", name="Name the structures").click()
+    problem = page.locator("#one-problem")
+    expect(problem).to_contain_text("Green: 10 bytes that are no PNG, TIFF or JPEG.")
+    expect(problem).to_contain_text("Export the channel as PNG, TIFF or JPEG.")
+    (tmp_path / "large_green.png").write_bytes(bytes(1_100_000))
+    upload(page, [tmp_path / "large_green.png"])
+    page.get_by_role("button", name="Name the structures").click()
+    expect(problem).to_contain_text("1.1 MB are too large (at most 1 MB a request).")
+    (tmp_path / "notes.txt").write_text("no picture")
+    upload(page, [tmp_path / "notes.txt"])
+    expect(problem).to_contain_text("The name of notes.txt tells no channel.")
+    upload(page, files_of(images, "cell1"))
+    expect(page.locator("#result-name")).to_have_text("cell1")
+    expect(problem).to_be_hidden()
+
+
+def test_a_batch_shows_progress_a_table_failures_and_one_csv(
+    page: Page, images: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_green.png").write_bytes(b"no picture")
+    (tmp_path / "readme.txt").write_text("no picture")
+    held = []
+    page.route("**/api/answers", lambda route: held.append(route))
+    page.get_by_role("tab", name="Many images").click()
+    files = [*sorted(images.glob("*.png")), *sorted(tmp_path.iterdir())]
+    page.locator("#many-files").set_input_files(files)
+    status, bar = page.locator("#many-status"), page.locator("#many-bar")
+    for number in range(3):  # six images, two a request, one request after the other
+        expect(status).to_have_text(f"{2 * number} of 6 images")
+        expect(bar).to_have_js_property("value", 2 * number)
+        page.wait_for_timeout(50)
+        assert len(held) == number + 1
+        held[number].continue_()
+    expect(status).to_contain_text("6 images;")
+    expect(status).to_contain_text("1 that cannot be read")
+    expect(status).to_contain_text("1 files left out, whose names tell no channel (readme.txt)")
+    rows = page.locator("#rows tr")
+    expect(rows).to_have_count(6)
+    expect(rows.last).to_contain_text("Cannot be read: green: 10 bytes that are no PNG")
+    page.get_by_label("Show").select_option("failed")
+    expect(page.locator("#rows tr:visible")).to_have_count(1)
+    with page.expect_download() as download:
+        page.locator("#many-csv").click()
+    table = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    y_prob = np.array([expected(folder, images, f"cell{k}") for k in range(N_IMAGES)])
+    found = np.reshape([float(row["probability"]) for row in table], (N_IMAGES, len(LABELS)))
+    np.testing.assert_allclose(found, y_prob, atol=1e-5)
+
+
+def test_a_batch_can_be_stopped_and_an_image_of_it_looked_at(page: Page, images: Path) -> None:
+    held = []
+    page.route("**/api/answers", lambda route: held.append(route) if held else hold(route))
+
+    def hold(route: object) -> None:
+        held.append(route)
+        route.continue_()  # type: ignore[attr-defined]
+
+    # Several images given to the first tab go on in the second.
+    upload(page, sorted(images.glob("*.png")))
+    expect(page.locator("#many-status")).to_have_text(f"2 of {N_IMAGES} images")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#many-status")).to_contain_text(f"2 of {N_IMAGES} images, then stopped")
+    page.get_by_role("button", name="cell1").click()
+    expect(page.locator("#result-name")).to_have_text("cell1")
+
+
+def test_the_card_is_shown_and_tabs_go_by_arrow_keys(page: Page) -> None:
+    page.locator("#tab-one").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#tab-about")).to_be_focused()
+    expect(page.locator("#about")).to_be_visible()
+    expect(page.frame_locator("#card").get_by_role("heading", name="The card")).to_be_visible()
+    page.keyboard.press("Home")
+    expect(page.locator("#one")).to_be_visible()
+
+
+def test_a_label_is_chosen_by_keyboard_and_read_out_whole(page: Page, images: Path) -> None:
+    upload(page, files_of(images, "cell1"))
+    button = page.locator("#labels button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(button).to_have_accessible_name(
+        re.compile(r"[A-Z].*, found, probability 0\.\d+, threshold 0\.")
+    )
+
+
+def test_a_phone_needs_no_sideways_scrolling(phone: Page) -> None:
+    def check() -> None:
+        width = phone.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], width
+
+    check()
+    phone.get_by_role("button", name="With a fault").tap()
+    expect(phone.locator("#result")).to_be_visible()
+    check()
+    phone.locator("#labels button").first.tap()
+    check()
+    phone.locator("#tab-many").tap()
+    phone.locator("#many-examples").tap()
+    expect(phone.locator("#rows tr")).to_have_count(7)
+    check()
+    phone.locator("#tab-about").tap()
+    check()
+
+
+def test_many_requests_good_and_bad_leave_memory_as_it_was(server: tuple[str, int]) -> None:
+    url, pid = server
+
+    def resident_mb() -> float:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def ask(n_times: int) -> None:
+        for number in range(n_times):
+            good = [*form("a", number), *form("b", number + 1)]
+            assert client.post(f"{url}/api/answers", files=good).status_code == 200
+            assert client.post(f"{url}/api/look", files=form("a")).status_code == 200
+            bad = form("a", green=bytes(number))
+            assert client.post(f"{url}/api/look", files=bad).status_code == 422
+            # The answer may be cut off: the server closes before all is sent.
+            with suppress(httpx.TransportError):
+                large = form("a", green=bytes(1_000_000))
+                assert client.post(f"{url}/api/look", files=large).status_code == 413
+
+    with httpx.Client(timeout=60) as client:
+        ask(20)
+        before = resident_mb()
+        ask(100)
+    assert resident_mb() < before + 30, json.dumps([before, resident_mb()])

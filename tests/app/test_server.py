@@ -1,0 +1,270 @@
+"""The page's questions and refusals, asked as a browser asks them."""
+
+import base64
+import csv
+import io
+import re
+import socket
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from page_forms import CARD, PARAMS, Form, bomb, float_tiff, form, png
+from starlette.testclient import TestClient
+from worlds import draw_pixels
+
+from hpa.app.server import PAGE_DIR, find_card, listen
+from hpa.app.views import Views
+from hpa.errors import UserError
+from hpa.gallery import pseudo_colour
+from hpa.labels import CHANNELS, LABELS
+from hpa.model.activation_maps import activation_maps
+
+
+def expected(views: Views, seed: int) -> np.ndarray:
+    """Probabilities float32[28] as the classifier gives them for pixels."""
+    pixels = cv2.resize(draw_pixels(seed), (32, 32), interpolation=cv2.INTER_AREA)
+    return views.classifier.probabilities(pixels[None], batch_size=1)[0]
+
+
+def probabilities(document: dict[str, list[dict[str, float]]]) -> list[float]:
+    return [each["probability"] for each in document["classes"]]
+
+
+def test_one_image_gets_the_classifier_s_probabilities(client: TestClient, views: Views) -> None:
+    found = client.post("/api/look", files=form("cell", 3)).json()
+    assert found["answer"]["image"] == "cell"
+    np.testing.assert_allclose(probabilities(found["answer"]), expected(views, 3), atol=1e-5)
+
+
+def test_many_images_get_theirs_in_order(client: TestClient, views: Views) -> None:
+    found = client.post("/api/answers", files=[*form("b", 1), *form("plate/a", 2)]).json()
+    assert [each["image"] for each in found["answers"]] == ["b", "plate/a"]
+    for seed, document in zip((1, 2), found["answers"], strict=True):
+        np.testing.assert_allclose(probabilities(document), expected(views, seed), atol=1e-5)
+
+
+@pytest.mark.parametrize("address", ["/api/look", "/api/answers"])
+def test_the_csv_says_what_the_answer_says(client: TestClient, address: str) -> None:
+    found = client.post(address, files=form("cell", 3)).json()
+    document = found["answer"] if address == "/api/look" else found["answers"][0]
+    rows = list(csv.DictReader(io.StringIO(found["csv"])))
+    assert [row["label"] for row in rows] == list(LABELS)
+    assert [f"{each:.6f}" for each in probabilities(document)] == [r["probability"] for r in rows]
+    assert [each["present"] for each in document["classes"]] == [r["present"] == "1" for r in rows]
+
+
+def test_the_picture_s_planes_mix_to_the_report_s_pseudo_colour(client: TestClient) -> None:
+    picture = client.post("/api/look", files=form("cell", 3)).json()["picture"]
+    planes = [
+        cv2.imdecode(
+            np.frombuffer(base64.b64decode(picture[name].partition(",")[2]), np.uint8),
+            cv2.IMREAD_UNCHANGED,
+        ).astype(float)
+        for name in CHANNELS
+    ]
+    red, green, blue, yellow = planes
+    mixed = np.stack([red + 0.6 * yellow, green + 0.6 * yellow, blue], axis=-1).clip(0, 255)
+    assert np.abs(mixed - pseudo_colour(draw_pixels(3)).astype(float)).max() <= 2
+
+
+def test_maps_are_those_of_the_network_scaled_to_their_maximum(
+    client: TestClient, views: Views
+) -> None:
+    maps = client.post("/api/look", files=form("cell", 3)).json()["maps"]
+    pixels = cv2.resize(draw_pixels(3), (32, 32), interpolation=cv2.INTER_AREA)
+    heat = activation_maps(views.classifier.network, pixels[None])[0]
+    for number in np.flatnonzero(heat.max(axis=(0, 1)) > 0)[:3]:
+        found = np.reshape(maps["values"][LABELS[number]], (maps["height"], maps["width"]))
+        np.testing.assert_allclose(found, heat[..., number] / heat[..., number].max(), atol=1e-3)
+    assert heat.max() > 0
+
+
+def test_an_absent_channel_is_answered_with_a_flag_and_advice(client: TestClient) -> None:
+    files = [each for each in form("cell", 3) if each[0] != "yellow"]
+    found = client.post("/api/look", files=files).json()
+    assert "the yellow channel shows nothing" in found["answer"]["flags"]
+    assert "right one" in found["advice"]["the yellow channel shows nothing"]
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "said"),
+    [
+        (form("a", green=b"no picture"), 422, "green: 10 bytes that are no PNG"),
+        (form("a", green=b""), 422, "green: 0 bytes in all"),
+        (form("a", red=png(np.zeros((32, 64), np.uint8))), 422, "channels of unequal size"),
+        (form("a")[:1], 422, "no green channel"),
+        (form("a", green=png(np.full((64, 64), 300, np.uint16))), 422, "16-bit"),
+        (form("a", green=float_tiff()), 422, "of mode F"),
+        (form("a", green=bomb()), 422, "decompression bomb"),
+        (form("a", green=png(np.zeros((300, 300), np.uint8))), 422, "at most 256×256"),
+        (form("a", green=form("a")[1][1][1][:-30]), 422, "cut or damaged"),
+        (form("a", green=bytes(1_100_000)), 413, "1.1 MB or more are too large"),
+        (form("a")[1:2] * 2, 400, "two files for the green channel"),
+        ([("mask", ("a_mask.png", b"x"))], 400, "unknown field 'mask'"),
+    ],
+)
+@pytest.mark.parametrize("address", ["/api/look", "/api/answers"])
+def test_what_is_unfit_is_refused_with_a_reason_and_the_next_image_answered(
+    client: TestClient, address: str, files: Form, status: int, said: str
+) -> None:
+    refused = client.post(address, files=files)
+    assert refused.status_code == status
+    assert said in refused.json()["error"]
+    assert status != 422 or refused.json()["advice"]
+    assert client.post(address, files=form("good")).status_code == 200
+
+
+def test_a_bad_image_of_a_batch_leaves_the_others_their_answers(client: TestClient) -> None:
+    files = [*form("good", 1), *form("bad", green=bomb()), *form("flat", 2)]
+    found = client.post("/api/answers", files=files).json()
+    assert [each["image"] for each in found["answers"]] == ["good", "flat"]
+    assert "decompression bomb" in found["failures"]["bad"]["error"]
+    assert "serve.max_size_px" in found["failures"]["bad"]["advice"]
+    assert "bad" not in found["csv"]
+
+
+@pytest.mark.parametrize(
+    ("address", "n_images", "status"), [("/api/look", 2, 400), ("/api/answers", 4, 400)]
+)
+def test_more_images_than_allowed_are_refused(
+    client: TestClient, address: str, n_images: int, status: int
+) -> None:
+    files = [each for number in range(n_images) for each in form(f"cell{number}")]
+    assert client.post(address, files=files).status_code == status
+    protein = [each for each in files if each[0] == "green"]
+    assert client.post(address, files=protein).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"{}", "application/json", 415),
+        (b"red=1", "application/x-www-form-urlencoded", 415),
+        (b"nonsense", "multipart/form-data; boundary=b", 400),
+        (b"nonsense", "multipart/form-data", 400),
+        (b'--b\r\nContent-Disposition: form-data; name="red"\r\n\r\nx\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", 400),
+        (b"--b\r\nX\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b", 400),
+    ],
+)  # fmt: skip
+def test_a_malformed_form_is_the_client_s_mistake(
+    client: TestClient, content: bytes, content_type: str, status: int
+) -> None:
+    refused = client.post("/api/answers", content=content, headers={"content-type": content_type})
+    assert refused.status_code == status
+    assert refused.json()["error"]
+
+
+def test_no_upload_reaches_the_disk(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a temporary file was opened")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    random = np.random.default_rng(0).integers(0, 256, (250, 250), dtype=np.uint8)
+    noisy = {name: png(random) for name in CHANNELS}  # 250 kB together
+    assert client.post("/api/look", files=form("../../etc/passwd", **noisy)).status_code == 200
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_is_only_text(client: TestClient) -> None:
+    found = client.post("/api/look", files=form("<b>=1+1\t" + "x" * 300)).json()
+    assert found["answer"]["image"] == "x" * 200
+    found = client.post("/api/look", files=form("=1+1")).json()
+    assert "'=1+1" in found["csv"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""]
+)
+def test_an_unknown_host_name_is_refused(client: TestClient, host: str) -> None:
+    for address in ("/", "/api/model", "/card"):
+        assert client.get(address, headers={"host": host}).status_code == 403
+    refused = client.post("/api/look", files=form("a"), headers={"host": host})
+    assert refused.status_code == 403
+    assert "app.allowed_hosts" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "LOCALHOST", "127.0.0.1"])
+def test_this_computer_s_names_are_answered_on_any_port(client: TestClient, host: str) -> None:
+    assert client.get("/api/model", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_another_page_may_send_nothing(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.post("/api/look", files=form("a"), headers=headers).status_code == 403
+
+
+def test_the_page_itself_may(client: TestClient) -> None:
+    headers = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
+    assert client.post("/api/look", files=form("a"), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/", "/main.js", "/api/model", "/api/examples", "/nothing"])
+def test_every_response_says_what_the_browser_may_load(client: TestClient, address: str) -> None:
+    headers = client.get(address).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_the_page_s_files_name_no_other_server() -> None:
+    for path in PAGE_DIR.iterdir():
+        addresses = set(re.findall(r"\w+://[^\s\"'<>]+", path.read_text()))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, path
+
+
+def test_the_card_runs_no_script_and_comes_from_nowhere_else(client: TestClient) -> None:
+    shown = client.get("/card")
+    assert shown.text == CARD
+    assert "script-src" not in shown.headers["content-security-policy"]
+    assert "sandbox" in shown.headers["content-security-policy"]
+    assert client.get("/api/model").json()["has_card"]
+
+
+def test_a_card_counts_only_where_it_tells_of_these_weights(tmp_path: Path) -> None:
+    folder, reports = tmp_path / "model", tmp_path / "reports"
+    reports.mkdir()
+    assert find_card(folder, {"weights_sha256": "abc"}) is None
+    (reports / "model_card.html").write_text("weights: sha256 abc")
+    assert find_card(folder, {"weights_sha256": "abc"}) == "weights: sha256 abc"
+    assert find_card(folder, {"weights_sha256": "def"}) is None
+    assert find_card(folder, {}) is None
+
+
+def test_an_example_comes_as_files_that_can_be_asked_about(client: TestClient) -> None:
+    for example in client.get("/api/examples").json():
+        name = example["name"]
+        files = [
+            (c, (f"{name}_{c}.png", client.get(f"/examples/{name}/{c}.png").content))
+            for c in CHANNELS
+        ]
+        assert client.post("/api/look", files=files).json()["answer"]["image"] == name
+        assert client.get(f"/examples/{name}.jpg").headers["content-type"] == "image/jpeg"
+    assert client.get("/examples/other.jpg").status_code == 404
+    assert client.get(f"/examples/{name}/other.png").status_code == 404
+
+
+def test_a_taken_port_is_one_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = replace(PARAMS.app, port=taken.getsockname()[1])
+        with pytest.raises(UserError, match="--port 0"):
+            listen(settings)
+    with pytest.raises(UserError, match="another address"):
+        listen(replace(PARAMS.app, host="192.0.2.1", port=0))

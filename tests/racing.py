@@ -1,0 +1,48 @@
+"""Workers of one study in processes of their own, whose trials train nothing and take a moment."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import optuna
+
+from hpa.search import storage, worker
+from hpa.search.space import read_space, suggest
+from hpa.search.study import Study, load_study
+
+TRIAL_S = 0.4
+
+
+def by_gamma(trial: optuna.Trial, study: Study) -> float:
+    """Draw as a search does, train nothing."""
+    return float(suggest(trial, read_space(study.params), study.params).get("loss.gamma", 0.0))
+
+
+def slow_trial(trial: optuna.Trial, study: Study) -> float:
+    value = by_gamma(trial, study)
+    time.sleep(TRIAL_S)
+    return value
+
+
+def work_slowly(url: str, name: str) -> None:
+    """Work with a heartbeat of a second, so that a dead worker is noticed soon."""
+    storage.HEARTBEAT_S, storage.GRACE_S, worker.POLL_S = 1, 4, 0.1
+    worker.work(load_study(url, name), slow_trial)
+
+
+def race(study: Study, n_workers: int, n_killed: int) -> None:
+    """Let processes work on a study, and kill some while they do a trial."""
+    context = multiprocessing.get_context("spawn")
+    arguments = (study.storage.url, study.name)
+    workers = [context.Process(target=work_slowly, args=arguments) for _ in range(n_workers)]
+    for each in workers:
+        each.start()
+    while study.n_done() < n_workers:
+        time.sleep(0.1)
+    for each in workers[:n_killed]:
+        assert each.pid is not None
+        os.kill(each.pid, signal.SIGKILL)
+    for each in workers:
+        each.join(300)
+    assert [each.exitcode for each in workers] == [-9] * n_killed + [0] * (n_workers - n_killed)

@@ -1,0 +1,84 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from racing import by_gamma
+from search_workspaces import make_workspace, small_params
+
+from hpa.errors import UserError
+from hpa.search import crew
+from hpa.search.study import begin_study
+from hpa.search.study_page import study_page
+from hpa.search.worker import work
+
+
+def test_workers_share_the_cores_and_no_thread_is_left_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for n_workers, each in ((1, "8"), (3, "2"), (8, "1"), (20, "1")):
+        shares = crew._shares(n_workers, 1)
+        assert len(shares) == n_workers
+        assert all(share == dict.fromkeys(crew.THREADS, each) for share in shares)
+
+
+def test_each_worker_gets_gpus_of_its_own_and_more_workers_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5,7")
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in crew._shares(4, 1)] == ["0", "2", "5", "7"]
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in crew._shares(2, 2)] == ["0,2", "5,7"]
+    with pytest.raises(UserError, match=r"--workers 2 or less: 4 GPUs"):
+        crew._shares(3, 2)
+
+
+@pytest.mark.slow
+def test_tensorflow_starts_no_more_threads_than_its_worker_was_given() -> None:
+    code = (
+        "import sys; import tensorflow as tf\n"
+        "a = tf.random.normal((300, 300)); tf.function(lambda: a @ a)()\n"
+        "from pathlib import Path\n"
+        "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')]\n"
+        "print(len(names))\n"
+    )
+    counts = {}
+    for n in (1, 4):
+        environment = {**os.environ, **dict.fromkeys(crew.THREADS, str(n))}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        counts[n] = int(done.stdout)
+    # two pools, of one operator and of several, have three more threads each at most
+    assert 3 <= counts[4] - counts[1] <= 6
+
+
+def test_a_study_in_a_file_is_refused_for_several_machines(
+    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    study = begin_study(small_params())
+    crew._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.1:40001"])
+    with pytest.raises(UserError, match="a study in a file is for one machine"):
+        crew._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.2:40000"])
+
+
+def test_the_page_of_a_study_needs_no_network(
+    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    study = begin_study(small_params())
+    empty = study_page(study, "nothing <yet>")
+    assert "nothing &lt;yet&gt;" in empty
+    work(study, by_gamma)
+    page = study_page(study, "a verdict")
+    for title in ("History", "Importances", "Slices", "Parallel coordinates", "Intermediate"):
+        assert f"<h2>{title}" in page
+        assert f"<h2>{title}" not in empty
+    assert page.index("plotly.js v") < page.index("Plotly.newPlot(")
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)

@@ -1,0 +1,52 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hpa.errors import UserError
+from hpa.search.storage import open_storage, storage_url, turn
+
+
+def test_a_relative_file_lies_in_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert storage_url("sqlite:///optuna.db") == f"sqlite:///{tmp_path}/optuna.db"
+    assert storage_url("sqlite:////other/optuna.db") == "sqlite:////other/optuna.db"
+    assert storage_url("postgresql://me@host/name") == "postgresql+psycopg2://me@host/name"
+
+
+@pytest.mark.parametrize("stated", ["optuna.db", "", "mysql://host/name", "sqlite://", "http://a"])
+def test_what_is_no_sqlite_file_or_postgresql_server_is_refused(stated: str) -> None:
+    with pytest.raises(UserError, match=r"search\.storage is no address of a database"):
+        storage_url(stated)
+
+
+def test_a_password_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError, match="holds a password") as caught:
+        storage_url("postgresql://me:secret@host/name")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_named() -> None:
+    with pytest.raises(UserError, match="cannot be used"):
+        open_storage(storage_url("postgresql://me@127.0.0.1:1/name"))
+
+
+def test_one_at_a_time_has_its_turn(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/optuna.db")
+    inside: list[int] = []
+
+    def enter(number: int) -> None:
+        with turn(storage, "study"):
+            inside.append(number)
+            time.sleep(0.05)
+            assert inside[-1] == number
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(inside) == [0, 1, 2, 3]

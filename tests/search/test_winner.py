@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from hpa.scoring.counts import count_outcomes
+from hpa.scoring.held_out import cross_fitted_decisions
+from hpa.scoring.metrics import macro_f1
+from hpa.search import decisions
+from hpa.search.winner import Comparison, Winner, as_text, compare_seeds
+
+GAINED = Comparison([7, 8], [0.2, 0.3], [0.4, 0.2], 0.05, [0.01, 0.09], 0.98)
+
+
+def truth(n_rows: int) -> np.ndarray:
+    return (np.arange(28) == np.arange(n_rows)[:, None] % 28).astype(np.uint8)
+
+
+def compare(current: list[np.ndarray], best: list[np.ndarray]) -> Comparison:
+    y_true, groups = truth(56), np.arange(56)
+    return compare_seeds(y_true, groups, current, best, seeds=[1, 2], seed=0, n=200)
+
+
+def test_equal_decisions_differ_by_nothing_and_right_ones_beat_wrong_ones() -> None:
+    right, wrong = truth(56), 1 - truth(56)
+    same = compare([right, wrong], [wrong, right])  # the order of seeds does not matter
+    assert (same.difference, same.interval, same.probability_better) == (0.0, [0.0, 0.0], 0.5)
+    found = compare([wrong, wrong], [right, wrong])
+    # Wrong ones: no label is ever found, F1 0; right ones: F1 1. The mean of two seeds is a half.
+    assert (found.current, found.best, found.difference) == ([0.0, 0.0], [1.0, 0.0], 0.5)
+    assert found.interval == [0.5, 0.5]
+    assert found.probability_better == 1.0
+
+
+def test_decisions_survive_their_way_through_a_study() -> None:
+    y_pred = np.random.default_rng(0).integers(0, 2, (45, 28), dtype=np.uint8)
+    text = decisions.as_text(y_pred)
+    assert text.isascii()
+    np.testing.assert_array_equal(decisions.from_text(text, 45), y_pred)
+
+
+def test_no_row_takes_part_in_its_own_decision() -> None:
+    """Labels are pure chance: a rule that saw the rows it judges would find some of them."""
+    random = np.random.default_rng(3)
+    y_true = (random.random((300, 28)) < 0.1).astype(np.uint8)
+    y_prob = random.random((300, 28))
+    y_pred = cross_fitted_decisions(y_true, y_prob, seed=0)
+    # To predict always has precision 0.1 and recall 1: F1 2 · 0.1 / 1.1 = 0.18, and chance has
+    # no more to offer.
+    assert macro_f1(count_outcomes(y_true, y_pred)) < 0.2
+
+
+def test_decisions_find_what_scores_separate_whatever_the_order_of_rows() -> None:
+    y_true = truth(280)
+    y_prob = np.where(y_true == 1, 0.3, 0.1) + np.random.default_rng(0).random((280, 28)) / 100
+    np.testing.assert_array_equal(cross_fitted_decisions(y_true, y_prob, seed=0), y_true)
+
+
+def test_the_winner_is_written_with_the_command_that_runs_it(tmp_path: Path) -> None:
+    values = {"loss.name": "focal", "loss.alpha": None, "train.learning_rate": 1e-05}
+    winner = Winner("hpa", 5, 0.31, values, GAINED)
+    winner.write(tmp_path / "search/best.yaml")
+    written = yaml.safe_load((tmp_path / "search/best.yaml").read_text())
+    assert written["better"] is True
+    assert written["params"]["loss.alpha"] is None
+    assert written["comparison"]["seeds"] == [7, 8]
+    assert written["command"] == winner.command
+    assert winner.command == (
+        "dvc exp run -S loss.name=focal -S loss.alpha=null -S train.learning_rate=1e-05"
+    )
+    assert "ahead with 1 of 2 seeds: better" in as_text(winner)
+
+
+@pytest.mark.parametrize("interval", [[-0.01, 0.1], [0.0, 0.1]])
+def test_a_winner_whose_interval_holds_zero_is_not_called_better(interval: list[float]) -> None:
+    winner = Winner(
+        "hpa", 5, 0.3, {"loss.gamma": 1.0}, Comparison([7], [0.2], [0.3], 0.1, interval, 0.9)
+    )
+    assert not winner.is_better
+    assert "not shown to be better" in as_text(winner)
+
+
+def test_current_parameters_that_win_need_no_comparison() -> None:
+    winner = Winner("hpa", 0, 0.3, {}, None)
+    assert not winner.is_better
+    assert "nothing better was found" in as_text(winner)

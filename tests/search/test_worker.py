@@ -1,0 +1,205 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import mlflow
+import optuna
+import pytest
+from networks import compiled_small_networks
+from optuna.trial import TrialState
+from racing import by_gamma, race
+from search_workspaces import make_workspace, small_params
+
+from hpa import fitting
+from hpa.errors import UserError
+from hpa.search import worker
+from hpa.search.study import Study, begin_study, load_study
+from hpa.search.trial import search_trial
+from hpa.search.worker import work
+
+
+@pytest.fixture
+def workspace(
+    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    folder = make_workspace(tmp_path / "workspace", packed_world)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(fitting, "compiled_networks", compiled_small_networks)
+    monkeypatch.setattr(worker, "POLL_S", 0.1)
+    yield folder
+    keras.backend.clear_session()
+
+
+def outcomes(study: Study) -> list[tuple[Any, ...]]:
+    return [(t.number, t.state, t.params, t.value, t.intermediate_values) for t in study.trials()]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_trials_and_values_twice(workspace: Path) -> None:
+    found = []
+    for name in ("first", "second"):
+        study = begin_study(small_params(**{"search.study_name": name}))
+        work(study, search_trial)
+        found.append(outcomes(study))
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
+    assert len({str(params) for _, _, params, _, _ in found[0]}) == 4
+
+
+@pytest.mark.slow
+def test_a_search_that_was_cut_draws_what_it_would_have_drawn(workspace: Path) -> None:
+    whole = begin_study(small_params(**{"search.study_name": "whole"}))
+    work(whole, by_gamma)
+    for n_trials in (1, 3, 4):  # as many starts, each with another process' random numbers
+        cut = begin_study(small_params(**{"search.study_name": "cut", "search.n_trials": n_trials}))
+        work(cut, by_gamma)
+    assert outcomes(cut) == outcomes(whole)
+
+
+def test_the_first_trial_is_that_of_the_current_parameters(workspace: Path) -> None:
+    study = begin_study(small_params(**{"loss.gamma": 1.25}))
+    work(study, by_gamma)
+    first = study.trials()[0].params
+    assert (first["loss.gamma"], first["train.learning_rate"]) == (1.25, 0.002)
+    begin_study(small_params(**{"loss.gamma": 1.25}))
+    assert len(study.trials()) == 4  # it is not tried twice
+
+
+@pytest.mark.slow
+def test_every_trial_is_a_nested_run_with_its_number_and_thresholds(workspace: Path) -> None:
+    study = begin_study(small_params())
+    study.optuna.set_user_attr("run_id", None)
+    work(study, search_trial)
+    client = mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    runs = {run.data.tags["optuna.trial"]: run for run in client.search_runs(["0"])}
+    assert runs.keys() == {"0", "1", "2", "3"}
+    for trial in study.trials():
+        run = runs[str(trial.number)]
+        assert run.info.run_id == trial.user_attrs["run_id"]
+        complete = trial.state is TrialState.COMPLETE
+        assert run.info.status == ("FINISHED" if complete else "KILLED")
+        if complete:
+            assert run.data.metrics["val/macro_f1_cross_fitted"] == trial.value
+            assert run.data.params["loss.name"] == trial.params["loss.name"]
+            names = {each.path for each in client.list_artifacts(run.info.run_id)}
+            assert "thresholds.json" in names
+
+
+def test_a_pruned_trial_s_run_ends_as_killed_and_says_why(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
+    study = begin_study(small_params(**{"search.n_trials": 1}))
+    work(study, search_trial)
+    assert study.trials()[0].state is TrialState.PRUNED
+    (run,) = mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db").search_runs(["0"])
+    assert run.info.status == "KILLED"
+    assert run.data.tags["optuna.pruned"].endswith("after step 2")
+    assert "failure" not in run.data.tags
+
+
+def test_a_failed_trial_says_why_and_does_not_count(workspace: Path) -> None:
+    def fail_first(trial: optuna.Trial, study: Study) -> float:
+        if trial.number == 0:
+            trial.set_user_attr("failure", "ValueError: no luck")
+            raise ValueError("no luck")
+        return by_gamma(trial, study)
+
+    study = begin_study(small_params())
+    work(study, fail_first)
+    assert [trial.state for trial in study.trials()] == [TrialState.FAIL] + [
+        TrialState.COMPLETE
+    ] * 4
+
+
+def test_a_training_that_diverges_leaves_its_reason_in_trial_and_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "_validate", lambda *_: {"val/loss": float("nan")})
+    monkeypatch.setattr(worker, "FAILURES", 1)
+    study = begin_study(small_params(**{"search.n_trials": 1}))
+    with pytest.raises(UserError, match=r"1 trials in a row failed[\s\S]*diverged"):
+        work(study, search_trial)
+    (run,) = mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db").search_runs(["0"])
+    assert run.info.status == "FAILED"
+    for reason in (run.data.tags["failure"], study.trials()[0].user_attrs["failure"]):
+        assert reason.startswith("UserError: the training diverged in step 2")
+    assert not list((workspace / ".checkpoints/search").iterdir())
+
+
+def test_what_was_begun_for_something_else_is_refused_by_key(workspace: Path) -> None:
+    begin_study(small_params())
+    begin_study(small_params(**{"search.n_trials": 9, "loss.gamma": 3}))  # in the space, or length
+    with pytest.raises(UserError, match=r"train\.batch_size: 4 then, 8 now"):
+        begin_study(small_params(**{"train.batch_size": 8}))
+    with (workspace / "data/split/assignment.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(UserError, match=r"data/split/assignment\.csv: '\w+' then"):
+        begin_study(small_params())
+
+
+def test_without_data_or_study_the_error_says_what_to_do(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="there is no study 'absent'"):
+        load_study(f"sqlite:///{workspace}/optuna.db", "absent")
+    (workspace / "empty").mkdir()
+    monkeypatch.chdir(workspace / "empty")
+    with pytest.raises(UserError, match=r"manifest\.json does not exist[\s\S]*dvc repro split"):
+        begin_study(small_params())
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_a_trial_that_is_interrupted_goes_on_in_its_run_with_its_parameters(
+    workspace: Path, interruption: type[BaseException]
+) -> None:
+    def interrupted(trial: optuna.Trial, study: Study) -> float:
+        by_gamma(trial, study)
+        trial.set_user_attr("run_id", "of the first attempt")
+        raise interruption
+
+    study = begin_study(small_params(**{"search.n_trials": 2}))
+    with pytest.raises(interruption):
+        work(study, interrupted)
+    work(study, by_gamma)
+    first, again, other = study.trials()
+    assert [t.state for t in study.trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
+    assert again.params == first.params != other.params
+    assert again.user_attrs["run_id"] == "of the first attempt"
+
+
+def test_a_trial_that_another_worker_took_over_is_left_to_it(workspace: Path) -> None:
+    def overtaken(trial: optuna.Trial, study: Study) -> float:
+        value = by_gamma(trial, study)
+        if trial.number == 0:
+            worker._give_back(study, 0)  # as the other worker does
+        return value
+
+    study = begin_study(small_params())
+    work(study, overtaken)
+    states = [trial.state for trial in study.trials()]
+    assert states == [TrialState.FAIL, *[TrialState.COMPLETE] * 4]
+
+
+def require_each_trial_once(study: Study) -> None:
+    done = [t for t in study.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(done) == study.n_trials
+    assert len({str(t.params) for t in done}) == len(done)
+    assert not [t for t in study.trials() if t.state in (TrialState.RUNNING, TrialState.WAITING)]
+
+
+@pytest.mark.slow
+def test_workers_neither_overshoot_nor_lose_a_trial_when_one_is_killed(workspace: Path) -> None:
+    study = begin_study(small_params(**{"search.n_trials": 12}))
+    race(study, 3, n_killed=1)
+    require_each_trial_once(study)
+
+
+@pytest.mark.slow
+def test_workers_share_a_study_on_a_postgresql_server(workspace: Path, postgresql: str) -> None:
+    study = begin_study(small_params(**{"search.n_trials": 12, "search.storage": postgresql}))
+    race(study, 3, n_killed=1)
+    require_each_trial_once(study)
