@@ -96,7 +96,10 @@ def _mutated_json(draw: Draw, _: int) -> bytes:
     whole = bytearray(body(image(draw)))
     structure = [place for place, byte in enumerate(whole) if byte in b'{}[]":,']
     place = draw.choice(structure)
-    whole[place : place + 1] = draw.choice([b"", b"\0", b"\x1f", b"\xff\xfe", b"{", b"\\"])
+    others = [b"", b"\0", b"\x1f", b"\xff\xfe", b"{", b"\\"]
+    whole[place : place + 1] = draw.choice(
+        [each for each in others if each != whole[place : place + 1]]
+    )
     return post(bytes(whole))
 
 
