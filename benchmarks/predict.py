@@ -75,7 +75,7 @@ def run(images: Path, model: str) -> Round:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if not line.startswith(("loading", " ")) and line.strip():
+            if not line.startswith(("loading", "?", " ")) and line.strip():
                 arrivals.append(time.monotonic())
     if process.returncode or not arrivals:
         sys.exit(f"predict failed with exit code {process.returncode}: {' '.join(command)}")

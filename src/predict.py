@@ -12,6 +12,7 @@ are listed at the end; the others are answered, and the exit code is 1.
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hpa import command_line
@@ -41,6 +42,15 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def open_model(source: str) -> AbstractContextManager[Path]:
+    """Open a model folder, or a registered one; MLflow takes a second to load, where it must."""
+    if not source.startswith("models:/"):
+        return nullcontext(Path(source))
+    from hpa.registry import model_folder
+
+    return model_folder(source)
+
+
 def main() -> None:
     """Answer for the images that the command line names."""
     params, arguments = command_line.parse(make_parser())
@@ -55,9 +65,8 @@ def main() -> None:
 
     # These take seconds to load, so not before the images are known to be there.
     from hpa.answering import answer_files
-    from hpa.registry import model_folder
 
-    with model_folder(arguments.model) as folder:
+    with open_model(arguments.model) as folder:
         failures = answer_files(images, folder, params.serve, arguments.output)
     if arguments.output:
         print(f"every probability is in {arguments.output}")
