@@ -314,9 +314,7 @@ def real_index(real_data: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("folds", [{}, {"n_folds": 5, "fold": 4}])
-def test_the_real_table_is_split_by_groups_with_every_label_where_it_belongs(
-    real_data: Path, folds: dict[str, int]
-) -> None:
+def test_the_real_table_is_split_by_groups(real_data: Path, folds: dict[str, int]) -> None:
     index = real_index(real_data)
     assignment = split(index, **folds)
     assert (assignment["split"].groupby(assignment["group"]).nunique() == 1).all()
