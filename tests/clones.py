@@ -11,19 +11,28 @@ ROOT = Path(__file__).parents[1]
 
 
 def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the activated environment, as a user's terminal would.
+    """Run a command in the activated environment, as a user's terminal would."""
+    process = start(folder, command, **environment)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def start(folder: Path, command: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a command so, in a process group of its own.
 
     Kept are what locates the user, and what lets installers trust the machine's certificates.
     """
     keep = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT")
     variables = {key: os.environ[key] for key in keep if key in os.environ}
     variables |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "2"}
-    return subprocess.run(
+    return subprocess.Popen(
         ["bash", "-c", f". .venv/bin/activate && {command}"],
         cwd=folder,
         env=variables | environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 

