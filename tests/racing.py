@@ -23,6 +23,7 @@ def by_gamma(trial: optuna.Trial, study: Study) -> float:
 
 def slow_trial(trial: optuna.Trial, study: Study) -> float:
     value = by_gamma(trial, study)
+    trial.set_user_attr("run_id", "none")
     time.sleep(TRIAL_S)
     return value
 
@@ -45,22 +46,25 @@ def work_small(url: str, name: str) -> None:
     worker.work(load_study(url, name), search_trial)
 
 
-def race(study: Study, work: Callable[[str, str], None], n_workers: int, n_killed: int) -> None:
-    """Let processes work on a study, and kill some once all are amid a trial."""
+def race(study: Study, work: Callable[[str, str], None], n_workers: int) -> None:
+    """Let processes work on a study, and kill one amid a trial."""
     context = multiprocessing.get_context("spawn")
     arguments = (study.storage.url, study.name)
     workers = [context.Process(target=work, args=arguments) for _ in range(n_workers)]
     for each in workers:
         each.start()
-    while study.n_done() < n_workers or n_running(study) < n_workers:
+    victim = workers[0].pid
+    assert victim is not None
+    while study.n_done() < 2 or not is_amid_trial(study, victim):
+        assert workers[0].is_alive(), "the study was done before its worker could be killed"
         time.sleep(0.02)
-    for each in workers[:n_killed]:
-        assert each.pid is not None
-        os.kill(each.pid, signal.SIGKILL)
+    os.kill(victim, signal.SIGKILL)
     for each in workers:
         each.join(600)
-    assert [each.exitcode for each in workers] == [-9] * n_killed + [0] * (n_workers - n_killed)
+    assert [each.exitcode for each in workers] == [-9] + [0] * (n_workers - 1)
 
 
-def n_running(study: Study) -> int:
-    return sum(trial.state is TrialState.RUNNING for trial in study.trials())
+def is_amid_trial(study: Study, pid: int) -> bool:
+    """Tell whether a process has a trial that has drawn and begun its run."""
+    attributes = [t.user_attrs for t in study.trials() if t.state is TrialState.RUNNING]
+    return any("run_id" in each and each["process"].split()[1] == str(pid) for each in attributes)

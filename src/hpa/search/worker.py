@@ -20,7 +20,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from hpa import command_line
+from hpa import command_line, processes
 from hpa.errors import UserError
 from hpa.search.storage import turn
 from hpa.search.study import DONE, Study, load_study
@@ -95,6 +95,7 @@ def _do(study: Study, objective: Objective, begun: Callable[[], None]) -> Frozen
     def run(trial: optuna.Trial) -> float:
         taken.append(trial.number)
         begun()
+        trial.set_user_attr("process", processes.identity())
         return objective(trial, study)
 
     try:
