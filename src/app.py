@@ -9,6 +9,7 @@ Ctrl-C ends it.
 """
 
 from hpa import command_line
+from hpa.backends import prepare_backend
 
 MODEL = "model"
 
@@ -23,6 +24,7 @@ def main() -> None:
         help=f"the trained model (default: {MODEL})",
     )
     params, arguments = command_line.parse(parser)
+    prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa.app.examples import draw_examples

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from hpa import command_line
-from hpa.backends import require_backend
+from hpa.backends import prepare_backend
 from hpa.config import Params
 
 SOURCE_DIR = Path(__file__).parent
@@ -32,7 +32,7 @@ def main() -> None:
         __doc__, "model", "loss", "augment", "train", "score", "threshold", "explain", "evaluate"
     )
     params, _ = command_line.parse(parser)
-    require_backend()
+    prepare_backend()
     run("-m", "dvc", "repro", DATA_STAGE, folder=Path.cwd())
     with TemporaryDirectory(prefix="hpa-experiment-") as name:
         folder = Path(name)

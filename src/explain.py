@@ -7,7 +7,7 @@ python src/explain.py --n_per_label 3
 from pathlib import Path
 
 from hpa import command_line
-from hpa.backends import require_backend
+from hpa.backends import prepare_backend
 
 PACKED_DIR, MODEL_DIR = Path("data/packed"), Path("model")
 SCORES_PATH, GALLERY_DIR = Path("scores/test.npz"), Path("reports/gallery")
@@ -17,7 +17,7 @@ def main() -> None:
     """Explain scores/test.npz with the network that made it."""
     parser = command_line.parser(__doc__, "score", "explain", "evaluate")
     params, _ = command_line.parse(parser)
-    require_backend()
+    prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa.explaining import explain_examples

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hpa import command_line
-from hpa.backends import require_backend
+from hpa.backends import prepare_backend
 
 MODEL = "model"
 
@@ -54,7 +54,7 @@ def open_model(source: str) -> AbstractContextManager[Path]:
 def main() -> None:
     """Answer for the images that the command line names."""
     params, arguments = command_line.parse(make_parser())
-    require_backend()
+    prepare_backend()
 
     from hpa.data.own_images import find_images
     from hpa.writing import check_output

@@ -8,7 +8,7 @@ python src/score.py --models models                      the networks of several
 from pathlib import Path
 
 from hpa import command_line
-from hpa.backends import require_backend
+from hpa.backends import prepare_backend
 
 PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 
@@ -16,7 +16,7 @@ PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Pat
 def main() -> None:
     """Score data/packed with what score.models names."""
     params, _ = command_line.parse(command_line.parser(__doc__, "score"))
-    require_backend()
+    prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import tracking

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpa import command_line
+from hpa.backends import prepare_backend
 from hpa.config import Params
 
 OUTPUT = Path("search")
@@ -35,6 +36,7 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
         parser.error("--workers takes 1 or more, and not beside --scheduler")
+    prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa.search.crew import work_here, work_on_cluster

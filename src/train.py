@@ -12,7 +12,7 @@ itself when the same command is given again.
 from pathlib import Path
 
 from hpa import command_line, provenance
-from hpa.backends import require_backend
+from hpa.backends import prepare_backend
 from hpa.data.training_range import measure_training_images
 from hpa.files import sha256, write_json
 
@@ -31,7 +31,7 @@ def main() -> None:
         help="write the model here (default: model)",
     )
     params, arguments = command_line.parse(parser)
-    require_backend()
+    prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
     from hpa import checkpoints, fitting, tracking, training

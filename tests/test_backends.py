@@ -37,7 +37,7 @@ def test_a_backend_that_is_absent_is_refused_with_what_installs_it(
     monkeypatch.setenv("KERAS_BACKEND", name)
     monkeypatch.setattr(backends, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=f"{name} is not installed[\\s\\S]*{said}"):
-        backends.require_backend()
+        backends.prepare_backend()
 
 
 def test_the_backend_of_keras_own_file_is_checked_too_but_the_variable_goes_first(
@@ -45,9 +45,9 @@ def test_the_backend_of_keras_own_file_is_checked_too_but_the_variable_goes_firs
 ) -> None:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    backends.require_backend()  # no file: Keras' own default
+    backends.prepare_backend()  # no file: Keras' own default
     (tmp_path / "keras.json").write_text('{"backend": "theano"}')
     with pytest.raises(UserError, match=r"keras\.json to be tensorflow, jax, torch[\s\S]*'theano'"):
-        backends.require_backend()
+        backends.prepare_backend()
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    backends.require_backend()
+    backends.prepare_backend()
