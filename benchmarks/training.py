@@ -226,4 +226,5 @@ def torch_step(size: int, batch_size: int) -> Callable[[], Any]:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as hpa.backends does
     main()
