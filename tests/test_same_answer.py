@@ -80,7 +80,9 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
             told[row["image"]].append(float(row["probability"]))
         assert_equal([told[each] for each in ids], scores)
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{champion}/mlflow.db")
+    store = f"sqlite:///{champion}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    mlflow.set_tracking_uri(store)  # what an earlier test of this process set would go before
     body = request([{c: path.read_bytes() for c, path in files[each].items()} for each in ids])
     table = pd.DataFrame(body["dataframe_records"])
     model = mlflow.pyfunc.load_model("models:/hpa@champion")

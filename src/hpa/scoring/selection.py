@@ -157,7 +157,7 @@ def _shares(setting: Setting, support: np.ndarray) -> np.ndarray:
     """
     prior, proportion, fixed = setting["prior"], setting["proportion"], setting["fixed"]
     against, own = HALF * prior, (1 - prior) * support
-    rest = np.divide(against, own + against, out=np.zeros(len(support)), where=own + against > 0)
+    rest = np.divide(against, own + against, out=np.ones(len(support)), where=own + against > 0)
     by_numbers, for_all = rest * proportion, rest * (1 - proportion)
     calibrated = setting["expected"]
     return np.array(
