@@ -174,7 +174,7 @@ def test_each_split_is_scored_in_the_order_of_its_rows(
         run_id="abc",
     )
     names = sorted(path.name for path in (tmp_path / "scores").iterdir())
-    assert names == ["test.npz", "unlabelled.npz", "val.npz"]
+    assert names == ["networks.json", "test.npz", "unlabelled.npz", "val.npz"]
     index = read_index(packed_world)
     rows = np.flatnonzero((np.arange(len(index)) % 3 == 0) & index["labelled"])
     val = Scores.read(tmp_path / "scores/val.npz")

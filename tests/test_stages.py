@@ -201,7 +201,7 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
     assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)
     assert set(assignment["split"][assignment["fold"] == -1]) == {"test", "unlabelled"}
 
-    assert run_stage(tmp_path, "split", "--seed", "12").returncode == 0
+    assert run_stage(tmp_path, "split", "--split.seed", "12").returncode == 0
     done = run_stage(tmp_path, "score")
     assert done.returncode == 2
     assert "was trained with another split" in done.stderr
