@@ -3,7 +3,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 INSTALLED = .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test check app ui dashboard lock

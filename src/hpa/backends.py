@@ -40,6 +40,7 @@ def prepare_backend() -> None:
             remedy=f"install it with {INSTALLATION[name]}; or set KERAS_BACKEND to tensorflow",
         )
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters comes as an exception
 
 
 def _chosen() -> tuple[str, str]:

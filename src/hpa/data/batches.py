@@ -1,5 +1,6 @@
 """Batches for training, read row by row from packed files; the data is never held in memory."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -15,7 +16,7 @@ from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 
 
-class PackedBatches(keras.utils.PyDataset):
+class PackedBatches(keras.utils.PyDataset, ABC):
     """Batches of packed images, whose errors reach the caller as they were raised.
 
     TensorFlow reads in a thread of its own and turns an error there into one of its own, with
@@ -42,9 +43,9 @@ class PackedBatches(keras.utils.PyDataset):
                 raise
             raise self._error from error
 
+    @abstractmethod
     def read(self, index: int) -> tuple[Any, ...]:
         """Read a batch."""
-        raise NotImplementedError
 
 
 class TrainingBatches(PackedBatches):

@@ -99,8 +99,7 @@ def _start(command: list[str], environment: Environment, folder: Path) -> "subpr
     environment = {key: value for key, value in environment.items() if key != "MLFLOW_RUN_ID"}
     path = os.pathsep.join(filter(None, [str(SOURCE_DIR), environment.get("PYTHONPATH")]))
     own = {"PYTHONPATH": path, "TQDM_DISABLE": "1"}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", **environment}
-    return subprocess.Popen(command, env={**quiet, **own}, cwd=folder, start_new_session=True)
+    return subprocess.Popen(command, env={**environment, **own}, cwd=folder, start_new_session=True)
 
 
 def _end(workers: "list[subprocess.Popen[bytes]]") -> None:

@@ -21,6 +21,7 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from hpa import command_line, processes
+from hpa.backends import prepare_backend
 from hpa.errors import UserError
 from hpa.search.storage import turn
 from hpa.search.study import DONE, Study, load_study
@@ -43,6 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    prepare_backend()  # a worker of a cluster inherits nothing from the search
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each trial's graphs are new
     study = load_study(arguments.storage, arguments.study)
     from hpa.search.trial import comparison_trial, search_trial  # loads Keras
