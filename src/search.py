@@ -1,7 +1,7 @@
 """Search for better hyper-parameters: a study of Optuna, each trial a run nested below its own.
 
-    python src/search.py                     half an hour of trials on two cores, then the best one
-                                             against the current parameters: half an hour more
+    python src/search.py                     20 trials of a quarter training each, then the best one
+                                             against the current parameters: six whole trainings
     python src/search.py --workers 2 --n_trials 50
     python src/search.py --join --workers 4  more workers for a study that runs, from any machine
     python src/search.py --scheduler tcp://host:8786      on a Dask cluster that shares these files

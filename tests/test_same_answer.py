@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from clones import ROOT
+from scripts import run_script
 from worlds import IDS
 
 from hpa.files import read_json
@@ -31,16 +32,6 @@ SMALL = {
 }
 
 
-def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src" / f"{script}.py"), *arguments],
-        cwd=folder,
-        env={**os.environ, "DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module", params=["none", "dihedral"])
 def champion(
     request: pytest.FixtureRequest, raw_world: Path, tmp_path_factory: pytest.TempPathFactory
@@ -54,9 +45,9 @@ def champion(
     document["score"]["augmentation"] = request.param
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
     for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
-        done = run(folder, stage)
+        done = run_script(folder, stage)
         assert done.returncode == 0, done.stderr
-    done = run(folder, "promote", read_json(folder / "reports/metrics.json")["run_id"])
+    done = run_script(folder, "promote", read_json(folder / "reports/metrics.json")["run_id"])
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -71,7 +62,7 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
 
     for model in ("model", "models:/hpa@champion"):
         paths = [str(path) for each in files.values() for path in each.values()]
-        done = run(champion, "predict", *paths, "--model", model, "--output", "answers.csv")
+        done = run_script(champion, "predict", *paths, "--model", model, "--output", "answers.csv")
         assert done.returncode == 0, done.stderr
         with (champion / "answers.csv").open() as file:
             rows = list(csv.DictReader(file))

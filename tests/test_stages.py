@@ -1,14 +1,13 @@
 """The stages as a user runs them: scripts, in their order, on a tiny world."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from scripts import run_script
 
 from hpa.data.assignment import SPLITS
 from hpa.scoring.scores import Scores
@@ -26,17 +25,6 @@ SMALL = {
 }
 
 
-def run_stage(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage's script in a folder of its own, with a store of its own."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src" / f"{stage}.py"), *arguments],
-        cwd=folder,
-        env={**os.environ, "DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-
-
 def write_params(folder: Path, **more: object) -> None:
     """Write the repository's params.yaml with the small values in it."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -52,13 +40,13 @@ def workspace(raw_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("workspace")
     write_params(folder, **{"fetch.path": str(raw_world)})
     for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
-        done = run_stage(folder, stage)
+        done = run_script(folder, stage)
         assert done.returncode == 0, done.stderr
     return folder
 
 
 def test_the_summary_says_the_score_and_where_to_look(workspace: Path) -> None:
-    done = run_stage(workspace, "evaluate")
+    done = run_script(workspace, "evaluate")
     assert "macro F1 on" in done.stdout
     assert "best constant answer" in done.stdout
     assert "reports/metrics.json" in done.stdout
@@ -96,7 +84,7 @@ def test_output_writes_the_model_elsewhere_and_nothing_here(
     workspace: Path, tmp_path: Path
 ) -> None:
     before = (workspace / "model/provenance.json").read_bytes()
-    done = run_stage(workspace, "train", "--n_steps", "1", "--output", str(tmp_path / "other"))
+    done = run_script(workspace, "train", "--n_steps", "1", "--output", str(tmp_path / "other"))
     assert done.returncode == 0, done.stderr
     assert (workspace / "model/provenance.json").read_bytes() == before
     other = json.loads((tmp_path / "other/provenance.json").read_text())
@@ -107,7 +95,7 @@ def test_thresholds_of_any_scores_are_fitted_without_a_run(workspace: Path, tmp_
     val = Scores.read(workspace / "scores/val.npz")
     Scores(val.ids, val.y_true, val.y_prob).write(tmp_path / "scores.npz")
     output = tmp_path / "thresholds.json"
-    done = run_stage(
+    done = run_script(
         workspace, "threshold", "--scores", str(tmp_path / "scores.npz"), "--output", str(output)
     )
     assert done.returncode == 0, done.stderr
@@ -122,12 +110,12 @@ def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
     (tmp_path / "reports").symlink_to(small_disk)
     (small_disk / "gallery").symlink_to(workspace / "reports/gallery")
     (small_disk / "report.html").write_text("older")
-    done = run_stage(tmp_path, "evaluate")
+    done = run_script(tmp_path, "evaluate")
     assert done.returncode == 2, done.stderr
     assert "error: the disk is full" in done.stderr
     assert "Traceback" not in done.stderr
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = run_stage(tmp_path, "evaluate")
+    done = run_script(tmp_path, "evaluate")
     assert done.returncode == 2, done.stderr
     assert "could not be written" in done.stderr
     assert "Traceback" not in done.stderr
@@ -146,7 +134,7 @@ def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
 def test_a_wrong_override_is_refused_before_anything_is_loaded(
     workspace: Path, arguments: list[str], said: str
 ) -> None:
-    done = run_stage(workspace, "train", *arguments)
+    done = run_script(workspace, "train", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -155,21 +143,21 @@ def test_a_wrong_override_is_refused_before_anything_is_loaded(
 def test_a_stage_without_its_input_says_what_to_do(tmp_path: Path) -> None:
     write_params(tmp_path)
     for stage in ("pack", "split", "train", "score", "threshold", "explain", "evaluate"):
-        done = run_stage(tmp_path, stage)
+        done = run_script(tmp_path, stage)
         assert done.returncode == 2, done.stderr
         assert "what to do" in done.stderr
         assert "Traceback" not in done.stderr
 
 
 def test_a_cluster_that_does_not_answer_is_refused(workspace: Path) -> None:
-    done = run_stage(workspace, "pack", "--scheduler", "nonsense://here")
+    done = run_script(workspace, "pack", "--scheduler", "nonsense://here")
     assert done.returncode == 2
     assert "the Dask cluster at nonsense://here cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_help_shows_the_parameters_in_force() -> None:
-    done = run_stage(ROOT, "train", "--help")
+    done = run_script(ROOT, "train", "--help")
     assert done.returncode == 0
     assert "gamma: 2.0" in done.stdout
     assert "tempering" not in done.stdout  # of another stage
@@ -193,7 +181,7 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
         ("explain",),
         ("evaluate",),
     ):
-        done = run_stage(tmp_path, stage, *arguments)
+        done = run_script(tmp_path, stage, *arguments)
         assert done.returncode == 0, done.stderr
     assert "2 of them judge together" in (tmp_path / "reports/model_card.md").read_text()
     assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
@@ -201,8 +189,8 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
     assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)
     assert set(assignment["split"][assignment["fold"] == -1]) == {"test", "unlabelled"}
 
-    assert run_stage(tmp_path, "split", "--split.seed", "12").returncode == 0
-    done = run_stage(tmp_path, "score")
+    assert run_script(tmp_path, "split", "--split.seed", "12").returncode == 0
+    done = run_script(tmp_path, "score")
     assert done.returncode == 2
     assert "was trained with another split" in done.stderr
 
@@ -211,7 +199,7 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
 def test_real_images_run_through_the_pipeline_unchanged(real_data: Path, tmp_path: Path) -> None:
     write_params(tmp_path, **{"fetch.path": str(real_data / "sample48")})
     for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
-        done = run_stage(tmp_path, stage)
+        done = run_script(tmp_path, stage)
         assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
     assert 0 <= metrics["test/macro_f1"] <= 1

@@ -29,6 +29,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
 
+from hpa.backends import prepare_backend
 from hpa.config import Serve
 from hpa.data.own_images import read_planes, to_pixels
 from hpa.data.sources.pictures import UnfitPictureError
@@ -110,6 +111,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 
     def load_context(self, context: Any) -> None:
         """Load and verify the model folder, and in MLflow's server bound what it reads."""
+        prepare_backend()
         from hpa.classifier import Classifier
 
         self._serve = Serve(**context.model_config[CONFIG])
