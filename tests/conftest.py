@@ -63,7 +63,7 @@ def own_world(raw_world: Path, tmp_path: Path) -> Path:
     return shutil.copytree(raw_world, tmp_path / "raw")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def postgresql() -> Iterator[str]:
     """The address of a database on a server of its own."""
     programs = find_programs()

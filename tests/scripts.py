@@ -8,11 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def run_script(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    folder: Path, script: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    own = {"DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
+    # MLflow leaves the store of an earlier test of this process in the environment
+    inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     return subprocess.run(
         [sys.executable, str(ROOT / "src" / f"{script}.py"), *arguments],
         cwd=folder,
-        env={**os.environ, "DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"},
+        env={**inherited, **own, **environment},
         capture_output=True,
         text=True,
     )

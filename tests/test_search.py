@@ -15,27 +15,15 @@ import pytest
 import yaml
 from clones import make_clone, shell
 from databases import free_port
-from search_workspaces import ROOT, make_workspace, write_params
+from scripts import ROOT, run_script
+from search_workspaces import make_workspace, write_params
 
 from hpa.search.storage import storage_url
-
-TRACKING = "MLFLOW_TRACKING_URI"
 
 
 @pytest.fixture
 def workspace(packed_world: Path, tmp_path: Path) -> Path:
     return make_workspace(tmp_path / "workspace", packed_world)
-
-
-def search(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if key != TRACKING}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src/search.py"), *arguments],
-        cwd=folder,
-        env={**inherited, "DVC_ROOT": str(folder), **environment},
-        capture_output=True,
-        text=True,
-    )
 
 
 def require_one_parent(client: mlflow.MlflowClient, experiment: str, n_trials: int) -> None:
@@ -64,7 +52,7 @@ def require_one_parent(client: mlflow.MlflowClient, experiment: str, n_trials: i
     ],
 )
 def test_a_mistake_is_refused_at_the_door(workspace: Path, arguments: list[str], said: str) -> None:
-    done = search(workspace, *arguments)
+    done = run_script(workspace, "search", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -72,7 +60,7 @@ def test_a_mistake_is_refused_at_the_door(workspace: Path, arguments: list[str],
 
 @pytest.mark.slow
 def test_a_search_ends_with_a_winner_a_page_and_a_command(workspace: Path) -> None:
-    done = search(workspace, "--workers", "2", "--n_trials", "2", "--n_seeds", "1")
+    done = run_script(workspace, "search", "--workers", "2", "--n_trials", "2", "--n_seeds", "1")
     assert done.returncode == 0, done.stderr
     best = yaml.safe_load((workspace / "search/best.yaml").read_text())
     assert best["command"] in done.stdout or not best["params"]
@@ -88,7 +76,7 @@ def test_a_cluster_of_two_workers_does_the_trials(workspace: Path) -> None:
         n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": f"{ROOT}/src"}
     ) as cluster:
         arguments = ("--scheduler", cluster.scheduler_address, "--n_trials", "2")
-        done = search(workspace, *arguments, "--n_seeds", "1")
+        done = run_script(workspace, "search", *arguments, "--n_seeds", "1")
     assert done.returncode == 0, done.stderr
     require_one_parent(mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db"), "0", 2)
 
@@ -146,7 +134,7 @@ def test_study_runs_and_artifacts_may_all_be_on_servers(
         boto3.client("s3", endpoint_url=s3).create_bucket(Bucket="artifacts")
         uri = health.removesuffix("/health")
         write_params(workspace, **{"search.storage": postgresql, "search.n_trials": 2})
-        done = search(workspace, "--n_seeds", "1", **{TRACKING: uri})
+        done = run_script(workspace, "search", "--n_seeds", "1", MLFLOW_TRACKING_URI=uri)
         assert done.returncode == 0, done.stderr
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name("hpa")
