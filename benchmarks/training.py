@@ -2,7 +2,7 @@
 
     python benchmarks/training.py                           our step alone, two minutes
     python benchmarks/training.py --torch-python PATH       beside PyTorch, and our step on it
-    python benchmarks/training.py --whole                   train.py end to end, ten minutes
+    python benchmarks/training.py --whole                   train.py end to end, a quarter of an hour
 
 PATH is a Python with torch (the build for processors: https://pytorch.org/get-started/locally,
 "CPU"), which the lock of this project does not hold; where it has all our packages too, our step
@@ -106,9 +106,16 @@ def print_whole(arguments: argparse.Namespace) -> None:
     every, batch_size = params.train.validate_every, params.train.batch_size
     size = PackedImages(arguments.data / "packed").row_shape[0]
     arguments.batch_size = batch_size
-    first, second = (train_seconds(n * every, arguments) for n in (1, 2))
     worker = start(OURS, size, arguments)
-    rounds = [ask(worker, arguments.steps) for _ in range(arguments.rounds)]
+
+    def bare_steps() -> list[tuple[float, float]]:
+        return [ask(worker, arguments.steps) for _ in range(arguments.rounds)]
+
+    rounds = bare_steps()  # before, between and after: what else the machine does changes
+    first = train_seconds(every, arguments)
+    rounds += bare_steps()
+    second = train_seconds(2 * every, arguments)
+    rounds += bare_steps()
     worker.communicate()
     bare = np.median(rounds, axis=0) * every
     print(f"\n{size}², batch {batch_size}, {arguments.threads} core(s), {every} steps\n")

@@ -1,4 +1,4 @@
-"""One image, one answer: from the score stage, predict, the pyfunc, and the server."""
+"""One image, one answer: from the score stage, predict, the pyfunc, the server, and the page."""
 
 import csv
 import json
@@ -14,10 +14,16 @@ import pytest
 import yaml
 from clones import ROOT
 from scripts import run_script
+from starlette.testclient import TestClient
 from worlds import IDS
 
+from hpa import config
+from hpa.app.server import make_app
+from hpa.app.views import Views
+from hpa.classifier import Classifier
 from hpa.files import read_json
 from hpa.labels import CHANNELS, LABELS
+from hpa.registry import model_folder
 from hpa.scoring.scores import Scores
 from hpa.serving import request
 
@@ -78,6 +84,19 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
     table = pd.DataFrame(body["dataframe_records"])
     model = mlflow.pyfunc.load_model("models:/hpa@champion")
     assert_equal([list(each["probabilities"].values()) for each in model.predict(table)], scores)
+
+    params = config.load(champion / "params.yaml")
+    with model_folder("models:/hpa@champion") as folder:
+        views = Views(Classifier(folder), params.serve, params.app)
+    form = [
+        (channel, (f"{each}_{channel}.png", path.read_bytes()))
+        for each in ids
+        for channel, path in files[each].items()
+    ]
+    with TestClient(make_app(views, [], None), base_url="http://127.0.0.1:8000") as page:
+        answers = page.post("/api/answers", files=form).json()["answers"]
+    told = {each["image"]: [row["probability"] for row in each["classes"]] for each in answers}
+    assert_equal([told[each] for each in ids], scores)
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
