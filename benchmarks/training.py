@@ -2,7 +2,7 @@
 
     python benchmarks/training.py                           our step alone, two minutes
     python benchmarks/training.py --torch-python PATH       beside PyTorch, and our step on it
-    python benchmarks/training.py --whole                   train.py end to end, a quarter of an hour
+    python benchmarks/training.py --whole                   train.py end to end, 15 minutes
 
 PATH is a Python with torch (the build for processors: https://pytorch.org/get-started/locally,
 "CPU"), which the lock of this project does not hold; where it has all our packages too, our step
