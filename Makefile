@@ -12,7 +12,7 @@ help:  ## list the targets
 
 setup: $(INSTALLED)  ## install the locked packages into .venv; a repeat installs nothing
 
-repro: setup  ## run the pipeline: fetch, pack, split, train, score, threshold, evaluate
+repro: setup  ## run the pipeline: fetch, pack, split, train, score, threshold, explain, evaluate
 	dvc repro
 
 test: setup  ## run the tests that take seconds; the slow ones too with: pytest -m ""
