@@ -25,7 +25,7 @@ def main() -> None:
         type=Path,
         default=SCORES_PATH,
         metavar="FILE.npz",
-        help=f"ids, y_true, y_prob to fit (default: {SCORES_PATH})",
+        help=f"ids, y_true, y_prob to fit, groups if any (default: {SCORES_PATH})",
     )
     parser.add_argument(
         "--output",
@@ -46,6 +46,7 @@ def main() -> None:
         val.y_prob,
         fixed=params.threshold.fixed,
         seed=params.threshold.seed,
+        groups=val.groups,
     )
     with ExitStack() as stack:
         run_id = ""  # scores of another model belong to no run

@@ -169,6 +169,23 @@ def test_a_read_only_folder_is_a_clear_error(small_disk: Path) -> None:
         require_free_space(small_disk / "new", 1, "a test")
 
 
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "best.keras").write_bytes(b"weights")
+    with pytest.raises(UserError, match="model is a folder"):
+        write_json(tmp_path / "model", {})
+    assert names(tmp_path) == ["model"]
+    assert (tmp_path / "model" / "best.keras").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", None])
+def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.json cannot be read"):
+        read_json(path)
+
+
 def test_json_is_readable_and_refuses_nan(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"µ": [1, 0.5, None]})

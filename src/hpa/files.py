@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+    except (FileNotFoundError, IsADirectoryError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read",
             expected="the JSON that an earlier stage writes",
@@ -138,6 +138,13 @@ def _replace(temporary: Path, path: Path) -> None:
     if not path.is_dir():
         temporary.replace(path)
         return
+    if not temporary.is_dir():
+        raise UserError(
+            f"{path} is a folder",
+            expected="the name of a file to write",
+            received="a folder, which was left as it is",
+            remedy=f"name a file in it: {path / 'NAME'}",
+        )
     old = path.with_name(f".old-{os.getpid()}-{path.name}")
     path.replace(old)
     try:

@@ -112,6 +112,7 @@ def score_splits(
         run_id: kept with the scores.
     """
     images, index = PackedImages(packed_dir), read_index(packed_dir)
+    groups = read_assignment(split_dir)["group"].to_numpy(np.int64)
     totals: dict[str, np.ndarray] = {}  # sums of logits, and how many networks gave them
     n_votes: dict[str, np.ndarray] = {}
     for model in models:
@@ -135,6 +136,7 @@ def score_splits(
                 run_id=run_id,
                 augmentation=score.augmentation,
                 merge=score.merge,
+                groups=groups[rows],
             ).write(scores_dir / f"{name}.npz")
     write_json(scores_dir / NETWORKS, [dict(model.origin) for model in models])
 

@@ -99,3 +99,24 @@ def test_scores_that_know_nothing_promise_less_than_they_fit() -> None:
     ranking = rank_scores(y_true, random.random(y_true.shape))
     assert sweep(ranking)[1].mean() > 0.1
     assert cross_fit(ranking, RULES["sweep"], seed=0).mean() < 0.08
+
+
+def test_copies_promise_no_more_than_their_originals() -> None:
+    random = np.random.default_rng(1)
+    groups = np.repeat(np.arange(125), 4)
+    y_true = (random.random((125, N_LABELS)) < 0.04).astype(np.uint8)[groups]
+    y_prob = random.random((125, N_LABELS))[groups]
+    promised = [
+        cross_fit(rank_scores(y_true, y_prob, given), RULES["sweep"], seed=0).mean()
+        for given in (groups, None)
+    ]
+    assert promised[0] < 0.09  # chance, as above
+    assert promised[1] > 0.12  # a copy on the other side tells where the luck lies
+
+
+def test_groups_of_one_row_each_change_nothing() -> None:
+    random = np.random.default_rng(2)
+    y_true = (random.random((60, N_LABELS)) < 0.2).astype(np.uint8)
+    y_prob = random.random(y_true.shape)
+    one, other = rank_scores(y_true, y_prob), rank_scores(y_true, y_prob, np.arange(60)[::-1])
+    np.testing.assert_array_equal(choose(one, 0).values, choose(other, 0).values)

@@ -22,10 +22,10 @@ def make_scores(n_rows: int = 6, run_id: str = "run7") -> Scores:
 
 
 def test_written_scores_are_read_back_exactly(tmp_path: Path) -> None:
-    scores = make_scores()
+    scores = replace(make_scores(), groups=np.array([3, 3, 0, 1, 1, 2]))
     scores.write(tmp_path / "val.npz")
     again = Scores.read(tmp_path / "val.npz")
-    for name in ("ids", "y_true", "y_prob"):
+    for name in ("ids", "y_true", "y_prob", "groups"):
         ours, theirs = getattr(scores, name), getattr(again, name)
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
@@ -52,6 +52,14 @@ def test_files_of_other_programs_need_no_run_and_may_hold_more(tmp_path: Path) -
     assert Scores.read(tmp_path / "other.npz").run_id == ""
 
 
+def test_numpy_s_own_types_are_taken(tmp_path: Path) -> None:
+    y_prob = np.random.default_rng(0).random((3, 28))
+    np.savez(tmp_path / "other.npz", allow_pickle=False, ids=np.arange(3), y_prob=y_prob)
+    scores = Scores.read(tmp_path / "other.npz")
+    assert list(scores.ids) == ["0", "1", "2"]
+    np.testing.assert_array_equal(scores.y_prob, y_prob.astype(np.float32))
+
+
 def test_a_real_score_file_is_read(real_data: Path) -> None:
     scores = Scores.read(real_data / "scores_resnet34_256.npz")
     assert len(scores) == 6215
@@ -62,6 +70,16 @@ def test_a_real_score_file_is_read(real_data: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no scores at .*gone\.npz(.|\n)*run the score stage"):
         Scores.read(tmp_path / "gone.npz")
+
+
+def test_a_folder_is_no_file_of_scores(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder"):
+        Scores.read(tmp_path)
+
+
+def test_groups_of_other_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="groups do not fit"):
+        replace(make_scores(), groups=np.arange(5))
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:

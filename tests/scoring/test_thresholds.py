@@ -1,8 +1,10 @@
 """Thresholds by hand, against brute force and scikit-learn, and on inputs without a cut."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,6 +251,23 @@ def test_thresholds_of_another_version_of_the_file_are_refused() -> None:
     document = swept(*random_world(50, 2)).to_json()
     del document["plain"]["global"]["thresholds"]["Cytosol"]
     with pytest.raises(UserError, match=r"plain\.global\.thresholds(.|\n)*missing \['Cytosol'\]"):
+        Thresholds.from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda d: d["classes"]["Cytosol"].update(threshold="half"), "threshold of 'Cytosol'"),
+        (lambda d: d["classes"].update(Cytosol=0.5), "classes.Cytosol"),
+        (lambda d: d.update(classes=None), "thresholds.classes"),
+        (lambda d: d.update(plain=[]), "thresholds.plain"),
+        (lambda d: d["plain"]["fixed"]["thresholds"].update(Cytosol=None), "fixed of 'Cytosol'"),
+    ],
+)
+def test_what_a_hand_has_spoilt_is_named(change: Callable[[Any], None], named: str) -> None:
+    document = swept(*random_world(50, 2)).to_json()
+    change(document)
+    with pytest.raises(UserError, match=named):
         Thresholds.from_json(document)
 
 

@@ -40,12 +40,14 @@ def test_decisions_survive_their_way_through_a_study() -> None:
     np.testing.assert_array_equal(decisions.from_text(text, 45), y_pred)
 
 
-def test_no_row_takes_part_in_its_own_decision() -> None:
+@pytest.mark.parametrize("n_copies", [1, 4])
+def test_no_row_takes_part_in_its_own_decision_nor_in_that_of_its_copies(n_copies: int) -> None:
     """Labels are pure chance: a rule that saw the rows it judges would find some of them."""
     random = np.random.default_rng(3)
-    y_true = (random.random((300, 28)) < 0.1).astype(np.uint8)
-    y_prob = random.random((300, 28))
-    y_pred = cross_fitted_decisions(y_true, y_prob, seed=0)
+    groups = np.repeat(np.arange(300 // n_copies), n_copies)
+    y_true = (random.random((300, 28)) < 0.1).astype(np.uint8)[groups]
+    y_prob = random.random((300, 28))[groups]
+    y_pred = cross_fitted_decisions(y_true, y_prob, groups, seed=0)
     # To predict always has precision 0.1 and recall 1: F1 2 · 0.1 / 1.1 = 0.18, and chance has
     # no more to offer.
     assert macro_f1(count_outcomes(y_true, y_pred)) < 0.2
@@ -54,7 +56,8 @@ def test_no_row_takes_part_in_its_own_decision() -> None:
 def test_decisions_find_what_scores_separate_whatever_the_order_of_rows() -> None:
     y_true = truth(280)
     y_prob = np.where(y_true == 1, 0.3, 0.1) + np.random.default_rng(0).random((280, 28)) / 100
-    np.testing.assert_array_equal(cross_fitted_decisions(y_true, y_prob, seed=0), y_true)
+    y_pred = cross_fitted_decisions(y_true, y_prob, np.arange(280), seed=0)
+    np.testing.assert_array_equal(y_pred, y_true)
 
 
 def test_the_winner_is_written_with_the_command_that_runs_it(tmp_path: Path) -> None:

@@ -3,29 +3,29 @@
 import numpy as np
 
 from hpa.scoring.ranking import rank_scores
-from hpa.scoring.selection import N_FOLDS, choose
+from hpa.scoring.selection import choose, deal_folds
 from hpa.seeds import stream
 
 
-def cross_fitted_decisions(y_true: np.ndarray, y_prob: np.ndarray, *, seed: int) -> np.ndarray:
+def cross_fitted_decisions(
+    y_true: np.ndarray, y_prob: np.ndarray, groups: np.ndarray, *, seed: int
+) -> np.ndarray:
     """Decide each row by the blend of rules that the other folds' rows choose, uint8[N,28].
 
-    Classes decide by themselves, so each deals the rows to folds of its own, positives first: a
-    rare one is then in every fold. Needs two rows.
+    Classes decide by themselves, so each deals the groups to folds of its own, positives first: a
+    rare one is then in every fold. Needs two groups.
 
     Args:
         y_true: uint8[N,28].
         y_prob: floating [N,28] in [0,1].
+        groups: integers [N]; no row is decided by another of its group.
         seed: of folds and search.
     """
-    shuffled = stream(seed, "held-out folds").random(y_true.shape)
-    order = np.lexsort((shuffled, 1 - y_true), axis=0)
-    fold = np.arange(len(y_true)) % min(N_FOLDS, len(y_true))
+    folds = deal_folds(y_true.T, groups, stream(seed, "held-out folds")).T
+    scores = y_prob.astype(np.float32)
     y_pred = np.zeros_like(y_true, dtype=np.uint8)
-    for each in range(fold.max() + 1):
-        rest, judged = order[fold != each], order[fold == each]
-        ranking = rank_scores(*(np.take_along_axis(a, rest, axis=0) for a in (y_true, y_prob)))
-        values = choose(ranking, seed).values
-        scores = np.take_along_axis(y_prob, judged, axis=0).astype(np.float32)
-        np.put_along_axis(y_pred, judged, (scores >= values).astype(np.uint8), axis=0)
+    for each in range(folds.max() + 1):
+        judged = folds == each  # in their stead stand negatives of score 0, which move no threshold
+        rest = rank_scores(np.where(judged, 0, y_true), np.where(judged, 0, scores), groups)
+        y_pred |= judged & (scores >= choose(rest, seed).values)
     return y_pred

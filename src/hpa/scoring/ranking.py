@@ -12,6 +12,7 @@ import numpy as np
 
 from hpa.errors import UserError
 from hpa.scoring.counts import check_indicators, check_same_shape
+from hpa.scoring.intervals import check_groups
 from hpa.scoring.scores import check_probabilities
 
 
@@ -26,11 +27,13 @@ class Ranking:
         scores: float64[C,N], descending.
         true_positives: int64[C,N], positives among the k+1 highest.
         support: int64[C].
+        groups: int64[C,N], the group of the row at that rank; None where no two rows share one.
     """
 
     scores: np.ndarray
     true_positives: np.ndarray
     support: np.ndarray
+    groups: np.ndarray | None = None
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -54,10 +57,20 @@ class Ranking:
         return ends[scores[ends] > 0]
 
     def subset(self, kept: np.ndarray) -> "Ranking":
-        """Return the rows marked in `kept`, bool[C,N]; the same number of each class."""
-        truth = self.truth[kept].reshape(len(kept), -1)
-        scores = self.scores[kept].reshape(len(kept), -1)
-        return Ranking(scores, np.cumsum(truth, axis=1), truth.sum(axis=1))
+        """Return the rows marked in `kept`, bool[C,N].
+
+        A class that keeps fewer than another is filled up with negatives of score 0.
+        """
+        width = kept.sum(axis=1).max()
+        order = np.argsort(~kept, axis=1, kind="stable")[:, :width]
+
+        def pick(values: np.ndarray, filling: int) -> np.ndarray:
+            inside = np.take_along_axis(kept, order, axis=1)
+            return np.where(inside, np.take_along_axis(values, order, axis=1), filling)
+
+        truth = pick(self.truth, 0)
+        groups = None if self.groups is None else pick(self.groups, -1)
+        return Ranking(pick(self.scores, 0), np.cumsum(truth, axis=1), truth.sum(axis=1), groups)
 
     def count_at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return true positives and rows predicted where score >= value, int64 as `values`.
@@ -78,14 +91,22 @@ class Ranking:
         return f1.reshape(values.shape)
 
 
-def rank_scores(y_true: np.ndarray, y_prob: np.ndarray) -> Ranking:
+def rank_scores(
+    y_true: np.ndarray, y_prob: np.ndarray, groups: np.ndarray | None = None
+) -> Ranking:
     """Sort each class by score, positives first among equals; the door of every fit.
 
     The order of rows leaves no trace, not even in ties.
     Scores count as float32, the type in which they are stored: midpoints are then exact in float64.
 
+    Args:
+        y_true: uint8[N,28].
+        y_prob: floating [N,28] in [0,1].
+        groups: integers [N]; rows of one group are no evidence for each other. None: all differ.
+
     Raises:
-        UserError: no rows, shapes differ, y_true is not 0/1, or y_prob not finite in [0,1].
+        UserError: no rows, shapes differ, y_true is not 0/1, y_prob not finite in [0,1], or groups
+            no integer a row.
     """
     check_indicators("y_true", y_true)
     check_probabilities("y_prob", y_prob)
@@ -100,11 +121,18 @@ def rank_scores(y_true: np.ndarray, y_prob: np.ndarray) -> Ranking:
     # The bits of numbers from 0 to 1 sort as the numbers do and leave two free: one for truth.
     bits = np.ascontiguousarray(y_prob.T, dtype=np.float32) + np.float32(0)  # -0.0 becomes 0.0
     keys = (bits.view(np.uint32) << 1) | np.ascontiguousarray(y_true.T, dtype=np.uint32)
-    keys.sort(axis=1)
+    ranked_groups = None
+    if groups is None or len(np.unique(check_groups(groups, len(y_true)))) == len(y_true):
+        keys.sort(axis=1)
+    else:
+        spread = np.broadcast_to(groups, keys.shape)
+        order = np.lexsort((spread, keys))
+        keys, ranked_groups = (np.take_along_axis(a, order, axis=1) for a in (keys, spread))
+        ranked_groups = ranked_groups[:, ::-1]
     keys = keys[:, ::-1]
     true_positives = np.cumsum(keys & 1, axis=1, dtype=np.int64)
     scores = (keys >> 1).view(np.float32).astype(np.float64)
-    return Ranking(scores, true_positives, support=true_positives[:, -1])
+    return Ranking(scores, true_positives, true_positives[:, -1], ranked_groups)
 
 
 def sweep(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import N_LABELS
 from hpa.scoring.counts import check_indicators, check_same_shape
+from hpa.scoring.intervals import check_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Scores:
         y_prob: float32[N,28] in [0,1].
         run_id: the training run that gave the scores, "" where unknown.
         augmentation, merge: how they were made, as in section score of params.yaml.
+        groups: int64[N]; rows of one group are no independent evidence. None: all are.
     """
 
     ids: np.ndarray
@@ -31,10 +33,13 @@ class Scores:
     run_id: str = ""
     augmentation: str = "none"
     merge: str = "mean_logit"
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_probabilities("y_prob", self.y_prob)
         check_ids(self.ids, n_rows=len(self.y_prob))
+        if self.groups is not None:
+            check_groups(self.groups, len(self.y_prob))
         if self.y_true is not None:
             check_indicators("y_true", self.y_true)
             check_same_shape("y_true", self.y_true, "y_prob", self.y_prob)
@@ -64,8 +69,7 @@ class Scores:
         """Write a compressed .npz whole or not at all; equal scores give equal bytes."""
         arrays = {"ids": self.ids, "y_prob": self.y_prob}
         arrays |= {key: np.array(getattr(self, key)) for key in _TEXTS}
-        if self.y_true is not None:
-            arrays["y_true"] = self.y_true
+        arrays |= {key: getattr(self, key) for key in _OPTIONAL if getattr(self, key) is not None}
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -73,15 +77,18 @@ class Scores:
     def read(cls, path: Path) -> "Scores":
         """Read what `write` wrote; keys of other programs are ignored, as is their order.
 
+        Ids may be whole numbers, and probabilities floats of any size: they are kept as float32.
+
         Raises:
             UserError: the file is absent, no .npz, lacks a key, or its arrays do not fit together.
         """
         arrays = load_arrays(path, ("ids", "y_prob"), stage="score")
+        ids, y_prob = arrays["ids"], arrays["y_prob"]
         try:
             return cls(
-                ids=arrays["ids"],
-                y_true=arrays.get("y_true"),
-                y_prob=arrays["y_prob"],
+                ids=ids.astype(np.str_) if ids.dtype.kind in "iu" else ids,
+                y_prob=y_prob.astype(np.float32) if y_prob.dtype.kind == "f" else y_prob,
+                **{key: arrays.get(key) for key in _OPTIONAL},
                 **{key: str(arrays[key]) for key in _TEXTS if key in arrays},
             )
         except UserError as error:
@@ -89,11 +96,11 @@ class Scores:
                 f"{path} holds unusable scores",
                 expected="ids, y_true and y_prob that fit together",
                 received=str(error),
-                remedy="run the score stage again",
+                remedy="run the score stage again, or mend the program that wrote it",
             ) from error
 
 
-_TEXTS = ("run_id", "augmentation", "merge")
+_OPTIONAL, _TEXTS = ("y_true", "groups"), ("run_id", "augmentation", "merge")
 
 
 def check_probabilities(name: str, y_prob: np.ndarray) -> None:
@@ -149,17 +156,17 @@ def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, n
     Raises:
         UserError: the file is absent, no whole .npz, holds pickles, or lacks one of `keys`.
     """
-    if not path.exists():
+    if not path.is_file():
         raise UserError(
             f"there are no scores at {path}",
             expected=f"an .npz with {', '.join(keys)}",
-            received="no such file",
+            received="a folder" if path.is_dir() else "no such file",
             remedy=f"run the {stage} stage first",
         )
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (zipfile.BadZipFile, zlib.error, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as error:
         raise UserError(
             f"{path} cannot be read",
             expected="a whole .npz without pickled objects",

@@ -60,7 +60,7 @@ class Choice:
 
 def choose(ranking: Ranking, seed: int) -> Choice:
     """Blend the rules for the best cross-fitted macro F1, averaged over near-ties."""
-    if ranking.scores.shape[1] < 2:  # no row can judge another
+    if _n_independent(ranking) < 2:  # no row can judge another
         shares = _shares(CORNERS["bagged"], ranking.support)
     else:
         settings, scores = maximise(
@@ -79,15 +79,14 @@ def choose(ranking: Ranking, seed: int) -> Choice:
 def cross_fit(ranking: Ranking, rule: Rule, seed: int, n_repeats: int = N_REPEATS) -> np.ndarray:
     """Return F1 with every row judged by a rule that was fitted without it, float64[C].
 
-    Counts of the folds are added before F1 is taken. Without a second row there is nothing to
-    judge by, and F1 is 0.0.
+    Without any row of its group, where rows share one. Counts of the folds are added before F1 is
+    taken. Without a second row, or group, there is nothing to judge by, and F1 is 0.0.
     """
-    n_rows = ranking.scores.shape[1]
-    if n_rows < 2:
+    if _n_independent(ranking) < 2:
         return np.zeros(len(ranking.support))
     scores = []
     for repeat in range(n_repeats):
-        folds = _folds(ranking, stream(seed, "judging folds", repeat))
+        folds = deal_folds(ranking.truth, ranking.groups, stream(seed, "judging folds", repeat))
         found = n_predicted = np.zeros(len(ranking.support), dtype=np.int64)
         for each in range(folds.max() + 1):
             values = rule(ranking.subset(folds != each))
@@ -112,7 +111,9 @@ class _Referee:
         self.judges = enough if enough.any() else np.ones_like(enough)
         self.parts, self.seen, keys, truths = [], [], [], []
         for repeat in range(N_REPEATS):
-            folds = _folds(ranking, stream(seed, "choosing folds", repeat))
+            folds = deal_folds(
+                ranking.truth, ranking.groups, stream(seed, "choosing folds", repeat)
+            )
             for each in range(folds.max() + 1):
                 rest, judged = ranking.subset(folds != each), ranking.subset(folds == each)
                 self.parts.append(_parts(rest))
@@ -171,14 +172,34 @@ def _shares(setting: Setting, support: np.ndarray) -> np.ndarray:
     )
 
 
-def _folds(ranking: Ranking, random: np.random.Generator) -> np.ndarray:
-    """Deal rows to folds, positives first, int64[C,N]: folds are of one size in every class."""
-    n_classes, n_rows = ranking.scores.shape
-    order = np.lexsort((random.random((n_classes, n_rows)), -ranking.truth))
-    folds = np.empty((n_classes, n_rows), dtype=np.int64)
-    dealt = np.broadcast_to(np.arange(n_rows) % min(N_FOLDS, n_rows), folds.shape)
+def _n_independent(ranking: Ranking) -> int:
+    """Return the number of groups; of rows, where each is its own."""
+    return ranking.scores.shape[1] if ranking.groups is None else len(np.unique(ranking.groups))
+
+
+def deal_folds(
+    truth: np.ndarray, groups: np.ndarray | None, random: np.random.Generator
+) -> np.ndarray:
+    """Deal rows to folds, positives first, int64[C,N]: folds are of one size in every class.
+
+    Args:
+        truth: 0 or 1, [C,N].
+        groups: integers [C,N] or [N]; rows of one group go together, and folds then hold equally
+            many groups. None: each row by itself.
+        random: breaks ties.
+    """
+    positive, numbers = truth, None
+    if groups is not None:
+        _, numbers = np.unique(np.broadcast_to(groups, truth.shape), return_inverse=True)
+        numbers = numbers.reshape(truth.shape)
+        positive = np.zeros((len(truth), numbers.max() + 1), dtype=np.int64)
+        np.maximum.at(positive, (np.arange(len(truth))[:, None], numbers), truth)
+    n_groups = positive.shape[1]
+    order = np.lexsort((random.random(positive.shape), -positive))
+    folds = np.empty(positive.shape, dtype=np.int64)
+    dealt = np.broadcast_to(np.arange(n_groups) % min(N_FOLDS, n_groups), folds.shape)
     np.put_along_axis(folds, order, dealt, axis=1)
-    return folds
+    return folds if numbers is None else np.take_along_axis(folds, numbers, axis=1)
 
 
 def _logit(values: np.ndarray) -> np.ndarray:

@@ -113,13 +113,14 @@ class Thresholds:
         rows = [document["classes"][label] for label in LABELS]
         for label, row in zip(LABELS, rows, strict=True):
             _check_keys(f"thresholds.classes.{label}", row, _CLASS)
+        _check_keys("thresholds.plain", document["plain"], PLAIN_RULES)
         return cls(
-            values=np.array([row["threshold"] for row in rows], dtype=np.float64),
-            rule=tuple(row["rule"] for row in rows),
-            support=np.array([row["support"] for row in rows], dtype=np.int64),
-            fit_f1=np.array([row["fit_f1"] for row in rows], dtype=np.float64),
-            cross_fitted_f1=np.array([row["cross_fitted_f1"] for row in rows], dtype=np.float64),
-            flags=tuple(tuple(row["flags"]) for row in rows),
+            values=_numbers("threshold", rows),
+            rule=tuple(str(row["rule"]) for row in rows),
+            support=_numbers("support", rows).astype(np.int64),
+            fit_f1=_numbers("fit_f1", rows),
+            cross_fitted_f1=_numbers("cross_fitted_f1", rows),
+            flags=tuple(tuple(row["flags"] or ()) for row in rows),
             plain={name: _plain_from_json(name, rule) for name, rule in document["plain"].items()},
         )
 
@@ -162,11 +163,26 @@ def _plain_to_json(rule: PlainRule) -> dict[str, Any]:
 def _plain_from_json(name: str, document: Mapping[str, Any]) -> PlainRule:
     _check_keys(f"thresholds.plain.{name}", document, _PLAIN)
     _check_keys(f"thresholds.plain.{name}.thresholds", document["thresholds"], LABELS)
-    values = np.array([document["thresholds"][label] for label in LABELS], dtype=np.float64)
+    values = _numbers(name, [{name: document["thresholds"][label]} for label in LABELS])
     return PlainRule(values, document["fit_macro_f1"], document["cross_fitted_macro_f1"])
 
 
-def fit_thresholds(y_true: np.ndarray, y_prob: np.ndarray, *, seed: int = 0) -> Thresholds:
+def _numbers(key: str, rows: list[Any]) -> np.ndarray:
+    """Return what stands under a key in each label's row, float64[28]."""
+    for label, row in zip(LABELS, rows, strict=True):
+        if not isinstance(row[key], int | float):
+            raise UserError(
+                f"the {key} of {label!r} is no number",
+                expected="a number",
+                received=f"{row[key]!r}",
+                remedy="correct it, or fit the thresholds again",
+            )
+    return np.array([row[key] for row in rows], dtype=np.float64)
+
+
+def fit_thresholds(
+    y_true: np.ndarray, y_prob: np.ndarray, *, seed: int = 0, groups: np.ndarray | None = None
+) -> Thresholds:
     """Choose each class's threshold by the blend of rules that holds best on rows unseen by it.
 
     About four seconds for 6,000 rows, most of them for `cross_fitted_f1`, where the whole choice
@@ -176,18 +192,27 @@ def fit_thresholds(y_true: np.ndarray, y_prob: np.ndarray, *, seed: int = 0) -> 
         y_true: uint8[N,28].
         y_prob: floating [N,28] in [0,1].
         seed: of the folds and of the search.
+        groups: integers [N]; rows of one group, near copies say, never judge each other. None
+            where all rows are independent.
 
     Raises:
-        UserError: no rows, shapes differ, y_true is not 0/1, or y_prob not finite in [0,1].
+        UserError: no rows, shapes differ, y_true is not 0/1, y_prob not finite in [0,1], or groups
+            no integer a row.
     """
-    ranking = rank_scores(y_true, y_prob)
+    ranking = rank_scores(y_true, y_prob, groups)
     choice = choose(ranking, seed)
     held_out = cross_fit(ranking, lambda rest: choose(rest, seed).values, seed)
     return _thresholds(ranking, choice.values, choice.names, held_out, seed)
 
 
 def fit_by_rule(
-    name: str, y_true: np.ndarray, y_prob: np.ndarray, *, fixed: float, seed: int
+    name: str,
+    y_true: np.ndarray,
+    y_prob: np.ndarray,
+    *,
+    fixed: float,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> Thresholds:
     """Choose thresholds by the rule of that name, one of `hpa.scoring.rules.RULES`, or "joint".
 
@@ -197,16 +222,17 @@ def fit_by_rule(
         y_prob: floating [N,28] in [0,1].
         fixed: the value of rule "fixed", in (0,1).
         seed: of the folds and of the search.
+        groups: as `fit_thresholds` takes them.
     """
     if name == SELECTED:
-        return fit_thresholds(y_true, y_prob, seed=seed)
+        return fit_thresholds(y_true, y_prob, seed=seed, groups=groups)
     rules: dict[str, Rule] = {
         **RULES,
         JOINT: lambda ranking: searched(ranking, seed),
         "fixed": lambda ranking: fixed_value(ranking, fixed),
     }
     rule = rules[name]
-    ranking = rank_scores(y_true, y_prob)
+    ranking = rank_scores(y_true, y_prob, groups)
     names, held_out = (name,) * N_LABELS, cross_fit(ranking, rule, seed)
     return _thresholds(ranking, rule(ranking), names, held_out, seed)
 
@@ -244,7 +270,14 @@ def _flags(support: int, fit_f1: float) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _check_keys(where: str, mapping: Mapping[str, Any], expected: tuple[str, ...]) -> None:
+def _check_keys(where: str, mapping: Any, expected: tuple[str, ...]) -> None:
+    if not isinstance(mapping, Mapping):
+        raise UserError(
+            f"{where} holds no keys",
+            expected=", ".join(expected),
+            received=f"{mapping!r}",
+            remedy="write the file with the threshold stage",
+        )
     missing = [key for key in expected if key not in mapping]
     unknown = [key for key in mapping if key not in expected]
     if missing or unknown:

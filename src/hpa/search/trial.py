@@ -17,7 +17,7 @@ from hpa.config import Params
 from hpa.data.assignment import read_assignment
 from hpa.data.packed import PackedImages, read_index
 from hpa.files import write_json
-from hpa.fitting import examples_of, fit
+from hpa.fitting import Examples, examples_of, fit
 from hpa.prediction import BEST, predict_views, sigmoid
 from hpa.provenance import repository_root
 from hpa.scoring.counts import count_outcomes
@@ -42,8 +42,10 @@ def search_trial(trial: optuna.Trial, study: Study) -> float:
     values = suggest(trial, read_space(study.params), study.params)
     params = trial_params(study.params, values)
     with _nested_run(trial, study, params), TemporaryDirectory(prefix="hpa-trial-") as name:
-        y_true, y_prob = _train(params, Path(name), _pruning(trial, params.train.n_steps))
-        thresholds = fit_thresholds(y_true, y_prob, seed=params.threshold.seed)
+        val, y_prob = _train(params, Path(name), _pruning(trial, params.train.n_steps))
+        thresholds = fit_thresholds(
+            val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
+        )
         write_json(Path(name) / "thresholds.json", thresholds.to_json())
         tracking.log_metrics({VALUE: thresholds.cross_fitted_macro_f1}, params.train.n_steps)
         tracking.log_artifacts([Path(name) / "thresholds.json", Path(name) / "history.csv"])
@@ -63,9 +65,11 @@ def comparison_trial(trial: optuna.Trial, study: Study) -> float:
         _nested_run(trial, study, params, {"candidate": name}),
         TemporaryDirectory(prefix="hpa-trial-") as folder,
     ):
-        y_true, y_prob = _train(params, Path(folder), _logging)
-        y_pred = cross_fitted_decisions(y_true, y_prob, seed=params.threshold.seed)
-        value = macro_f1(count_outcomes(y_true, y_pred))
+        val, y_prob = _train(params, Path(folder), _logging)
+        y_pred = cross_fitted_decisions(
+            val.y_true, y_prob, _groups(val), seed=params.threshold.seed
+        )
+        value = macro_f1(count_outcomes(val.y_true, y_pred))
         tracking.log_metrics({VALUE: value}, params.train.n_steps)
         trial.set_user_attr("y_pred", decisions.as_text(y_pred))
         return value
@@ -98,8 +102,8 @@ def _nested_run(
             raise
 
 
-def _train(params: Params, model_dir: Path, on_round: OnRound) -> tuple[np.ndarray, np.ndarray]:
-    """Train and return the truth uint8[N,28] of val and the best weights' probabilities of it.
+def _train(params: Params, model_dir: Path, on_round: OnRound) -> tuple[Examples, np.ndarray]:
+    """Train and return val with the best weights' probabilities of it.
 
     A training that was stopped goes on from its checkpoint; one that ended leaves none.
     """
@@ -125,12 +129,16 @@ def _train(params: Params, model_dir: Path, on_round: OnRound) -> tuple[np.ndarr
     return found
 
 
-def _judge(params: Params, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _judge(params: Params, path: Path) -> tuple[Examples, np.ndarray]:
     index = read_index(PACKED_DIR)
     val = examples_of(index, read_assignment(SPLIT_DIR, params.train.fold)["split"], "val")
     network = keras.saving.load_model(path, compile=False, safe_mode=True)
     logits = predict_views(network, PackedImages(PACKED_DIR), val.rows, params.score)
-    return val.y_true, sigmoid(logits)
+    return val, sigmoid(logits)
+
+
+def _groups(val: Examples) -> np.ndarray:
+    return read_assignment(SPLIT_DIR)["group"].to_numpy(np.int64)[val.rows]
 
 
 def _logging(step: int, metrics: dict[str, float]) -> None:
