@@ -30,7 +30,7 @@ def main() -> None:
     thresholds, _ = read_thresholds(MODEL_DIR / "thresholds.json")
     test = Scores.read(SCORES_PATH)
     n_pictures = explain_examples(
-        find_models(Path(params.score.models))[0].path,  # of several, the first
+        find_models(Path(params.score.models))[0],  # of several, the first
         test,
         decide(thresholds, test.y_prob, fill_empty=params.evaluate.fill_empty),
         thresholds.values,

@@ -60,7 +60,8 @@ def main() -> None:
             params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA
         )
         origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
-        origin["archives"] = {"best.keras": sha256(model_dir / "best.keras")}
+        archives = ("best.keras", "last.keras")
+        origin["archives"] = {name: sha256(model_dir / name) for name in archives}
         write_json(model_dir / "provenance.json", origin)
         seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
         write_json(model_dir / "training_range.json", seen.to_json())

@@ -143,6 +143,7 @@ def saved(network: keras.Model, folder: Path, split_path: Path, fold: int = 0) -
         "run_id": f"run of {folder.name}",
         "params": {"train.fold": fold},
         "data": {str(split_path): sha256(split_path)},
+        "archives": {"best.keras": sha256(folder / "best.keras")},
     }
     (folder / "provenance.json").write_text(json.dumps(origin))
     return folder / "best.keras"
@@ -214,6 +215,23 @@ def test_val_images_are_judged_by_the_networks_that_did_not_learn_from_them(
     for name in ("test", "unlabelled"):  # all three: (-1 + 2 + 3) / 3
         y_prob = Scores.read(tmp_path / f"scores/{name}.npz").y_prob
         np.testing.assert_allclose(y_prob, sigmoid(np.array(4 / 3)), rtol=1e-6)
+
+
+def test_what_a_stopped_training_left_over_a_finished_one_is_refused(
+    model: keras.Model, packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    path = saved(model, tmp_path / "model", split_dir / "assignment.csv")
+    linear(np.ones((32, 32))).save(path)  # its provenance.json still tells of the other
+    with pytest.raises(UserError, match=r"best\.keras is refused[\s\S]*as in provenance\.json"):
+        score_splits(
+            find_models(path),
+            packed_dir=packed_world,
+            split_dir=split_dir,
+            scores_dir=tmp_path / "scores",
+            score=EACH_ONCE,
+            run_id="",
+        )
+    assert not (tmp_path / "scores").exists()
 
 
 def test_a_network_of_another_split_is_refused(tmp_path: Path) -> None:

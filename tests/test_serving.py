@@ -1,9 +1,11 @@
+import ast
 import base64
 import csv
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import mlflow
@@ -20,9 +22,10 @@ from hpa.data.imaging import read_image
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
 from hpa.prediction import sigmoid
-from hpa.serving import save_model
+from hpa.serving import REQUIRED, save_model
 
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "hpa"
 SERVE = replace(config.load(ROOT / "params.yaml").serve, max_images=3)
 
 
@@ -153,3 +156,32 @@ def test_predict_refuses_wrong_words_before_anything_is_loaded(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_package_that_the_served_model_imports_is_required() -> None:
+    """Followed from module to module: an environment made of the requirements has no other."""
+    waiting, seen, packages = ["served_model"], set(), set()
+    while waiting:
+        if (name := waiting.pop()) in seen:
+            continue
+        seen.add(name)
+        path = SOURCE / f"{name.replace('.', '/')}.py"
+        if not path.is_file():  # a package's own __init__, or a name in a module
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                packages |= {each.name.partition(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                first, _, rest = node.module.partition(".")
+                if first == "hpa":
+                    names = [each.name for each in node.names]
+                    waiting += [rest, *names] if rest else names
+                    waiting += [f"{rest}.{each}" for each in names if rest]
+                else:
+                    packages.add(first)
+    imported = packages - set(sys.stdlib_module_names)
+    assert "data.imaging" in seen
+    required = {*REQUIRED, "starlette"}  # which fastapi is made of
+    for package in imported:
+        known = {name.lower().replace("_", "-") for name in packages_distributions()[package]}
+        assert known & required, f"{package} is not required"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from hpa import config, run_store, tracking
 
@@ -39,6 +40,20 @@ def test_the_stages_of_a_pipeline_share_one_finished_run(
     assert len(run.data.tags["code.sha256"]) == 64
     assert store.get_experiment(run.info.experiment_id).name == "hpa"
     assert Path(run.info.artifact_uri).is_relative_to(tmp_path)
+
+
+def test_a_store_that_mlflow_ui_made_first_is_as_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    SqlAlchemyStore(f"sqlite:///{tmp_path}/mlflow.db", "mlflow-artifacts:/")  # as its server does
+    run_id = track("train")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert "params.yaml" in {each.path for each in client.list_artifacts(run_id)}
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert not (tmp_path / ".tracking_spool").exists()
 
 
 def test_a_stage_run_again_on_the_same_inputs_gets_a_run_of_its_own(

@@ -24,7 +24,7 @@ def prepare_backend() -> None:
     Raises:
         UserError: it is none that trains, or it is not installed.
     """
-    name, source = _chosen()
+    name, source = chosen_backend()
     if name not in INSTALLATION:
         raise UserError(
             f"Keras has no backend {name} that trains",
@@ -43,7 +43,7 @@ def prepare_backend() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters comes as an exception
 
 
-def _chosen() -> tuple[str, str]:
+def chosen_backend() -> tuple[str, str]:
     """Return the backend that Keras will take, and what says so; its own default is TensorFlow."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name, "KERAS_BACKEND"

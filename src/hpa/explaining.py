@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
 from hpa.gallery import Example, choose_examples, draw_example, write_gallery
 from hpa.model.activation_maps import activation_maps
+from hpa.prediction import Model
 from hpa.progress import progress
 from hpa.scoring.scores import Scores
 
 
 def explain_examples(
-    model_path: Path,
+    network: Model,
     test: Scores,
     y_pred: np.ndarray,
     thresholds: np.ndarray,
@@ -28,7 +28,7 @@ def explain_examples(
     """Write the gallery of test images and return how many pictures it holds.
 
     Args:
-        model_path: a `.keras` archive; nothing in it is executed.
+        network: on disk.
         test: scores with labels.
         y_pred: uint8[N,28], what was decided.
         thresholds: float64[28].
@@ -44,7 +44,7 @@ def explain_examples(
     pictures: list[tuple[Example, np.ndarray]] = []
     size = (0, 0)
     # Not opened where nothing is to be shown: then a head without maps does no harm.
-    model = keras.saving.load_model(model_path, compile=False, safe_mode=True) if chosen else None
+    model = network.load() if chosen else None
     for start in progress(range(0, len(chosen), batch_size), what="maps", unit="batch"):
         batch = chosen[start : start + batch_size]
         pixels = images.read(rows[[row for _, _, row in batch]])

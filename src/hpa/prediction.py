@@ -19,6 +19,7 @@ from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
 from hpa.files import read_json, sha256, write_json
 from hpa.labels import N_LABELS, indicator_matrix
+from hpa.model.archives import load_network
 from hpa.scoring.scores import Scores
 
 BEST, PROVENANCE, NETWORKS = "best.keras", "provenance.json", "networks.json"
@@ -50,6 +51,14 @@ class Model:
     def run_id(self) -> str:
         """The run of its training."""
         return str(self.origin["run_id"])
+
+    def load(self) -> keras.Model:
+        """Load it, from uint8[B,S,S,4] to logits float32[B,28], if it is what its training left.
+
+        Raises:
+            UserError: it is another one, as after a training that was stopped half-way, or damaged.
+        """
+        return load_network(self.path, digest=self.origin.get("archives", {}).get(self.path.name))
 
 
 def find_models(path: Path) -> list[Model]:
@@ -116,7 +125,7 @@ def score_splits(
     totals: dict[str, np.ndarray] = {}  # sums of logits, and how many networks gave them
     n_votes: dict[str, np.ndarray] = {}
     for model in models:
-        network = keras.saving.load_model(model.path, compile=False, safe_mode=True)
+        network = model.load()
         split = read_assignment(split_dir, model.fold)["split"]
         for name in ("val", "test", UNLABELLED):
             total = totals.setdefault(name, np.zeros((len(index), N_LABELS)))

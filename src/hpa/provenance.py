@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from hpa.backends import chosen_backend
 from hpa.config import Params
 from hpa.files import sha256
 from hpa.labels import CHANNELS, LABELS
@@ -32,14 +33,15 @@ def lineage() -> dict[str, str]:
 
     `git.commit` and `git.dirty` (`unknown` outside a repository; dirty is code that differs, see
     `code_diff`), `code.sha256` over src/, `environment.sha256` of the packages' lock,
-    `dvc.data/raw`, `dvc.data/packed`, `dvc.data/split` as in dvc.lock, and in an experiment of DVC
-    `dvc.experiment` and `dvc.baseline`, the commit that it started from.
+    `keras.backend`, `dvc.data/raw`, `dvc.data/packed`, `dvc.data/split` as in dvc.lock, and in an
+    experiment of DVC `dvc.experiment` and `dvc.baseline`, the commit that it started from.
     """
     commit, diff = _git("rev-parse", "HEAD"), code_diff()
     found = {
-        "git.commit": (commit or "unknown").strip(),
+        "git.commit": (commit or b"unknown").decode().strip(),
         "git.dirty": "unknown" if commit is None else str(bool(diff)).lower(),
         "code.sha256": code_sha256(),
+        "keras.backend": chosen_backend()[0],
     }
     if ENVIRONMENT_LOCK.is_file():
         found["environment.sha256"] = sha256(ENVIRONMENT_LOCK)
@@ -50,19 +52,20 @@ def lineage() -> dict[str, str]:
     return found
 
 
-def code_diff() -> str:
-    """Return the patch from the commit to the code that runs; "" where they are equal.
+def code_diff() -> bytes:
+    """Return the patch from the commit to the code that runs; nothing where they are equal.
 
     It holds every tracked file but `params.yaml` and `dvc.lock`, which runs keep by themselves, and
     new files below src/.
     """
-    changed = _git("diff", "--binary", "HEAD", "--", ".", *(f":!{name}" for name in KEPT)) or ""
-    new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "src") or ""
+    changed = _git("diff", "--binary", "HEAD", "--", ".", *(f":!{name}" for name in KEPT)) or b""
+    new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "src") or b""
     patches = [
-        _git("diff", "--binary", "--no-index", "--", "/dev/null", name, differs=1) or ""
-        for name in filter(None, new.split("\0"))
+        _git("diff", "--binary", "--no-index", "--", "/dev/null", os.fsdecode(name), differs=1)
+        or b""
+        for name in filter(None, new.split(b"\0"))
     ]
-    return changed + "".join(patches)
+    return changed + b"".join(patches)
 
 
 def differences(params: Params) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def differences(params: Params) -> dict[str, Any]:
     commit = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
     text = _git("show", f"{commit}:./params.yaml")
     try:
-        committed = yaml.safe_load(text or "") or {}
+        committed = yaml.safe_load(text or b"") or {}
         known = {
             f"{section}.{key}": value
             for section, values in committed.items()
@@ -123,7 +126,7 @@ def model_provenance(
         "lineage": lineage(),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
+            **{name: version(name) for name in dict.fromkeys([*PACKAGES, chosen_backend()[0]])},
         },
         "channels": list(CHANNELS),
         "labels": list(LABELS),
@@ -138,7 +141,7 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
-def _git(*arguments: str, differs: int = 0) -> str | None:
+def _git(*arguments: str, differs: int = 0) -> bytes | None:
     """Ask git about the code's repository; None where there is none, or it cannot tell.
 
     Args:
@@ -147,7 +150,7 @@ def _git(*arguments: str, differs: int = 0) -> str | None:
     """
     command = ["git", "-C", str(SOURCE_DIR.parent), *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape")
+        answer = subprocess.run(command, capture_output=True)
     except OSError:
         return None
     return answer.stdout if answer.returncode in (0, differs) else None

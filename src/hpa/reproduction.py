@@ -84,6 +84,8 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
     ambient = {key: value for key, value in os.environ.items() if not key.startswith("DVC_EXP")}
     ambient.pop("MLFLOW_RUN_ID", None)
     own_store = {"DVC_ROOT": str(clone), "MLFLOW_TRACKING_URI": _store_of(clone)}
+    if backend := run.tags.get("keras.backend"):
+        ambient["KERAS_BACKEND"] = backend
     for stage in STAGES[: STAGES.index(finished[-1]) + 1]:
         script = clone / "src" / f"{stage}.py"
         if not script.is_file():  # a commit from before the stage

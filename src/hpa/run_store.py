@@ -2,7 +2,8 @@
 
 import logging
 import os
-from contextlib import chdir
+import sqlite3
+from contextlib import chdir, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,24 @@ def open_store() -> mlflow.MlflowClient:
     with FileLock(root / ".mlflow.lock"), chdir(root):
         client = mlflow.MlflowClient(uri)
         if client.get_experiment("0").name == "Default":
+            _keep_artifacts_beside(Path(uri.removeprefix(SQLITE)), root)
             client.rename_experiment("0", EXPERIMENT)  # where `mlflow run` puts its runs, too
     return client
+
+
+def _keep_artifacts_beside(database: Path, root: Path) -> None:
+    """Let artifacts go to a folder where `mlflow ui`, started first, made a store of its server's.
+
+    No client could write there without that server.
+    """
+    folder = root.resolve() / "mlruns" / "0"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = replace({column}, 'mlflow-artifacts:/0', ?) "
+                f"WHERE {column} LIKE 'mlflow-artifacts:/0%'",
+                (str(folder),),
+            )
 
 
 def all_experiments(client: mlflow.MlflowClient) -> list[str]:

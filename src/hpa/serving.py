@@ -41,8 +41,8 @@ MODEL = "model"
 """The artifact that holds the model folder."""
 CONFIG = "serve"
 REQUIRED = (
-    "fastapi", "filelock", "keras", "mlflow", "numpy", "opencv-python-headless", "pandas",
-    "pillow", "pyyaml", "scipy", "tensorflow", "tqdm", "uvicorn",
+    "fastapi", "filelock", "keras", "kornia-rs", "mlflow", "numpy", "opencv-python-headless",
+    "pandas", "pillow", "pyyaml", "scipy", "tensorflow", "tqdm", "uvicorn",
 )  # fmt: skip
 """Packages that the served model imports."""
 SIGNATURE = ModelSignature(

@@ -223,14 +223,13 @@ def _begin(
 
 def _write_origin(folder: Path, params: Params) -> list[str]:
     """Lay out what a run can be repeated from; an empty change is no file."""
-    texts = {
-        "params.yaml": yaml.safe_dump(asdict(params), sort_keys=False),
+    contents = {
+        "params.yaml": yaml.safe_dump(asdict(params), sort_keys=False).encode(),
         "code.diff": provenance.code_diff(),
     }
-    for name, text in texts.items():
-        if text:
-            (folder / name).write_text(text, encoding="utf-8")
-    files = [folder / name for name in texts if texts[name]]
+    files = [folder / name for name in contents if contents[name]]
+    for path in files:
+        path.write_bytes(contents[path.name])
     files += [Path("dvc.lock"), provenance.ENVIRONMENT_LOCK]
     return [str(path) for path in files if path.is_file()]
 

@@ -99,6 +99,7 @@ def _is_harmless(name: str) -> bool:
 _MODULES = {"keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints"}
 _VALUES = {
     "keras.DTypePolicy",
+    "keras.Sequential",
     "keras.src.models.functional.Functional",
     "keras.src.models.sequential.Sequential",
     "None.__keras_tensor__",
