@@ -124,7 +124,9 @@ def test_a_winner_is_judged_against_the_parameters_that_are_current_now(
     first, again, other = search(0.0, 2), search(0.0, 2), search(1.0, 3)
     assert first.trial == other.trial == 1
     assert first == again
-    assert first.comparison and first.comparison.current == [0.0, 0.0]
+    assert first.comparison is not None
+    assert first.comparison.current == [0.0, 0.0]
     assert first.is_better
-    assert other.comparison and other.comparison.current == other.comparison.best
+    assert other.comparison is not None
+    assert other.comparison.current == other.comparison.best
     assert not other.is_better

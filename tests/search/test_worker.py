@@ -149,9 +149,7 @@ def test_who_joins_must_have_the_same_data(workspace: Path) -> None:
     with (workspace / "data/split/assignment.csv").open("a") as file:
         file.write("\n")
     for each in (study, judging):
-        with pytest.raises(
-            UserError, match=r"begun for something else[\s\S]*assignment\.csv: '\w+'"
-        ):
+        with pytest.raises(UserError, match=r"begun for something else[\s\S]*assignment\.csv"):
             load_study(each.storage.url, each.name)
 
 
