@@ -11,6 +11,7 @@ they are: the run in MLflow holds parameters, metrics, model and reports.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,19 +55,32 @@ def furnish(folder: Path, params: Params) -> None:
 def run(*arguments: str, folder: Path) -> None:
     """Run this Python in a folder, first on PATH too; end with its exit code where it fails.
 
-    Ctrl-C reaches it by itself; SIGTERM is passed on, so that its run ends as KILLED.
+    Interrupted, it waits for the child, which may still write its checkpoint into the folder.
     """
     search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": search_path}
     child = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment)
     try:
         code = child.wait()
-    except SystemExit:
-        child.terminate()
-        child.wait()
+    except (KeyboardInterrupt, SystemExit) as interruption:
+        let_end(child, by_sigterm=isinstance(interruption, SystemExit))
         raise
     if code:
         sys.exit(code if code > 0 else 128 - code)
+
+
+def let_end(child: "subprocess.Popen[bytes]", *, by_sigterm: bool) -> None:
+    """Wait for a child that ends after its step, whatever signals come meanwhile.
+
+    Ctrl-C reaches it by itself, and a second one ends it at once. After the first, `mlflow run`
+    sends SIGTERM to this process, which the child would take for a second one: SIGTERM is passed
+    on only where it came first.
+    """
+    while child.poll() is None:
+        with suppress(KeyboardInterrupt, SystemExit):
+            if by_sigterm:
+                child.terminate()
+            child.wait()
 
 
 if __name__ == "__main__":

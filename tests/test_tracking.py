@@ -10,6 +10,9 @@ import pytest
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from hpa import config, run_store, tracking
+from hpa.errors import UserError
+from hpa.reproduction import lay_out
+from hpa.run_store import past_run
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load(ROOT / "params.yaml")
@@ -184,6 +187,19 @@ def test_a_trial_is_nested_below_its_study(store: mlflow.MlflowClient) -> None:
     assert (tags["mlflow.parentRunId"], tags["optuna.trial"]) == (study, "7")
     assert store.get_run(trial).data.metrics == {"val/loss": 0.5}
     assert store.get_run(study).data.metrics == {}
+
+
+@pytest.mark.parametrize(("stage", "way"), [("search", "best.yaml"), ("trial", "dvc exp run -S")])
+def test_a_run_of_a_search_says_how_else_it_is_repeated(
+    stage: str, way: str, store: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    with tracking.stage_run(stage, PARAMS, sections=()) as run_id:
+        pass
+    note = store.get_run(run_id).data.tags["mlflow.note.content"]
+    assert way in note
+    assert "reproduce.py" not in note
+    with pytest.raises(UserError, match=f"a run of a search[\\s\\S]*{run_id}, a {stage}"):
+        lay_out(past_run(run_id), tmp_path / "clone")
 
 
 def test_the_system_is_measured_while_a_stage_runs(

@@ -14,6 +14,7 @@ from hpa.run_store import SQLITE, PastRun, download, past_run
 
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
 DATA_STAGES = ("pack", "split")
+SEARCH_STAGES = ("search", "trial")
 NOT_RESULTS = ("system/", "train/images_per_s")  # how fast, not what
 
 
@@ -45,8 +46,9 @@ def lay_out(run: PastRun, clone: Path) -> None:
         clone: a folder that does not exist yet.
 
     Raises:
-        UserError: commit, change or data is gone.
+        UserError: a run of a search, or commit, change or data is gone.
     """
+    _refuse_search(run)
     commit = run.tags.get("git.commit", "unknown")
     root = repository_root()
     _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(clone))
@@ -132,6 +134,20 @@ def environment_differs(run: PastRun, clone: Path) -> bool:
     here = repository_root() / "requirements.lock"
     lock = run.tags.get("environment.sha256") or sha256(clone / "requirements.lock")
     return not here.is_file() or sha256(here) != lock
+
+
+def _refuse_search(run: PastRun) -> None:
+    """Refuse what a study did: what a trial draws depends on the trials before it."""
+    begun = [stage for stage in SEARCH_STAGES if f"started.{stage}" in run.tags]
+    if begun:
+        raise UserError(
+            "a run of a search is not repeated by itself",
+            expected="a run of dvc repro, dvc exp run or mlflow run",
+            received=f"run {run.run_id}, a {begun[0]}",
+            remedy="dvc exp run -S KEY=VALUE … with all that the trial's description says differs, "
+            "or the command in search/best.yaml among the search's artifacts; that makes a run "
+            "which can be repeated",
+        )
 
 
 def _apply_change(run: PastRun, clone: Path, kept: Path) -> None:

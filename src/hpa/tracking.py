@@ -35,6 +35,12 @@ from hpa.system_metrics import SystemMetrics
 SPOOL = ".tracking_spool"
 PROCESS_TAG, FAILURE_TAG = "process", "failure"
 RUN_NAME = "mlflow.runName"
+AGAIN = {
+    "search": "What it found: the command in `search/best.yaml` among the artifacts. To go on with "
+    "the study: `python src/search.py`",
+    "trial": "Again, as a run of its own: `dvc exp run -S KEY=VALUE …` with all that differs",
+}
+"""How to repeat what a stage does, where `src/reproduce.py` does not."""
 NAME = 120  # characters of a run's name at most
 
 
@@ -208,7 +214,7 @@ def _begin(
         stage=stage,
         upstream=upstream or os.environ.get("MLFLOW_RUN_ID"),
         name=tags.get(RUN_NAME) or _run_name(differences, lineage),
-        note=_note(differences, lineage),
+        note=_note(stage, differences, lineage),
         parent=parent,
         params={
             key: value for key, value in params.flat().items() if key.split(".")[0] in sections
@@ -246,7 +252,7 @@ def _spelt(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _note(differences: dict[str, Any], lineage: dict[str, str]) -> str:
+def _note(stage: str, differences: dict[str, Any], lineage: dict[str, str]) -> str:
     """Describe a run in Markdown; RUN_ID stands for its id."""
     lines = [f"- `{key}`: {value}" for key, value in differences.items()]
     lines = ["Differs from the committed params.yaml in", *lines] if lines else []
@@ -254,7 +260,8 @@ def _note(differences: dict[str, Any], lineage: dict[str, str]) -> str:
     lines += ["", f"Code: commit `{lineage['git.commit']}`{changed}"]
     if name := lineage.get("dvc.experiment"):
         lines += ["", f"DVC experiment: `dvc exp apply {name}`"]
-    lines += ["", "Again, in a clone of its own: `python src/reproduce.py RUN_ID`"]
+    again = "Again, in a clone of its own: `python src/reproduce.py RUN_ID`"
+    lines += ["", AGAIN.get(stage, again)]
     return "\n".join(lines).strip()
 
 

@@ -290,6 +290,29 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
     np.testing.assert_allclose(found, y_prob, atol=1e-5)
 
 
+def test_an_unreadable_image_of_an_odd_name_takes_nobody_s_place(
+    page: Page, images: Path, folder: Path, tmp_path: Path
+) -> None:
+    odd, plain = "shot \u201cA\u201d 9.41\u202fAM", "shot B"
+    for k, channel in enumerate(("red", "green", "blue", "yellow")):
+        (tmp_path / f"{odd}_{channel}.png").write_bytes(b"no picture" * (k + 1))
+        content = (images / f"cell3_{channel}.png").read_bytes()
+        (tmp_path / f'{plain} "2"_{channel}.png').write_bytes(content)
+    page.get_by_role("tab", name="Many images").click()
+    with page.expect_response("**/api/answers") as response:
+        page.locator("#many-files").set_input_files(
+            sorted(tmp_path.iterdir(), key=lambda path: plain in path.name)
+        )
+    rows = page.locator("#rows tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text(odd)
+    expect(rows.first).to_contain_text("Cannot be read: red: 10 bytes that are no PNG")
+    expect(rows.last).to_contain_text(f'{plain} "2"')
+    expect(rows.last).not_to_contain_text("Cannot be read")
+    found = [each["probability"] for each in response.value.json()["answers"][1]["classes"]]
+    np.testing.assert_allclose(found, expected(folder, images, "cell3"), atol=1e-5)
+
+
 def test_a_batch_can_be_stopped_and_an_image_of_it_looked_at(page: Page, images: Path) -> None:
     held = []
     page.route("**/api/answers", lambda route: held.append(route) if held else hold(route))

@@ -121,10 +121,30 @@ def test_what_is_unfit_is_refused_with_a_reason_and_the_next_image_answered(
 def test_a_bad_image_of_a_batch_leaves_the_others_their_answers(client: TestClient) -> None:
     files = [*form("good", 1), *form("bad", green=bomb()), *form("flat", 2)]
     found = client.post("/api/answers", files=files).json()
-    assert [each["image"] for each in found["answers"]] == ["good", "flat"]
-    assert "decompression bomb" in found["failures"]["bad"]["error"]
-    assert "serve.max_size_px" in found["failures"]["bad"]["advice"]
+    good, bad, flat = found["answers"]
+    assert [each["image"] for each in found["answers"]] == ["good", "bad", "flat"]
+    assert len(good["classes"]) == len(flat["classes"]) == len(LABELS)
+    assert "decompression bomb" in bad["error"]
+    assert "serve.max_size_px" in bad["advice"]
     assert "bad" not in found["csv"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("plate/" + "a" * 200, "other/" + "a" * 200),  # equal where they are cut
+        ("shot 9.41\u202fAM", "shot 9.41\u3000AM"),  # equal where they are made readable
+        ("a\\b", "a/b"),
+    ],
+)
+def test_images_whose_shown_names_are_equal_keep_their_own_answers(
+    client: TestClient, views: Views, good: str, bad: str
+) -> None:
+    files = [*form(bad, green=b"no picture"), *form(good, 1)]
+    first, second = client.post("/api/answers", files=files).json()["answers"]
+    assert first["image"] == second["image"]
+    assert "no PNG" in first["error"]
+    np.testing.assert_allclose(probabilities(second), expected(views, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize(

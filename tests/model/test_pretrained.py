@@ -167,6 +167,19 @@ def test_an_absent_folder_is_refused_by_its_name(tmp_path: Path) -> None:
         find_weights(str(tmp_path / "nowhere"))
 
 
+def test_a_relative_folder_lies_in_the_repository_wherever_a_stage_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the folder of `mlflow run`, which holds no weights."""
+    (tmp_path / "mine").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "mine" / name).touch()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert find_weights("mine") == tmp_path / "mine"
+
+
 @pytest.mark.parametrize("name", ["imagenet", "resnet34.a1_in1k", "hf://timm/resnet34.a1_in1k"])
 def test_offline_without_a_cache_it_says_what_to_put_where(
     name: str, monkeypatch: pytest.MonkeyPatch

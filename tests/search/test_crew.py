@@ -2,7 +2,11 @@ import os
 import re
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from racing import by_gamma
@@ -65,6 +69,55 @@ def test_a_study_in_a_file_is_refused_for_several_machines(
     crew._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.1:40001"])
     with pytest.raises(UserError, match="a study in a file is for one machine"):
         crew._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.2:40000"])
+
+
+@dataclass
+class StudyOfOne:
+    """Done once a file is there; whoever watches it for a minute waits in vain."""
+
+    done: Path
+    name: str = "hpa"
+    n_trials: int = 1
+    storage: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(url="sqlite:///f"))
+    until: float = field(default_factory=lambda: time.monotonic() + 60)
+
+    def n_done(self) -> int:
+        assert time.monotonic() < self.until, "the search waits for a worker that is lost"
+        return int(self.done.exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("survivors", [1, 0])
+def test_a_cluster_s_lost_worker_is_not_waited_for(
+    survivors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one to begin loses its worker of Dask, the other one waits for that and ends."""
+    from distributed import LocalCluster
+
+    loses = (
+        "import os, pathlib, signal, time\n"
+        "number = 0\n"
+        "while True:\n"
+        "    try: pathlib.Path(f'begun-{number}').touch(exist_ok=False); break\n"
+        "    except FileExistsError: number += 1\n"
+        f"if number >= {2 - survivors}:\n"
+        "    time.sleep(3); pathlib.Path('done').touch()\n"
+        "else: os.kill(os.getppid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(crew, "_command", lambda _: [sys.executable, "-c", loses])
+    study = StudyOfOne(tmp_path / "done")
+    ends = nullcontext() if survivors else pytest.raises(UserError, match="all workers ended")
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            env={"PYTHONPATH": str(crew.SOURCE_DIR)},
+        ) as cluster,
+        ends,
+    ):
+        crew.work_on_cluster(study, cluster.scheduler_address)  # type: ignore[arg-type]
 
 
 def test_the_page_of_a_study_needs_no_network(

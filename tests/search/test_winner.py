@@ -1,14 +1,22 @@
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import yaml
+from racing import by_gamma
+from search_workspaces import make_workspace, small_params
 
+from hpa.data.assignment import read_assignment
+from hpa.data.packed import read_index
+from hpa.labels import indicator_matrix
 from hpa.scoring.counts import count_outcomes
 from hpa.scoring.held_out import cross_fitted_decisions
 from hpa.scoring.metrics import macro_f1
 from hpa.search import decisions
-from hpa.search.winner import Comparison, Winner, as_text, compare_seeds
+from hpa.search.study import PACKED_DIR, SPLIT_DIR, Study, begin_study
+from hpa.search.winner import Comparison, Winner, as_text, compare_seeds, find_winner
+from hpa.search.worker import work
 
 GAINED = Comparison([7, 8], [0.2, 0.3], [0.4, 0.2], 0.05, [0.01, 0.09], 0.98)
 
@@ -88,3 +96,40 @@ def test_current_parameters_that_win_need_no_comparison() -> None:
     winner = Winner("hpa", 0, 0.3, {}, None)
     assert not winner.is_better
     assert "nothing better was found" in as_text(winner)
+
+
+def test_a_winner_is_judged_against_the_parameters_that_are_current_now(
+    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may change within the space while the best trial stays the best."""
+    monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    is_val = (read_assignment(SPLIT_DIR, 0)["split"] == "val").to_numpy()
+    y_true = indicator_matrix(read_index(PACKED_DIR)["Target"][is_val])
+
+    def compare(trial: optuna.Trial, study: Study) -> float:
+        """Decide all wrongly with gamma 0, all rightly with another one."""
+        assert study.candidates
+        side = trial.suggest_categorical("candidate", sorted(study.candidates))
+        trial.suggest_int("train.seed", 0, 2**32 - 1)
+        gamma = study.candidates[side].get("loss.gamma", study.params.loss.gamma)
+        trial.set_user_attr("y_pred", decisions.as_text(y_true if gamma else 1 - y_true))
+        return 0.5
+
+    def search(gamma: float, n_trials: int) -> Winner:
+        space = {"loss": {"gamma": [0.0, 1.0, 3.0]}}
+        more = {"search.space": space, "search.n_trials": n_trials, "loss.gamma": gamma}
+        study = begin_study(small_params(**more))
+        study.optuna.enqueue_trial({"loss.gamma": 3.0}, skip_if_exists=True)
+        work(study, by_gamma)
+        return find_winner(study, lambda judging: work(judging, compare))
+
+    first, again, other = search(0.0, 2), search(0.0, 2), search(1.0, 3)
+    assert first.trial == other.trial == 1
+    assert first == again
+    assert first.comparison is not None
+    assert first.comparison.current == [0.0, 0.0]
+    assert first.is_better
+    assert other.comparison is not None
+    assert other.comparison.current == other.comparison.best
+    assert not other.is_better

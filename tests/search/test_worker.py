@@ -14,7 +14,7 @@ from search_workspaces import make_workspace, small_params
 from hpa import fitting
 from hpa.errors import UserError
 from hpa.search import worker
-from hpa.search.study import Study, begin_study, load_study
+from hpa.search.study import Study, begin_comparison, begin_study, load_study
 from hpa.search.trial import search_trial
 from hpa.search.worker import work
 
@@ -139,6 +139,26 @@ def test_what_was_begun_for_something_else_is_refused_by_key(workspace: Path) ->
         file.write("\n")
     with pytest.raises(UserError, match=r"data/split/assignment\.csv: '\w+' then"):
         begin_study(small_params())
+
+
+def test_who_joins_must_have_the_same_data(workspace: Path) -> None:
+    study = begin_study(small_params())
+    judging = begin_comparison(study, {"current": {}}, "judging")
+    for each in (study, judging):
+        assert load_study(each.storage.url, each.name).n_trials == each.n_trials
+    with (workspace / "data/split/assignment.csv").open("a") as file:
+        file.write("\n")
+    for each in (study, judging):
+        with pytest.raises(UserError, match=r"begun for something else[\s\S]*assignment\.csv"):
+            load_study(each.storage.url, each.name)
+
+
+def test_a_study_that_tells_nothing_cannot_be_joined(workspace: Path) -> None:
+    """Another program's, or one that is begun at this moment."""
+    url = begin_study(small_params()).storage.url
+    optuna.create_study(storage=url, study_name="foreign")
+    with pytest.raises(UserError, match="does not tell its fixed, params, n_trials"):
+        load_study(url, "foreign")
 
 
 def test_without_data_or_study_the_error_says_what_to_do(

@@ -71,7 +71,7 @@ def _add_questions(app: FastAPI, views: Views, max_bytes: int) -> None:
     @app.post("/api/look")
     async def look(request: Request) -> JSONResponse:
         images = await read_images(request, max_images=1, max_bytes=max_bytes)
-        [(name, files)] = images.items()
+        [(name, files)] = images
         try:
             return JSONResponse(await run_in_threadpool(views.look, name, files))
         except UnfitPictureError as error:
@@ -82,9 +82,11 @@ def _add_questions(app: FastAPI, views: Views, max_bytes: int) -> None:
         n_images = views.serve.max_images
         images = await read_images(request, max_images=n_images, max_bytes=max_bytes)
         found = await run_in_threadpool(views.answers, images)
-        if not found["answers"]:
-            found |= next(iter(found["failures"].values()))  # its error and advice stand for all
-        return JSONResponse(found, 200 if found["answers"] else 422)
+        if all("error" in each for each in found["answers"]):
+            first = found["answers"][0]  # its error and advice stand for all
+            refusal = {"error": first["error"], "advice": first["advice"]}
+            return JSONResponse(found | refusal, 422)
+        return JSONResponse(found)
 
 
 def _add_examples(app: FastAPI, examples: list[Example]) -> None:

@@ -13,8 +13,9 @@ from hpa.labels import CHANNELS
 MAX_NAME = 200
 """Characters of an image's name; the last ones tell more than the first."""
 
-Images = dict[str, dict[str, bytes]]
-"""By name, then by channel, the bytes of a picture file."""
+Images = list[tuple[str, dict[str, bytes]]]
+"""In the order sent, each image's name, which need not be its own alone, and by channel the bytes
+of a picture file."""
 
 
 async def read_images(request: Request, *, max_images: int, max_bytes: int) -> Images:
@@ -45,22 +46,31 @@ async def read_images(request: Request, *, max_images: int, max_bytes: int) -> I
 
 
 async def _sort(form: FormData) -> Images:
-    images: Images = {}
+    images: dict[str, dict[str, bytes]] = {}
     for channel, file in form.multi_items():
         if channel not in CHANNELS or not isinstance(file, UploadFile):
             known = ", ".join(CHANNELS)
             raise HTTPException(400, f"unknown field {channel[:40]!r} (fields are {known})")
-        files = images.setdefault(image_name(file.filename or "", channel), {})
+        files = images.setdefault(_stem(file.filename or "", channel), {})
         if channel in files:
             raise HTTPException(400, f"two files for the {channel} channel of one image")
         files[channel] = await file.read()
-    return images
+    return [(_shown(stem), files) for stem, files in images.items()]
 
 
 def image_name(file_name: str, channel: str) -> str:
     """Return the name of the image that a file shows a channel of; it is only ever shown."""
-    path = PurePosixPath(file_name.replace("\\", "/"))
+    return _shown(_stem(file_name, channel))
+
+
+def _stem(file_name: str, channel: str) -> str:
+    """Return what tells an image's files from those of others, as it was sent."""
+    path = PurePosixPath(file_name)
     name = str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
-    name = name.removesuffix(f"_{channel}")
+    return name.removesuffix(f"_{channel}")
+
+
+def _shown(stem: str) -> str:
+    name = stem.replace("\\", "/")
     readable = "".join(letter if letter.isprintable() else "·" for letter in name)
     return readable[-MAX_NAME:] if readable not in ("", ".") else "image"

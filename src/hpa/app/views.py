@@ -32,20 +32,25 @@ class Views:
     app: App
 
     def answers(self, images: Images) -> dict[str, Any]:
-        """Answer for many images: `answers`, their `csv`, and `failures` by name.
+        """Answer for many images: `answers`, one an image in their order, and their `csv`.
 
-        They are decoded one after the other, so no more than one is in memory as it came.
+        What cannot be read has `error` and `advice` in the place of its answer: names need not
+        differ, and are shown otherwise than they were sent, so only the order tells whose is which.
+        Images are decoded one after the other, so no more than one is in memory as it came.
         """
         rules = self.classifier.rules(self.serve)
-        good: dict[str, np.ndarray] = {}
-        failures: dict[str, dict[str, str]] = {}
-        for name, files in images.items():
+        good: dict[int, np.ndarray] = {}
+        answers: list[dict[str, Any]] = [{"image": name} for name, _ in images]
+        for place, (_, files) in enumerate(images):
             try:
-                good[name] = to_pixels(read_planes(files, rules), rules)
+                good[place] = to_pixels(read_planes(files, rules), rules)
             except UnfitPictureError as error:
-                failures[name] = {"error": str(error), "advice": advise(str(error))}
-        documents = self._documents(list(good), np.stack(list(good.values()))) if good else []
-        return {"answers": documents, "failures": failures, "csv": to_csv(documents)}
+                answers[place] |= {"error": str(error), "advice": advise(str(error))}
+        names, pixels = [images[place][0] for place in good], list(good.values())
+        documents = self._documents(names, np.stack(pixels)) if good else []
+        for place, document in zip(good, documents, strict=True):
+            answers[place] = document
+        return {"answers": answers, "csv": to_csv(documents)}
 
     def look(self, name: str, files: dict[str, bytes]) -> dict[str, Any]:
         """Answer for one image: `answer`, `csv`, `advice` by flag, `picture` and `maps`.

@@ -16,6 +16,7 @@ from hpa.errors import UserError
 from hpa.files import sha256
 from hpa.labels import CHANNELS
 from hpa.model.resnet import BACKBONE, BLOCKS, FILTERS
+from hpa.provenance import repository_root
 
 IMAGENET = "hf://timm/resnet34.tv_in1k"
 """The weights of the original recipe, trained on ImageNet-1k by torchvision."""
@@ -100,26 +101,27 @@ def find_weights(weights: str) -> Path:
 
     Args:
         weights: `imagenet`; a name on the Hugging Face Hub, `hf://timm/resnet34.a1_in1k` or just
-            `resnet34.a1_in1k` for timm's; or a folder.
+            `resnet34.a1_in1k` for timm's; or a folder, a relative one in the repository.
 
     Raises:
         UserError: they are neither here nor to be had; says what to put where.
     """
     name = IMAGENET if weights == "imagenet" else weights
-    if re.fullmatch(r"resnet34\.\w+", name) and not Path(name).exists():
+    folder = repository_root() / name
+    if re.fullmatch(r"resnet34\.\w+", name) and not folder.exists():
         name = f"hf://timm/{name}"
     if name.startswith("hf://"):
         return _download(name.removeprefix("hf://"))
-    absent = [file for file in (CONFIG, WEIGHTS) if not (Path(name) / file).is_file()]
+    absent = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
     if absent:
         raise UserError(
-            f"model.weights: no {' and no '.join(absent)} in {name}",
+            f"model.weights: no {' and no '.join(absent)} in {folder}",
             expected=f"none, imagenet, a name such as {IMAGENET}, or a folder with {CONFIG} and "
             f"{WEIGHTS} of timm's resnet34",
             received=f"{weights!r}",
             remedy="put the files there, or name another folder",
         )
-    return Path(name)
+    return folder
 
 
 def _download(repository: str) -> Path:

@@ -64,15 +64,20 @@ def work_on_cluster(study: Study, scheduler: str) -> None:
         stop = Event(f"hpa-search-{uuid.uuid4().hex}", client=client)
         environment = {name: os.environ[name] for name in CARRIED if name in os.environ}
         arguments = _command(study), environment, Path.cwd(), stop.name
-        futures = [
-            client.submit(_work_as_task, *arguments, workers=[address], pure=False)
+        futures = {
+            address: client.submit(_work_as_task, *arguments, workers=[address], pure=False)
             for address in addresses
-        ]
+        }
+
+        def is_at_work() -> bool:
+            """A lost worker's task waits for ever: the one that takes its place has a new port."""
+            living = client.nthreads()
+            return any(a in living and not future.done() for a, future in futures.items())
+
         try:
-            _watch(study, lambda: not all(future.done() for future in futures))
-        except BaseException:
+            _watch(study, is_at_work)
+        finally:
             stop.set()
-            raise
     _require_done(study)
 
 

@@ -27,6 +27,8 @@ PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 VALUE = "val/macro_f1_cross_fitted"
+TOLD = ("fixed", "params", "n_trials")
+"""What a study tells those who join it."""
 FIRST_ROUND = 2
 """The first one pruned after: earlier, the learning rate has only just risen."""
 
@@ -126,6 +128,7 @@ def begin_comparison(study: Study, candidates: dict[str, dict[str, Any]], name: 
         made = optuna.create_study(
             storage=study.storage, study_name=name, direction="maximize", load_if_exists=True
         )
+        made.set_user_attr("fixed", study.optuna.user_attrs["fixed"])
         made.set_user_attr("params", asdict(study.params))
         made.set_user_attr("candidates", candidates)
         made.set_user_attr("n_trials", len(candidates) * len(seeds))
@@ -137,10 +140,10 @@ def begin_comparison(study: Study, candidates: dict[str, dict[str, Any]], name: 
 
 
 def load_study(url: str, name: str) -> Study:
-    """Open a study that another process has begun.
+    """Open a study that another process has begun, perhaps on another machine.
 
     Raises:
-        UserError: the storage has none of that name.
+        UserError: the storage has none of that name that is ready, or the data here are others.
     """
     storage = open_storage(url)
     try:
@@ -152,8 +155,16 @@ def load_study(url: str, name: str) -> Study:
             received=f"in {url}: {', '.join(optuna.get_all_study_names(storage)) or 'none'}",
             remedy="begin it without --join, or mend search.study_name and search.storage",
         ) from error
-    params = config.from_document(study.user_attrs["params"])
-    return Study(study, storage, params, study.user_attrs["n_trials"])
+    stated = study.user_attrs
+    if absent := [key for key in TOLD if key not in stated]:
+        raise UserError(
+            f"the study {name!r} cannot be joined",
+            expected="a study of this program, begun a moment ago or earlier",
+            received=f"one that does not tell its {', '.join(absent)}",
+            remedy="give the command again in a moment, or name another study: search.study_name",
+        )
+    _require_same(study, stated["fixed"] | _data())
+    return Study(study, storage, config.from_document(stated["params"]), stated["n_trials"])
 
 
 def _fixed(params: Params, space: Space) -> dict[str, Any]:

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import yaml
 
+from hpa.config import Params
 from hpa.data.assignment import read_assignment
 from hpa.data.packed import read_index
-from hpa.files import atomic_path
+from hpa.files import atomic_path, digest
 from hpa.labels import indicator_matrix
 from hpa.scoring.counts import count_outcomes
 from hpa.scoring.intervals import bootstrap_f1, percentile_interval
 from hpa.scoring.metrics import macro_f1
 from hpa.search import decisions
-from hpa.search.space import with_nulls
+from hpa.search.space import SECTIONS, with_nulls
 from hpa.search.study import PACKED_DIR, SPLIT_DIR, VALUE, Study, begin_comparison
 
 CURRENT, BEST = "current", "best"
@@ -150,10 +151,10 @@ def compare_seeds(
 def _compare(
     study: Study, number: int, values: dict[str, Any], work: Callable[[Study], None]
 ) -> Comparison:
-    name = f"{study.name}: trial {number} against current"
+    params = study.params
+    name = _name(study.name, number, params, values)
     judging = begin_comparison(study, {CURRENT: {}, BEST: values}, name)
     work(judging)
-    params = study.params
     index, assignment = read_index(PACKED_DIR), read_assignment(SPLIT_DIR, params.train.fold)
     is_val = (assignment["split"] == "val").to_numpy()
     y_true = indicator_matrix(index["Target"][is_val])
@@ -171,6 +172,15 @@ def _compare(
         seed=params.evaluate.seed,
         n=params.evaluate.n_bootstrap,
     )
+
+
+def _name(study: str, number: int, params: Params, values: dict[str, Any]) -> str:
+    """Name a comparison by what both sides are: other current parameters begin another one."""
+    flat = params.flat()
+    sections = (*SECTIONS, "score", "threshold")
+    current = {key: flat[key] for key in flat if key.partition(".")[0] in sections}
+    sides = digest([current, current | values])[:12]
+    return f"{study}: trial {number} against current, {sides}"
 
 
 def _spelt(value: Any) -> str:

@@ -1,10 +1,10 @@
 // The server's answers, and its refusals as errors that carry a reason and what to do about it.
 
 export class Refusal extends Error {
-  constructor(reason, advice = "", failures = null) {
+  constructor(reason, advice = "", answers = null) {
     super(reason);
     this.advice = advice;
-    this.failures = failures;
+    this.answers = answers; // of several images that all failed, each one's reason
   }
 }
 
@@ -19,7 +19,7 @@ export async function fetchJson(address, options) {
   const content = await response.json().catch(() => ({}));
   if (!response.ok) {
     const reason = content.error || `the server answered with status ${response.status}`;
-    throw new Refusal(reason, content.advice, content.failures);
+    throw new Refusal(reason, content.advice, content.answers);
   }
   return content;
 }

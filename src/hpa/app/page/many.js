@@ -95,25 +95,26 @@ export class ManyImages {
     const found = await this.ask(group, signal);
     if (signal.aborted) throw new DOMException("stopped", "AbortError");
     if (found.csv) this.csv.push(this.csv.length ? found.csv.slice(found.csv.indexOf("\n") + 1) : found.csv);
-    const answers = found.answers[Symbol.iterator]();
-    for (const [name, files] of group) {
-      const failure = Object.hasOwn(found.failures, name) && found.failures[name];
-      if (failure) this.addFailure(name, failure);
-      else this.addAnswer(name, files, answers.next().value);
+    // The order alone tells whose an answer is: the server shows names otherwise than the disk has them.
+    if (found.answers.length !== group.length) throw new Refusal("the names of some images cannot be told apart", "Rename them.");
+    for (const [place, [name, files]] of group.entries()) {
+      const answer = found.answers[place];
+      if (answer.error) this.addFailure(name, answer);
+      else this.addAnswer(name, files, answer);
     }
     this.n += group.length;
     byId("many-bar").value = this.n;
     byId("many-status").textContent = `${this.n} of ${byId("many-bar").max} images`;
   }
 
-  /** Return answers and failures of a group; an error only where no further group can fare better. */
+  /** Return the answers of a group, in its order; an error only where no further group can fare better. */
   async ask(group, signal) {
     const nBytes = group.reduce((sum, each) => sum + bytesOf(...each), 0);
     if (nBytes > this.model.max_request_bytes) return allFailed(group, tooLarge(nBytes, this.model.max_request_bytes));
     try {
       return await send("api/answers", group, signal);
     } catch (error) {
-      if (error.failures) return { answers: [], csv: "", failures: error.failures };
+      if (error.answers) return { answers: error.answers, csv: "" };
       throw error;
     }
   }
@@ -138,5 +139,5 @@ export class ManyImages {
 }
 
 function allFailed(group, { message, advice }) {
-  return { answers: [], csv: "", failures: Object.fromEntries(group.map(([name]) => [name, { error: message, advice }])) };
+  return { answers: group.map(() => ({ error: message, advice })), csv: "" };
 }
