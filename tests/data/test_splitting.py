@@ -186,6 +186,11 @@ def test_a_label_that_some_side_lacks_is_named(n_folds: int) -> None:
     assert len(folds) == {1: 0, 3: 3}[n_folds]
 
 
+def test_a_split_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no split(.|\n)*assignment\.csv(.|\n)*dvc repro split"):
+        read_assignment(tmp_path)
+
+
 def test_the_table_tells_the_worst_rate_of_each_split() -> None:
     index = invented_index(3)
     counts = label_counts(index, split(index))
