@@ -11,7 +11,13 @@ from pathlib import Path
 
 from hpa import command_line
 from hpa.data.packed import read_index
-from hpa.data.splitting import shortfalls, split_images, worst_rates, write_split
+from hpa.data.splitting import (
+    shortfalls,
+    split_images,
+    unequal_shares,
+    worst_rates,
+    write_split,
+)
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 
@@ -20,13 +26,22 @@ def main() -> None:
     """Split data/packed."""
     params, _ = command_line.parse(command_line.parser(__doc__, "split"))
     index = read_index(PACKED_DIR)
-    assignment = split_images(index, **asdict(params.split))
+    split = params.split
+    assignment = split_images(index, **asdict(split))
     counts = write_split(SPLIT_DIR, index, assignment)
     print(counts.to_string(index=False))
-    for split, label, error in worst_rates(counts).itertuples(index=False):
-        print(f"worst relative error of a label's rate in {split}: {error:+.1%} ({label})")
+    for name, label, error in worst_rates(counts).itertuples(index=False):
+        print(f"worst relative error of a label's rate in {name}: {error:+.1%} ({label})")
     for line in shortfalls(index, assignment):
         print(f"{line}: bring more groups that have it")
+    for line in unequal_shares(
+        assignment,
+        test_fraction=split.test_fraction,
+        val_fraction=split.val_fraction,
+        holdout_fraction=split.holdout_fraction,
+        n_folds=split.n_folds,
+    ):
+        print(line)
     print(assignment["split"].value_counts().to_string())
     print(f"the assignment is in {SPLIT_DIR / 'assignment.csv'}")
 

@@ -66,15 +66,7 @@ def inspect(packed_dir: Path, split_dir: Path, *, hash_distance: int) -> Quality
     Raises:
         UserError: the tables are missing or do not belong together.
     """
-    try:
-        index, assignment = read_index(packed_dir), read_assignment(split_dir)
-    except FileNotFoundError as error:
-        raise UserError(
-            "there is nothing to inspect",
-            expected=f"the tables of {packed_dir} and {split_dir}",
-            received=str(error),
-            remedy="run: dvc repro split",
-        ) from error
+    assignment, index = read_assignment(split_dir), read_index(packed_dir)
     if list(index["Id"]) != list(assignment["Id"]):
         raise UserError(
             f"{split_dir} does not belong to {packed_dir}",

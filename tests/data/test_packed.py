@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from worlds import IDS
 
-from hpa.data.packed import PackedImages
+from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
 
 
@@ -92,6 +92,11 @@ def test_reading_rows_is_indexing(packed_world: Path) -> None:
 def test_a_row_that_does_not_exist_is_refused(packed_world: Path, row: int) -> None:
     with pytest.raises(IndexError, match="expected numbers from 0 to 43"):
         PackedImages(packed_world).read(np.array([0, row]))
+
+
+def test_an_index_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"packed images(.|\n)*index\.csv(.|\n)*dvc repro pack"):
+        read_index(tmp_path)
 
 
 def test_a_folder_that_is_not_packed_is_refused(tmp_path: Path) -> None:

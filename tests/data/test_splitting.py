@@ -17,7 +17,14 @@ from hpa.data.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assig
 from hpa.data.duplicates import duplicate_groups
 from hpa.data.packed import read_index
 from hpa.data.packing import pack
-from hpa.data.splitting import label_counts, shortfalls, split_images, worst_rates, write_split
+from hpa.data.splitting import (
+    label_counts,
+    shortfalls,
+    split_images,
+    unequal_shares,
+    worst_rates,
+    write_split,
+)
 from hpa.errors import UserError
 from hpa.labels import LABELS, format_target, indicator_matrix
 
@@ -184,6 +191,90 @@ def test_a_label_that_some_side_lacks_is_named(n_folds: int) -> None:
     assert all(re.fullmatch(r"no image of .* has Rods & rings \(groups: 1\)", x) for x in lines)
     folds = {line.partition(" has")[0] for line in lines if "fold" in line}
     assert len(folds) == {1: 0, 3: 3}[n_folds]
+
+
+def grouped_index(sizes: list[int], targets: list[str] | None = None) -> pd.DataFrame:
+    """Invent groups of given sizes; the images of each carry one label, or its target."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    ids = pd.Series([f"image-{number}" for number in range(len(group))])
+    return pd.DataFrame(
+        {"Id": ids, "Target": [targets[each] if targets else "0" for each in group],
+         "group": group.astype(str), "labelled": True, "hash": distinct_hashes(ids)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("sizes", "targets", "expected"),
+    [
+        ([100, 5, 5], None, [100, 5, 5]),  # wanted: 71.5, 22, 16.5
+        ([100] + [10] * 4, None, [100, 20, 20]),  # 91, 28, 21
+        ([50] + [1] * 10, None, [50, 1, 9]),  # 39, 12, 9: test does not look at what val wants
+        ([100, 50, 50], None, [100, 50, 50]),
+        ([4, 3, 3], None, [4, 3, 3]),
+        ([1] * 56, [str(number // 2) for number in range(56)], [28, 20, 8]),  # 36.4, 11.2, 8.4
+        ([1] * 20, [str(number) for number in range(20)], [13, 4, 3]),
+        ([28] * 5, [str(number) for number in range(5)], [84, 28, 28]),  # 91, 28, 21
+    ],
+)
+def test_few_or_unequal_groups_come_as_near_to_the_shares_as_they_can(
+    sizes: list[int], targets: list[str] | None, expected: list[int], seed: int
+) -> None:
+    """Of 28 labels twice, none has both images in test: so val must take those that have not."""
+    index = grouped_index(sizes, targets)
+    found = split(index, test_fraction=0.15, val_fraction=0.2, seed=seed)["split"]
+    assert [(found == name).sum() for name in SPLITS] == expected
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> None:
+    """Two groups of 60, as large as test, and 98 of one to twelve images, six labels."""
+    random = np.random.default_rng(seed)
+    sizes = [60, 60, *random.integers(1, 13, 98)]
+    targets = [str(label) for label in random.integers(0, 6, len(sizes))]
+    assignment = split_images(
+        grouped_index(sizes, targets), **{**DEFAULTS, "n_folds": 5, "seed": seed}
+    )
+    n_images = assignment["fold"][assignment["fold"] >= 0].value_counts()
+    assert n_images.max() < 1.25 * n_images.min()
+
+
+def test_shares_far_from_those_asked_for_are_told() -> None:
+    fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
+    assignment = pd.DataFrame({"group": [0] * 100 + [1] * 5 + [2] * 5})
+    assignment["split"] = ["test"] * 100 + ["val"] * 5 + ["train"] * 5
+    one_group = "one group holds 91%, and groups stay whole"
+    assert unequal_shares(assignment, **fractions) == [
+        f"test has 100 of 110 images where 15% were asked for: {one_group}",
+        f"val has 5 of 110 images where 20% were asked for: {one_group}",
+        f"train has 5 of 110 images where 65% were asked for: {one_group}",
+    ]
+    assignment["fold"] = [-1] * 100 + [0] * 5 + [1] * 5
+    lines = unequal_shares(assignment, **fractions, n_folds=2)
+    assert [line.partition(" of ")[0] for line in lines] == [
+        "test has 100", "fold 0 has 5", "fold 1 has 5",
+    ]  # fmt: skip
+
+
+def test_shares_that_labels_forbid_are_told_and_near_ones_are_not() -> None:
+    """Each of 20 labels has three images, one for each side; then one label has them all."""
+    index = grouped_index([1] * 60, [str(number // 3) for number in range(60)])
+    fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
+    why = "groups stay whole, and each label is to be on each side"
+    assert unequal_shares(split(index, **fractions), **fractions) == [
+        f"test has 20 of 60 images where 15% were asked for: {why}",
+        f"val has 20 of 60 images where 20% were asked for: {why}",
+        f"train has 20 of 60 images where 65% were asked for: {why}",
+    ]
+    index = grouped_index([1] * 100)
+    assert unequal_shares(split(index, **fractions), **fractions) == []
+    folds = split_images(index, **{**DEFAULTS, **fractions, "n_folds": 4})
+    assert unequal_shares(folds, **fractions, n_folds=4) == []
+
+
+def test_a_split_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no split(.|\n)*assignment\.csv(.|\n)*dvc repro split"):
+        read_assignment(tmp_path)
 
 
 def test_the_table_tells_the_worst_rate_of_each_split() -> None:

@@ -48,7 +48,7 @@ ADVICE = (
         r"pixels \(at most|decompression bomb",
         "Make the picture smaller, or raise serve.max_size_px.",
     ),
-    (r"a file of \d+ pictures", "Export one plane of the stack, or its projection."),
+    (r"a file of several pictures", "Export one plane of the stack, or its projection."),
     (r"of mode|16-bit components|zero is white", "Export it as a grey picture of 8 bits."),
     (r"coloured picture", "Export the channel in grey, or start with --tinted true."),
     (r"channels of unequal size", "Export all channels of an image at one size."),

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hpa.errors import UserError
+
 SPLITS = ("train", "val", "test")
 HOLDOUT = "holdout"
 """A fourth split on demand that no stage reads: for one last look, years later."""
@@ -18,9 +20,21 @@ def read_assignment(split_dir: Path, fold: int = 0) -> pd.DataFrame:
     Args:
         split_dir: what the split stage wrote.
         fold: which fold is `val`, counted from 0; the others are `train`.
+
+    Raises:
+        UserError: there is none.
     """
     path = split_dir / "assignment.csv"
-    return of_fold(pd.read_csv(path, dtype={"Id": str}, keep_default_na=False), fold)
+    try:
+        assignment = pd.read_csv(path, dtype={"Id": str}, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{split_dir} holds no split",
+            expected="assignment.csv, as split writes it",
+            received=str(error),
+            remedy="run: dvc repro split",
+        ) from error
+    return of_fold(assignment, fold)
 
 
 def of_fold(assignment: pd.DataFrame, fold: int) -> pd.DataFrame:

@@ -26,14 +26,13 @@ def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray
         need: int[P,C], groups.
     """
     part, present = part.copy(), (counts > 0).astype(int)
-    held = np.array([present[part == number].sum(axis=0) for number in range(len(need))])
+    held = _held(part, present, len(need))
     cost = np.stack([present.sum(axis=1), counts.sum(axis=1)])
     for label in np.argsort(present.sum(axis=0), kind="stable"):
         for number in range(len(need)):
             while held[number, label] < need[number, label]:
-                spare = (held - need)[part] >= present
-                movable = (spare | (present == 0)).all(axis=1)
-                found = np.flatnonzero(movable & (present[:, label] > 0) & (part != number))
+                free = _spared(held - need, part, present)
+                found = np.flatnonzero(free & (present[:, label] > 0) & (part != number))
                 if not len(found):
                     break
                 keys = (cost[1, found], cost[0, found], -held[part[found], label])
@@ -42,6 +41,19 @@ def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray
                 held[number] += present[chosen]
                 part[chosen] = number
     return part
+
+
+def movable(part: np.ndarray, present: np.ndarray, need: np.ndarray) -> np.ndarray:
+    """Tell which groups, bool[G], their part can spare: present bool[G,C], need int[P,C]."""
+    return _spared(_held(part, present, len(need)) - need, part, present)
+
+
+def _held(part: np.ndarray, present: np.ndarray, n_parts: int) -> np.ndarray:
+    return np.array([present[part == number].sum(axis=0) for number in range(n_parts)])
+
+
+def _spared(spare: np.ndarray, part: np.ndarray, present: np.ndarray) -> np.ndarray:
+    return ((spare[part] >= present) | (present == 0)).all(axis=1)
 
 
 def complete(

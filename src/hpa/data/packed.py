@@ -14,9 +14,21 @@ from hpa.files import read_json
 
 
 def read_index(packed_dir: Path) -> pd.DataFrame:
-    """Read the index of a packed folder: one row an image, in the order of the packed rows."""
+    """Read the index of a packed folder: one row an image, in the order of the packed rows.
+
+    Raises:
+        UserError: there is none.
+    """
     texts = dict.fromkeys(("Id", "Target", "group", "folder", "blank", "hash"), str)
-    return pd.read_csv(packed_dir / "index.csv", dtype=texts, keep_default_na=False)
+    try:
+        return pd.read_csv(packed_dir / "index.csv", dtype=texts, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{packed_dir} holds no packed images",
+            expected="index.csv, as pack writes it",
+            received=str(error),
+            remedy="run: dvc repro pack",
+        ) from error
 
 
 def read_quarantine(packed_dir: Path) -> pd.DataFrame:

@@ -14,6 +14,9 @@ from hpa.errors import UserError
 from hpa.files import atomic_path
 from hpa.labels import LABELS, indicator_matrix
 
+UNEQUAL = 1.5
+"""A split with so many times the images that were asked for, or so few, is worth a word."""
+
 
 def split_images(
     index: pd.DataFrame,
@@ -130,6 +133,45 @@ def shortfalls(index: pd.DataFrame, assignment: pd.DataFrame) -> list[str]:
     ]
 
 
+def unequal_shares(
+    assignment: pd.DataFrame,
+    *,
+    test_fraction: float,
+    val_fraction: float,
+    holdout_fraction: float = 0.0,
+    n_folds: int = 1,
+) -> list[str]:
+    """Say which splits, or folds, have far more or fewer images than was asked for; or nothing.
+
+    Far is a factor of 1.5 and more than an image; arguments as of `split_images`.
+    """
+    labelled = assignment[assignment["split"] != UNLABELLED]
+    rest = 1 - test_fraction - holdout_fraction
+    side, asked = labelled["split"], {"test": test_fraction, HOLDOUT: holdout_fraction}
+    if n_folds == 1:
+        asked |= {"val": val_fraction, "train": rest - val_fraction}
+    else:
+        side = side.where(labelled["fold"] == NO_FOLD, "fold " + labelled["fold"].astype(str))
+        asked |= {f"fold {fold}": rest / n_folds for fold in range(n_folds)}
+    largest = labelled["group"].value_counts(normalize=True).max()
+    lines = []
+    for name, fraction in asked.items():
+        n_images, expected = (side == name).sum(), fraction * len(labelled)
+        factor = max(n_images, expected) / max(min(n_images, expected), 1e-9)
+        if factor > UNEQUAL and abs(n_images - expected) > 1:
+            lines.append(
+                f"{name} has {n_images} of {len(labelled)} images where {fraction:.0%} were asked "
+                f"for: {_why_unequal(largest, min(filter(None, asked.values())))}"
+            )
+    return lines
+
+
+def _why_unequal(largest: float, smallest_share: float) -> str:
+    if largest > smallest_share:
+        return f"one group holds {largest:.0%}, and groups stay whole"
+    return "groups stay whole, and each label is to be on each side"
+
+
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
     """Number the groups that arise when two kinds of groups that share an image become one."""
     n_images = len(group)
@@ -170,7 +212,7 @@ def _assign(
                 split[left[taken]] = name
                 left, remaining = left[~taken], remaining - fraction
         if n_folds > 1:
-            fold[left] = divide_evenly(counts[left], n_folds, seed)
+            fold[left] = divide_evenly(counts[left], n_images[left], n_folds, seed)
             split[fold == 0] = "val"
     except ValueError as error:
         raise _too_few(str(error), len(counts)) from error

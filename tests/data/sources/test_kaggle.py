@@ -304,6 +304,34 @@ def test_a_damaged_archive_is_removed_and_downloaded_anew(
     assert digests(tmp_path / "raw") == digests(raw_world)
 
 
+@pytest.mark.parametrize(
+    ("before", "byte", "said"),
+    [
+        (b"", 0x07, "Error -3 while decompressing"),  # deflate has no block of type 3
+        (b"PK\x01\x02\x14\x03\x14\x00\x00\x00", 99, "compression method is not supported"),
+    ],
+)
+def test_what_no_checksum_sees_is_a_damaged_archive_too(
+    fetch: Callable[[], None],
+    fake: FakeKaggle,
+    archive: bytes,
+    tmp_path: Path,
+    before: bytes,
+    byte: int,
+    said: str,
+) -> None:
+    """A block of no type in a deflated file, and a method of no name in the directory."""
+    name = b"train/cell-005_red.png"
+    first, last = archive.index(name), archive.rindex(name)
+    place = last - 46 + len(before) if before else first + len(name)
+    assert archive[place - len(before) : place] == before
+    fake.archive = archive[:place] + bytes([byte]) + archive[place + 1 :]
+    with pytest.raises(UserError, match=rf"damaged(.|\n)*{said}(.|\n)*downloaded anew"):
+        fetch()
+    assert not (tmp_path / "raw").exists()
+    assert not (tmp_path / "cache" / f"{COMPETITION}.zip").exists()
+
+
 def test_an_answer_that_is_no_zip_is_refused(
     fetch: Callable[[], None], fake: FakeKaggle, tmp_path: Path
 ) -> None:

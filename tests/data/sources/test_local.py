@@ -111,10 +111,24 @@ def test_a_disk_that_fills_midway_is_a_clear_error(
     assert list(small_disk.iterdir()) == []
 
 
-def test_the_source_may_be_the_destination(own_world: Path) -> None:
-    before = digests(own_world)
-    fetch(own_world, own_world)
-    assert digests(own_world) == before
+def test_originals_in_the_folder_that_is_replaced_are_refused(
+    own_world: Path, paths_csv: Path, tmp_path: Path
+) -> None:
+    """The folder itself, the folder around the CSV, and one linked file of many."""
+    before = digests(own_world), digests(paths_csv.parent)
+    (tmp_path / "link").symlink_to(paths_csv.parent)
+    with pytest.raises(UserError, match=r"which this stage replaces(.|\n)*move them"):
+        fetch(own_world, own_world)
+    with pytest.raises(UserError, match=r"9 inside: .*table\.csv"):
+        fetch(tmp_path / "link", paths_csv)
+    assert (digests(own_world), digests(paths_csv.parent)) == before
+    raw_dir = tmp_path / "older"
+    save(raw_dir / "red.tif", PIXELS[..., 0])
+    (paths_csv.parent / "linked.tif").symlink_to(raw_dir / "red.tif")
+    change(paths_csv, "red", "linked.tif")
+    with pytest.raises(UserError, match=r"1 inside: .*linked\.tif"):
+        fetch(raw_dir, paths_csv)
+    assert [path.name for path in raw_dir.iterdir()] == ["red.tif"]
 
 
 @pytest.mark.parametrize("column", ["Id", "Target", "group", "red", "green", "yellow"])
@@ -188,6 +202,21 @@ def test_an_absent_channel_is_black_by_explicit_parameter_only(
     black = read_channel(tmp_path / "raw/train/a_yellow.png")
     assert (black.shape, black.max()) == ((48, 48), 0)
     assert read_channel(tmp_path / "raw/test/b_yellow.png").max() > 0  # there, so it is used
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_a_flipped_bit_in_the_width_that_black_would_take_is_named(
+    paths_csv: Path, tmp_path: Path, bit: int
+) -> None:
+    """Bytes 16 to 19 of a PNG are its width; half of these are larger than any memory."""
+    change(paths_csv, "yellow", "")
+    green = paths_csv.parent / "plate/1-green.png"
+    content = bytearray(green.read_bytes())
+    content[16 + bit // 8] ^= 1 << bit % 8
+    green.write_bytes(content)
+    with pytest.raises(UserError, match=r"1-green\.png cannot be read(.|\n)*damaged IHDR chunk"):
+        fetch(tmp_path / "raw", paths_csv, missing_channels="yellow")
+    assert not (tmp_path / "raw").exists()
 
 
 def test_two_files_for_one_channel_are_refused(own_world: Path, tmp_path: Path) -> None:

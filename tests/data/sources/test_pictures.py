@@ -1,12 +1,15 @@
 """Every file becomes 8-bit grey by a stated rule, or is refused by name."""
 
+import contextlib
 import io
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from hpa.data.sources.pictures import UnfitPictureError, decode, read_grey
 from hpa.errors import UserError
@@ -87,7 +90,7 @@ def test_the_atlas_s_tint_is_its_own_colour_and_elsewhere_refused(
                 save_all=True,
                 append_images=[Image.fromarray(GREY)],
             ),
-            "2 pictures",
+            "^a file of several pictures$",
         ),
         (
             cv2.imencode(".png", np.full((3, 3, 3), 999, np.uint16))[1].tobytes(),
@@ -102,3 +105,30 @@ def test_the_atlas_s_tint_is_its_own_colour_and_elsewhere_refused(
 def test_what_is_no_whole_grey_picture_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(UnfitPictureError, match=said):
         decode(content)
+
+
+def test_a_flipped_bit_in_where_a_tiff_s_next_picture_is_never_escapes() -> None:
+    """Of a TIFF of one picture, the last four bytes of its directory are 0: there is no next."""
+    content = encoded(Image.fromarray(GREY), "TIFF")
+    start = int.from_bytes(content[4:8], "little")
+    place = start + 2 + 12 * int.from_bytes(content[start : start + 2], "little")
+    assert content[place : place + 4] == bytes(4)
+    for bit in range(32):
+        damaged = bytearray(content)
+        damaged[place + bit // 8] ^= 1 << bit % 8
+        with warnings.catch_warnings(), contextlib.suppress(UnfitPictureError):
+            warnings.simplefilter("ignore")
+            np.testing.assert_array_equal(decode(bytes(damaged)), GREY)
+
+
+def test_the_second_of_many_pictures_is_enough_to_refuse_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = [Image.fromarray(GREY)] * 20
+    content = encoded(pages[0], "TIFF", save_all=True, append_images=pages)
+    sought: list[int] = []
+    seek = TiffImageFile.seek
+    monkeypatch.setattr(TiffImageFile, "seek", lambda *each: sought.append(each[1]) or seek(*each))
+    with pytest.raises(UnfitPictureError, match=r"^a file of several pictures$"):
+        decode(content)
+    assert max(sought) == 1

@@ -7,6 +7,7 @@ stopped. What is added here: errors that say what to do, a check of every byte, 
 import re
 import shutil
 import zipfile
+import zlib
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -42,7 +43,7 @@ def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
     _download(_client(), competition, archive)
     try:
         _unzip(archive, raw_dir)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         archive.unlink()
         raise UserError(
             f"the archive of {competition} is damaged",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hpa.data import catalogue
+from hpa.data.imaging import read_channel
 from hpa.data.sources.pictures import is_grey_png, read_grey
 from hpa.files import atomic_path
 from hpa.labels import CHANNELS
@@ -29,7 +30,7 @@ def write_layout(
     """Write the images of a table into a folder in Kaggle's layout; an older one is replaced.
 
     An 8-bit grey PNG is copied byte by byte, any other file becomes one of its own size (see
-    `pictures`), and an absent channel a black one.
+    `pictures`), and an absent channel a black one of green's size, for which green is read whole.
 
     Args:
         raw_dir: becomes the folder.
@@ -70,7 +71,7 @@ def _write_image(
     folder: Path, row: dict[str, str], tinted: bool, sixteen_bit_white: int | None
 ) -> None:
     cv2.setNumThreads(1)
-    shape = (0, 0)
+    shape: tuple[int, ...] = (0, 0)
     for channel in ("green", "red", "blue", "yellow"):  # green lends its size to black channels
         path = catalogue.channel_path(folder / row["folder"], row["Id"], channel)
         if row[channel] == ABSENT:
@@ -84,15 +85,8 @@ def _write_image(
         else:
             pixels = read_grey(source, channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white)
             _write_png(path, pixels)
-        if channel == "green":
-            shape = _size(path)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Read height and width from a PNG's header."""
-    with path.open("rb") as file:
-        header = file.read(24)
-    return int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big")
+        if channel == "green" and ABSENT in [row[each] for each in CHANNELS]:
+            shape = read_channel(source).shape if whole else pixels.shape
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

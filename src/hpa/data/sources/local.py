@@ -33,12 +33,14 @@ def fetch_local(
         n_jobs: processes; -1 for one a core.
 
     Raises:
-        UserError: there is no such folder or CSV, it names what is missing, or a file is unfit.
+        UserError: there is no such folder or CSV, it names what is missing or what `raw_dir` is
+            about to replace, or a file is unfit.
     """
     images = _read_paths(source_path) if source_path.is_file() else _read_folder(source_path)
     if missing := lacking(images, missing_channels):
         raise _incomplete(source_path, missing)
     paths = [Path(each) for channel in CHANNELS for each in images[channel] if each != ABSENT]
+    _refuse_inside(raw_dir, [source_path, *paths])
     n_bytes = sum(path.stat().st_size for path in paths)
     require_free_space(raw_dir.parent, n_bytes, f"the copy of {source_path}")
     write_layout(raw_dir, images, tinted=False, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
@@ -104,6 +106,18 @@ def _read_paths(path: Path) -> pd.DataFrame:
             remedy="mend the paths, or leave the cell of an absent channel empty",
         )
     return with_groups(table, list(table["Id"]))
+
+
+def _refuse_inside(raw_dir: Path, paths: list[Path]) -> None:
+    """See that no original goes when the older `raw_dir` does."""
+    place = raw_dir.resolve()
+    if inside := [path for path in paths if path.resolve().is_relative_to(place)]:
+        raise UserError(
+            f"the files to bring lie in {raw_dir}, which this stage replaces",
+            expected=f"originals outside {place}",
+            received=f"{len(inside)} inside: {', '.join(map(str, inside[:5]))}",
+            remedy="move them to another folder and set fetch.path to it: here they would be lost",
+        )
 
 
 def _incomplete(source_path: Path, missing: list[tuple[str, str]]) -> UserError:

@@ -8,7 +8,6 @@
 """
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +103,7 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
         raise UnfitPictureError(f"{len(content)} bytes {what}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnfitPictureError(str(error)) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except Exception as error:  # on damaged tags Pillow stumbles with whatever class it happens to
         raise UnfitPictureError(f"{len(content)} bytes, cut or damaged: {error}") from error
     return pixels.astype(np.uint16) if pixels.dtype.itemsize == 2 else pixels
 
@@ -114,8 +113,8 @@ def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | No
     width, height = picture.size
     if max(width, height) > max_size_px:
         return f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})"
-    if getattr(picture, "n_frames", 1) > 1:
-        return f"a file of {getattr(picture, 'n_frames', 1)} pictures"
+    if _has_second(picture):
+        return "a file of several pictures"
     depth = content[24] if picture.format == "PNG" else None
     if picture.mode not in GREY_8 | GREY_16 | {"RGB"} or depth not in (None, 8, 16):
         kind = f"{depth}-bit {picture.format}" if depth else picture.format
@@ -126,6 +125,15 @@ def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | No
     if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO and picture.mode in GREY_16:
         return "a TIFF in which zero is white"
     return None
+
+
+def _has_second(picture: Image.Image) -> bool:
+    """Try to go to a second picture; to count all may take seconds."""
+    try:
+        picture.seek(1)
+    except EOFError:
+        return False
+    return True
 
 
 def _from_colour(pixels: np.ndarray, channel: str, tinted: bool) -> np.ndarray:
