@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpa import config
+from hpa.backends import chosen_backend
 from hpa.config import Params
 from hpa.errors import UserError
 from hpa.files import sha256
@@ -163,7 +164,7 @@ def load_study(url: str, name: str) -> Study:
             received=f"one that does not tell its {', '.join(absent)}",
             remedy="give the command again in a moment, or name another study: search.study_name",
         )
-    _require_same(study, stated["fixed"] | _data())
+    _require_same(study, stated["fixed"] | _here())
     return Study(study, storage, config.from_document(stated["params"]), stated["n_trials"])
 
 
@@ -172,12 +173,14 @@ def _fixed(params: Params, space: Space) -> dict[str, Any]:
     flat = params.flat()
     own = ("search.trial_steps", "search.trial_rounds", "search.space")
     keys = [key for key in flat if key.partition(".")[0] in (*SECTIONS, "score") or key in own]
-    return {key: flat[key] for key in keys if key not in space} | _data()
+    return {key: flat[key] for key in keys if key not in space} | _here()
 
 
-def _data() -> dict[str, str]:
+def _here() -> dict[str, str]:
+    """Return what a machine brings along: data and backend."""
     try:
-        return {str(path): sha256(path) for path in DATA}
+        digests = {str(path): sha256(path) for path in DATA}
+        return digests | {"keras.backend": chosen_backend()[0]}
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} does not exist",
