@@ -228,9 +228,9 @@ def test_few_or_unequal_groups_come_as_near_to_the_shares_as_they_can(
 
 @pytest.mark.parametrize("seed", range(6))
 def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> None:
-    """Two groups of 60, as large as test, and 98 of one to twelve images, six labels."""
+    """Eighty groups, few of them with most of the images, and six labels."""
     random = np.random.default_rng(seed)
-    sizes = [60, 60, *random.integers(1, 13, 98)]
+    sizes = np.minimum(3 * random.pareto(1.2, 80) + 2, 60).astype(int).tolist()
     targets = [str(label) for label in random.integers(0, 6, len(sizes))]
     assignment = split_images(
         grouped_index(sizes, targets), **{**DEFAULTS, "n_folds": 5, "seed": seed}

@@ -47,6 +47,25 @@ def test_even_parts_each_hold_every_label_of_as_many_groups(seed: int) -> None:
     assert np.bincount(part).min() >= 6
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_groups_that_no_part_can_spare_change_places(seed: int) -> None:
+    """Two labels, each of a group of 9 and one of 1: both labels and ten images on either side."""
+    n_images = np.array([9, 1, 9, 1])
+    part = divide_evenly(
+        n_images[:, None] * np.array([[1, 0], [1, 0], [0, 1], [0, 1]]), n_images, 2, seed
+    )
+    assert part.tolist() in ([0, 1, 1, 0], [1, 0, 0, 1])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_taken_is_never_none_and_leaves_a_group_for_each_part(seed: int) -> None:
+    """Of three groups of 40, 30 and 30 images, 15 of 100 are nearest to one of 30."""
+    n_images = np.array([40, 30, 30])
+    counts = n_images[:, None] * np.array([1, 0])
+    part = divide(counts, n_images, 0.15, (2, 1), np.ones(2, dtype=bool), seed)
+    assert part.tolist() in ([0, 1, 0], [0, 0, 1])
+
+
 def test_rate_errors_are_relative_to_the_rate_of_all() -> None:
     """Label 0: 5 of 50 is .1 in all; 2 of 10 is .2, twice that; 3 of 40 is .075, a quarter less."""
     errors = rate_errors(np.array([[2, 0], [3, 0]]), np.array([10, 40]))

@@ -13,6 +13,8 @@ from hpa.data.coverage import complete, movable, spread
 
 SLACK = 0.1
 """A part may hold so much more or less than its share of the images for the labels' sake."""
+N_EXCHANGED = 500
+"""Groups of each part that are looked at for an exchange: those that weigh most, or least."""
 
 
 def divide(
@@ -118,6 +120,7 @@ def _approach(
 
     Of the moves that bring them nearer, the one comes first that harms the labels least for each
     image that it helps. `_polish` alone would rather take nothing than a half of a rare label.
+    Where no part can spare a group, two of the same labels change places.
 
     Args:
         needed: int[2,C], groups of each label that no move takes away from a part.
@@ -128,12 +131,43 @@ def _approach(
     while abs(excess := amounts[part == 1, -1].sum() - target[-1]) > SLACK * target[-1]:
         nearer = abs(excess) - abs(excess + np.where(part == 1, -1, 1) * amounts[:, -1])
         found = np.flatnonzero((nearer > 0) & movable(part, amounts[:, :-1] > 0, needed))
-        if not len(found):
-            break
         change = _change(part, amounts, target, weight, own_cost)
-        best = found[np.argmin(change[found] / nearer[found])]
-        part[best] = 1 - part[best]
+        if len(found):
+            moved = found[[np.argmin(change[found] / nearer[found])]]
+        else:
+            moved = _exchange(part, amounts, int(excess > 0), abs(excess), change, weight)
+        if not len(moved):
+            break
+        part[moved] = 1 - part[moved]
     return part
+
+
+def _exchange(
+    part: np.ndarray,
+    amounts: np.ndarray,
+    giver: int,
+    excess: float,
+    change: np.ndarray,
+    weight: np.ndarray,
+) -> np.ndarray:
+    """Find a group of the giver and a smaller one of the same labels to change places; or none."""
+    gives = _outermost(np.flatnonzero(part == giver), -amounts[:, -1])
+    takes = _outermost(np.flatnonzero(part != giver), amounts[:, -1])
+    nearer = excess - abs(excess - np.subtract.outer(amounts[gives, -1], amounts[takes, -1]))
+    present = amounts[:, :-1] > 0
+    alike = (present[gives][:, None] == present[takes][None]).all(axis=-1)
+    both = change[gives][:, None] + change[takes] - 2 * (amounts[gives] * weight) @ amounts[takes].T
+    ratio = np.full(both.shape, np.inf)
+    np.divide(both, nearer, out=ratio, where=alike & (nearer > 0))
+    if not np.isfinite(ratio).any():
+        return np.array([], dtype=int)
+    row, column = np.unravel_index(np.argmin(ratio), ratio.shape)
+    return np.array([gives[row], takes[column]])
+
+
+def _outermost(groups: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the first of some groups by the order int[G]; equal ones stay as they are."""
+    return groups[np.argsort(order[groups], kind="stable")][:N_EXCHANGED]
 
 
 def _occupy(
