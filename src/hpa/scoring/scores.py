@@ -88,7 +88,8 @@ class Scores:
             return cls(
                 ids=ids.astype(np.str_) if ids.dtype.kind in "iu" else ids,
                 y_prob=y_prob.astype(np.float32) if y_prob.dtype.kind == "f" else y_prob,
-                **{key: arrays.get(key) for key in _OPTIONAL},
+                y_true=arrays.get("y_true"),
+                groups=arrays.get("groups"),
                 **{key: str(arrays[key]) for key in _TEXTS if key in arrays},
             )
         except UserError as error:
