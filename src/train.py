@@ -14,7 +14,7 @@ from pathlib import Path
 from hpa import command_line, provenance
 from hpa.backends import prepare_backend
 from hpa.data.training_range import measure_training_images
-from hpa.files import sha256, write_json
+from hpa.files import repository_root, sha256, write_json
 
 PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -39,7 +39,7 @@ def main() -> None:
 
     model_dir: Path = arguments.output
     unfinished = checkpoints.Checkpoints(
-        provenance.repository_root() / ".checkpoints", training.identity(params, DATA)
+        repository_root() / ".checkpoints", training.identity(params, DATA)
     )
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     stage = tracking.stage_run("train", params, sections=sections)

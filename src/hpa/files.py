@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and their digests."""
+"""Files that are either whole or absent, their digests, and where the repository is."""
 
 import errno
 import hashlib
@@ -13,6 +13,13 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from hpa.errors import UserError
+
+SOURCE_DIR = Path(__file__).parents[1]
+
+
+def repository_root() -> Path:
+    """Return the repository's top folder; the real one too where DVC runs in a temporary copy."""
+    return Path(os.environ.get("DVC_ROOT") or SOURCE_DIR.parent)
 
 
 @contextmanager

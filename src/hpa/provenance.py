@@ -13,19 +13,13 @@ import yaml
 
 from hpa.backends import chosen_backend
 from hpa.config import Params
-from hpa.files import sha256
+from hpa.files import SOURCE_DIR, sha256
 from hpa.labels import CHANNELS, LABELS
 
-SOURCE_DIR = Path(__file__).parents[1]
 DATA_OUTS = ("data/raw", "data/packed", "data/split")
 KEPT = ("params.yaml", "dvc.lock")
 ENVIRONMENT_LOCK = SOURCE_DIR.parent / "requirements.lock"
 PACKAGES = ("keras", "numpy", "scikit-learn", "tensorflow")
-
-
-def repository_root() -> Path:
-    """Return the repository's top folder; the real one too where DVC runs in a temporary copy."""
-    return Path(os.environ.get("DVC_ROOT") or SOURCE_DIR.parent)
 
 
 def lineage() -> dict[str, str]:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from hpa import run_store
 from hpa.errors import UserError
-from hpa.provenance import repository_root
+from hpa.files import repository_root
 
 NAME, CHAMPION = "hpa", "champion"
 SCHEME = "models:/"

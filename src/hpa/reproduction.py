@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa.errors import UserError
-from hpa.files import read_json, sha256
-from hpa.provenance import repository_root
+from hpa.files import read_json, repository_root, sha256
 from hpa.run_store import SQLITE, PastRun, download, past_run
 
 STAGES = ("train", "score", "threshold", "explain", "evaluate")

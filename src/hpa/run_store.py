@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from hpa import processes
 from hpa.errors import UserError
-from hpa.provenance import repository_root
+from hpa.files import repository_root
 from hpa.spool import Call, StoreAwayError
 
 EXPERIMENT = "hpa"

@@ -21,6 +21,7 @@ import yaml
 from hpa import processes, provenance
 from hpa.config import Params, short_key
 from hpa.errors import UserError
+from hpa.files import repository_root
 from hpa.run_store import (
     PENDING,
     RunCalls,
@@ -183,7 +184,7 @@ def send_kept() -> tuple[int, list[str]]:
 
 def spool_dir() -> Path:
     """Where calls wait for the store: beside it, also for DVC's temporary folders."""
-    return provenance.repository_root() / SPOOL
+    return repository_root() / SPOOL
 
 
 def _clear_up() -> float:

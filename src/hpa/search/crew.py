@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hpa.data.cluster import workers_of
 from hpa.errors import UserError
+from hpa.files import SOURCE_DIR
 from hpa.progress import progress
-from hpa.provenance import SOURCE_DIR
 from hpa.search.study import Study
 
 THREADS = (

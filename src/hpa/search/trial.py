@@ -16,10 +16,9 @@ from hpa.checkpoints import Checkpoints
 from hpa.config import Params
 from hpa.data.assignment import read_assignment
 from hpa.data.packed import PackedImages, read_index
-from hpa.files import write_json
+from hpa.files import repository_root, write_json
 from hpa.fitting import Examples, examples_of, fit
 from hpa.prediction import BEST, predict_views, sigmoid
-from hpa.provenance import repository_root
 from hpa.scoring.counts import count_outcomes
 from hpa.scoring.held_out import cross_fitted_decisions
 from hpa.scoring.metrics import macro_f1
