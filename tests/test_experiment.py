@@ -54,6 +54,7 @@ def test_the_folder_stays_until_the_stage_has_ended(
         env={**os.environ, "PYTHONPATH": f"{ROOT}/src"},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as on a terminal
         text=True,
     )
     until = time.monotonic() + 60

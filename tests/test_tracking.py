@@ -151,7 +151,7 @@ def test_a_run_is_named_by_what_differs_from_the_committed_parameters() -> None:
     differing = {"loss.gamma": 4.0, "train.seed": 3, "threshold.rule": "fixed"}
     assert tracking._run_name(differing, lineage) == "gamma=4 train.seed=3 rule=fixed"
     assert tracking._run_name({}, lineage) == "as committed in 0123456"
-    assert "code.diff" in tracking._note(differing, lineage)
+    assert "code.diff" in tracking._note("train", differing, lineage)
 
 
 def test_a_stage_that_failed_says_why_and_may_begin_again_with_other_values(
