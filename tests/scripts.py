@@ -8,16 +8,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """This process', but for the store: MLflow leaves that of an earlier test in it."""
+    inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return {**inherited, "DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
+
+
 def run_script(
     folder: Path, script: str, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    own = {"DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
-    # MLflow leaves the store of an earlier test of this process in the environment
-    inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     return subprocess.run(
         [sys.executable, str(ROOT / "src" / f"{script}.py"), *arguments],
         cwd=folder,
-        env={**inherited, **own, **environment},
+        env=environment_of(folder) | environment,
         capture_output=True,
         text=True,
     )

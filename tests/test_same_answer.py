@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from clones import ROOT
-from scripts import run_script
+from scripts import environment_of, run_script
 from starlette.testclient import TestClient
 from worlds import IDS
 
@@ -117,7 +116,7 @@ def test_the_server_holds_under_load_and_attack(champion: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks/serving.py"), "--image-size", "64"]
     done = subprocess.run(
         [*command, "--requests", "40", "--malformed", "200"],
-        env={**os.environ, "DVC_ROOT": str(champion)},
+        env=environment_of(champion),
         capture_output=True,
         text=True,
     )
