@@ -15,15 +15,24 @@ from hpa.data.oversampling import epoch_length, epoch_order
 from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 
+N_WORKERS = 2
+MAX_WAITING = 4  # batches read ahead
+
 
 class PackedBatches(keras.utils.PyDataset, ABC):
-    """Batches of packed images, whose errors reach the caller as they were raised.
+    """Batches of packed images, read ahead, whose errors reach the caller as they were raised.
 
     TensorFlow reads in a thread of its own and turns an error there into one of its own, with
-    the message deep within it.
+    the message deep within it. With one worker, Keras lets tf.data tune itself, whose tuning
+    thread sleeps up to a minute and holds up the end of `fit` until it wakes (TensorFlow 2.21,
+    core/framework/model.cc, OptimizeLoop); with two, Keras reads and tf.data tunes nothing.
     """
 
     _error: UserError | None = None
+
+    def __init__(self, *, workers: int = N_WORKERS) -> None:
+        """Read in as many threads as there are workers."""
+        super().__init__(workers=workers, max_queue_size=MAX_WAITING)
 
     def __getitem__(self, index: int) -> Any:
         """Return a batch (see `read`)."""
@@ -67,7 +76,7 @@ class TrainingBatches(PackedBatches):
         repeat_factors: np.ndarray | None = None,
         first: int = 0,
         end: int,
-        **workers: Any,
+        workers: int = N_WORKERS,
     ) -> None:
         """Describe the walk.
 
@@ -82,9 +91,9 @@ class TrainingBatches(PackedBatches):
             repeat_factors: float64[n], how often each image comes in an epoch (see
                 `oversampling`); None for once.
             first, end: steps, counted from the start of the training.
-            **workers: of `keras.utils.PyDataset`, such as `workers=2`.
+            workers: threads that read ahead.
         """
-        super().__init__(**workers)
+        super().__init__(workers=workers)
         self._images, self._rows, self._y_true = images, rows, y_true
         self.batch_size, self._seed, self._augment = batch_size, seed, augment
         self._first, self._end = first, end
