@@ -1,6 +1,6 @@
 """Train a ResNet-34 on the training images; validation chooses the weights that are kept.
 
-    python src/train.py            six minutes on two cores with the default parameters
+    python src/train.py            a quarter of an hour on two cores with the default parameters
     python src/train.py --gamma 1 --output /tmp/other
     KERAS_BACKEND=jax python src/train.py
 
