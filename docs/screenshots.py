@@ -84,16 +84,23 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
         serve(optuna_dashboard(arguments.storage), "dashboard") as dashboard,
     ):
         wanted = search_pages(mlflow, dashboard, arguments.report)
-        photograph_all(browser, wanted, arguments.output)
+        page = photograph_all(browser, wanted, arguments.output)
+        unfold_search(page)  # the last one: trials lie folded below their search
+        page.screenshot(path=arguments.output / "search-runs.png")
 
 
-def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> None:
-    """Photograph pages, each given by name, address and a text that it must show."""
+def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> Page:
+    """Photograph pages, each given by name, address and a text that it must show.
+
+    Returns:
+        The page as it last was.
+    """
     page = browser.new_page(viewport=DESK)
     for name, address, text in wanted:
         path = output / f"{name}.png"
         photograph(page, address, text, path)
         print(path)
+    return page
 
 
 def photograph_app(browser: Browser, model: str, output: Path) -> None:
@@ -134,6 +141,12 @@ def show_batch(page: Page) -> None:
     page.locator("#many-csv").wait_for(timeout=60_000)
 
 
+def unfold_search(page: Page) -> None:
+    """Show the trials of the newest search in MLflow's table."""
+    page.get_by_role("gridcell").filter(has_text="search ").get_by_role("button").first.click()
+    page.get_by_text("trial 0 of").first.wait_for()
+
+
 @contextmanager
 def serve_app(model: str) -> Iterator[str]:
     """Run src/app.py on a free port."""
@@ -165,12 +178,10 @@ def three_gammas(client: MlflowClient) -> list[str]:
 
 def search_pages(mlflow: str, dashboard: str, report: Path) -> list[tuple[str, str, str]]:
     """List name, address and a text that the page must show."""
-    nested = quote("tags.`optuna.trial` != ''")
-    runs = f"{mlflow}/#/experiments/0/runs?compareRunsMode=TABLE&searchFilter={nested}"
     return [
         ("search-report", report.resolve().as_uri(), "History"),
         ("search-dashboard", f"{dashboard}/dashboard/studies/1", "Best Trial"),
-        ("search-runs", runs, "trial 0 of"),
+        ("search-runs", f"{mlflow}/#/experiments/0/runs?compareRunsMode=TABLE", "search "),
     ]
 
 
