@@ -27,17 +27,18 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa import config
+from hpa.backends import prepare_backend
 from hpa.files import digest, read_json, write_json
 from hpa.labels import format_target, indicator_matrix
 from hpa.scoring.counts import count_outcomes
 from hpa.scoring.metrics import f1
 from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_thresholds, read_thresholds
+from hpa.scoring.thresholds import fit_by_rule, read_thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, REPORT = "ours", "report"
 N_RESAMPLES = 2000
-N_ROUNDS = 8
+N_ROUNDS = 4
 REPORT_LEARNING_RATE = 1e-3
 
 
@@ -134,7 +135,8 @@ def report_run(params: config.Params, data: Path) -> dict[str, Any]:
         for each in (val, test)
     )
     keras.backend.clear_session()
-    return outcome(test.y_true, fit_thresholds(val.y_true, y_val).predict(y_test))
+    swept = fit_by_rule("sweep", val.y_true, y_val, fixed=params.threshold.fixed, seed=0)
+    return outcome(test.y_true, swept.predict(y_test))
 
 
 def report_networks(params: config.Params, size: int) -> tuple[Any, Any, config.Augment]:
@@ -198,5 +200,5 @@ def resampled_macro_f1(run: dict[str, Any], draws: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_backend()
     main()
