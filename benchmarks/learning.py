@@ -1,6 +1,6 @@
 """What the recipe is worth: ours against the student report's, on the same images seen.
 
-    python benchmarks/learning.py                    after make repro; an hour and a half
+    python benchmarks/learning.py                    after make repro; two hours
     python benchmarks/learning.py --seeds 1 --steps 80
 
 Both train the same network on data/packed with data/split, as many steps of as many images, and
