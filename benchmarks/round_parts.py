@@ -9,19 +9,33 @@ changes of the images, of a validation, of best.keras and of a checkpoint; and o
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as hpa.backends does
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from training import random_batch
+
 from hpa import config
-from hpa.backends import prepare_backend
+from hpa.checkpoints import Checkpoints
+from hpa.data.assignment import read_assignment
+from hpa.data.batches import TrainingBatches
+from hpa.data.packed import PackedImages, read_index
+from hpa.fitting import VALIDATION_BATCH, Examples, examples_of
+from hpa.labels import N_LABELS
+from hpa.prediction import predict_logits, sigmoid
+from hpa.recipe import compiled_networks
+from hpa.scoring.halves import judge_scores
+from hpa.training import Training
 
 ROOT = Path(__file__).resolve().parents[1]
 LABEL_RATE = 0.06
@@ -38,97 +52,91 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
     params = config.load(ROOT / "params.yaml")
-    with TemporaryDirectory(prefix="hpa-round-") as name:
-        seconds = measure(params, arguments, Path(name))
-    train = params.train
-    n_checkpoints = train.validate_every / train.checkpoint_every
-    whole = (
-        train.validate_every * seconds["a step, with changes"]
-        + seconds["a validation"]
-        + seconds["best.keras"]
-        + n_checkpoints * seconds["a checkpoint"]
-    )
+    bench = Bench(params, arguments.data)
+    steps = bench.time_steps(arguments.steps, arguments.rounds)
+    once = bench.time_rests()
+    every = params.train.validate_every
+    checkpoints = every / params.train.checkpoint_every * once["a checkpoint"]
+    rests = once["a validation"] + once["best.keras"] + checkpoints
+    whole = every * steps["a step, with changes"] + rests
     print("| | CPU s | s by the clock |")
     print("|---|---|---|")
-    for part, (cpu, clock) in seconds.items():
+    for part, (cpu, clock) in (steps | once).items():
         print(f"| {part} | {cpu:.2f} | {clock:.2f} |")
-    print(f"| a round of {train.validate_every} steps | {whole[0]:.0f} | {whole[1]:.0f} |")
-    cpu, clock = train.validate_every * seconds["a bare step"] / whole
+    print(f"| a round of {every} steps | {whole[0]:.0f} | {whole[1]:.0f} |")
+    cpu, clock = every * steps["a bare step"] / whole
     print(f"| bare steps / round | {cpu:.2f} | {clock:.2f} |")
 
 
-def measure(
-    params: config.Params, arguments: argparse.Namespace, folder: Path
-) -> dict[str, np.ndarray]:
-    """Return [CPU s, clock s] of each part."""
-    from hpa.checkpoints import Checkpoints
-    from hpa.data.assignment import read_assignment
-    from hpa.data.batches import TrainingBatches
-    from hpa.data.packed import PackedImages, read_index
-    from hpa.fitting import VALIDATION_BATCH, examples_of
-    from hpa.labels import N_LABELS
-    from hpa.prediction import predict_logits, sigmoid
-    from hpa.recipe import compiled_networks
-    from hpa.scoring.halves import judge_scores
-    from hpa.training import Training
+class Bench:
+    """The recipe of params.yaml, once as it is and once without changes of the images."""
 
-    packed = arguments.data / "packed"
-    images, index, n = PackedImages(packed), read_index(packed), arguments.steps
-    split = read_assignment(arguments.data / "split", params.train.fold)["split"]
-    learns, val = (examples_of(index, split, name) for name in ("train", "val"))
-    size, rates = images.row_shape[0], np.full(N_LABELS, LABEL_RATE)
-    networks = {
-        augment: compiled_networks(replace(params, augment=augment), size, rates)
-        for augment in (STILL, params.augment)
-    }
+    def __init__(self, params: config.Params, data: Path) -> None:
+        """Read the indices of packed images and split in `data`, and build the networks."""
+        self.params, self.images = params, PackedImages(data / "packed")
+        index = read_index(data / "packed")
+        split = read_assignment(data / "split", params.train.fold)["split"]
+        self.learns, self.val = (examples_of(index, split, name) for name in ("train", "val"))
+        self.size = self.images.row_shape[0]
+        self.networks = {
+            augment: compiled_networks(
+                replace(params, augment=augment), self.size, np.full(N_LABELS, LABEL_RATE)
+            )
+            for augment in (STILL, params.augment)
+        }
 
-    def fit(augment: config.Augment, n_steps: int) -> None:
+    def time_steps(self, n_steps: int, n_turns: int) -> dict[str, np.ndarray]:
+        """Return the medians of [CPU s, clock s] of a step of each kind."""
+        images, y_true = random_batch(self.size, self.params.train.batch_size)
+        model = self.networks[STILL][1]
+
+        def bare(n_steps: int) -> None:
+            for _ in range(n_steps):
+                model.train_on_batch({"images": images}, y_true)
+
+        kinds: dict[str, Callable[[int], None]] = {
+            "a bare step": bare,
+            "a step, read from packed files": partial(self._fit, STILL),
+            "a step, with changes": partial(self._fit, self.params.augment),
+        }
+        for take in kinds.values():
+            take(3)  # compiles
+        turns = [
+            {name: spent(partial(take, n_steps)) / n_steps for name, take in kinds.items()}
+            for _ in range(n_turns)
+        ]
+        return {name: np.median([turn[name] for turn in turns], axis=0) for name in kinds}
+
+    def time_rests(self) -> dict[str, np.ndarray]:
+        """Return [CPU s, clock s] of what a round does besides its steps."""
+        network, model = self.networks[self.params.augment]
+        first = slice(0, VALIDATION_BATCH)
+        self._validate(Examples(self.val.rows[first], self.val.ids[first], self.val.y_true[first]))
+        with TemporaryDirectory(prefix="hpa-round-") as name:
+            training = Training(network, model, Path(name))
+            checkpoints = Checkpoints(Path(name), {"benchmark": "round_parts"})
+            return {
+                "a validation": spent(lambda: self._validate(self.val)),
+                "best.keras": spent(training.keep_best),
+                "a checkpoint": spent(lambda: checkpoints.write(training.checkpoint(""))),
+            }
+
+    def _fit(self, augment: config.Augment, n_steps: int) -> None:
         batches = TrainingBatches(
-            images,
-            learns.rows,
-            learns.y_true,
-            batch_size=params.train.batch_size,
-            seed=params.train.seed,
+            self.images,
+            self.learns.rows,
+            self.learns.y_true,
+            batch_size=self.params.train.batch_size,
+            seed=self.params.train.seed,
             augment=augment,
             end=n_steps,
         )
-        networks[augment][1].fit(batches, shuffle=False, verbose=0)
+        self.networks[augment][1].fit(batches, shuffle=False, verbose=0)
 
-    random = np.random.default_rng(1)
-    shape = (params.train.batch_size, size, size, 4)
-    batch = {"images": random.integers(0, 256, shape, dtype=np.uint8)}
-    labels = (random.random((shape[0], N_LABELS)) < LABEL_RATE).astype(np.float32)
-
-    def bare(n_steps: int) -> None:
-        for _ in range(n_steps):
-            networks[STILL][1].train_on_batch(batch, labels)
-
-    steps: dict[str, Callable[[int], None]] = {
-        "a bare step": bare,
-        "a step, read from packed files": lambda n_steps: fit(STILL, n_steps),
-        "a step, with changes": lambda n_steps: fit(params.augment, n_steps),
-    }
-    for step in steps.values():
-        step(3)  # compiles
-    turns = [
-        {name: spent(lambda step=step: step(n)) / n for name, step in steps.items()}
-        for _ in range(arguments.rounds)
-    ]
-    seconds = {name: np.median([turn[name] for turn in turns], axis=0) for name in steps}
-
-    network, model = networks[params.augment]
-    training = Training(network, model, folder)
-    checkpoints = Checkpoints(folder, {"benchmark": "round_parts"})
-
-    def validate(rows: np.ndarray, y_true: np.ndarray) -> None:
-        logits = predict_logits(network, images, rows, batch_size=VALIDATION_BATCH)
-        judge_scores(y_true, sigmoid(logits))
-
-    validate(val.rows[:VALIDATION_BATCH], val.y_true[:VALIDATION_BATCH])  # compiles
-    seconds["a validation"] = spent(lambda: validate(val.rows, val.y_true))
-    seconds["best.keras"] = spent(training.keep_best)
-    seconds["a checkpoint"] = spent(lambda: checkpoints.write(training.checkpoint("")))
-    return seconds
+    def _validate(self, val: Examples) -> None:
+        network, _ = self.networks[self.params.augment]
+        logits = predict_logits(network, self.images, val.rows, batch_size=VALIDATION_BATCH)
+        judge_scores(val.y_true, sigmoid(logits))
 
 
 def spent(function: Callable[[], None]) -> np.ndarray:
@@ -139,5 +147,4 @@ def spent(function: Callable[[], None]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    prepare_backend()
     main()

@@ -83,24 +83,23 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
         serve(mlflow_ui(arguments.store), "health") as mlflow,
         serve(optuna_dashboard(arguments.storage), "dashboard") as dashboard,
     ):
-        wanted = search_pages(mlflow, dashboard, arguments.report)
-        page = photograph_all(browser, wanted, arguments.output)
-        unfold_search(page)  # the last one: trials lie folded below their search
-        page.screenshot(path=arguments.output / "search-runs.png")
+        wanted = [
+            ("search-report", arguments.report.resolve().as_uri(), "History"),
+            ("search-dashboard", f"{dashboard}/dashboard/studies/1", "Best Trial"),
+        ]
+        photograph_all(browser, wanted, arguments.output)
+        page = browser.new_page(viewport=DESK)
+        open_page(page, f"{mlflow}/#/experiments/0/runs?compareRunsMode=TABLE", "search ")
+        unfold_search(page)
+        photograph(page, arguments.output / "search-runs.png")
 
 
-def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> Page:
-    """Photograph pages, each given by name, address and a text that it must show.
-
-    Returns:
-        The page as it last was.
-    """
+def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> None:
+    """Photograph pages, each given by name, address and a text that it must show."""
     page = browser.new_page(viewport=DESK)
     for name, address, text in wanted:
-        path = output / f"{name}.png"
-        photograph(page, address, text, path)
-        print(path)
-    return page
+        open_page(page, address, text)
+        photograph(page, output / f"{name}.png")
 
 
 def photograph_app(browser: Browser, model: str, output: Path) -> None:
@@ -142,7 +141,7 @@ def show_batch(page: Page) -> None:
 
 
 def unfold_search(page: Page) -> None:
-    """Show the trials of the newest search in MLflow's table."""
+    """Show the trials of the newest search, which MLflow's table folds below it."""
     page.get_by_role("gridcell").filter(has_text="search ").get_by_role("button").first.click()
     page.get_by_text("trial 0 of").first.wait_for()
 
@@ -176,15 +175,6 @@ def three_gammas(client: MlflowClient) -> list[str]:
     return list(found.values())[:3]
 
 
-def search_pages(mlflow: str, dashboard: str, report: Path) -> list[tuple[str, str, str]]:
-    """List name, address and a text that the page must show."""
-    return [
-        ("search-report", report.resolve().as_uri(), "History"),
-        ("search-dashboard", f"{dashboard}/dashboard/studies/1", "Best Trial"),
-        ("search-runs", f"{mlflow}/#/experiments/0/runs?compareRunsMode=TABLE", "search "),
-    ]
-
-
 def pages(url: str, runs: list[str]) -> list[tuple[str, str, str]]:
     """List name, address and a text that the page must show."""
     table = f"{url}/#/experiments/0/runs?compareRunsMode="
@@ -197,8 +187,8 @@ def pages(url: str, runs: list[str]) -> list[tuple[str, str, str]]:
     ]
 
 
-def photograph(page: Page, url: str, wanted: str, path: Path) -> None:
-    """Open a page, wait for a text on it, and save what is seen."""
+def open_page(page: Page, url: str, wanted: str) -> None:
+    """Open a page and wait for a text on it."""
     page.goto("about:blank")
     page.goto(url)
     page.get_by_text(wanted).first.wait_for(state="attached", timeout=60_000)
@@ -206,7 +196,12 @@ def photograph(page: Page, url: str, wanted: str, path: Path) -> None:
     if assistant.count():
         assistant.first.click()
     page.wait_for_timeout(3000)  # charts are drawn after their titles
+
+
+def photograph(page: Page, path: Path) -> None:
+    """Save what is seen."""
     page.screenshot(path=path)
+    print(path)
 
 
 def mlflow_ui(store: str) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras.src.trainers.data_adapters import get_data_adapter
 
 from hpa.config import Augment
 from hpa.data.augmentation import draw_changes
@@ -129,6 +130,14 @@ def test_one_worker_or_four_give_the_same_order(images: PackedImages, y_true: np
     for workers in (1, 4):
         batches = walk(images, y_true, 5, 25, workers=workers)
         assert np.array_equal(mirror.predict(batches, verbose=0), expected)
+
+
+def test_tf_data_tunes_nothing(images: PackedImages, y_true: np.ndarray) -> None:
+    """Its tuning thread would hold up the end of each `fit` by up to a minute."""
+    training = TrainingBatches(images, ROWS, y_true, batch_size=4, seed=7, augment=OFF, end=3)
+    for batches in (training, ScoringBatches(images, ROWS, batch_size=4)):
+        dataset = get_data_adapter(batches).get_tf_dataset()
+        assert dataset.options().autotune.enabled is False
 
 
 @pytest.mark.parametrize(("batch_size", "n_batches"), [(1, 11), (4, 3), (11, 1), (64, 1)])
