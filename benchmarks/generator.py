@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -108,8 +107,8 @@ def walk(packed: Path) -> TrainingBatches:
 
 def exhaust(batches: TrainingBatches) -> None:
     """Read every batch; at the default number of images that is more than an epoch."""
-    for index in range(len(batches)):
-        batches[index]
+    for _ in batches:
+        pass
 
 
 def peak_bytes() -> int:
@@ -120,10 +119,7 @@ def peak_bytes() -> int:
 
 def speed(batches: Any, n_batches: int = N_BATCHES) -> tuple[float, float]:
     """Return images a second by the clock and of CPU time."""
-    steps: Iterable[Any] = batches
-    if isinstance(batches, TrainingBatches):
-        steps = (batches[index] for index in range(len(batches)))
-    iterator = iter(steps)
+    iterator = iter(batches)
     next(iterator)  # buffers fill, threads start
     clock, cpu = time.perf_counter(), time.process_time()
     for _ in range(n_batches - 1):

@@ -121,7 +121,7 @@ def report_run(params: config.Params, data: Path) -> dict[str, Any]:
             first=first,
             end=min(first + train.validate_every, train.n_steps),
         )
-        model.fit(batches, shuffle=False, verbose=0)
+        model.fit(batches.feed(), shuffle=False, verbose=0)
         logits = predict_logits(network, images, val.rows, batch_size=batch_size)
         loss = float(network.loss(val.y_true, logits))
         print(f"report: step {first + len(batches)}, val loss {loss:.4f}", file=sys.stderr)

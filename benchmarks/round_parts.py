@@ -131,7 +131,7 @@ class Bench:
             augment=augment,
             end=n_steps,
         )
-        self.networks[augment][1].fit(batches, shuffle=False, verbose=0)
+        self.networks[augment][1].fit(batches.feed(), shuffle=False, verbose=0)
 
     def _validate(self, val: Examples) -> None:
         network, _ = self.networks[self.params.augment]

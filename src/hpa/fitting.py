@@ -172,7 +172,7 @@ def _train(
     """
     started = time.perf_counter()
     with batches.clean_errors():
-        training.model.fit(batches, shuffle=False, verbose=0, callbacks=[watch])
+        training.model.fit(batches.feed(), shuffle=False, verbose=0, callbacks=[watch])
     speed.seconds += time.perf_counter() - started
     speed.n_images += watch.n_steps * batches.batch_size
     if watch.first_bad is not None:

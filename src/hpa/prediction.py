@@ -187,7 +187,7 @@ def predict_logits(
     """Run the network over packed rows int[n] in inference mode; returns float32[n,28]."""
     batches = ScoringBatches(images, rows, batch_size=min(batch_size, len(rows)), view=view)
     with batches.clean_errors():
-        logits: np.ndarray = model.predict(batches, verbose=0)[: len(rows)]
+        logits: np.ndarray = model.predict(batches.feed(), verbose=0)[: len(rows)]
     return logits
 
 

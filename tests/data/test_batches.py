@@ -1,11 +1,14 @@
 """What a step holds is a function of seed and step alone."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from keras.src.trainers.data_adapters import get_data_adapter
+from feeding import brightness_in_fit
+from interpreters import python_with
 
 from hpa.config import Augment
 from hpa.data.augmentation import draw_changes
@@ -13,6 +16,7 @@ from hpa.data.batches import ScoringBatches, TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.labels import indicator_matrix
 
+ROOT = Path(__file__).parents[2]
 OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
 ALL = Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2)
 ROWS = np.array([3, 1, 40, 17, 16, 15, 30, 31, 32, 8, 9])  # of all three shards
@@ -30,7 +34,7 @@ def y_true(packed_world: Path) -> np.ndarray:
 
 def walk(
     images: PackedImages, y_true: np.ndarray, first: int, end: int, seed: int = 7,
-    batch_size: int = 4, workers: int = 1, augment: Augment = OFF,
+    batch_size: int = 4, augment: Augment = OFF,
     repeat_factors: np.ndarray | None = None,
 ) -> TrainingBatches:  # fmt: skip
     return TrainingBatches(
@@ -43,7 +47,6 @@ def walk(
         repeat_factors=repeat_factors,
         first=first,
         end=end,
-        workers=workers,
     )
 
 
@@ -122,22 +125,44 @@ def test_repeated_images_come_as_often_as_their_factor(
         assert counts.tolist() == factors.tolist()
 
 
-def test_one_worker_or_four_give_the_same_order(images: PackedImages, y_true: np.ndarray) -> None:
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_fit_takes_the_batches_in_their_order(packed_world: Path, workers: int) -> None:
+    steps, fit = brightness_in_fit(packed_world, workers=workers)
+    assert len(set(steps)) == len(steps)
+    np.testing.assert_allclose(fit, steps, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "n_devices"), [("tensorflow", 2), ("jax", 1), ("jax", 2), ("torch", 1)]
+)
+def test_any_backend_takes_them_in_their_order(
+    packed_world: Path, backend: str, n_devices: int
+) -> None:
+    done = subprocess.run(
+        [python_with(backend), str(ROOT / "tests/feeding.py"), str(packed_world), str(n_devices)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    steps, fit = np.loadtxt(done.stdout.splitlines())
+    np.testing.assert_allclose(fit, steps, rtol=1e-3)
+
+
+def test_predict_takes_the_batches_in_their_order(images: PackedImages, y_true: np.ndarray) -> None:
     """A model that returns its input shows in which order Keras takes the batches."""
     inputs = keras.Input((32, 32, 4), dtype="uint8", name="images")
     mirror = keras.Model({"images": inputs}, keras.layers.Identity()(inputs))
     expected = images.read(ROWS[order(walk(images, y_true, 5, 25), 5, 25)])
-    for workers in (1, 4):
-        batches = walk(images, y_true, 5, 25, workers=workers)
+    for batches in (walk(images, y_true, 5, 25).feed(), walk(images, y_true, 5, 25)):
         assert np.array_equal(mirror.predict(batches, verbose=0), expected)
 
 
 def test_tf_data_tunes_nothing(images: PackedImages, y_true: np.ndarray) -> None:
     """Its tuning thread would hold up the end of each `fit` by up to a minute."""
-    training = TrainingBatches(images, ROWS, y_true, batch_size=4, seed=7, augment=OFF, end=3)
-    for batches in (training, ScoringBatches(images, ROWS, batch_size=4)):
-        dataset = get_data_adapter(batches).get_tf_dataset()
-        assert dataset.options().autotune.enabled is False
+    for batches in (walk(images, y_true, 0, 3), ScoringBatches(images, ROWS, batch_size=4)):
+        assert batches.feed().options().autotune.enabled is False
 
 
 @pytest.mark.parametrize(("batch_size", "n_batches"), [(1, 11), (4, 3), (11, 1), (64, 1)])

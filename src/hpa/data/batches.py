@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
@@ -16,35 +17,66 @@ from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 
 N_WORKERS = 2
-MAX_WAITING = 4  # batches read ahead
+N_AHEAD = 4  # batches read ahead; at 32 images of 256 pixels, 8 MB each
 
 
 class PackedBatches(keras.utils.PyDataset, ABC):
     """Batches of packed images, read ahead, whose errors reach the caller as they were raised.
 
-    TensorFlow reads in a thread of its own and turns an error there into one of its own, with
-    the message deep within it. With one worker, Keras lets tf.data tune itself, whose tuning
-    thread sleeps up to a minute and holds up the end of `fit` until it wakes (TensorFlow 2.21,
-    core/framework/model.cc, OptimizeLoop); with two, Keras reads and tf.data tunes nothing.
+    Keras' own workers are not used: where Keras looks at a first batch to build a model, it takes
+    what they read meanwhile for the batches of the walk's start, and reads those once more (Keras
+    3.15, `EpochIterator.reset` and `PyDatasetEnqueuer.stop`).
     """
 
     _error: UserError | None = None
 
     def __init__(self, *, workers: int = N_WORKERS) -> None:
-        """Read in as many threads as there are workers."""
-        super().__init__(workers=workers, max_queue_size=MAX_WAITING)
+        """Read ahead in as many threads as there are workers."""
+        super().__init__(workers=1)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+        self._reading: dict[int, Future[tuple[Any, ...]]] = {}
 
-    def __getitem__(self, index: int) -> Any:
-        """Return a batch (see `read`)."""
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return a batch (see `read`); those after it are being read from here on."""
+        known = self._reading
+        self._reading = {
+            each: known.get(each) or self._threads.submit(self.read, each)
+            for each in range(index, min(index + 1 + N_AHEAD, len(self)))
+        }
         try:
-            return self.read(index)
+            return self._reading[index].result()
         except UserError as error:
             self._error = error
             raise
 
+    def feed(self) -> Any:
+        """Return what `fit` and `predict` take: on TensorFlow a dataset, else the batches.
+
+        The dataset that Keras would make of them tunes itself, in a thread that sleeps for up to a
+        minute and holds up the end of `fit` until it wakes (TensorFlow 2.21,
+        core/framework/model.cc, OptimizeLoop).
+        """
+        if keras.backend.backend() != "tensorflow":
+            return self
+        import tensorflow as tf
+
+        specs = keras.tree.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), self[0])
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return (
+            tf.data.Dataset.from_generator(lambda: iter(self), output_signature=specs)
+            .apply(tf.data.experimental.assert_cardinality(len(self)))
+            .prefetch(1)
+            .with_options(options)
+        )
+
     @contextmanager
     def clean_errors(self) -> Iterator[None]:
-        """Raise what the reading raised, whatever has become of it on its way."""
+        """Raise what the reading raised, whatever has become of it on its way.
+
+        TensorFlow reads in a thread of its own and turns an error there into one of its own, with
+        the message deep within it.
+        """
         try:
             yield
         except Exception as error:
