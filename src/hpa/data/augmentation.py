@@ -72,13 +72,11 @@ class Turn(Change):
 
     def call(self, images: Any, turn: Any) -> Any:
         """Return uint8[B,S,S,C]; no pixel is lost or made."""
-        turn = turn[:, None, None, None]
+        turn = turn[:, None, None]
         quarters = turn % 4
-        images = ops.where(quarters % 2 == 1, ops.transpose(images, (0, 2, 1, 3)), images)
-        upside_down = (quarters == 1) | (quarters == 2)
-        images = ops.where(upside_down, ops.flip(images, axis=1), images)
-        mirrored = (quarters >= 2) ^ (turn >= 4)
-        return ops.where(mirrored, ops.flip(images, axis=2), images)
+        cosine, sine = _sign(quarters == 0, quarters == 2), _sign(quarters == 1, quarters == 3)
+        mirror = _sign(turn < 4, turn >= 4)
+        return _pixels_at(images, *_rotated(images.shape[1], cosine, sine, mirror))
 
 
 class Warp(Change):
@@ -86,24 +84,16 @@ class Warp(Change):
 
     def call(self, images: Any, warp: Any) -> Any:
         """Return uint8[B,S,S,C] from `warp` float32[B,2], angle and factor."""
-        size, channels = images.shape[1], images.shape[3]
-        centre = (size - 1) / 2
-        place = ops.arange(size, dtype="float32") - centre
-        down, right = place[None, :, None], place[None, None, :]
+        size = images.shape[1]
         angle, factor = warp[:, 0, None, None], warp[:, 1, None, None]
-        cosine, sine = ops.cos(angle) / factor, ops.sin(angle) / factor
-        row = centre + cosine * down + sine * right
-        column = centre + cosine * right - sine * down
+        row, column = _rotated(size, ops.cos(angle) / factor, ops.sin(angle) / factor)
         top, left = ops.floor(row), ops.floor(column)
-        first = size * size * ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None]
-        pixels = ops.reshape(images, (-1, channels))
         total = 0.0
         for y, x in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
             weight = (1 - ops.abs(row - y)) * (1 - ops.abs(column - x))
             inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
             weight = ops.where(inside, weight, 0.0)
-            y, x = (ops.cast(ops.clip(each, 0, size - 1), "int32") for each in (y, x))
-            corner = ops.take(pixels, first + size * y + x, axis=0)
+            corner = _pixels_at(images, *(ops.clip(each, 0, size - 1) for each in (y, x)))
             total = total + weight[..., None] * ops.cast(corner, "float32")
         return _grey_levels(total)
 
@@ -117,6 +107,27 @@ class Brighten(Change):
 
 
 LAYERS: dict[str, type[Change]] = {"turn": Turn, "warp": Warp, "brightness": Brighten}
+
+
+def _rotated(size: int, cosine: Any, sine: Any, mirror: Any = 1.0) -> tuple[Any, Any]:
+    """Return the rows and columns float32[B,S,S] that show at each place after turn and mirror."""
+    centre = (size - 1) / 2
+    place = ops.arange(size, dtype="float32") - centre
+    down, right = place[None, :, None], mirror * place[None, None, :]
+    return centre + cosine * down + sine * right, centre + cosine * right - sine * down
+
+
+def _pixels_at(images: Any, row: Any, column: Any) -> Any:
+    """Return uint8[B,S,S,C], the pixels at whole rows and columns float32[B,S,S]."""
+    n_images, size, channels = ops.shape(images)[0], images.shape[1], images.shape[3]
+    first = size * size * ops.arange(n_images, dtype="int32")[:, None, None]
+    places = first + size * ops.cast(row, "int32") + ops.cast(column, "int32")
+    return ops.take(ops.reshape(images, (-1, channels)), places, axis=0)
+
+
+def _sign(positive: Any, negative: Any) -> Any:
+    """Return float32: 1 where the one holds, -1 where the other does, 0 elsewhere."""
+    return ops.cast(positive, "float32") - ops.cast(negative, "float32")
 
 
 def _grey_levels(values: Any) -> Any:
