@@ -2,10 +2,10 @@
 
     python benchmarks/generator.py           two minutes; 1.1 GB of disk for a while
 
-Speed is images a second of one core, by the clock and by CPU time (user and system, all threads),
-both readers on the same random pixels at 256²×4, shuffled, in batches of 32, from files in the page
-cache, in alternating rounds; medians. tf.data reads raw pixels, so nothing is decoded; its shuffle
-buffer holds 1,024 images, and both its pools one thread.
+Speed is images a second of one core, which all threads share, by the clock and by CPU time (user
+and system), both readers on the same random pixels at 256²×4, shuffled, in batches of 32, from
+files in the page cache, in alternating rounds; medians. tf.data reads raw pixels, so nothing is
+decoded; its shuffle buffer holds 1,024 images, and both its pools one thread.
 Memory is the peak of a process that walks 200 batches through 1,000 rows and through 100,000 (a
 sparse file: holes read as zeros), each with the index that pack would have written.
 """
@@ -55,7 +55,8 @@ def main() -> None:
 
 
 def print_speed(folder: Path, n_images: int) -> None:
-    """Time both readers in turns."""
+    """Time both readers in turns, on one core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     packed, records = folder / "packed", folder / "images.tfrecord"
     write_packed(packed, n_images, fill=True)
     write_records(records, packed / "images-000.npy")

@@ -16,7 +16,7 @@ from hpa.data.oversampling import epoch_length, epoch_order
 from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 
-N_WORKERS = 2
+N_WORKERS = 1  # reads 20,000 images of 256 pixels a second; more pay off where storage is slow
 N_AHEAD = 4  # batches read ahead; at 32 images of 256 pixels, 8 MB each
 
 
