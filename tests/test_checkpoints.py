@@ -116,14 +116,21 @@ def test_other_trainings_are_named_and_go_after_two_weeks(
     checkpoints: Checkpoints, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recent, old = (Checkpoints(tmp_path / "checkpoints", {"seed": seed}) for seed in (8, 9))
-    for other in (recent, old):
+    of_a_search = Checkpoints(tmp_path / "checkpoints" / "search", {"seed": 7})
+    for other in (recent, old, of_a_search):
+        other.prepare(100)
         other.write(checkpoint(1))
     long_ago = time.time() - 15 * 86_400
-    os.utime(old.folder, (long_ago, long_ago))
+    for folder in (old.folder, of_a_search.folder.parent):
+        os.utime(folder, (long_ago, long_ago))
+    capsys.readouterr()
     checkpoints.prepare(100)
     assert not old.folder.exists()
     assert recent.newest() is not None
-    assert recent.folder.name in capsys.readouterr().out
+    assert of_a_search.newest() is not None
+    said = capsys.readouterr().out
+    assert "1 unfinished" in said
+    assert recent.folder.name in said
     assert checkpoints.newest() is None  # another training's state is never taken
     checkpoints.remove()
     assert not checkpoints.folder.exists()

@@ -154,7 +154,8 @@ class Checkpoints:
 
     def _clear_stale(self) -> None:
         """Remove other trainings' folders untouched for two weeks; say what the others hold."""
-        others = [path for path in self.folder.parent.iterdir() if path != self.folder]
+        trainings = [path.parent for path in self.folder.parent.glob(f"*/{TRAINING}")]
+        others = [path for path in trainings if path != self.folder]
         for path in [path for path in others if _age_days(path) > STALE_DAYS]:
             shutil.rmtree(path, ignore_errors=True)
             others.remove(path)
