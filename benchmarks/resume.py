@@ -1,6 +1,6 @@
 """Kill a training at random moments, resume it each time, and compare what it ends with.
 
-    python benchmarks/resume.py        ten minutes, after make repro
+    python benchmarks/resume.py        half an hour, after make repro
     python benchmarks/resume.py --kills 5 --steps 12
 
 Trains as params.yaml says, on data/packed and data/split, once undisturbed and once with kills.
