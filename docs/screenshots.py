@@ -1,13 +1,14 @@
-"""Take the pictures of docs/ in a headless Chromium: MLflow's pages, a study, the model's page.
+"""Take the pictures of docs/ in a headless Chromium: report, MLflow's pages, a study, the app.
 
     python docs/screenshots.py            three minutes: all of them
-    python docs/screenshots.py app        the model's page alone; or: tracking, search
+    python docs/screenshots.py app        the model's page alone; or: report, tracking, search
     python docs/screenshots.py app --model /tmp/model --output /tmp
     python docs/screenshots.py tracking --store sqlite:////tmp/other/mlflow.db
 
-Needs Chromium (Debian: apt-get install chromium). `app` shows the model in model/, `search` the
-study of optuna.db after python src/search.py. `tracking` shows the table of runs, the charts, and
-the compare page of three runs with different gamma of mlflow.db:
+Needs Chromium (Debian: apt-get install chromium). `report` shows reports/report.html as make repro
+leaves it, `app` the model in model/, `search` the study of optuna.db after python src/search.py.
+`tracking` shows the table of runs, the charts, and the compare page of three runs with different
+gamma of mlflow.db:
 dvc exp run --queue -S 'loss.gamma=1,2,4' && dvc exp run --run-all
 """
 
@@ -29,7 +30,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("tracking", "search", "app")
+PARTS = ("report", "tracking", "search", "app")
 DESK, LAPTOP, PHONE = (
     {"width": width, "height": height} for width, height in ((1500, 800), (1366, 850), (390, 844))
 )
@@ -62,6 +63,9 @@ def main() -> None:
         sys.exit(f"error: unknown part {', '.join(unknown)}: expected {' or '.join(PARTS)}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=CHROMIUM)
+        if "report" in parts:
+            report = (ROOT / "reports/report.html").as_uri()
+            photograph_all(browser, [("report", report, "Class by class")], arguments.output)
         if "tracking" in parts:
             photograph_tracking(browser, arguments.store, arguments.output)
         if "search" in parts:
