@@ -6,7 +6,7 @@
 PATH is a Python that has this project's packages, and of jax and torch those that the
 contestants need; without it this one is taken. The images are simulated and packed by the
 project itself, --distinct of them, and an epoch goes through them until it has seen --rows: they
-are read from disk each time. Ours is the loop of `hpa.fitting` as `src/train.py` runs it,
+are read from disk each time. Ours is the loop of `hpa.training.loop` as `src/train.py` runs it,
 checkpoints aside; PyTorch's is `plain_torch.py` (channels_last, autocast, torch.compile) fed by a
 thread that reads ahead. Both compute in bfloat16 on a GPU and in float32 on a processor, see the
 same images in the same order without changes of them, and are validated after each epoch, which
@@ -73,7 +73,7 @@ def make_world(folder: Path, arguments: argparse.Namespace) -> None:
     from hpa.data.packed import read_index
     from hpa.data.packing import pack
     from hpa.data.sources.synthetic import fetch_synthetic
-    from hpa.data.splitting import split_images, write_split
+    from hpa.data.splits.splitting import split_images, write_split
 
     n_images = max(min(arguments.distinct, arguments.rows), 64)
     fetch_synthetic(
@@ -127,14 +127,14 @@ def train(arguments: argparse.Namespace) -> None:
 
 def recipe(arguments: argparse.Namespace) -> Any:
     """Return the parameters of params.yaml, with as many steps as asked for."""
-    from hpa import config
+    from hpa.config.params import Augment, load_params
 
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     n_steps = arguments.rows // arguments.batch_size
     half = arguments.device == "cuda"
     return replace(
         params,
-        augment=config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0),
+        augment=Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0),
         train=replace(
             params.train,
             n_steps=n_steps * arguments.epochs,
@@ -149,7 +149,7 @@ def recipe(arguments: argparse.Namespace) -> Any:
 
 def our_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
     """Train with this project's loop on the backend in force."""
-    from hpa.fitting import fit
+    from hpa.training.loop import fit
 
     epochs: list[EPOCH] = []
 
@@ -172,11 +172,11 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
     import plain_torch
     import torch
 
-    from hpa.data.assignment import read_assignment
     from hpa.data.batches import TrainingBatches
     from hpa.data.packed import PackedImages, read_index
-    from hpa.fitting import examples_of
-    from hpa.scoring.halves import judge_scores
+    from hpa.data.splits.assignment import read_assignment
+    from hpa.thresholds.cross_fitting import judge_scores
+    from hpa.training.loop import examples_of
 
     params, world, device = recipe(arguments), arguments.world, arguments.device
     half, settings = device == "cuda", params.train

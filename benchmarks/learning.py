@@ -26,14 +26,14 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from hpa import config
-from hpa.backends import prepare_backend
-from hpa.files import digest, read_json, write_json
+from hpa.config.params import Augment, Params, load_params
 from hpa.labels import format_target, indicator_matrix
-from hpa.scoring.counts import count_outcomes
-from hpa.scoring.metrics import f1
-from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import fit_by_rule, read_thresholds
+from hpa.metrics.counts import count_outcomes
+from hpa.metrics.f1 import f1
+from hpa.metrics.predictions import Scores
+from hpa.system.backends import prepare_backend
+from hpa.system.files import digest, read_json, write_json
+from hpa.thresholds.fitting import fit_by_rule, read_thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, REPORT = "ours", "report"
@@ -45,7 +45,7 @@ REPORT_LEARNING_RATE = 1e-3
 def main() -> None:
     """Run what is missing and print."""
     arguments = parse()
-    params = config.load(arguments.params)
+    params = load_params(arguments.params)
     if arguments.steps:
         every = max(arguments.steps // N_ROUNDS, 1)
         train = replace(params.train, n_steps=arguments.steps, validate_every=every)
@@ -79,7 +79,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def our_run(params: config.Params, data: Path) -> dict[str, Any]:
+def our_run(params: Params, data: Path) -> dict[str, Any]:
     """Run the stages in a folder and a tracking store of their own."""
     with TemporaryDirectory(prefix="hpa-learning-") as name:
         folder = Path(name)
@@ -94,15 +94,15 @@ def our_run(params: config.Params, data: Path) -> dict[str, Any]:
         return outcome(test.labelled(), thresholds.predict(test.y_prob))
 
 
-def report_run(params: config.Params, data: Path) -> dict[str, Any]:
+def report_run(params: Params, data: Path) -> dict[str, Any]:
     """Train as the report says, on the same batches without their changes."""
     import keras
 
-    from hpa.data.assignment import read_assignment
     from hpa.data.batches import TrainingBatches
     from hpa.data.packed import PackedImages, read_index
-    from hpa.fitting import examples_of
-    from hpa.prediction import predict_logits, sigmoid
+    from hpa.data.splits.assignment import read_assignment
+    from hpa.inference.prediction import predict_logits, sigmoid
+    from hpa.training.loop import examples_of
 
     train, batch_size = params.train, params.score.batch_size
     images, index = PackedImages(data / "packed"), read_index(data / "packed")
@@ -139,15 +139,15 @@ def report_run(params: config.Params, data: Path) -> dict[str, Any]:
     return outcome(test.y_true, swept.predict(y_test))
 
 
-def report_networks(params: config.Params, size: int) -> tuple[Any, Any, config.Augment]:
+def report_networks(params: Params, size: int) -> tuple[Any, Any, Augment]:
     """Return the recipe's network with the report's loss, start and optimizer."""
     import keras
 
     from hpa.labels import N_LABELS
-    from hpa.recipe import compiled_networks
+    from hpa.training.recipe import compiled_networks
 
     keras.utils.set_random_seed(params.train.seed)
-    still = config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+    still = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
     loss = replace(params.loss, name="focal", gamma=2.0, alpha=None, label_smoothing=0.0)
     params = replace(params, augment=still, loss=loss)
     network, model = compiled_networks(params, size, np.full(N_LABELS, 0.5))
@@ -170,7 +170,7 @@ def outcome(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, Any]:
     }
 
 
-def print_comparison(runs: dict[str, list[dict[str, Any]]], params: config.Params) -> None:
+def print_comparison(runs: dict[str, list[dict[str, Any]]], params: Params) -> None:
     """Print means, ratio and interval as Markdown."""
     random = np.random.default_rng(1)
     n_images = len(runs[OURS][0]["y_true"])

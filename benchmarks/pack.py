@@ -24,8 +24,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.data import packing
-from hpa.data.catalogue import channel_path, read_catalogue
-from hpa.data.imaging import perceptual_hash, read_channel, read_image
+from hpa.data.images.catalogue import channel_path, read_catalogue
+from hpa.data.images.decoding import perceptual_hash, read_channel, read_image
 from hpa.labels import CHANNELS
 
 SIZE_PX, N_TURNS = 256, 5

@@ -28,12 +28,12 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from hpa.data.catalogue import read_catalogue
-from hpa.data.imaging import read_image
+from hpa.data.images.catalogue import read_catalogue
+from hpa.data.images.decoding import read_image
 from hpa.data.synthesis.microscope import draw_image
 from hpa.errors import UserError
+from hpa.inference.prediction import sigmoid
 from hpa.labels import CHANNELS, LABELS, indicator_matrix
-from hpa.prediction import sigmoid
 
 SOURCE_DIR = Path(__file__).resolve().parents[1] / "src"
 SIZE_PX = 256

@@ -23,9 +23,9 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from hpa import config  # noqa: E402
-from hpa.checkpoints import Checkpoints  # noqa: E402
-from hpa.files import sha256  # noqa: E402
+from hpa.config.params import load_params  # noqa: E402
+from hpa.system.files import sha256  # noqa: E402
+from hpa.training.checkpoints import Checkpoints  # noqa: E402
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpa.fitting"])
+    context.set_forkserver_preload(["hpa.training.loop"])
     with TemporaryDirectory(prefix="hpa-resume-") as name:
         whole, killed = Path(name) / "whole", Path(name) / "killed"
         costs = context.SimpleQueue()
@@ -61,7 +61,7 @@ def main() -> None:
         run(context, killed, arguments.steps)
         compare(whole, killed)
         step_s, checkpoint_s = costs.get()
-    every = config.load(ROOT / "params.yaml").train.checkpoint_every
+    every = load_params(ROOT / "params.yaml").train.checkpoint_every
     share = checkpoint_s / (every * step_s)
     print(f"CPU seconds: {step_s:.2f} a step, {checkpoint_s:.2f} a checkpoint;")
     print(f"at train.checkpoint_every = {every}: {share:.2%} of the steps between two")
@@ -84,7 +84,7 @@ def run(context, folder, n_steps, costs=None) -> None:
 
 def train(folder: Path, n_steps: int, costs=None) -> None:
     """Train with a checkpoint every second step, and time both in CPU seconds."""
-    from hpa import fitting
+    from hpa.training.loop import Training, _train, fit
 
     spent, times = {"step": [], "checkpoint": []}, time.process_time
 
@@ -97,12 +97,12 @@ def train(folder: Path, n_steps: int, costs=None) -> None:
 
         return call
 
-    fitting._train = timed(fitting._train, "step")
+    _train = timed(_train, "step")
     Checkpoints.write = timed(Checkpoints.write, "checkpoint")
-    fitting.Training.checkpoint = timed(fitting.Training.checkpoint, "checkpoint")
-    params = config.load(ROOT / "params.yaml")
+    Training.checkpoint = timed(Training.checkpoint, "checkpoint")
+    params = load_params(ROOT / "params.yaml")
     short = replace(params.train, n_steps=n_steps, validate_every=6, checkpoint_every=2)
-    fitting.fit(
+    fit(
         replace(params, train=short),
         packed_dir=ROOT / "data/packed",
         split_dir=ROOT / "data/split",

@@ -20,26 +20,26 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as hpa.backends does
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as hpa.system.backends does
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from training import random_batch
 
-from hpa import config
-from hpa.checkpoints import Checkpoints
-from hpa.data.assignment import read_assignment
+from hpa.config.params import Augment, Params, load_params
 from hpa.data.batches import TrainingBatches
 from hpa.data.packed import PackedImages, read_index
-from hpa.fitting import VALIDATION_BATCH, Examples, examples_of
+from hpa.data.splits.assignment import read_assignment
+from hpa.inference.prediction import predict_logits, sigmoid
 from hpa.labels import N_LABELS
-from hpa.prediction import predict_logits, sigmoid
-from hpa.recipe import compiled_networks
-from hpa.scoring.halves import judge_scores
-from hpa.training import Training
+from hpa.thresholds.cross_fitting import judge_scores
+from hpa.training.checkpoints import Checkpoints
+from hpa.training.loop import VALIDATION_BATCH, Examples, examples_of
+from hpa.training.recipe import compiled_networks
+from hpa.training.state import Training
 
 ROOT = Path(__file__).resolve().parents[1]
 LABEL_RATE = 0.06
-STILL = config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+STILL = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="steps a turn")
     parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     bench = Bench(params, arguments.data)
     steps = bench.time_steps(arguments.steps, arguments.rounds)
     once = bench.time_rests()
@@ -71,7 +71,7 @@ def main() -> None:
 class Bench:
     """The recipe of params.yaml, once as it is and once without changes of the images."""
 
-    def __init__(self, params: config.Params, data: Path) -> None:
+    def __init__(self, params: Params, data: Path) -> None:
         """Read the indices of packed images and split in `data`, and build the networks."""
         self.params, self.images = params, PackedImages(data / "packed")
         index = read_index(data / "packed")
@@ -121,7 +121,7 @@ class Bench:
                 "a checkpoint": spent(lambda: checkpoints.write(training.checkpoint(""))),
             }
 
-    def _fit(self, augment: config.Augment, n_steps: int) -> None:
+    def _fit(self, augment: Augment, n_steps: int) -> None:
         batches = TrainingBatches(
             self.images,
             self.learns.rows,

@@ -19,8 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-from hpa import config
-from hpa.config import Params
+from hpa.config.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
 MINUTE_S = 60.0
@@ -36,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     n = arguments.before + arguments.trials
-    params = config.load(ROOT / "params.yaml", {"search.n_trials": n})
+    params = load_params(ROOT / "params.yaml", {"search.n_trials": n})
     with TemporaryDirectory() as name, chdir(name):
         os.environ["DVC_ROOT"] = name
         seconds = trial_seconds(params, arguments.before)
@@ -49,9 +48,9 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
     """Return wall and processor seconds of each trial after the first `n_before`."""
     import optuna
 
-    from hpa.search import trial as trials
     from hpa.search.space import read_space, suggest, trial_params
     from hpa.search.study import DATA, Study, begin_study
+    from hpa.search.trial import _nested_run, _pruning, tracking
     from hpa.search.worker import work
 
     for path in DATA:  # only their digests matter here
@@ -65,14 +64,14 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
         if trial.number < n_before:
             return float(trial.number % 7)
         changed = trial_params(study.params, values)
-        with trials._nested_run(trial, study, changed):
-            on_round = trials._pruning(trial, changed.train.n_steps + 1)
+        with _nested_run(trial, study, changed):
+            on_round = _pruning(trial, changed.train.n_steps + 1)
             for step in range(changed.search.trial_rounds):
                 metrics = {"train/loss": 1.0, "val/loss": 1.0, "val/macro_f1": trial.number + step}
                 with suppress(optuna.TrialPruned):  # it is measured to its end
                     on_round(step, metrics)
             Path("thresholds.json").write_text("{}" * 5000)
-            trials.tracking.log_artifacts([Path("thresholds.json")])
+            tracking.log_artifacts([Path("thresholds.json")])
         return float(trial.number)
 
     study = begin_study(params)

@@ -33,7 +33,8 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from malformed import body, draw_request, image, post  # noqa: E402
 
-from hpa import config, run_store  # noqa: E402
+from hpa.config.params import load_params  # noqa: E402
+from hpa.tracking.mlflow_store import tracking_uri  # noqa: E402
 
 START_S, ANSWER_S = 300, 120
 MAX_GROWTH_MB = 150
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=256, help="pixels")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    os.environ["MLFLOW_TRACKING_URI"] = run_store.tracking_uri()
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
 
     draw = random.Random(arguments.seed)
     good = [body(image(draw, arguments.image_size)) for _ in range(arguments.clients)]
@@ -97,9 +98,9 @@ def served(model: str) -> Iterator[tuple[int, psutil.Process]]:
 
 def as_mlflow_model(folder: Path, path: Path) -> str:
     """Write a model folder as an MLflow model."""
-    from hpa.serving import save_model
+    from hpa.serving.mlflow_model import save_model
 
-    save_model(path, folder, config.load(ROOT / "params.yaml").serve)
+    save_model(path, folder, load_params(ROOT / "params.yaml").serve)
     return str(path)
 
 
@@ -160,7 +161,7 @@ def load(port: int, good: list[bytes], expected: list[np.ndarray], n: int) -> li
 
 def attack(port: int, n: int, seed: int) -> list[str]:
     """Send malformed requests; returns those that got anything but 4xx."""
-    max_bytes = config.load(ROOT / "params.yaml").serve.max_request_mb * 10**6
+    max_bytes = load_params(ROOT / "params.yaml").serve.max_request_mb * 10**6
     statuses: Counter[str] = Counter()
     failures = []
 

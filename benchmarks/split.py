@@ -20,9 +20,9 @@ import pandas as pd
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-from hpa.data.duplicates import duplicate_groups
-from hpa.data.splitting import split_images
-from hpa.data.stratification import rate_errors
+from hpa.data.splits.duplicates import duplicate_groups
+from hpa.data.splits.splitting import split_images
+from hpa.data.splits.stratification import rate_errors
 from hpa.labels import indicator_matrix
 
 SHARE, HASH_DISTANCE = 0.15, 6

@@ -26,11 +26,11 @@ from sklearn.metrics import f1_score
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.labels import N_LABELS
-from hpa.scoring.ranking import Ranking, best_macro_f1, rank_scores
-from hpa.scoring.rules import RULES
-from hpa.scoring.scores import Scores
-from hpa.scoring.selection import choose, cross_fit
-from hpa.scoring.thresholds import fit_thresholds
+from hpa.metrics.predictions import Scores
+from hpa.metrics.ranking import Ranking, best_macro_f1, rank_scores
+from hpa.thresholds.blending import choose, cross_fit
+from hpa.thresholds.fitting import fit_thresholds
+from hpa.thresholds.rules import RULES
 
 WORLDS = ("calibrated", "warped", "shifted")
 ROWS = (4_000, 6_000, 31_000)

@@ -1,6 +1,6 @@
 """What tracking costs a training, as a share of its time at the default interval.
 
-    python benchmarks/tracking.py            some minutes, after make repro
+    python benchmarks/py            some minutes, after make repro
 
 Measures the processor seconds of a round's metrics logged to a fresh local store, and of beginning
 and ending a run; and those of training steps with the default parameters. Prints the shares: of a
@@ -16,8 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-from hpa import config
-from hpa.config import Params
+from hpa.config.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 50
@@ -32,7 +31,7 @@ def main() -> None:
     n_steps = parser.parse_args().steps
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     begin_s, round_s = tracking_seconds(params)
     step_s = step_seconds(params, n_steps)
     every, total = params.train.validate_every, params.train.n_steps
@@ -44,18 +43,18 @@ def main() -> None:
 
 def tracking_seconds(params: Params) -> tuple[float, float]:
     """Return the processor seconds of begin and end together, and of one round."""
-    from hpa import tracking
+    from hpa.tracking.stage_run import log_metrics, stage_run
 
     with TemporaryDirectory() as name, chdir(name):
         os.environ["DVC_ROOT"] = name
-        with tracking.stage_run("train", params, sections=("train",)):
+        with stage_run("train", params, sections=("train",)):
             pass  # makes the store, once in its life
         started = time.process_time()
-        with tracking.stage_run("train", params, sections=("train", "loss", "model", "augment")):
+        with stage_run("train", params, sections=("train", "loss", "model", "augment")):
             rounds = time.process_time()
             for step in range(ROUNDS):
                 metrics = {"train/loss": 1.0, "train/images_per_s": 9.0, "val/loss": 1 / (step + 1)}
-                tracking.log_metrics({**metrics, "val/macro_f1": 0.1}, step)
+                log_metrics({**metrics, "val/macro_f1": 0.1}, step)
             rounds = time.process_time() - rounds
         return time.process_time() - started - rounds, rounds / ROUNDS
 
@@ -68,7 +67,7 @@ def step_seconds(params: Params, n_steps: int) -> float:
     import numpy as np
 
     from hpa.labels import CHANNELS, N_LABELS
-    from hpa.recipe import compiled_networks
+    from hpa.training.recipe import compiled_networks
 
     size, batch = params.pack.image_size, params.train.batch_size
     random = np.random.default_rng(0)

@@ -99,10 +99,10 @@ def print_steps(size: int, arguments: argparse.Namespace) -> None:
 
 def print_whole(arguments: argparse.Namespace) -> None:
     """Compare the second round of a training with bare steps."""
-    from hpa import config
+    from hpa.config.params import load_params
     from hpa.data.packed import PackedImages
 
-    params = config.load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     every, batch_size = params.train.validate_every, params.train.batch_size
     size = PackedImages(arguments.data / "packed").row_shape[0]
     arguments.batch_size = batch_size
@@ -209,11 +209,11 @@ def random_batch(size: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def keras_step(size: int, batch_size: int, name: str) -> Callable[[], Any]:
     """Return the step of the recipe in params.yaml, on the backend in force."""
-    from hpa import config
-    from hpa.recipe import compiled_networks
+    from hpa.config.params import Augment, load_params
+    from hpa.training.recipe import compiled_networks
 
-    params = config.load(ROOT / "params.yaml")
-    still = config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+    params = load_params(ROOT / "params.yaml")
+    still = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
     _, model = compiled_networks(replace(params, augment=still), size, np.full(N_LABELS, 0.06))
     if name.endswith("-xla"):
         model.jit_compile = True
@@ -233,5 +233,5 @@ def torch_step(size: int, batch_size: int) -> Callable[[], Any]:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as hpa.backends does
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as hpa.system.backends does
     main()

@@ -8,8 +8,8 @@ It is up after some ten seconds, for this computer alone, and keeps nothing of w
 Ctrl-C ends it.
 """
 
-from hpa import command_line
-from hpa.backends import prepare_backend
+from hpa.config import command_line
+from hpa.system.backends import prepare_backend
 
 MODEL = "model"
 
@@ -30,8 +30,8 @@ def main() -> None:
     from hpa.app.examples import draw_examples
     from hpa.app.server import find_card, listen, make_app, run
     from hpa.app.views import Views
-    from hpa.classifier import Classifier
-    from hpa.registry import model_folder
+    from hpa.inference.classifier import Classifier
+    from hpa.serving.registry import model_folder
 
     listening = listen(params.app)
     print(f"loading the model of {arguments.model}", flush=True)

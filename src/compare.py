@@ -10,8 +10,8 @@ class. Runs that were judged on different images, labels or groups are refused.
 
 from pathlib import Path
 
-from hpa import command_line
-from hpa.files import write_json
+from hpa.config import command_line
+from hpa.system.files import write_json
 
 
 def main() -> None:
@@ -24,9 +24,9 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa.comparing import as_json, as_text, find_judged
-    from hpa.scoring.comparison import compare
-    from hpa.scoring.judged import check_same_data
+    from hpa.evaluation.paired_bootstrap import compare
+    from hpa.evaluation.test_predictions import check_same_data
+    from hpa.reports.run_comparison import as_json, as_text, find_judged
 
     a, b = check_same_data(find_judged(arguments.run_a), find_judged(arguments.run_b))
     settings = params.evaluate

@@ -6,8 +6,8 @@ python src/evaluate.py --fill_empty true
 
 from pathlib import Path
 
-from hpa import command_line
-from hpa.files import atomic_path, read_json, write_json
+from hpa.config import command_line
+from hpa.system.files import atomic_path, read_json, write_json
 
 PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 MODEL_DIR, REPORTS_DIR = Path("model"), Path("reports")
@@ -19,15 +19,15 @@ def main() -> None:
     params, _ = command_line.parse(command_line.parser(__doc__, "evaluate"))
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import tracking
-    from hpa.card import model_card, to_html, to_markdown
-    from hpa.evaluation import evaluate_splits, image_facts
-    from hpa.report_page import report_page
-    from hpa.reporting import summary, write_figures, write_tables
-    from hpa.scoring.judged import FILE_NAME
-    from hpa.scoring.scores import Scores
-    from hpa.scoring.thresholds import read_thresholds
-    from hpa.submission import unlabelled_submission
+    from hpa.evaluation.evaluation import evaluate_splits, image_facts
+    from hpa.evaluation.submission import unlabelled_submission
+    from hpa.evaluation.test_predictions import FILE_NAME
+    from hpa.metrics.predictions import Scores
+    from hpa.reports.figures import summary, write_figures, write_tables
+    from hpa.reports.model_card import model_card, to_html, to_markdown
+    from hpa.reports.test_report import report_page
+    from hpa.thresholds.fitting import read_thresholds
+    from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics, stage_run
 
     thresholds, beside = read_thresholds(MODEL_DIR / "thresholds.json")
     networks = read_json(SCORES_DIR / "networks.json")
@@ -36,9 +36,7 @@ def main() -> None:
     submission = unlabelled_submission(
         SCORES_DIR / "unlabelled.npz", thresholds, fill_empty=params.evaluate.fill_empty
     )
-    with tracking.stage_run(
-        "evaluate", params, sections=("evaluate",), upstream=beside["run_id"]
-    ) as run_id:
+    with stage_run("evaluate", params, sections=("evaluate",), upstream=beside["run_id"]) as run_id:
         evaluation = evaluate_splits(val, test, thresholds, facts, params.evaluate, run_id=run_id)
         evaluation.test.write(REPORTS_DIR / FILE_NAME)
         write_tables({**evaluation.tables, "submission": submission}, REPORTS_DIR)
@@ -57,11 +55,11 @@ def main() -> None:
         write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
         notes = dict(zip(evaluation.classes["label"], evaluation.classes["note"], strict=True))
         write_json(MODEL_DIR / DOUBTS, {"run_id": run_id, "classes": notes})
-        tracking.log_metrics(evaluation.metrics)
-        tracking.log_artifacts([REPORTS_DIR])
-        tracking.log_artifacts([MODEL_DIR / DOUBTS], "model")
+        log_metrics(evaluation.metrics)
+        log_artifacts([REPORTS_DIR])
+        log_artifacts([MODEL_DIR / DOUBTS], "model")
         for path in figures:
-            tracking.log_image(path, path.stem)
+            log_image(path, path.stem)
     print(summary(evaluation))
     print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
 

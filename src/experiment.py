@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from hpa import command_line
-from hpa.backends import prepare_backend
-from hpa.config import Params
+from hpa.config import command_line
+from hpa.config.params import Params
+from hpa.system.backends import prepare_backend
 
 SOURCE_DIR = Path(__file__).parent
 DATA_STAGE = "split"  # the last of them

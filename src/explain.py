@@ -6,8 +6,8 @@ python src/explain.py --n_per_label 3
 
 from pathlib import Path
 
-from hpa import command_line
-from hpa.backends import prepare_backend
+from hpa.config import command_line
+from hpa.system.backends import prepare_backend
 
 PACKED_DIR, MODEL_DIR = Path("data/packed"), Path("model")
 SCORES_PATH, GALLERY_DIR = Path("scores/test.npz"), Path("reports/gallery")
@@ -20,11 +20,11 @@ def main() -> None:
     prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa.explaining import explain_examples
-    from hpa.prediction import find_models
-    from hpa.scoring.decisions import decide
-    from hpa.scoring.scores import Scores
-    from hpa.scoring.thresholds import read_thresholds
+    from hpa.inference.prediction import find_models
+    from hpa.metrics.predictions import Scores
+    from hpa.reports.grad_cam_gallery import explain_examples
+    from hpa.thresholds.decisions import decide
+    from hpa.thresholds.fitting import read_thresholds
 
     # No run of its own: evaluate logs the pictures with the report.
     thresholds, _ = read_thresholds(MODEL_DIR / "thresholds.json")

@@ -12,8 +12,8 @@ where a repeat goes on.
 import os
 from pathlib import Path
 
-from hpa import command_line
-from hpa.config import Fetch
+from hpa.config import command_line
+from hpa.config.params import Fetch
 from hpa.data.sources.atlas import fetch_atlas
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.data.sources.local import fetch_local

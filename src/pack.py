@@ -8,10 +8,10 @@ python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares 
 
 from pathlib import Path
 
-from hpa import command_line
-from hpa.data.cluster import workers_of
+from hpa.config import command_line
 from hpa.data.packed import read_quarantine
 from hpa.data.packing import pack
+from hpa.system.cluster import workers_of
 
 RAW_DIR, PACKED_DIR = Path("data/raw"), Path("data/packed")
 

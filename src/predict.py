@@ -15,8 +15,8 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from hpa import command_line
-from hpa.backends import prepare_backend
+from hpa.config import command_line
+from hpa.system.backends import prepare_backend
 
 MODEL = "model"
 
@@ -46,7 +46,7 @@ def open_model(source: str) -> AbstractContextManager[Path]:
     """Open a model folder, or a registered one; MLflow takes a second to load, where it must."""
     if not source.startswith("models:/"):
         return nullcontext(Path(source))
-    from hpa.registry import model_folder
+    from hpa.serving.registry import model_folder
 
     return model_folder(source)
 
@@ -56,15 +56,15 @@ def main() -> None:
     params, arguments = command_line.parse(make_parser())
     prepare_backend()
 
-    from hpa.data.own_images import find_images
-    from hpa.writing import check_output
+    from hpa.data.images.user_images import find_images
+    from hpa.inference.writers import check_output
 
     if arguments.output:
         check_output(arguments.output)
     images = find_images(arguments.paths)
 
     # These take seconds to load, so not before the images are known to be there.
-    from hpa.answering import answer_files
+    from hpa.inference.batch import answer_files
 
     with open_model(arguments.model) as folder:
         failures = answer_files(images, folder, params.serve, arguments.output)

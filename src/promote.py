@@ -14,7 +14,7 @@ code is 1. A forced promotion keeps its reason as a tag of the version.
 import argparse
 import sys
 
-from hpa import command_line
+from hpa.config import command_line
 from hpa.errors import UserError
 
 
@@ -58,8 +58,8 @@ def main() -> None:
     check_request(arguments)
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa.promotion import as_text, promote, roll_back
-    from hpa.registry import open_registry
+    from hpa.serving.promotion import as_text, promote, roll_back
+    from hpa.serving.registry import open_registry
 
     with open_registry() as registry:
         if arguments.rollback:

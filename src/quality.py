@@ -10,11 +10,11 @@ nothing, and nothing depends on it.
 
 from pathlib import Path
 
-from hpa import command_line
+from hpa.config import command_line
 from hpa.data.packed import PackedImages
-from hpa.files import atomic_path
-from hpa.quality import findings, inspect
-from hpa.quality_page import quality_page
+from hpa.reports.data_quality import findings, inspect
+from hpa.reports.data_quality_page import quality_page
+from hpa.system.files import atomic_path
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 

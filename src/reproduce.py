@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hpa import command_line
+from hpa.config import command_line
 
 
 def main() -> None:
@@ -29,8 +29,8 @@ def main() -> None:
 def repeat(run_id: str, clone: Path) -> None:
     """Lay out the run's code and data, run it again, and print how it compares."""
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import reproduction
-    from hpa.run_store import past_run
+    from hpa.tracking import reproduction
+    from hpa.tracking.mlflow_store import past_run
 
     run = past_run(run_id)
     print(f"[1/3] code, parameters and data of run {run.run_id} into {clone}", flush=True)

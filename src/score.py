@@ -7,8 +7,8 @@ python src/score.py --models models                      the networks of several
 
 from pathlib import Path
 
-from hpa import command_line
-from hpa.backends import prepare_backend
+from hpa.config import command_line
+from hpa.system.backends import prepare_backend
 
 PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 
@@ -19,18 +19,18 @@ def main() -> None:
     prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import tracking
-    from hpa.prediction import PROVENANCE, find_models, require_same_split, score_splits
+    from hpa.inference.prediction import PROVENANCE, find_models, require_same_split, score_splits
+    from hpa.tracking.stage_run import log_artifacts, stage_run
 
     models = find_models(Path(params.score.models))
     require_same_split(models, SPLIT_DIR / "assignment.csv")
     # A lone network's scores belong to the run that trained it, those of several to a new one.
     upstream = models[0].run_id if len(models) == 1 else None
-    with tracking.stage_run("score", params, sections=("score",), upstream=upstream) as run_id:
+    with stage_run("score", params, sections=("score",), upstream=upstream) as run_id:
         if upstream is None:
             for model in models:
                 folder = model.path.parent
-                tracking.log_artifacts([folder / PROVENANCE], f"models/{folder.name}")
+                log_artifacts([folder / PROVENANCE], f"models/{folder.name}")
         score_splits(
             models,
             packed_dir=PACKED_DIR,
@@ -39,7 +39,7 @@ def main() -> None:
             score=params.score,
             run_id=run_id,
         )
-        tracking.log_artifacts([SCORES_DIR / "val.npz"], "scores")  # what promotion compares
+        log_artifacts([SCORES_DIR / "val.npz"], "scores")  # what promotion compares
     print(f"probabilities of {len(models)} network(s) are in {SCORES_DIR}")
 
 

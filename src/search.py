@@ -18,9 +18,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hpa import command_line
-from hpa.backends import prepare_backend
-from hpa.config import Params
+from hpa.config import command_line
+from hpa.config.params import Params
+from hpa.system.backends import prepare_backend
 
 OUTPUT = Path("search")
 
@@ -39,7 +39,7 @@ def main() -> None:
     prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa.search.crew import work_here, work_on_cluster
+    from hpa.search.launcher import work_here, work_on_cluster
     from hpa.search.storage import storage_url
     from hpa.search.study import Study, load_study
 
@@ -72,26 +72,24 @@ def lead(params: Params, work: Callable[..., None]) -> None:
     study = begin_study(params)
 
     # These take seconds more, so not before the study is known to be right.
-    from hpa import tracking
-    from hpa.files import atomic_path
-    from hpa.search.study_page import study_page
-    from hpa.search.winner import as_text, find_winner
+    from hpa.search.confirmation import as_text, find_winner
+    from hpa.search.report import study_page
+    from hpa.system.files import atomic_path
+    from hpa.tracking.stage_run import log_artifacts, log_metrics, stage_run
 
     print(f"study {study.name}: {study.n_done()} of {study.n_trials} trials are done", flush=True)
     sections = ("model", "loss", "augment", "train", "score", "threshold", "search")
     upstream = os.environ.get("MLFLOW_RUN_ID") or study.parent_run_id
     name = f"search {study.name}"
-    with tracking.stage_run(
-        "search", params, sections=sections, upstream=upstream, name=name
-    ) as run:
+    with stage_run("search", params, sections=sections, upstream=upstream, name=name) as run:
         study.optuna.set_user_attr("run_id", run)
         work(study)
         winner = find_winner(study, work)
         winner.write(OUTPUT / "best.yaml")
         with atomic_path(OUTPUT / "report.html") as temporary:
             temporary.write_text(study_page(study, as_text(winner)), encoding="utf-8")
-        tracking.log_metrics({VALUE: winner.value})
-        tracking.log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
+        log_metrics({VALUE: winner.value})
+        log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
     print(as_text(winner))
     print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml; the study's run is {run}")
 

@@ -9,9 +9,9 @@ python src/split.py --n_folds 5        five folds: train.fold says which of them
 from dataclasses import asdict
 from pathlib import Path
 
-from hpa import command_line
+from hpa.config import command_line
 from hpa.data.packed import read_index
-from hpa.data.splitting import (
+from hpa.data.splits.splitting import (
     shortfalls,
     split_images,
     unequal_shares,

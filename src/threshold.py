@@ -8,11 +8,11 @@ python src/threshold.py --scores FILE.npz --output FILE.json     scores of any m
 from contextlib import ExitStack
 from pathlib import Path
 
-from hpa import command_line
-from hpa.files import write_json
+from hpa.config import command_line
 from hpa.labels import LABELS
-from hpa.scoring.scores import Scores
-from hpa.scoring.thresholds import NO_POSITIVES, fit_by_rule
+from hpa.metrics.predictions import Scores
+from hpa.system.files import write_json
+from hpa.thresholds.fitting import NO_POSITIVES, fit_by_rule
 
 SCORES_PATH, THRESHOLDS_PATH = Path("scores/val.npz"), Path("model/thresholds.json")
 
@@ -37,7 +37,7 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import tracking
+    from hpa.tracking.stage_run import log_artifacts, stage_run
 
     val = Scores.read(arguments.scores)
     thresholds = fit_by_rule(
@@ -51,14 +51,12 @@ def main() -> None:
     with ExitStack() as stack:
         run_id = ""  # scores of another model belong to no run
         if val.run_id:
-            run = tracking.stage_run(
-                "threshold", params, sections=("threshold",), upstream=val.run_id
-            )
+            run = stage_run("threshold", params, sections=("threshold",), upstream=val.run_id)
             run_id = stack.enter_context(run)
         made = {"augmentation": val.augmentation, "merge": val.merge}
         write_json(arguments.output, {"run_id": run_id, "score": made, **thresholds.to_json()})
         if run_id:
-            tracking.log_artifacts([arguments.output], "model")
+            log_artifacts([arguments.output], "model")
     for label, flags in zip(LABELS, thresholds.flags, strict=True):
         if NO_POSITIVES in flags:
             print(f"warning: {label} has no positives here: its threshold rests on other classes")

@@ -11,10 +11,11 @@ itself when the same command is given again.
 
 from pathlib import Path
 
-from hpa import command_line, provenance
-from hpa.backends import prepare_backend
+from hpa.config import command_line
 from hpa.data.training_range import measure_training_images
-from hpa.files import repository_root, sha256, write_json
+from hpa.system.backends import prepare_backend
+from hpa.system.files import repository_root, sha256, write_json
+from hpa.tracking import provenance
 
 PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -34,24 +35,25 @@ def main() -> None:
     prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa import checkpoints, fitting, tracking, training
     from hpa.model.pretrained import pretrained_sha256
+    from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
+    from hpa.training import checkpoints
+    from hpa.training.loop import fit
+    from hpa.training.state import identity
 
     model_dir: Path = arguments.output
-    unfinished = checkpoints.Checkpoints(
-        repository_root() / ".checkpoints", training.identity(params, DATA)
-    )
+    unfinished = checkpoints.Checkpoints(repository_root() / ".checkpoints", identity(params, DATA))
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
-    stage = tracking.stage_run("train", params, sections=sections)
+    stage = stage_run("train", params, sections=sections)
     with unfinished.held(), stage as run_id:
-        best_sha256 = fitting.fit(
+        best_sha256 = fit(
             params,
             packed_dir=PACKED_DIR,
             split_dir=SPLIT_DIR,
             model_dir=model_dir,
-            on_round=lambda step, metrics: tracking.log_metrics(metrics, step),
+            on_round=lambda step, metrics: log_metrics(metrics, step),
             checkpoints=unfinished,
-            on_resume=lambda checkpoint: tracking.log_tags(
+            on_resume=lambda checkpoint: log_tags(
                 {"resumed.run_id": checkpoint.run_id, "resumed.step": str(checkpoint.step)}
             ),
             run_id=run_id,
@@ -66,7 +68,7 @@ def main() -> None:
         seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
         write_json(model_dir / "training_range.json", seen.to_json())
         names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
-        tracking.log_artifacts([model_dir / name for name in names], "model")
+        log_artifacts([model_dir / name for name in names], "model")
     print(f"the model is in {model_dir}, its run is {run_id}")
 
 

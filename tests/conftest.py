@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from databases import find_programs, serve_postgresql
-from worlds import write_world
 
 from hpa.data.packing import pack
+from support.databases import find_programs, serve_postgresql
+from support.paths import ROOT
+from support.worlds import write_world
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -35,7 +35,7 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    folder = Path(os.environ.get("HPA_REAL_DATA", REPOSITORY.parent / "shared" / "hpa"))
+    folder = Path(os.environ.get("HPA_REAL_DATA", ROOT.parent / "shared" / "hpa"))
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set HPA_REAL_DATA to its folder")
     return folder

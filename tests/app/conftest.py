@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from model_folders import write_model_folder
-from page_forms import CARD, PARAMS
 from starlette.testclient import TestClient
 
 from hpa.app.examples import draw_examples
 from hpa.app.server import make_app
 from hpa.app.views import Views
-from hpa.classifier import Classifier
+from hpa.inference.classifier import Classifier
+from support.model_folders import write_model_folder
+from support.page_forms import CARD, PARAMS
 
 SERVE = replace(PARAMS.serve, max_images=3, max_request_mb=1, max_size_px=256)
 

@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
-from worlds import draw_pixels
 
 from hpa.app.advice import advise
 from hpa.app.views import Views
 from hpa.data.training_range import ORDERS
+from support.worlds import draw_pixels
 
 IMAGE_SIZE = 32
 

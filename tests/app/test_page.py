@@ -14,15 +14,15 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from model_folders import write_model_folder
-from page_forms import CARD, ROOT, form
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from worlds import draw_pixels, write_image
 
-from hpa.classifier import Classifier
-from hpa.data.imaging import read_image
-from hpa.files import read_json, write_json
+from hpa.data.images.decoding import read_image
+from hpa.inference.classifier import Classifier
 from hpa.labels import LABELS
+from hpa.system.files import read_json, write_json
+from support.model_folders import write_model_folder
+from support.page_forms import CARD, ROOT, form
+from support.worlds import draw_pixels, write_image
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 QUIET = (

@@ -12,16 +12,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from page_forms import CARD, PARAMS, Form, bomb, float_tiff, form, png
 from starlette.testclient import TestClient
-from worlds import draw_pixels
 
 from hpa.app.server import PAGE_DIR, find_card, listen
 from hpa.app.views import Views
 from hpa.errors import UserError
-from hpa.gallery import pseudo_colour
 from hpa.labels import CHANNELS, LABELS
-from hpa.model.activation_maps import activation_maps
+from hpa.model.grad_cam import activation_maps
+from hpa.reports.gallery import pseudo_colour
+from support.page_forms import CARD, PARAMS, Form, bomb, float_tiff, form, png
+from support.worlds import draw_pixels
 
 
 def expected(views: Views, seed: int) -> np.ndarray:

@@ -1,17 +1,17 @@
 """What a step's images become is a function of seed and step; off means untouched, to the bit."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from hpa import config
+from hpa.config.params import Augment, load_params
 from hpa.data.augmentation import Brighten, Turn, Warp, draw_changes, with_augmentation
+from support.paths import ROOT
 
-OFF = config.Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
-ALL = config.Augment(turn=True, rotation=30.0, zoom=0.2, brightness=0.5)
+OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+ALL = Augment(turn=True, rotation=30.0, zoom=0.2, brightness=0.5)
 IMAGES = np.random.default_rng(1).integers(0, 256, (8, 6, 6, 4), dtype=np.uint8)
 
 
@@ -125,7 +125,7 @@ def network() -> keras.Model:
 
 @pytest.mark.parametrize("augment", [OFF, ALL])
 def test_the_training_model_changes_the_images_before_the_same_weights(
-    network: keras.Model, augment: config.Augment
+    network: keras.Model, augment: Augment
 ) -> None:
     model = with_augmentation(network, augment)
     assert [id(weight) for weight in model.weights] == [id(weight) for weight in network.weights]
@@ -150,5 +150,5 @@ def test_half_precision_networks_get_the_same_images() -> None:
 
 
 def test_the_repository_s_parameters_turn_and_change_nothing_else() -> None:
-    params = config.load(Path(__file__).parents[2] / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     assert params.augment == replace(OFF, turn=True)

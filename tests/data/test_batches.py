@@ -7,16 +7,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from feeding import brightness_in_fit
-from interpreters import python_with
 
-from hpa.config import Augment
+from hpa.config.params import Augment
 from hpa.data.augmentation import draw_changes
 from hpa.data.batches import ScoringBatches, TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.labels import indicator_matrix
+from support.feeding import brightness_in_fit
+from support.interpreters import python_with
+from support.paths import PYTHONPATH
 
-ROOT = Path(__file__).parents[2]
 OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
 ALL = Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2)
 ROWS = np.array([3, 1, 40, 17, 16, 15, 30, 31, 32, 8, 9])  # of all three shards
@@ -140,8 +140,8 @@ def test_any_backend_takes_them_in_their_order(
     packed_world: Path, backend: str, n_devices: int
 ) -> None:
     done = subprocess.run(
-        [python_with(backend), str(ROOT / "tests/feeding.py"), str(packed_world), str(n_devices)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "KERAS_BACKEND": backend},
+        [python_with(backend), "-m", "support.feeding", str(packed_world), str(n_devices)],
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
     )

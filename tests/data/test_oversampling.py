@@ -1,24 +1,18 @@
 """Rare labels come more often, every image comes, and an epoch is a function of its number."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from hpa import config
-from hpa.data.oversampling import (
-    epoch_length,
-    epoch_order,
-    repeat_factors,
-    square_root_factors,
-)
+from hpa.config.params import Train, load_params
+from hpa.data.oversampling import epoch_length, epoch_order, repeat_factors, square_root_factors
 from hpa.errors import UserError
+from support.paths import ROOT
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+PARAMS = ROOT / "params.yaml"
 
 
-def train(**values: object) -> config.Train:
-    return config.load(PARAMS, {f"train.{key}": value for key, value in values.items()}).train
+def train(**values: object) -> Train:
+    return load_params(PARAMS, {f"train.{key}": value for key, value in values.items()}).train
 
 
 def labels(n_images: int, **carriers: int) -> np.ndarray:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import IDS
 
 from hpa.data.packed import PackedImages, read_index
 from hpa.errors import UserError
+from support.worlds import IDS
 
 
 @pytest.fixture

@@ -14,19 +14,20 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import IDS, N_LABELLED, NEAR_COPIES, SIZE_PX, digests, draw_pixels, write_image
 
 from hpa.data import packing
-from hpa.data.cluster import workers_of
-from hpa.data.duplicates import duplicate_groups
-from hpa.data.imaging import read_image
+from hpa.data.images.decoding import read_image
 from hpa.data.packed import PackedImages, read_index, read_quarantine
 from hpa.data.packing import pack
+from hpa.data.splits.duplicates import duplicate_groups
 from hpa.errors import UserError
-from hpa.files import sha256
 from hpa.labels import CHANNELS
+from hpa.system.cluster import workers_of
+from hpa.system.files import sha256
+from support.paths import ROOT
+from support.worlds import IDS, N_LABELLED, NEAR_COPIES, SIZE_PX, digests, draw_pixels, write_image
 
-SRC = Path(__file__).resolve().parents[2] / "src"
+SRC = ROOT / "src"
 
 
 def pack_small(raw_dir: Path, packed_dir: Path, *, n_jobs: int = 1, shard_rows: int = 16) -> None:
@@ -36,7 +37,8 @@ def pack_small(raw_dir: Path, packed_dir: Path, *, n_jobs: int = 1, shard_rows: 
 
 def pack_in_another_process(preparation: str, raw_dir: Path, packed_dir: Path) -> int:
     code = (
-        "from pathlib import Path\nfrom hpa import command_line\nfrom hpa.data import packing\n"
+        "from pathlib import Path\nfrom hpa.config import command_line\n"
+        "from hpa.data import packing\n"
         f"{preparation}\n"
         f"command_line.run(lambda: packing.pack(Path({str(raw_dir)!r}), Path({str(packed_dir)!r}),"
         " image_size=32, shard_rows=16, n_jobs=1))"
@@ -227,7 +229,7 @@ def test_a_kill_while_the_folder_is_put_together_costs_no_shard(
         "packing.write_json = lambda path, content: (\n"
         "    os.kill(os.getpid(), signal.SIGKILL) if path.name == 'manifest.json'\n"
         "    else write(path, content))\n"
-        "from hpa.files import write_json as write"
+        "from hpa.system.files import write_json as write"
     )
     killed = pack_in_another_process(die, raw_world, tmp_path / "packed")
     assert killed == -signal.SIGKILL
@@ -256,7 +258,7 @@ def test_two_workers_of_a_dask_cluster_write_the_same_bytes(
 def test_a_scheduler_that_does_not_answer_is_a_clear_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hpa.data.cluster.TIMEOUT_S", 1)
+    monkeypatch.setattr("hpa.system.cluster.TIMEOUT_S", 1)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         with (
             pytest.raises(UserError, match=r"cluster at .* cannot be used(.|\n)*dask worker"),

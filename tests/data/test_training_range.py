@@ -4,10 +4,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import draw_pixels
 
 from hpa.data.packed import PackedImages, read_index
-from hpa.data.splitting import write_split
+from hpa.data.splits.splitting import write_split
 from hpa.data.training_range import (
     TrainingRange,
     brightness_and_focus,
@@ -16,6 +15,7 @@ from hpa.data.training_range import (
     measure_training_images,
 )
 from hpa.errors import UserError
+from support.worlds import draw_pixels
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from hpa import config
+from hpa.config.params import load_params
 from hpa.model.losses import AsymmetricLoss, FocalLoss, SoftMacroF1Loss, make_loss, smoothed
+from support.paths import ROOT
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
-LOSS = config.load(PARAMS).loss
+PARAMS = ROOT / "params.yaml"
+LOSS = load_params(PARAMS).loss
 NAMES = ["focal", "binary_cross_entropy", "soft_macro_f1", "asymmetric"]
 RATES = np.linspace(0.01, 0.4, 28)
 RNG = np.random.default_rng(5)
@@ -94,7 +94,7 @@ def test_balanced_weighs_all_present_labels_like_all_absent_ones() -> None:
 
 
 def test_alphas_may_be_stated_label_by_label_and_the_rest_weigh_alike() -> None:
-    stated = config.load(PARAMS, {"loss.alpha": "27x0.9 3x.25"}).loss
+    stated = load_params(PARAMS, {"loss.alpha": "27x0.9 3x.25"}).loss
     expected = [0.5] * 28
     expected[27], expected[3] = 0.9, 0.25
     assert make_loss(stated, RATES).alpha == expected

@@ -1,23 +1,23 @@
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from hpa import config
+from hpa.config.params import Train, load_params
 from hpa.model.optimizers import averaged_weights, make_optimizer
 from hpa.model.schedules import make_schedules
+from support.paths import ROOT
 
-TRAIN = config.load(Path(__file__).parents[2] / "params.yaml").train
+TRAIN = load_params(ROOT / "params.yaml").train
 
 
-def train(**changes: object) -> config.Train:
+def train(**changes: object) -> Train:
     plain = {"learning_rate": 0.1, "warmup_fraction": 0.0, "n_steps": 10, "weight_decay": 0.0}
     return replace(TRAIN, **(plain | changes))  # type: ignore[arg-type]
 
 
-def rates(section: config.Train, depth: int = 2) -> list[float]:
+def rates(section: Train, depth: int = 2) -> list[float]:
     schedule = make_schedules(section)[depth]
     return [float(schedule(step)) for step in range(section.n_steps + 1)]
 

@@ -8,7 +8,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hpa.errors import UserError
-from hpa.files import sha256
 from hpa.model.pretrained import (
     check_layout,
     find_weights,
@@ -18,6 +17,7 @@ from hpa.model.pretrained import (
     widen,
 )
 from hpa.model.resnet import BACKBONE, build_backbone, build_resnet34
+from hpa.system.files import sha256
 
 sys.path.insert(0, str(Path(__file__).parent / "parity"))
 from expected import EXPECTED, make_images, make_weights, torch_features

@@ -10,6 +10,7 @@ import pytest
 from hpa.model.losses import FocalLoss
 from hpa.model.resnet import BACKBONE, build_resnet34
 from hpa.model.weights import portable, weights_sha256
+from support.paths import ROOT
 
 RATES = np.linspace(0.01, 0.4, 28)
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 4), dtype=np.uint8)
@@ -81,7 +82,7 @@ def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path
         "assert 'keras_hub' not in sys.modules\n"
         "print(weights_sha256(model))"
     )
-    source_dir = Path(__file__).parents[2] / "src"
+    source_dir = ROOT / "src"
     answer = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source_dir), *sys.path])},

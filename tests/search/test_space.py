@@ -1,18 +1,16 @@
-from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
-from hpa import config
+from hpa.config.params import Params, load_params
 from hpa.errors import UserError
 from hpa.search.space import current, read_space, suggest, trial_params, with_nulls
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 
-
-def params(**overrides: Any) -> config.Params:
-    return config.load(ROOT / "params.yaml", overrides)
+def params(**overrides: Any) -> Params:
+    return load_params(ROOT / "params.yaml", overrides)
 
 
 def space_of(section: str, **keys: Any) -> dict[str, Any]:
@@ -21,7 +19,7 @@ def space_of(section: str, **keys: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("file", ["params.yaml", "params/hpa2018.yaml"])
 def test_the_repository_s_spaces_hold_the_current_parameters(file: str) -> None:
-    whole = config.load(ROOT / file)
+    whole = load_params(ROOT / file)
     space = read_space(whole)
     values = current(space, whole)
     assert {"loss.gamma", "loss.alpha", "train.learning_rate"} <= values.keys()

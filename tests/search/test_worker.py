@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -6,17 +7,19 @@ import keras
 import mlflow
 import optuna
 import pytest
-from networks import compiled_small_networks
 from optuna.trial import TrialState
-from racing import by_gamma, race, work_slowly, work_small
-from search_workspaces import make_workspace, small_params
 
-from hpa import fitting
 from hpa.errors import UserError
+from hpa.search import trial as trials
 from hpa.search import worker
 from hpa.search.study import Study, begin_comparison, begin_study, load_study
-from hpa.search.trial import search_trial
 from hpa.search.worker import work
+from hpa.training import loop
+from support.networks import compiled_small_networks
+from support.racing import by_gamma, race, work_slowly, work_small
+from support.search_workspaces import make_workspace, small_params
+
+search_trial = partial(trials.search_trial, build_networks=compiled_small_networks)
 
 
 @pytest.fixture
@@ -27,7 +30,6 @@ def workspace(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DVC_ROOT", str(folder))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(fitting, "compiled_networks", compiled_small_networks)
     monkeypatch.setattr(worker, "POLL_S", 0.1)
     yield folder
     keras.backend.clear_session()
@@ -118,7 +120,7 @@ def test_a_failed_trial_says_why_and_does_not_count(workspace: Path) -> None:
 def test_a_training_that_diverges_leaves_its_reason_in_trial_and_run(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "_validate", lambda *_: {"val/loss": float("nan")})
+    monkeypatch.setattr(loop, "_validate", lambda *_: {"val/loss": float("nan")})
     monkeypatch.setattr(worker, "FAILURES", 1)
     study = begin_study(small_params(**{"search.n_trials": 1}))
     with pytest.raises(UserError, match=r"1 trials in a row failed[\s\S]*diverged"):

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from hpa.data.synthesis.microscope import draw_image
-from hpa.gallery import pseudo_colour
 from hpa.labels import CHANNELS, LABELS
+from hpa.reports.gallery import pseudo_colour
 
 SEED = 2018
 THUMBNAIL_PX = 160

@@ -17,14 +17,14 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from hpa.app.advice import advise
 from hpa.app.examples import Example
-from hpa.app.gatekeeper import Gatekeeper
+from hpa.app.origin_guard import Gatekeeper
 from hpa.app.uploads import read_images
 from hpa.app.views import Views
-from hpa.config import App
-from hpa.data.sources.pictures import UnfitPictureError
-from hpa.doorman import Doorman
+from hpa.config.params import App
+from hpa.data.images.formats import UnfitPictureError
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
+from hpa.serving.request_limits import Doorman
 
 PAGE_DIR = Path(__file__).parent / "page"
 CARD_POLICY = (

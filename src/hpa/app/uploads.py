@@ -7,7 +7,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from hpa.data.sources.pictures import SUFFIXES
+from hpa.data.images.formats import SUFFIXES
 from hpa.labels import CHANNELS
 
 MAX_NAME = 200

@@ -12,15 +12,15 @@ import numpy as np
 
 from hpa.app.advice import advise
 from hpa.app.uploads import Images
-from hpa.classifier import Classifier
-from hpa.config import App, Serve
-from hpa.data.own_images import read_planes, to_pixels
-from hpa.data.sources.pictures import UnfitPictureError
+from hpa.config.params import App, Serve
+from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.errors import UserError
-from hpa.gallery import stretched
+from hpa.inference.classifier import Classifier
+from hpa.inference.writers import to_csv
 from hpa.labels import CHANNELS, LABELS
-from hpa.model.activation_maps import activation_maps
-from hpa.writing import to_csv
+from hpa.model.grad_cam import activation_maps
+from hpa.reports.gallery import stretched
 
 
 @dataclass(frozen=True, eq=False)

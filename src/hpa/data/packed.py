@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hpa.errors import UserError
-from hpa.files import read_json
+from hpa.system.files import read_json
 
 
 def read_index(packed_dir: Path) -> pd.DataFrame:

@@ -24,20 +24,13 @@ import kornia_rs
 import numpy as np
 import pandas as pd
 
-from hpa.data import imaging
-from hpa.data.catalogue import channel_path, read_catalogue
-from hpa.data.imaging import ODD_SIZES, UnreadableImageError, perceptual_hash, read_image
+from hpa.data.images import decoding
+from hpa.data.images.catalogue import channel_path, read_catalogue
+from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, perceptual_hash, read_image
 from hpa.errors import UserError
-from hpa.files import (
-    atomic_path,
-    digest,
-    read_json,
-    require_free_space,
-    sha256,
-    write_json,
-)
 from hpa.labels import CHANNELS
-from hpa.progress import progress
+from hpa.system.files import atomic_path, digest, read_json, require_free_space, sha256, write_json
+from hpa.system.progress import progress
 
 BLANK_STD = 1 / 255
 """A channel whose standard deviation is below one grey level shows nothing."""
@@ -132,7 +125,7 @@ def _describe_shard(images: pd.DataFrame, raw_dir: Path, waiting_dir: Path, **ru
 
 @cache
 def _code_digest() -> list[str]:
-    return [sha256(Path(file)) for file in (imaging.__file__, __file__)]
+    return [sha256(Path(file)) for file in (decoding.__file__, __file__)]
 
 
 def _pack_shards(

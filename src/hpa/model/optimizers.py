@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from hpa.config import Train
+from hpa.config.params import Train
 from hpa.model.resnet import depth
 from hpa.model.schedules import make_schedules
 

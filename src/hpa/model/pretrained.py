@@ -13,9 +13,9 @@ import numpy as np
 from keras import ops
 
 from hpa.errors import UserError
-from hpa.files import repository_root, sha256
 from hpa.labels import CHANNELS
 from hpa.model.resnet import BACKBONE, BLOCKS, FILTERS
+from hpa.system.files import repository_root, sha256
 
 IMAGENET = "hf://timm/resnet34.tv_in1k"
 """The weights of the original recipe, trained on ImageNet-1k by torchvision."""

@@ -12,8 +12,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpa import config, validation
-from hpa.config import Params
+from hpa.config import validation
+from hpa.config.params import KEYS, Params, changed_params
 from hpa.errors import UserError
 
 SECTIONS = ("model", "loss", "augment", "train")
@@ -86,7 +86,7 @@ def trial_params(params: Params, values: Mapping[str, Any]) -> Params:
     n_steps = params.search.trial_steps or params.train.n_steps
     every = math.ceil(n_steps / params.search.trial_rounds)
     length = {"train.n_steps": n_steps, "train.validate_every": every}
-    return config.changed(params, {**values, **length})
+    return changed_params(params, {**values, **length})
 
 
 def _means_something(key: str, values: Mapping[str, Any], params: Params) -> bool:
@@ -124,8 +124,8 @@ def _flat(space: Mapping[str, Any]) -> dict[str, Any]:
 
 def _distribution(key: str, stated: Any, params: Params) -> BaseDistribution:
     """Read a range or a list of choices; a ValueError says what is wrong with it."""
-    if key not in config.KEYS or key.partition(".")[0] not in SECTIONS or key in LUCK:
-        known = [each for each in config.KEYS if each.partition(".")[0] in SECTIONS]
+    if key not in KEYS or key.partition(".")[0] not in SECTIONS or key in LUCK:
+        known = [each for each in KEYS if each.partition(".")[0] in SECTIONS]
         raise ValueError(f"no parameter that trials may change{validation.nearest(key, known)}")
     if isinstance(stated, list) and stated:
         _require_allowed(key, stated, params)
@@ -159,7 +159,7 @@ def _require_allowed(key: str, values: list[Any], params: Params) -> None:
     hint = validation.field_hints(Params)[key]
     for value in values:
         try:
-            config.changed(params, with_nulls({**beside, key: value}, params))
+            changed_params(params, with_nulls({**beside, key: value}, params))
         except UserError as error:
             allowed = validation.describe(hint)
             raise ValueError(f"expected {allowed}, received {value!r}") from error

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpa.errors import UserError
-from hpa.files import repository_root
+from hpa.system.files import repository_root
 
 HEARTBEAT_S, GRACE_S = 10, 60
 """A trial whose worker was not heard of for GRACE_S is given to another one."""

@@ -15,14 +15,13 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpa import config
-from hpa.backends import chosen_backend
-from hpa.config import Params
+from hpa.config.params import Params, params_from_document
 from hpa.errors import UserError
-from hpa.files import sha256
 from hpa.search.space import SECTIONS, Space, current, read_space, trial_params
 from hpa.search.storage import open_storage, storage_url, turn
 from hpa.seeds import stream
+from hpa.system.backends import chosen_backend
+from hpa.system.files import sha256
 
 PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -165,7 +164,7 @@ def load_study(url: str, name: str) -> Study:
             remedy="give the command again in a moment, or name another study: search.study_name",
         )
     _require_same(study, stated["fixed"] | _here())
-    return Study(study, storage, config.from_document(stated["params"]), stated["n_trials"])
+    return Study(study, storage, params_from_document(stated["params"]), stated["n_trials"])
 
 
 def _fixed(params: Params, space: Space) -> dict[str, Any]:

@@ -11,28 +11,32 @@ import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from hpa import config, tracking, training
-from hpa.checkpoints import Checkpoints
-from hpa.config import Params
-from hpa.data.assignment import read_assignment
+from hpa.config.params import Params, changed_params
 from hpa.data.packed import PackedImages, read_index
-from hpa.files import repository_root, write_json
-from hpa.fitting import Examples, examples_of, fit
-from hpa.prediction import BEST, predict_views, sigmoid
-from hpa.scoring.counts import count_outcomes
-from hpa.scoring.held_out import cross_fitted_decisions
-from hpa.scoring.metrics import macro_f1
-from hpa.scoring.thresholds import fit_thresholds
-from hpa.search import decisions
+from hpa.data.splits.assignment import read_assignment
+from hpa.inference.prediction import BEST, predict_views, sigmoid
+from hpa.metrics.counts import count_outcomes
+from hpa.metrics.f1 import macro_f1
+from hpa.search.decision_text import as_text
 from hpa.search.space import read_space, suggest, trial_params
 from hpa.search.study import DATA, PACKED_DIR, SPLIT_DIR, VALUE, Study
+from hpa.system.files import repository_root, write_json
+from hpa.thresholds.fitting import fit_thresholds
+from hpa.thresholds.held_out import cross_fitted_decisions
+from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
+from hpa.training.checkpoints import Checkpoints
+from hpa.training.loop import Examples, examples_of, fit
+from hpa.training.recipe import NetworkBuilder, compiled_networks
+from hpa.training.state import identity
 
 TRACKED = ("fetch", "pack", "split", "model", "loss", "augment", "train", "score", "threshold")
 PRUNED_BY = "val/macro_f1"
 OnRound = Callable[[int, dict[str, float]], None]
 
 
-def search_trial(trial: optuna.Trial, study: Study) -> float:
+def search_trial(
+    trial: optuna.Trial, study: Study, *, build_networks: NetworkBuilder = compiled_networks
+) -> float:
     """Draw parameters and train with them; returns cross-fitted macro F1 on val.
 
     Raises:
@@ -41,17 +45,21 @@ def search_trial(trial: optuna.Trial, study: Study) -> float:
     values = suggest(trial, read_space(study.params), study.params)
     params = trial_params(study.params, values)
     with _nested_run(trial, study, params), TemporaryDirectory(prefix="hpa-trial-") as name:
-        val, y_prob = _train(params, Path(name), _pruning(trial, params.train.n_steps))
+        val, y_prob = _train(
+            params, Path(name), _pruning(trial, params.train.n_steps), build_networks
+        )
         thresholds = fit_thresholds(
             val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
         )
         write_json(Path(name) / "thresholds.json", thresholds.to_json())
-        tracking.log_metrics({VALUE: thresholds.cross_fitted_macro_f1}, params.train.n_steps)
-        tracking.log_artifacts([Path(name) / "thresholds.json", Path(name) / "history.csv"])
+        log_metrics({VALUE: thresholds.cross_fitted_macro_f1}, params.train.n_steps)
+        log_artifacts([Path(name) / "thresholds.json", Path(name) / "history.csv"])
         return thresholds.cross_fitted_macro_f1
 
 
-def comparison_trial(trial: optuna.Trial, study: Study) -> float:
+def comparison_trial(
+    trial: optuna.Trial, study: Study, *, build_networks: NetworkBuilder = compiled_networks
+) -> float:
     """Train a candidate in full length with a seed; returns macro F1 of held-out decisions on val.
 
     The decisions themselves are kept in the study.
@@ -59,18 +67,18 @@ def comparison_trial(trial: optuna.Trial, study: Study) -> float:
     candidates = study.candidates or {}
     name = trial.suggest_categorical("candidate", sorted(candidates))
     seed = trial.suggest_int("train.seed", 0, 2**32 - 1)
-    params = config.changed(study.params, {**candidates[name], "train.seed": seed})
+    params = changed_params(study.params, {**candidates[name], "train.seed": seed})
     with (
         _nested_run(trial, study, params, {"candidate": name}),
         TemporaryDirectory(prefix="hpa-trial-") as folder,
     ):
-        val, y_prob = _train(params, Path(folder), _logging)
+        val, y_prob = _train(params, Path(folder), _logging, build_networks)
         y_pred = cross_fitted_decisions(
             val.y_true, y_prob, _groups(val), seed=params.threshold.seed
         )
         value = macro_f1(count_outcomes(val.y_true, y_pred))
-        tracking.log_metrics({VALUE: value}, params.train.n_steps)
-        trial.set_user_attr("y_pred", decisions.as_text(y_pred))
+        log_metrics({VALUE: value}, params.train.n_steps)
+        trial.set_user_attr("y_pred", as_text(y_pred))
         return value
 
 
@@ -79,7 +87,7 @@ def _nested_run(
     trial: optuna.Trial, study: Study, params: Params, tags: dict[str, str] | None = None
 ) -> Iterator[None]:
     """Track a trial below its study; one that was begun elsewhere goes on in the same run."""
-    with tracking.stage_run(
+    with stage_run(
         "trial",
         params,
         sections=TRACKED,
@@ -93,7 +101,7 @@ def _nested_run(
         try:
             yield
         except optuna.TrialPruned as pruned:
-            tracking.log_tags({"optuna.pruned": str(pruned)})
+            log_tags({"optuna.pruned": str(pruned)})
             raise
         except Exception as error:
             with suppress(UpdateFinishedTrialError):
@@ -101,14 +109,14 @@ def _nested_run(
             raise
 
 
-def _train(params: Params, model_dir: Path, on_round: OnRound) -> tuple[Examples, np.ndarray]:
+def _train(
+    params: Params, model_dir: Path, on_round: OnRound, build_networks: NetworkBuilder
+) -> tuple[Examples, np.ndarray]:
     """Train and return val with the best weights' probabilities of it.
 
     A training that was stopped goes on from its checkpoint; one that ended leaves none.
     """
-    unfinished = Checkpoints(
-        repository_root() / ".checkpoints" / "search", training.identity(params, DATA)
-    )
+    unfinished = Checkpoints(repository_root() / ".checkpoints" / "search", identity(params, DATA))
     try:
         fit(
             params,
@@ -117,6 +125,7 @@ def _train(params: Params, model_dir: Path, on_round: OnRound) -> tuple[Examples
             model_dir=model_dir,
             on_round=on_round,
             checkpoints=unfinished,
+            build_networks=build_networks,
         )
         found = _judge(params, model_dir / BEST)
     except Exception:
@@ -141,7 +150,7 @@ def _groups(val: Examples) -> np.ndarray:
 
 
 def _logging(step: int, metrics: dict[str, float]) -> None:
-    tracking.log_metrics(metrics, step)
+    log_metrics(metrics, step)
 
 
 def _pruning(trial: optuna.Trial, n_steps: int) -> OnRound:

@@ -20,11 +20,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from hpa import command_line, processes
-from hpa.backends import prepare_backend
+from hpa.config import command_line
 from hpa.errors import UserError
 from hpa.search.storage import turn
 from hpa.search.study import DONE, Study, load_study
+from hpa.system import processes
+from hpa.system.backends import prepare_backend
 
 POLL_S = 2.0
 FAILURES = 5

@@ -15,17 +15,18 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from servers import Answer, Asked, Server, serve
-from worlds import draw_pixels, write_csv
 
-from hpa.data.catalogue import read_catalogue
-from hpa.data.imaging import read_channel
+from hpa.data.images.catalogue import read_catalogue
+from hpa.data.images.decoding import read_channel
 from hpa.data.sources import downloads
 from hpa.data.sources.atlas import fetch_atlas
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
+from support.paths import ROOT
+from support.servers import Answer, Asked, Server, serve
+from support.worlds import draw_pixels, write_csv
 
-SOURCE_DIR = Path(__file__).parents[3] / "src"
+SOURCE_DIR = ROOT / "src"
 TINTS = {"red": (0, 0, 1), "green": (0, 1, 0), "blue": (1, 0, 0), "yellow": (0, 1, 1)}  # BGR
 IDS = ["10580_1610_C1_1", "10580_1610_C1_2", "4109_12_B2_17"]
 
@@ -264,7 +265,7 @@ def test_a_killed_download_goes_on_where_it_stopped(
 ) -> None:
     fake.pause_s = 0.3
     code = (
-        "from pathlib import Path; from hpa import command_line; "
+        "from pathlib import Path; from hpa.config import command_line; "
         "from hpa.data.sources.atlas import fetch_atlas; "
         f"command_line.run(lambda: fetch_atlas(Path('raw'), table_path=Path({str(table)!r}), "
         f"base_url='{server.url}/images', cache_dir=Path('cache'), n_connections=1, "

@@ -19,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import Answer, Asked, Server, serve
-from worlds import digests
 
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.errors import UserError
+from support.paths import ROOT
+from support.servers import Answer, Asked, Server, serve
+from support.worlds import digests
 
-SOURCE_DIR = Path(__file__).parents[3] / "src"
+SOURCE_DIR = ROOT / "src"
 COMPETITION = "human-protein-atlas-image-classification"
 CHUNK = 2**20
 """The client writes so many bytes at a time; what it has of a broken one is lost."""

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from worlds import IDS, digests, draw_pixels, write_csv
 
-from hpa.data.catalogue import read_catalogue
-from hpa.data.imaging import read_channel
+from hpa.data.images.catalogue import read_catalogue
+from hpa.data.images.decoding import read_channel
 from hpa.data.sources import local
 from hpa.data.sources.local import fetch_local
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
+from support.worlds import IDS, digests, draw_pixels, write_csv
 
 PIXELS = draw_pixels(1, 48)
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from worlds import digests
-
-from hpa.data.catalogue import read_catalogue
+from hpa.data.images.catalogue import read_catalogue
 from hpa.data.sources.synthetic import fetch_synthetic
+from support.worlds import digests
 
 
 def synthesise(raw_dir: Path, **changes: float) -> None:

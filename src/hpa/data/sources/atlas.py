@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from hpa.data import catalogue
+from hpa.data.images import catalogue
 from hpa.data.sources.downloads import download_pictures
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table, with_groups

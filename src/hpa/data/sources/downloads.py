@@ -10,10 +10,10 @@ import joblib
 import requests
 from requests.adapters import HTTPAdapter
 
-from hpa.data.sources.pictures import UnfitPictureError, decode
+from hpa.data.images.formats import UnfitPictureError, decode
 from hpa.errors import UserError
-from hpa.files import atomic_path
-from hpa.progress import progress
+from hpa.system.files import atomic_path
+from hpa.system.progress import progress
 
 USER_AGENT = "hpa-fetch/0.1 (research; honours Retry-After)"
 N_ATTEMPTS = 6

@@ -13,11 +13,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from hpa.data import catalogue
+from hpa.data.images import catalogue
 from hpa.errors import UserError
-from hpa.files import atomic_path, disk_advice, require_free_space
 from hpa.labels import CHANNELS
-from hpa.progress import progress
+from hpa.system.files import atomic_path, disk_advice, require_free_space
+from hpa.system.progress import progress
 
 WANTED = re.compile(
     rf"{catalogue.LABELLED_CSV}|{catalogue.UNLABELLED_CSV}"

@@ -8,12 +8,12 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from hpa.data import catalogue
-from hpa.data.imaging import read_channel
-from hpa.data.sources.pictures import is_grey_png, read_grey
-from hpa.files import atomic_path
+from hpa.data.images import catalogue
+from hpa.data.images.decoding import read_channel
+from hpa.data.images.formats import is_grey_png, read_grey
 from hpa.labels import CHANNELS
-from hpa.progress import progress
+from hpa.system.files import atomic_path
+from hpa.system.progress import progress
 
 ABSENT = ""
 """What stands in a channel's column where an image lacks that channel."""

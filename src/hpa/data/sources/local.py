@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpa.data import catalogue
+from hpa.data.images import catalogue
+from hpa.data.images.formats import SUFFIXES
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
-from hpa.data.sources.pictures import SUFFIXES
 from hpa.data.sources.tables import read_table, with_groups
 from hpa.errors import UserError
-from hpa.files import require_free_space
 from hpa.labels import CHANNELS
+from hpa.system.files import require_free_space
 
 
 def fetch_local(

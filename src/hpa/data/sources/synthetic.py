@@ -8,13 +8,13 @@ import cv2
 import joblib
 import pandas as pd
 
-from hpa.data import catalogue
+from hpa.data.images import catalogue
 from hpa.data.synthesis.label_sets import draw_label_sets
 from hpa.data.synthesis.microscope import draw_image
-from hpa.files import atomic_path, require_free_space
 from hpa.labels import CHANNELS, format_target
-from hpa.progress import progress
 from hpa.seeds import stream
+from hpa.system.files import atomic_path, require_free_space
+from hpa.system.progress import progress
 
 UNLABELLED_BRIGHTNESS = 0.76
 """How much dimmer the competition's test images are than its training images, in the mean."""

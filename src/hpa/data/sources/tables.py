@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpa import validation
-from hpa.data import catalogue
+from hpa.config import validation
+from hpa.data.images import catalogue
 from hpa.errors import UserError
 from hpa.labels import LABELS, format_target, parse_target
 

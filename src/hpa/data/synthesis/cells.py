@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpa.data.synthesis.cultures import Culture
+from hpa.data.synthesis.cell_lines import Culture
 
 INTERPHASE, METAPHASE, TELOPHASE = 0, 1, 2
 N_ANGLES = 256

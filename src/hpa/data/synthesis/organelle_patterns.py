@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from hpa.data.synthesis.background import draw_haze
 from hpa.data.synthesis.filaments import confine, draw, grow, lookup
-from hpa.data.synthesis.haze import draw_haze
 from hpa.data.synthesis.reference import Reference, draw_reticulum, interphase_cells, scatter
 from hpa.data.synthesis.scene import Scene
 from hpa.data.synthesis.textures import blur, discs, displace, smooth_noise, spots

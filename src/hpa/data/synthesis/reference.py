@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, TELOPHASE
-from hpa.data.synthesis.division import draw_bridges, draw_plates, draw_spindles
 from hpa.data.synthesis.filaments import confine, draw, grow, lookup
+from hpa.data.synthesis.mitosis import draw_bridges, draw_plates, draw_spindles
 from hpa.data.synthesis.scene import Scene, points_in_nuclei
 from hpa.data.synthesis.textures import blur, discs, mesh_noise, smooth_noise
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hpa.data.synthesis.cell_lines import Culture, draw_culture
 from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, N_ANGLES, Cells, place_cells
-from hpa.data.synthesis.cultures import Culture, draw_culture
 from hpa.data.synthesis.textures import blur, discs, displace, smooth_noise
 from hpa.labels import LABELS
 

@@ -1,0 +1,142 @@
+"""What every script's command line has in common: overrides, help, and clean errors."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hpa.config.params import Params, full_key, load_params
+from hpa.errors import UserError
+
+
+def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
+    """Make a script's parser.
+
+    Args:
+        recipe: the script's docstring, shown by `--help`.
+        sections: the sections of params.yaml that the script reads; its help shows their lines,
+            and an override of any other section is refused.
+    """
+    made = argparse.ArgumentParser(
+        usage="%(prog)s [--SECTION.KEY VALUE | --KEY VALUE] ... [options]",
+        description=recipe,
+        epilog=_parameters_help(Path("params.yaml"), sections),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        metavar="FILE",
+        help="read the parameters from here (default: params.yaml)",
+    )
+    made.set_defaults(sections=sections)
+    return made
+
+
+def parse(
+    parser: argparse.ArgumentParser, argv: list[str] | None = None
+) -> tuple[Params, argparse.Namespace]:
+    """Read the command line and the parameters file; options of the parser come back as well.
+
+    Raises:
+        UserError: an unknown, ambiguous, foreign or valueless override, or a wrong value.
+    """
+    arguments, words = parser.parse_known_args(argv)
+    arguments.overrides = read_overrides(words, arguments.sections)
+    return load_params(arguments.params, arguments.overrides), arguments
+
+
+def read_overrides(words: list[str], sections: tuple[str, ...]) -> dict[str, Any]:
+    """Read `--loss.gamma 2`, `--gamma 2` or `--gamma=2` as {"loss.gamma": 2}."""
+    overrides: dict[str, Any] = {}
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, text = word.removeprefix("--").partition("=")
+        if not word.startswith("--"):
+            raise _misplaced(word)
+        key = full_key(name)
+        if key.partition(".")[0] not in sections:
+            raise _foreign(key, sections)
+        value = text if equals else next(remaining, "--")
+        if value.startswith("--"):
+            raise _valueless(name, value)
+        overrides[key] = _read_value(name, value)
+    return overrides
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's main: a user's mistake ends in its message and exit code 2, no traceback.
+
+    SIGTERM and Ctrl-C unwind like exceptions, so that what is open gets closed, and exit with 143
+    and 130.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        main()
+    except UserError as error:
+        sys.exit(_report(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _report(error: UserError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def _parameters_help(path: Path, sections: tuple[str, ...]) -> str:
+    """Quote the lines of the sections: they hold the values in force, units and reasons."""
+    if not path.is_file() or not sections:
+        return ""
+    lines, wanted = [], False
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line and not line[0].isspace():
+            wanted = line.partition(":")[0] in sections
+        if wanted:
+            lines.append(f"  {line}")
+    return "\n".join(["parameters, with their values in params.yaml:", *lines])
+
+
+def _read_value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"the value of --{name} is no YAML",
+            expected="a number, true, false, null or a text",
+            received=text,
+            remedy="put a text with special characters into quotes, twice: --KEY '\"VALUE\"'",
+        ) from error
+
+
+def _valueless(name: str, following: str) -> UserError:
+    return UserError(
+        f"--{name} has no value",
+        expected=f"--{name} VALUE",
+        received="the end of the line" if following == "--" else following,
+        remedy="write a value after it",
+    )
+
+
+def _misplaced(word: str) -> UserError:
+    return UserError(
+        f"{word!r} is out of place",
+        expected="--KEY VALUE",
+        received=word,
+        remedy="see --help for the keys",
+    )
+
+
+def _foreign(key: str, sections: tuple[str, ...]) -> UserError:
+    return UserError(
+        f"--{key} means nothing to this script",
+        expected=f"a key of {', '.join(sections)}" if sections else "no override",
+        received=f"--{key}",
+        remedy=f"change it for the whole pipeline: dvc exp run -S {key}=VALUE",
+    )

@@ -1,0 +1,204 @@
+"""A user's own images to be judged: found among paths, read by the rules of the sources.
+
+An image is up to four files, <name>_<channel> with the suffix of a picture. The protein's channel,
+green, must be there; another one that is absent is black, and whoever judges the image says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpa.data.images import catalogue
+from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
+from hpa.data.images.formats import SUFFIXES, UnfitPictureError, decode_grey
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+
+PROTEIN = "green"
+
+
+@dataclass(frozen=True)
+class ReadingRules:
+    """How a picture becomes pixels.
+
+    Attributes:
+        image_size: height and width S that the network sees, in pixels.
+        odd_size: what to do with an image that is no square, a key of `ODD_SIZES`.
+        tinted: coloured pictures show a channel in its own colour; otherwise they are refused.
+        sixteen_bit_white: the value of 16-bit files that becomes 255; None refuses them.
+        max_size_px: larger pictures are refused before they are unpacked.
+    """
+
+    image_size: int
+    odd_size: str
+    tinted: bool
+    sixteen_bit_white: int | None
+    max_size_px: int = MAX_SIZE_PX
+
+
+def find_images(paths: list[str]) -> dict[str, dict[str, Path]]:
+    """Find images among files, folders, globs and CSVs: the file of each channel by image name.
+
+    A folder is searched with all below it; its images are named by their path from there. A CSV
+    has the columns Id, green and perhaps the other channels, with paths from its own folder.
+
+    Raises:
+        UserError: a path leads to nothing, a file's name tells no channel, or two images have
+            one name.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            _add_files(found, sorted(path.rglob("*")), path, strict=False)
+        elif path.suffix.lower() == ".csv":
+            _add_table(found, path)
+        elif path.is_file() or not has_magic(text):
+            _add_files(found, [path], path.parent, strict=True)
+        else:
+            matches = [Path(each) for each in sorted(glob(text, recursive=True))]  # noqa: PTH207
+            if not matches:
+                raise _nothing_at(text)
+            _add_files(found, [each for each in matches if each.is_file()], None, strict=False)
+    if not found:
+        raise _nothing_at(" ".join(paths))
+    return found
+
+
+def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndarray]:
+    """Read the channels of an image as four uint8[H,W] of one size; an absent one is black.
+
+    Args:
+        sources: by channel: a path, the bytes of a picture, or an array or nested list [H,W] of
+            whole grey levels from 0 to 255. None counts as absent.
+        rules: see `ReadingRules`.
+
+    Raises:
+        UnfitPictureError: green is absent, a channel is unfit, or their sizes differ; the message
+            says which and why.
+    """
+    given = {name: sources[name] for name in CHANNELS if sources.get(name) is not None}
+    if unknown := sorted(set(sources) - set(CHANNELS)):
+        raise UnfitPictureError(f"unknown channels {', '.join(map(repr, unknown))}")
+    if PROTEIN not in given:
+        raise UnfitPictureError(f"no {PROTEIN} channel: it shows the protein")
+    planes = {name: _read_plane(name, source, rules) for name, source in given.items()}
+    shape = planes[PROTEIN].shape
+    if odd := [
+        f"{name} {p.shape[1]}×{p.shape[0]}" for name, p in planes.items() if p.shape != shape
+    ]:
+        raise UnfitPictureError(
+            f"channels of unequal size: green {shape[1]}×{shape[0]}, {', '.join(odd)}"
+        )
+    return [planes.get(name, np.zeros(shape, np.uint8)) for name in CHANNELS]
+
+
+def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
+    """Bring four uint8[H,W] to what the network sees, uint8[S,S,4], exactly as `pack` does.
+
+    Raises:
+        UnfitPictureError: they are no squares, and `odd_size` refuses such.
+    """
+    squares = [ODD_SIZES[rules.odd_size](plane) for plane in planes]
+    height, width = squares[0].shape
+    if height != width:
+        raise UnfitPictureError(
+            f"{width}×{height} pixels: no square, and the model was trained on squares"
+        )
+    return merge_channels(squares, rules.image_size)
+
+
+def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
+    try:
+        if isinstance(source, Path):
+            source = source.read_bytes()
+        if isinstance(source, bytes):
+            return decode_grey(
+                source,
+                channel,
+                tinted=rules.tinted,
+                sixteen_bit_white=rules.sixteen_bit_white,
+                max_size_px=rules.max_size_px,
+            )
+        return _from_numbers(source, rules.max_size_px)
+    except OSError as error:
+        raise UnfitPictureError(f"{channel}: {error.strerror or error}") from error
+    except UnfitPictureError as error:
+        raise UnfitPictureError(f"{channel}: {error}") from error
+
+
+def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
+    """Check numbers [H,W] and return them as uint8."""
+    try:
+        numbers = np.asarray(source)
+        if numbers.dtype == object:  # rows of a table come as arrays of arrays
+            numbers = np.stack([np.asarray(row) for row in source])
+    except (TypeError, ValueError) as error:
+        raise UnfitPictureError("rows of unequal length, or no numbers") from error
+    if numbers.ndim != 2 or not numbers.size:
+        raise UnfitPictureError(f"an array of shape {numbers.shape}, not [height, width]")
+    if max(numbers.shape) > max_size_px:
+        height, width = numbers.shape
+        raise UnfitPictureError(f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})")
+    if numbers.dtype.kind not in "uif":
+        raise UnfitPictureError(f"an array of {numbers.dtype}, not of grey levels")
+    wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
+    if wrong.any():
+        raise UnfitPictureError(f"the value {numbers[wrong][0]}, not a whole number in 0…255")
+    return np.ascontiguousarray(numbers.astype(np.uint8))
+
+
+def _add_files(
+    found: dict[str, dict[str, Path]], files: list[Path], root: Path | None, *, strict: bool
+) -> None:
+    """Sort files into images by their names; what is no picture of a channel is passed over."""
+    for path in files:
+        stem, _, channel = path.stem.rpartition("_")
+        if channel not in CHANNELS or not stem or path.suffix.lower() not in SUFFIXES:
+            if strict:
+                raise _nothing_at(str(path)) if not path.exists() else _nameless(path)
+            continue
+        place = path.parent if root is None else path.parent.relative_to(root)
+        _add(found, str(place / stem), channel, path)
+
+
+def _add_table(found: dict[str, dict[str, Path]], path: Path) -> None:
+    table = catalogue.read_csv(path, ["Id", PROTEIN], CHANNELS)
+    for row in table.to_dict("records"):
+        for channel in CHANNELS:
+            if row.get(channel):
+                _add(found, row["Id"], channel, path.parent / row[channel])
+
+
+def _add(found: dict[str, dict[str, Path]], name: str, channel: str, path: Path) -> None:
+    files = found.setdefault(name, {})
+    if files.setdefault(channel, path).absolute() != path.absolute():
+        raise UserError(
+            f"two files for the {channel} channel of {name!r}",
+            expected="one file a channel, and another name for each image",
+            received=f"{files[channel]} and {path}",
+            remedy="rename or leave out one of them",
+        )
+
+
+def _nothing_at(text: str) -> UserError:
+    return UserError(
+        f"there is no image at {text}",
+        expected=f"<name>_{{{','.join(CHANNELS)}}} as PNG, TIFF or JPEG: files, folders, globs, or "
+        "a CSV with the columns Id, red, green, blue, yellow",
+        received=f"nothing of that kind (from {Path.cwd()})",
+        remedy="check the path, or rename the files",
+    )
+
+
+def _nameless(path: Path) -> UserError:
+    return UserError(
+        f"the name of {path} tells no channel",
+        expected=f"<name>_<channel> with {', '.join(CHANNELS)}; {', '.join(SUFFIXES)}",
+        received=path.name,
+        remedy="rename it, or list files and channels in a CSV",
+    )

@@ -1,0 +1,231 @@
+"""Who learns, who chooses, who judges: no picture and no group on two sides."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from hpa.data.splits.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_fold
+from hpa.data.splits.duplicates import duplicate_groups
+from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
+from hpa.errors import UserError
+from hpa.labels import LABELS, indicator_matrix
+from hpa.system.files import atomic_path
+
+UNEQUAL = 1.5
+"""A split with so many times the images that were asked for, or so few, is worth a word."""
+
+
+def split_images(
+    index: pd.DataFrame,
+    *,
+    test_fraction: float,
+    val_fraction: float,
+    holdout_fraction: float = 0.0,
+    n_folds: int,
+    hash_distance: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Assign each packed image to a split.
+
+    The test split depends neither on another fraction nor on `n_folds`, the holdout split only on
+    test's: every fold is judged by the same images. A label that at least three
+    groups have is in train, val and test, unless the label sets of the groups forbid it (see
+    `coverage.complete`, and `shortfalls` for which it is); with k folds, a label must have k
+    groups beside test's to be in every val.
+
+    Args:
+        index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
+        test_fraction: share of the images that judges.
+        val_fraction: share that chooses, where `n_folds` is 1; else the shares are equal folds
+            of what the test split leaves.
+        holdout_fraction: share of the images kept away from every stage; 0 for none.
+        n_folds: 1, or how many folds.
+        hash_distance: bits (of 256) in which the same picture's hashes may differ.
+        seed: of the stratification.
+
+    Returns:
+        `Id`, `group` (a number; images that share it are never apart), `split` (`train`, `val`,
+        `test`, `holdout` or `unlabelled`), and with several folds `fold`, from 0 on, -1 for images
+        of no fold; in the order of `index`. The first fold is `val`; for others see
+        `assignment.of_fold`.
+
+    Raises:
+        UserError: there are too few groups for three splits.
+    """
+    group = _merged_groups(index["group"], duplicate_groups(list(index["hash"]), hash_distance))
+    labelled = index["labelled"].to_numpy(bool)
+    names, member = np.unique(group[labelled], return_inverse=True)
+    counts = np.zeros((len(names), len(LABELS)), dtype=int)
+    np.add.at(counts, member, indicator_matrix(index["Target"][labelled]))
+    split_of_group, fold_of_group = _assign(
+        counts,
+        np.bincount(member),
+        test_fraction,
+        val_fraction,
+        holdout_fraction,
+        n_folds,
+        seed,
+    )
+    split, fold = np.full(len(index), UNLABELLED, dtype=object), np.full(len(index), NO_FOLD)
+    split[labelled], fold[labelled] = split_of_group[member], fold_of_group[member]
+    columns = {"Id": index["Id"], "group": group, "split": split}
+    return pd.DataFrame(columns | ({"fold": fold} if n_folds > 1 else {}))
+
+
+def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
+    """Write `assignment.csv` and `label_counts.csv`, both or neither; returns the counts."""
+    counts = label_counts(index, assignment)
+    with atomic_path(split_dir) as folder:
+        folder.mkdir()
+        assignment.to_csv(folder / "assignment.csv", index=False)
+        counts.to_csv(folder / "label_counts.csv", index=False)
+    return counts
+
+
+def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
+    """Count the images of each label in each split, one row a label.
+
+    Beside them, `<split>_error`: how far the label's rate in the split is above or below its rate
+    in all labelled images, as a share of that (see `stratification.rate_errors`).
+    """
+    y_true = indicator_matrix(index["Target"])
+    present = [name for name in (*SPLITS, HOLDOUT) if (assignment["split"] == name).any()]
+    members = [(assignment["split"] == name).to_numpy() for name in present]
+    counts = np.array([y_true[each].sum(axis=0, dtype=int) for each in members])
+    errors = rate_errors(counts, np.array([each.sum() for each in members]))
+    return pd.DataFrame(
+        {"label": LABELS}
+        | dict(zip(present, counts, strict=True))
+        | {f"{name}_error": each for name, each in zip(present, errors.round(4), strict=True)}
+    )
+
+
+def worst_rates(counts: pd.DataFrame) -> pd.DataFrame:
+    """Name, for each split of `label_counts`, the label whose rate is furthest off, and how far."""
+    errors = counts.set_index("label").filter(like="_error")
+    worst = errors.abs().idxmax()
+    return pd.DataFrame(
+        {
+            "split": [str(name).removesuffix("_error") for name in errors],
+            "label": list(worst),
+            "relative_error": [errors[name][label] for name, label in worst.items()],
+        }
+    )
+
+
+def shortfalls(index: pd.DataFrame, assignment: pd.DataFrame) -> list[str]:
+    """Say which labels test, and train and val of each fold, lack; nothing where none lacks any."""
+    y_true = pd.DataFrame(indicator_matrix(index["Target"]).astype(bool), columns=LABELS)
+    n_groups = y_true.groupby(assignment["group"].to_numpy()).any().sum()
+    sides = {"test": assignment["split"] == "test"}
+    n_folds = 1 + assignment["fold"].max() if "fold" in assignment else 1
+    for fold in range(n_folds):
+        split, which = of_fold(assignment, fold)["split"], f" of fold {fold}" if n_folds > 1 else ""
+        sides |= {f"{name}{which}": split == name for name in ("train", "val")}
+    return [
+        f"no image of {side} has "
+        + ", ".join(f"{each} (groups: {n_groups[each]})" for each in names)
+        for side, member in sides.items()
+        if len(names := y_true.columns[(n_groups > 0) & ~y_true[member.to_numpy()].any()])
+    ]
+
+
+def unequal_shares(
+    assignment: pd.DataFrame,
+    *,
+    test_fraction: float,
+    val_fraction: float,
+    holdout_fraction: float = 0.0,
+    n_folds: int = 1,
+) -> list[str]:
+    """Say which splits, or folds, have far more or fewer images than was asked for; or nothing.
+
+    Far is a factor of 1.5 and more than an image; arguments as of `split_images`.
+    """
+    labelled = assignment[assignment["split"] != UNLABELLED]
+    rest = 1 - test_fraction - holdout_fraction
+    side, asked = labelled["split"], {"test": test_fraction, HOLDOUT: holdout_fraction}
+    if n_folds == 1:
+        asked |= {"val": val_fraction, "train": rest - val_fraction}
+    else:
+        side = side.where(labelled["fold"] == NO_FOLD, "fold " + labelled["fold"].astype(str))
+        asked |= {f"fold {fold}": rest / n_folds for fold in range(n_folds)}
+    largest = labelled["group"].value_counts(normalize=True).max()
+    lines = []
+    for name, fraction in asked.items():
+        n_images, expected = (side == name).sum(), fraction * len(labelled)
+        factor = max(n_images, expected) / max(min(n_images, expected), 1e-9)
+        if factor > UNEQUAL and abs(n_images - expected) > 1:
+            lines.append(
+                f"{name} has {n_images} of {len(labelled)} images where {fraction:.0%} were asked "
+                f"for: {_why_unequal(largest, min(filter(None, asked.values())))}"
+            )
+    return lines
+
+
+def _why_unequal(largest: float, smallest_share: float) -> str:
+    if largest > smallest_share:
+        return f"one group holds {largest:.0%}, and groups stay whole"
+    return "groups stay whole, and each label is to be on each side"
+
+
+def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
+    """Number the groups that arise when two kinds of groups that share an image become one."""
+    n_images = len(group)
+    stated = pd.factorize(group)[0]
+    images = np.arange(n_images)
+    left = np.concatenate([images, images])
+    right = np.concatenate([n_images + stated, 2 * n_images + duplicates])
+    graph = coo_array((np.ones(len(left)), (left, right)), shape=(3 * n_images, 3 * n_images))
+    return pd.factorize(connected_components(graph, directed=False)[1][:n_images])[0]
+
+
+def _assign(
+    counts: np.ndarray,
+    n_images: np.ndarray,
+    test_fraction: float,
+    val_fraction: float,
+    holdout_fraction: float,
+    n_folds: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Name the split of each group, object[G], and its fold, int[G].
+
+    Each share is taken of what the last one left.
+    """
+    split, fold = np.full(len(counts), "train", dtype=object), np.full(len(counts), NO_FOLD)
+    left = np.arange(len(counts))
+    remaining = 1.0
+    favoured = (counts > 0).sum(axis=0) >= len(SPLITS)
+    try:
+        for name, fraction, need in (
+            ("test", test_fraction, (2, 1)),
+            (HOLDOUT, holdout_fraction, (2, 0)),
+            ("val", val_fraction if n_folds == 1 else 0, (1, 1)),
+        ):
+            if fraction:
+                share = fraction / remaining
+                taken = divide(counts[left], n_images[left], share, need, favoured, seed) == 1
+                split[left[taken]] = name
+                left, remaining = left[~taken], remaining - fraction
+        if n_folds > 1:
+            fold[left] = divide_evenly(counts[left], n_images[left], n_folds, seed)
+            split[fold == 0] = "val"
+    except ValueError as error:
+        raise _too_few(str(error), len(counts)) from error
+    for name in (*SPLITS, *([HOLDOUT] if holdout_fraction else [])):
+        if not (split == name).any():
+            raise _too_few(f"the {name} split is empty", len(counts))
+    return split, fold
+
+
+def _too_few(wrong: str, n_groups: int) -> UserError:
+    return UserError(
+        f"the images cannot be split: {wrong}",
+        expected="at least one group of images in each split",
+        received=f"{n_groups} labelled group(s); duplicates and images of one group count once",
+        remedy="bring more images, or change the fractions in params.yaml, section split",
+    )

@@ -1,0 +1,85 @@
+"""Is B better than A? The paired bootstrap: both judged on the same draws of images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpa.metrics.bootstrap import bootstrap_f1, percentile_interval
+from hpa.metrics.counts import check_same_shape, count_outcomes
+from hpa.metrics.f1 import f1, macro_f1
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """F1 of two predictions for the same images, and how sure their difference is.
+
+    Differences are B minus A; intervals hold 95 % of the replicates. `better` is the share of
+    replicates in which B is ahead, ties by half: 0.5 says nothing, 0.975 is a clear yes.
+
+    Attributes:
+        macro_f1: of A and of B.
+        difference: of macro F1.
+        interval: of the difference, low and high.
+        better: in [0,1].
+        class_f1: float64[2,C], A and B.
+        class_interval: float64[2,C], low and high; NaN for a class that never occurs.
+        class_better: float64[C]; NaN for a class that never occurs.
+        support: int64[C], images that carry each class.
+        n_images, n_groups: what the judgement rests on.
+    """
+
+    macro_f1: tuple[float, float]
+    difference: float
+    interval: tuple[float, float]
+    better: float
+    class_f1: np.ndarray
+    class_interval: np.ndarray
+    class_better: np.ndarray
+    support: np.ndarray
+    n_images: int
+    n_groups: int
+
+
+def compare(
+    y_true: np.ndarray,
+    groups: np.ndarray,
+    pred_a: np.ndarray,
+    pred_b: np.ndarray,
+    seed: int,
+    n: int,
+) -> Comparison:
+    """Compare two predictions for the same rows by `n` paired draws of whole groups.
+
+    Args:
+        y_true, pred_a, pred_b: uint8[N,C].
+        groups: integers [N].
+        seed: of `hpa.seeds`; the answer depends on nothing else that is random.
+        n: replicates; the probability is known to about 0.5 / sqrt(n).
+    """
+    check_same_shape("pred_a", pred_a, "pred_b", pred_b)
+    counts = [count_outcomes(y_true, pred) for pred in (pred_a, pred_b)]
+    drawn = [bootstrap_f1(y_true, pred, groups, seed=seed, n=n) for pred in (pred_a, pred_b)]
+    differences = drawn[1].by_class - drawn[0].by_class
+    support = counts[0].support
+    differences[:, support == 0] = np.nan
+    macro = macro_f1(counts[0]), macro_f1(counts[1])
+    macro_differences = drawn[1].macro - drawn[0].macro
+    return Comparison(
+        macro_f1=macro,
+        difference=macro[1] - macro[0],
+        interval=percentile_interval(macro_differences),
+        better=_share_ahead(macro_differences),
+        class_f1=np.stack([f1(each) for each in counts]),
+        class_interval=np.transpose([percentile_interval(each) for each in differences.T]),
+        class_better=np.array([_share_ahead(each) for each in differences.T]),
+        support=support,
+        n_images=len(y_true),
+        n_groups=len(np.unique(groups)),
+    )
+
+
+def _share_ahead(differences: np.ndarray) -> float:
+    known = differences[~np.isnan(differences)]
+    if not len(known):
+        return float("nan")
+    return float(np.mean(known > 0) + 0.5 * np.mean(known == 0))

@@ -1,0 +1,114 @@
+"""The judged test split in one file: all that a comparison with another run needs."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hpa.errors import UserError
+from hpa.metrics.bootstrap import check_groups
+from hpa.metrics.counts import check_indicators, check_same_shape
+from hpa.metrics.predictions import check_ids, check_probabilities, load_arrays
+from hpa.system.files import atomic_path
+
+FILE_NAME = "judged.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Truth and decisions of N test images.
+
+    Attributes:
+        ids: image names, unicode [N], each once.
+        groups: int64[N]; images of one group are no independent evidence.
+        y_true: uint8[N,28].
+        y_prob: float32[N,28] in [0,1].
+        y_pred: uint8[N,28], what the run's thresholds made of y_prob.
+        run_id: the run that judged, "" where unknown.
+    """
+
+    ids: np.ndarray
+    groups: np.ndarray
+    y_true: np.ndarray
+    y_prob: np.ndarray
+    y_pred: np.ndarray
+    run_id: str = ""
+
+    def __post_init__(self) -> None:
+        check_probabilities("y_prob", self.y_prob)
+        check_ids(self.ids, len(self.y_prob))
+        check_groups(self.groups, len(self.y_prob))
+        for name, array in (("y_true", self.y_true), ("y_pred", self.y_pred)):
+            check_indicators(name, array)
+            check_same_shape(name, array, "y_prob", self.y_prob)
+
+    def write(self, path: Path) -> None:
+        """Write a compressed .npz whole or not at all."""
+        arrays = {**vars(self), "run_id": np.array(self.run_id)}
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> "Judged":
+        """Read what `write` wrote.
+
+        Raises:
+            UserError: the file is absent, no .npz, lacks a key, or its arrays do not fit together.
+        """
+        keys = ("ids", "groups", "y_true", "y_prob", "y_pred")
+        arrays = load_arrays(path, keys, stage="evaluate")
+        return cls(**{key: arrays[key] for key in keys}, run_id=str(arrays.get("run_id", "")))
+
+    def sorted(self) -> "Judged":
+        """Return the same rows in the order of their ids, groups numbered by first appearance.
+
+        Two runs that judged the same images in the same groups are then equal in `ids`, `y_true`
+        and `groups`, whatever their files' order and their split's numbers.
+        """
+        order = np.argsort(self.ids)
+        _, first, numbers = np.unique(self.groups[order], return_index=True, return_inverse=True)
+        arrays = {
+            name: getattr(self, name)[order] for name in ("ids", "y_true", "y_prob", "y_pred")
+        }
+        return replace(self, **arrays, groups=np.argsort(np.argsort(first))[numbers])
+
+    def digest(self) -> str:
+        """Return the SHA-256 of which images, labels and groups were judged, 64 digits."""
+        rows = self.sorted()
+        parts = ("\0".join(rows.ids).encode(), rows.y_true.tobytes(), rows.groups.tobytes())
+        return hashlib.sha256(b"\0\0".join(parts)).hexdigest()
+
+
+def check_same_data(a: Judged, b: Judged) -> tuple[Judged, Judged]:
+    """Return both in one order, or refuse what was judged on different data.
+
+    Raises:
+        UserError: images, their labels or their groups differ; it says which, and how many.
+    """
+    a, b = a.sorted(), b.sorted()
+    only_a, only_b = np.setdiff1d(a.ids, b.ids), np.setdiff1d(b.ids, a.ids)
+    if len(only_a) or len(only_b):
+        examples = ", ".join(repr(str(each)) for each in [*only_a[:1], *only_b[:1]])
+        raise _different(
+            f"{len(only_a)} images only in A, {len(only_b)} only in B, such as {examples}", a, b
+        )
+    relabelled = (a.y_true != b.y_true).any(axis=1)
+    if relabelled.any():
+        example = str(a.ids[relabelled.argmax()])
+        raise _different(
+            f"other labels for {relabelled.sum()} of {len(a.ids)} images, such as {example!r}", a, b
+        )
+    if (a.groups != b.groups).any():
+        example = str(a.ids[(a.groups != b.groups).argmax()])
+        raise _different(f"the same images in other groups, such as {example!r}", a, b)
+    return a, b
+
+
+def _different(received: str, a: Judged, b: Judged) -> UserError:
+    return UserError(
+        "the two runs were not judged on the same data",
+        expected="the same test images with the same labels and groups on both sides",
+        received=f"{received} (digests {a.digest()[:12]} and {b.digest()[:12]})",
+        remedy="evaluate both on one version of data/split (dvc checkout, then dvc repro evaluate)",
+    )

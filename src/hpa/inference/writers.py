@@ -1,0 +1,102 @@
+"""Answers as CSV or JSON, row by row: memory does not grow with the number of images."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from hpa.errors import UserError
+from hpa.system.files import atomic_path
+
+COLUMNS = (
+    "image", "label", "present", "probability", "threshold", "rule", "label_flags", "image_flags",
+)  # fmt: skip
+"""Of the CSV: one row an image and label."""
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file name that says no known format.
+
+    Raises:
+        UserError: the suffix is neither .csv nor .json, or it is a folder.
+    """
+    if path.suffix.lower() not in WRITERS or path.is_dir():
+        raise UserError(
+            f"--output {path} says no format",
+            expected="a file name that ends in .csv or .json",
+            received="a folder" if path.is_dir() else path.suffix or "no suffix",
+            remedy="name it answers.csv or answers.json",
+        )
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield what writes one answer's document (see `Classifier.document`); None writes nothing.
+
+    The file takes its place when the block ends well.
+    """
+    if path is None:
+        yield lambda document: None
+        return
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+        WRITERS[path.suffix.lower()](file) as write,
+    ):
+        yield write
+
+
+def to_csv(documents: list[dict[str, Any]]) -> str:
+    """Spell answers as the text of a CSV."""
+    text = io.StringIO(newline="")
+    with _csv_writer(text) as write:
+        for document in documents:
+            write(document)
+    return text.getvalue()
+
+
+@contextmanager
+def _csv_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    yield lambda document: writer.writerows(_rows(document))
+
+
+def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Lay an answer out as one flat row a label."""
+    for row in document["classes"]:
+        yield {
+            "image": _harmless(document["image"]),
+            "label": row["label"],
+            "present": int(row["present"]),
+            "probability": f"{row['probability']:.6f}",
+            "threshold": f"{row['threshold']:.6f}",
+            "rule": row["rule"],
+            "label_flags": "; ".join(row["flags"]),
+            "image_flags": "; ".join(document["flags"]),
+        }
+
+
+def _harmless(name: str) -> str:
+    """Keep a spreadsheet from taking an image's name for a formula."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+
+
+@contextmanager
+def _json_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Write a list, one answer after the other."""
+    before = "[\n"
+
+    def write(document: dict[str, Any]) -> None:
+        nonlocal before
+        file.write(before + json.dumps(document, ensure_ascii=False, allow_nan=False))
+        before = ",\n"
+
+    yield write
+    file.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+WRITERS = {".csv": _csv_writer, ".json": _json_writer}

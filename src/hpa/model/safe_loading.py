@@ -1,0 +1,130 @@
+"""Loading a `.keras` archive that somebody else may have made: checked first, never executed.
+
+Keras' safe mode refuses lambdas, but a configuration may still name any class that Python can
+import. So before Keras sees it, an archive must hold three files of sane size, name classes of
+keras alone, and have the digest that is known of it.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from hpa.errors import UserError
+from hpa.labels import CHANNELS, N_LABELS
+from hpa.system.files import sha256
+
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+MAX_CONFIG_BYTES = 16 * 2**20
+MAX_WEIGHTS_BYTES = 4 * 2**30
+"""Far above any network for these images; an archive may claim any size."""
+REFUSED_CLASSES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+"""Layers of keras that run code which the archive brings along or points to."""
+
+
+def load_network(path: Path, *, digest: str | None) -> keras.Model:
+    """Load a network from uint8[B,S,S,4] to logits float32[B,28], in inference mode.
+
+    Args:
+        path: a `.keras` archive.
+        digest: the SHA-256 that it must have; None where no word of it is known.
+
+    Raises:
+        UserError: the archive is missing, is not the known one, is damaged, names code outside
+            keras, or holds another kind of network.
+    """
+    if not path.is_file():
+        raise _refused(path, "a .keras archive", "no such file")
+    if digest is not None and (found := sha256(path)) != digest:
+        raise _refused(path, f"SHA-256 {digest} as in provenance.json", f"SHA-256 {found}")
+    if problem := _problem(path):
+        raise _refused(path, "an archive of keras' own layers and their weights", problem)
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a hand-made archive brings Keras to raise
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise _refused(path, "an archive that Keras can load in safe mode", problem) from error
+    expected = f"one input [B,S,S,{len(CHANNELS)}] and one output [B,{N_LABELS}]"
+    if not _fits(network):
+        shapes = f"{network.input_shape} and {network.output_shape}"
+        raise _refused(path, expected, shapes)
+    return network
+
+
+def _problem(path: Path) -> str | None:
+    """Name what makes an archive unfit, without Keras."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if len(archive.infolist()) != len(MEMBERS) or set(sizes) != MEMBERS:
+                return f"the files {', '.join(sorted(sizes)) or 'none'}"
+            if sizes["config.json"] > MAX_CONFIG_BYTES:
+                return f"a configuration of {sizes['config.json']:,} bytes"
+            if sizes["model.weights.h5"] > MAX_WEIGHTS_BYTES:
+                return f"weights of {sizes['model.weights.h5']:,} bytes"
+            config = json.loads(archive.read("config.json"))
+    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, RecursionError) as error:
+        return f"{path.stat().st_size} bytes, cut or damaged: {error}"
+    foreign = sorted({name for name in _classes(config) if not _is_harmless(name)})
+    return f"the classes {', '.join(foreign)}" if foreign else None
+
+
+def _classes(config: Any) -> Iterator[str]:
+    """Name, as `module.Class`, every class that a configuration would make."""
+    waiting = [config]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if "class_name" in each:
+                yield f"{each.get('module')}.{each['class_name']}"
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+
+
+def _is_harmless(name: str) -> bool:
+    """Tell whether it is a part of a network, made by keras itself, or a plain value.
+
+    A registered name cannot stand in for one. Not all of keras is harmless: `keras.utils.get_file`
+    fetches, and `keras.config.enable_unsafe_deserialization` does what it says.
+    """
+    module, _, class_name = name.rpartition(".")
+    return name in _VALUES or (module in _MODULES and class_name not in REFUSED_CLASSES)
+
+
+_MODULES = {"keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints"}
+_VALUES = {
+    "keras.DTypePolicy",
+    "keras.Sequential",
+    "keras.src.models.functional.Functional",
+    "keras.src.models.sequential.Sequential",
+    "None.__keras_tensor__",
+    "None.__tuple__",
+    "None.__tensor__",
+    "None.__numpy__",
+    "None.__slice__",
+    "builtins.dict",
+}
+"""What holds layers together, and plain values that Keras spells like classes."""
+
+
+def _fits(network: keras.Model) -> bool:
+    try:
+        entrance, exit_ = tuple(network.input_shape), tuple(network.output_shape)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    square = len(entrance) == 4 and entrance[1] == entrance[2] is not None
+    return square and entrance[3] == len(CHANNELS) and exit_[1:] == (N_LABELS,)
+
+
+def _refused(path: Path, expected: str, received: str) -> UserError:
+    return UserError(
+        f"{path} is refused",
+        expected=expected,
+        received=received,
+        remedy="take the whole model folder from where it was trained: dvc pull, or dvc repro",
+    )

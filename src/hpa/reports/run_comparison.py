@@ -1,0 +1,93 @@
+"""Finding what a run was judged on, and telling how two runs differ."""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from hpa.errors import UserError
+from hpa.evaluation.paired_bootstrap import Comparison
+from hpa.evaluation.test_predictions import FILE_NAME, Judged
+from hpa.labels import LABELS
+
+
+def find_judged(run: str) -> Judged:
+    """Read the judged test split of a run: an MLflow run id, a folder, or the file itself.
+
+    Raises:
+        UserError: there is no such run, folder or file, or it holds no judged test split.
+    """
+    path = Path(run)
+    if path.exists():
+        found = path / FILE_NAME if path.is_dir() else path
+        if path.is_dir() and not found.exists() and (path / "reports" / FILE_NAME).exists():
+            found = path / "reports" / FILE_NAME
+        return Judged.read(found)
+    if not re.fullmatch(r"[0-9a-f]{32}", run):
+        raise UserError(
+            f"{run!r} is no run",
+            expected="an MLflow run id (32 hexadecimal digits), a folder that evaluate wrote, or "
+            f"its {FILE_NAME}",
+            received=run,
+            remedy="`make ui` shows the runs; metrics.json names the workspace's run_id",
+        )
+    from hpa.tracking.stage_run import download_artifact  # seconds, and not needed for files
+
+    with TemporaryDirectory(prefix="hpa-compare-") as folder:
+        return Judged.read(download_artifact(run, f"reports/{FILE_NAME}", Path(folder)))
+
+
+def as_text(comparison: Comparison, name_a: str, name_b: str) -> str:
+    """Return the comparison for the terminal: the headline, then a row a class."""
+    low, high = comparison.interval
+    lines = [
+        f"A {name_a}: macro F1 {comparison.macro_f1[0]:.3f}",
+        f"B {name_b}: macro F1 {comparison.macro_f1[1]:.3f}",
+        f"B minus A: {comparison.difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}; "
+        f"probability that B is better: {comparison.better:.3f}",
+        f"on the same {comparison.n_images:,} test images, drawn in {comparison.n_groups:,} groups",
+        "",
+        f"{'':30}{'images':>7}{'A':>8}{'B':>8}{'B - A':>9}{'95 % interval':>20}{'P(B)':>7}",
+    ]
+    differences = comparison.class_f1[1] - comparison.class_f1[0]
+    for index in np.argsort(-np.abs(differences), kind="stable"):
+        a, b = comparison.class_f1[:, index]
+        low, high = comparison.class_interval[:, index]
+        known = comparison.support[index] > 0
+        interval = f"{low:+.3f} to {high:+.3f}" if known else "no positives"
+        better = f"{comparison.class_better[index]:.2f}" if known else ""
+        lines.append(
+            f"{LABELS[index]:30}{comparison.support[index]:7,}{a:8.3f}{b:8.3f}"
+            f"{differences[index]:+9.3f}{interval:>20}{better:>7}"
+        )
+    return "\n".join(lines)
+
+
+def as_json(comparison: Comparison, a: Judged, b: Judged) -> dict[str, Any]:
+    """Return the comparison as plain dicts; null where a class never occurs."""
+    classes = {
+        label: {
+            "support": int(comparison.support[index]),
+            "f1": comparison.class_f1[:, index].tolist(),
+            "interval": [_or_none(end) for end in comparison.class_interval[:, index]],
+            "probability_b_better": _or_none(comparison.class_better[index]),
+        }
+        for index, label in enumerate(LABELS)
+    }
+    return {
+        "runs": [a.run_id, b.run_id],
+        "data_sha256": a.digest(),
+        "n_images": comparison.n_images,
+        "n_groups": comparison.n_groups,
+        "macro_f1": list(comparison.macro_f1),
+        "difference": comparison.difference,
+        "interval": list(comparison.interval),
+        "probability_b_better": comparison.better,
+        "classes": classes,
+    }
+
+
+def _or_none(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)

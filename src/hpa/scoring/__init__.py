@@ -1,1 +1,0 @@
-"""From probabilities to thresholds and metrics, in NumPy alone."""

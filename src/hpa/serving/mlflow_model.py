@@ -1,0 +1,217 @@
+"""The only door to MLflow's pyfunc: a model folder as a model that anybody can serve.
+
+A row of the input is an image: columns red, green, blue, yellow, each the base64 text of a PNG,
+TIFF or JPEG, or an array [H,W] of grey levels; an absent channel is null. A row of the output
+holds `labels` (names), `flags` (why not to believe them) and, by name, `probabilities` and
+`thresholds`.
+"""
+
+import base64
+import binascii
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import fastapi
+import mlflow
+import numpy as np
+import pandas as pd
+from fastapi.middleware import Middleware
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
+
+from hpa.config.params import Serve
+from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.user_images import read_planes, to_pixels
+from hpa.labels import CHANNELS, LABELS
+from hpa.serving.request_limits import Doorman
+from hpa.system.backends import prepare_backend
+
+PACKAGE_DIR = Path(__file__).parents[1]
+MODEL = "model"
+"""The artifact that holds the model folder."""
+CONFIG = "serve"
+REQUIRED = (
+    "fastapi", "filelock", "keras", "kornia-rs", "mlflow", "numpy", "opencv-python-headless",
+    "pandas", "pillow", "pyyaml", "scipy", "tensorflow", "tqdm", "uvicorn",
+)  # fmt: skip
+"""Packages that the served model imports."""
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
+    outputs=Schema(
+        [
+            ColSpec(Array(DataType.string), "labels"),
+            ColSpec(Array(DataType.string), "flags"),
+            ColSpec(Map(DataType.double), "probabilities"),
+            ColSpec(Map(DataType.double), "thresholds"),
+        ]
+    ),
+)
+
+
+def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
+    """Write a model folder as an MLflow model with code, requirements and an example inside.
+
+    Args:
+        path: becomes the MLflow model.
+        model_dir: the model folder; all of it goes along.
+        serve: limits, kept with the model.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            python_model=str(PACKAGE_DIR / "serving" / "model_from_code.py"),
+            code_paths=[str(PACKAGE_DIR)],
+            artifacts={MODEL: str(model_dir)},
+            model_config={CONFIG: asdict(serve)},
+            signature=SIGNATURE,
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+        )
+    _add_example(path)
+
+
+def _add_example(path: Path) -> None:
+    """Write the input example by hand: MLflow would run it through the model in a server."""
+    example = request([_example()])
+    row = example["dataframe_records"][0]
+    table = {"columns": list(row), "data": [list(row.values())]}
+    (path / "input_example.json").write_text(json.dumps(table))
+    (path / "serving_input_example.json").write_text(json.dumps(example))
+    description = mlflow.models.Model.load(str(path))
+    description.saved_input_example_info = {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "dataframe",
+        "pandas_orient": "split",
+    }
+    description.save(str(path / "MLmodel"))
+
+
+def request(images: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Spell images as the body that /invocations takes.
+
+    Args:
+        images: by channel, the bytes of a picture or an array [H,W].
+    """
+    return {"dataframe_records": [{k: _spell(v) for k, v in image.items()} for image in images]}
+
+
+class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+    """A model folder behind MLflow's interface."""
+
+    def load_context(self, context: Any) -> None:
+        """Load and verify the model folder, and in MLflow's server bound what it reads."""
+        prepare_backend()
+        from hpa.inference.classifier import Classifier
+
+        self._serve = Serve(**context.model_config[CONFIG])
+        if _in_scoring_server():
+            guard_scoring_server(self._serve)
+        self._classifier = Classifier(Path(context.artifacts[MODEL]))
+        self._rules = self._classifier.rules(self._serve)
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Answer for each row.
+
+        Raises:
+            MlflowException: an image is unfit or there are too many; a server answers with 400.
+        """
+        records = model_input.to_dict("records")
+        if not 0 < len(records) <= self._serve.max_images:
+            raise _unfit(f"{len(records)} images (from 1 to {self._serve.max_images} a request)")
+        pixels = np.stack([self._read(row, each) for row, each in enumerate(records)])
+        names = [f"image {row}" for row in range(len(records))]
+        answers = self._classifier.answer(names, pixels, batch_size=self._serve.batch_size)
+        thresholds = dict(zip(LABELS, self._classifier.thresholds.values.tolist(), strict=True))
+        return [
+            {
+                "labels": each.labels,
+                "flags": list(each.doubts),
+                "probabilities": dict(zip(LABELS, each.y_prob.tolist(), strict=True)),
+                "thresholds": thresholds,
+            }
+            for each in answers
+        ]
+
+    def _read(self, row: int, record: Mapping[Any, Any]) -> np.ndarray:
+        try:
+            given = {name: _unspell(name, record.get(name)) for name in CHANNELS}
+            return to_pixels(read_planes(given, self._rules), self._rules)
+        except UnfitPictureError as error:
+            raise _unfit(f"image {row}: {error}") from error
+
+
+def guard_scoring_server(serve: Serve) -> None:
+    """Put a doorman before the app that MLflow's server is about to make in this process.
+
+    The server reads bodies of any size, answers some malformed ones with 500, and has no setting
+    for either. It makes its app (`mlflow.pyfunc.scoring_server.init`) right after it has loaded
+    the model, with the `FastAPI` that it then imports.
+    """
+
+    class GuardedFastAPI(_FastAPI):
+        def build_middleware_stack(self) -> Any:
+            # Before MLflow's own, whose time limit covers the upload and answers with 504.
+            doorman = Middleware(
+                Doorman,
+                max_bytes=serve.max_request_mb * 10**6,
+                content_types=("application/json",),
+            )
+            self.user_middleware.insert(0, doorman)
+            return super().build_middleware_stack()
+
+    fastapi.FastAPI = GuardedFastAPI  # type: ignore[misc]
+    logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)
+
+
+_FastAPI = fastapi.FastAPI
+
+
+def _in_scoring_server() -> bool:
+    return "__pyfunc_model_path__" in os.environ and "uvicorn" in sys.modules
+
+
+def _spell(value: Any) -> Any:
+    return (
+        base64.b64encode(value).decode() if isinstance(value, bytes) else np.asarray(value).tolist()
+    )
+
+
+def _unspell(channel: str, value: Any) -> Any:
+    """Turn a cell into the bytes of a picture, numbers, or None."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(
+                value.partition(",")[2] if value[:5] == "data:" else value, validate=True
+            )
+        except (binascii.Error, ValueError) as error:
+            raise UnfitPictureError(f"{channel}: text that is no base64: {error}") from error
+    if isinstance(value, bytes | list | np.ndarray):
+        return value
+    raise UnfitPictureError(f"{channel}: {type(value).__name__}, no base64 text and no array")
+
+
+def _unfit(reason: str) -> MlflowException:
+    return MlflowException.invalid_parameter_value(reason)
+
+
+def _example() -> dict[str, bytes]:
+    """Draw a small image of discs, to try a server with."""
+    plane = np.zeros((64, 64), np.uint8)
+    cv2.circle(plane, (32, 32), 20, 180, -1)
+    content = cv2.imencode(".png", plane)[1].tobytes()
+    return dict.fromkeys(CHANNELS, content)

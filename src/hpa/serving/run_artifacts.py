@@ -1,0 +1,101 @@
+"""The model of a finished run: gathered from its artifacts, verified, never executed."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from hpa.errors import UserError
+from hpa.evaluation.test_predictions import FILE_NAME
+from hpa.inference.classifier import DOUBTS, FILES, Classifier
+from hpa.inference.prediction import BEST
+from hpa.labels import CHANNELS
+from hpa.tracking.mlflow_store import PastRun, download, past_run
+
+REPORTS = (FILE_NAME, "metrics.json", "model_card.html", "model_card.md")
+"""What the evaluate stage says of a model, and goes along with it."""
+
+
+def finished_run(run_id: str) -> PastRun:
+    """Look up a run whose model was judged as it would be served.
+
+    Raises:
+        UserError: there is no such run, it is not finished, or judged another network.
+    """
+    run = past_run(run_id)
+    if run.status != "FINISHED":
+        raise UserError(
+            f"run {run.run_id} is not finished",
+            expected="a run whose status is FINISHED",
+            received=run.status,
+            remedy="wait for its end, or name another run: make ui shows them",
+        )
+    if Path(judged := run.params.get("score.models", "")).name != BEST:
+        raise UserError(
+            f"run {run.run_id} did not judge one network's best weights",
+            expected=f"score.models ending in {BEST}",
+            received=judged or "a run without the score stage",
+            remedy="score, threshold and evaluate with that network alone",
+        )
+    return run
+
+
+def gather(run: PastRun, folder: Path) -> Path:
+    """Lay out the model folder of a run, with its card and what it was judged on.
+
+    A run that only chose other thresholds has its network from the run upstream of it.
+
+    Raises:
+        UserError: neither has one of the files.
+    """
+    folder.mkdir(parents=True)
+    with TemporaryDirectory(prefix="hpa-gather-") as name:
+        for artifact in [f"model/{each}" for each in (*FILES, DOUBTS)]:
+            _fetch(artifact, list(_line(run)), Path(name), folder)
+        for artifact in [f"reports/{each}" for each in REPORTS]:
+            _fetch(artifact, [run], Path(name), folder)
+    return folder
+
+
+def check_answers(folder: Path) -> None:
+    """Load a model folder, every digest and key verified, and let it answer once.
+
+    Raises:
+        UserError: it is damaged, not what was trained, or answers no number.
+    """
+    classifier = Classifier(folder)
+    size = classifier.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, len(CHANNELS)), np.uint8)
+    if not np.isfinite(classifier.probabilities(pixels, batch_size=1)).all():
+        raise UserError(
+            f"the model in {folder} answers no number",
+            expected="28 probabilities",
+            received="NaN",
+            remedy="its training diverged: promote another run",
+        )
+
+
+def _line(run: PastRun) -> Iterator[PastRun]:
+    """Yield a run and those that it built upon, the nearest first."""
+    seen: set[str] = set()
+    while run.run_id not in seen:
+        seen.add(run.run_id)
+        yield run
+        if not (upstream := run.tags.get("upstream_run_id")):
+            return
+        run = past_run(upstream)
+
+
+def _fetch(artifact: str, runs: list[PastRun], temporary: Path, folder: Path) -> None:
+    for run in runs:
+        if found := download(run.run_id, artifact, temporary):
+            shutil.move(found, folder / Path(artifact).name)
+            return
+    raise UserError(
+        f"run {runs[0].run_id} has no {artifact}",
+        expected="a run in which train, score, threshold and evaluate have finished",
+        received=f"none in {', '.join(run.run_id for run in runs)}",
+        remedy="finish it with dvc repro, or name another run: make ui shows them",
+    )

@@ -1,0 +1,159 @@
+"""Where a result comes from: commit, code, data, parameters, versions."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hpa.config.params import Params
+from hpa.labels import CHANNELS, LABELS
+from hpa.system.backends import chosen_backend
+from hpa.system.files import SOURCE_DIR, sha256
+
+DATA_OUTS = ("data/raw", "data/packed", "data/split")
+KEPT = ("params.yaml", "dvc.lock")
+ENVIRONMENT_LOCK = SOURCE_DIR.parent / "requirements.lock"
+PACKAGES = ("keras", "numpy", "scikit-learn", "tensorflow")
+
+
+def lineage() -> dict[str, str]:
+    """Return what identifies code and data of a run, each value a short text, ready for tags.
+
+    `git.commit` and `git.dirty` (`unknown` outside a repository; dirty is code that differs, see
+    `code_diff`), `code.sha256` over src/, `environment.sha256` of the packages' lock,
+    `keras.backend`, `dvc.data/raw`, `dvc.data/packed`, `dvc.data/split` as in dvc.lock, and in an
+    experiment of DVC `dvc.experiment` and `dvc.baseline`, the commit that it started from.
+    """
+    commit, diff = _git("rev-parse", "HEAD"), code_diff()
+    found = {
+        "git.commit": (commit or b"unknown").decode().strip(),
+        "git.dirty": "unknown" if commit is None else str(bool(diff)).lower(),
+        "code.sha256": code_sha256(),
+        "keras.backend": chosen_backend()[0],
+    }
+    if ENVIRONMENT_LOCK.is_file():
+        found["environment.sha256"] = sha256(ENVIRONMENT_LOCK)
+    found |= {f"dvc.{out['path']}": out["md5"] for out in _locked_data(Path("dvc.lock"))}
+    for tag, name in (("experiment", "DVC_EXP_NAME"), ("baseline", "DVC_EXP_BASELINE_REV")):
+        if value := os.environ.get(name):
+            found[f"dvc.{tag}"] = value
+    return found
+
+
+def code_diff() -> bytes:
+    """Return the patch from the commit to the code that runs; nothing where they are equal.
+
+    It holds every tracked file but `params.yaml` and `dvc.lock`, which runs keep by themselves, and
+    new files below src/.
+    """
+    changed = _git("diff", "--binary", "HEAD", "--", ".", *(f":!{name}" for name in KEPT)) or b""
+    new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "src") or b""
+    patches = [
+        _git("diff", "--binary", "--no-index", "--", "/dev/null", os.fsdecode(name), differs=1)
+        or b""
+        for name in filter(None, new.split(b"\0"))
+    ]
+    return changed + b"".join(patches)
+
+
+def differences(params: Params) -> dict[str, Any]:
+    """Return the parameters, by dotted key, that are not as in the commit's params.yaml.
+
+    In an experiment of DVC the commit is the one that it started from.
+    """
+    commit = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
+    text = _git("show", f"{commit}:./params.yaml")
+    try:
+        committed = yaml.safe_load(text or b"") or {}
+        known = {
+            f"{section}.{key}": value
+            for section, values in committed.items()
+            for key, value in values.items()
+        }
+    except (AttributeError, yaml.YAMLError):
+        known = {}  # a broken file was committed
+    return {
+        key: value for key, value in params.flat().items() if key in known and known[key] != value
+    }
+
+
+def datasets(lock: Path) -> list[dict[str, str]]:
+    """Return the data of a dvc.lock as fields of MLflow's datasets; [] where there is no lock.
+
+    `digest` is DVC's, by which `dvc.lock` and DVC's cache know the folder.
+    """
+    return [
+        {
+            "name": out["path"],
+            "digest": out["md5"],
+            "source_type": "local",
+            "source": json.dumps({"uri": out["path"]}),
+            "profile": json.dumps({"n_files": out.get("nfiles"), "n_bytes": out.get("size")}),
+            "context": Path(out["path"]).name,
+        }
+        for out in _locked_data(lock)
+    ]
+
+
+def model_provenance(
+    params: Params, *, run_id: str, weights_sha256: str, inputs: list[Path]
+) -> dict[str, Any]:
+    """Return the content of `model/provenance.json`.
+
+    Args:
+        params: all parameters in force.
+        run_id: of MLflow.
+        weights_sha256: of the best weights' arrays.
+        inputs: the files that describe the data trained on; their SHA-256 identify it.
+    """
+    return {
+        "run_id": run_id,
+        "weights_sha256": weights_sha256,
+        "params": params.flat(),
+        "data": {str(path): sha256(path) for path in inputs},
+        "lineage": lineage(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in dict.fromkeys([*PACKAGES, chosen_backend()[0]])},
+        },
+        "channels": list(CHANNELS),
+        "labels": list(LABELS),
+    }
+
+
+def code_sha256() -> str:
+    """Digest the Python files below src/, names and bytes, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCE_DIR.rglob("*.py")):
+        digest.update(f"{path.relative_to(SOURCE_DIR)}\0{sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _git(*arguments: str, differs: int = 0) -> bytes | None:
+    """Ask git about the code's repository; None where there is none, or it cannot tell.
+
+    Args:
+        arguments: of git.
+        differs: an exit code that also means success.
+    """
+    command = ["git", "-C", str(SOURCE_DIR.parent), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True)
+    except OSError:
+        return None
+    return answer.stdout if answer.returncode in (0, differs) else None
+
+
+def _locked_data(path: Path) -> list[dict[str, Any]]:
+    """Read the data stages' outputs from a dvc.lock, each with `path` and `md5`."""
+    if not path.is_file():
+        return []
+    stages = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", {})
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return [out for out in outs if out["path"] in DATA_OUTS]

@@ -1,0 +1,198 @@
+"""Checkpoints of a training: whole or absent, and verified before they are used.
+
+    .checkpoints/<key>/training.json                     what the key stands for
+    .checkpoints/<key>/step-000320/state.npz             every array of the training
+                                  /progress.json         history, and the run that wrote it
+                                  /manifest.json         SHA-256 of both
+                        /lock, process.json              whose training it is at present
+
+They lie in the repository, outside what DVC removes before it runs a stage. The key digests all
+that decides the numbers of a training, so one training never goes on from another's state.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from hpa.errors import UserError
+from hpa.system import processes
+from hpa.system.files import atomic_path, digest, read_json, require_free_space, sha256, write_json
+
+KEPT = 2  # the newest, and the one before in case a disk damages the newest
+STALE_DAYS = 14
+STATE, PROGRESS, MANIFEST = "state.npz", "progress.json", "manifest.json"
+TRAINING, LOCK, OWNER = "training.json", "lock", "process.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training after some step.
+
+    Attributes:
+        step: steps done.
+        arrays: all that is an array, by name.
+        history: the metrics of each round so far.
+        run_id: the tracked run that wrote it; empty where none did.
+    """
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+    run_id: str = ""
+
+
+class Checkpoints:
+    """The folder of one training's checkpoints."""
+
+    def __init__(self, root: Path, training: dict[str, Any]) -> None:
+        """Name the folder; nothing is written yet.
+
+        Args:
+            root: holds the folders of all trainings.
+            training: all that decides the numbers of this one, as JSON can spell it.
+        """
+        self.folder, self._training = root / digest(training)[:16], training
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder to this process; it goes when the block, a whole training, ends well.
+
+        Two trainings in one folder would do the same, each on the other's checkpoints, and
+        whichever ended first would remove them. A killed process holds nothing.
+
+        Raises:
+            UserError: another process holds it, or it cannot be written.
+        """
+        write_json(self.folder / TRAINING, self._training)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise self._under_way() from error
+        try:
+            write_json(self.folder / OWNER, processes.identity())
+            yield
+            self.remove()
+        finally:
+            if not self._paths():
+                self.remove()
+            lock.release()
+
+    def prepare(self, n_bytes: int) -> None:
+        """Refuse at once what would fail hours later, and clear what others left long ago.
+
+        Args:
+            n_bytes: the size of a checkpoint.
+
+        Raises:
+            UserError: no room for the checkpoints, or the folder cannot be written.
+        """
+        require_free_space(self.folder, (KEPT + 1) * n_bytes, "checkpoints")
+        write_json(self.folder / TRAINING, self._training)
+        self._clear_stale()
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then remove all but the newest two.
+
+        Raises:
+            UserError: the disk is full or cannot be written; older checkpoints are untouched.
+        """
+        path = self.folder / f"step-{checkpoint.step:08d}"
+        with atomic_path(path, flush=False) as temporary:
+            temporary.mkdir()
+            np.savez(temporary / STATE, allow_pickle=False, **checkpoint.arrays)
+            progress = {"history": checkpoint.history, "run_id": checkpoint.run_id}
+            write_json(temporary / PROGRESS, {"step": checkpoint.step, **progress})
+            digests = {name: sha256(temporary / name) for name in (STATE, PROGRESS)}
+            write_json(temporary / MANIFEST, digests)
+            _flush(temporary / STATE)
+            _flush(temporary)
+        _flush(self.folder)
+        for old in self._paths()[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def newest(self) -> Checkpoint | None:
+        """Read the newest checkpoint that is as it was written; each damaged one is named aloud."""
+        paths = self._paths()
+        for path in paths:
+            try:
+                return _read(path)
+            except (OSError, ValueError, LookupError) as error:
+                reason = str(error).splitlines()[0]
+                print(f"warning: the checkpoint {path} is damaged: {reason}", file=sys.stderr)
+                shutil.rmtree(path, ignore_errors=True)
+        if paths:
+            print("warning: no checkpoint is whole: the training starts anew", file=sys.stderr)
+        return None
+
+    def remove(self) -> None:
+        """Remove the folder: the training has ended well."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _under_way(self) -> UserError:
+        owner = self.folder / OWNER
+        pid = read_json(owner).split()[1] if owner.is_file() else "that has just begun"
+        return UserError(
+            "this training is under way in another process",
+            expected=f"no process that holds {self.folder}",
+            received=f"process {pid}, with the same parameters, data and code",
+            remedy="wait for its end, or stop it with SIGTERM and start again: it goes on from "
+            "there; to train the same beside it would change train.seed",
+        )
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"), reverse=True)
+
+    def _clear_stale(self) -> None:
+        """Remove other trainings' folders untouched for two weeks; say what the others hold."""
+        trainings = [path.parent for path in self.folder.parent.glob(f"*/{TRAINING}")]
+        others = [path for path in trainings if path != self.folder]
+        for path in [path for path in others if _age_days(path) > STALE_DAYS]:
+            shutil.rmtree(path, ignore_errors=True)
+            others.remove(path)
+        if others:
+            print(
+                f"note: {self.folder.parent} also holds {len(others)} unfinished training(s) of "
+                f"other parameters, data or code: {', '.join(sorted(p.name for p in others))}; "
+                f"each goes {STALE_DAYS} days after its last checkpoint, or when you remove it"
+            )
+
+
+def _read(path: Path) -> Checkpoint:
+    """Verify and read a checkpoint.
+
+    Raises:
+        OSError, ValueError, LookupError: a file is missing or not as it was written.
+    """
+    manifest = read_json(path / MANIFEST)
+    for name in (STATE, PROGRESS):
+        if sha256(path / name) != manifest[name]:
+            raise ValueError(f"the SHA-256 of {name} is not that of {MANIFEST}")
+    with np.load(path / STATE, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return Checkpoint(arrays=arrays, **read_json(path / PROGRESS))
+
+
+def _age_days(path: Path) -> float:
+    try:
+        return (time.time() - path.stat().st_mtime) / 86_400
+    except FileNotFoundError:  # removed meanwhile by the training that it belongs to
+        return 0.0
+
+
+def _flush(path: Path) -> None:
+    """Force a file's bytes, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

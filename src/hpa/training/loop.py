@@ -1,0 +1,230 @@
+"""The training loop: rounds of steps, a validation after each, the best weights kept.
+
+It knows neither MLflow nor Optuna: whoever watches passes `on_round`.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from hpa.config.params import Params, Train
+from hpa.data.batches import TrainingBatches
+from hpa.data.oversampling import repeat_factors
+from hpa.data.packed import PackedImages, read_index
+from hpa.data.splits.assignment import read_assignment
+from hpa.inference.prediction import predict_logits, sigmoid
+from hpa.labels import indicator_matrix
+from hpa.model.optimizers import averaged_weights
+from hpa.system.files import atomic_path, require_free_space
+from hpa.system.progress import progress
+from hpa.system.signals import postponed_signals
+from hpa.thresholds.cross_fitting import judge_scores
+from hpa.training.checkpoints import Checkpoint, Checkpoints
+from hpa.training.recipe import NetworkBuilder, compiled_networks
+from hpa.training.state import Training, Watch, copies, diverged, save_model
+
+VALIDATION_BATCH = 64
+N_ARCHIVES = 3  # best.keras, its successor while that is written, last.keras; 4 bytes a weight
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The images of one split: packed rows int[n], ids, and labels uint8[n,28]."""
+
+    rows: np.ndarray
+    ids: np.ndarray
+    y_true: np.ndarray
+
+
+def fit(
+    params: Params,
+    *,
+    packed_dir: Path,
+    split_dir: Path,
+    model_dir: Path,
+    on_round: Callable[[int, dict[str, float]], None],
+    checkpoints: Checkpoints | None = None,
+    on_resume: Callable[[Checkpoint], None] = lambda _: None,
+    run_id: str = "",
+    build_networks: NetworkBuilder = compiled_networks,
+) -> str:
+    """Train a network and leave `best.keras`, `last.keras` and `history.csv` in `model_dir`.
+
+    Args:
+        params: sections model, loss, augment and train.
+        packed_dir, split_dir: what the pack and split stages wrote.
+        model_dir: gets the three files, each whole or not at all.
+        on_round: called after each validation with the step and the metrics, named
+            `<split>/<metric>`; a training that goes on first replays the rounds before its stop.
+            Whatever it raises ends the training.
+        checkpoints: the newest whole one is where the training goes on; the caller removes them
+            when all is safe. None neither reads nor writes any.
+        on_resume: called with the checkpoint that the training goes on from.
+        run_id: kept in the checkpoints.
+        build_networks: returns the network, and the model that trains it.
+
+    Returns:
+        The SHA-256 of the best weights (see `weights_sha256`).
+
+    Raises:
+        UserError: a loss or weight is no finite number, a packed image is damaged, or a file
+            cannot be written.
+        SystemExit: SIGTERM (143) or Ctrl-C (130) came; the step under way is in a checkpoint.
+    """
+    keras.utils.set_random_seed(params.train.seed)
+    images = PackedImages(packed_dir)
+    index, split = read_index(packed_dir), read_assignment(split_dir, params.train.fold)["split"]
+    train, val = (examples_of(index, split, name) for name in ("train", "val"))
+    factors = repeat_factors(params.train, train.y_true)
+    label_rates = np.average(train.y_true, axis=0, weights=factors)
+    networks = build_networks(params, images.row_shape[0], label_rates)
+    training = Training(*networks, model_dir)
+    require_free_space(model_dir, N_ARCHIVES * training.network.count_params() * 4, "the model")
+    if checkpoints:
+        _resume(training, checkpoints, on_round, on_resume)
+
+    def batches(first: int, end: int) -> TrainingBatches:
+        return TrainingBatches(
+            images,
+            train.rows,
+            train.y_true,
+            batch_size=params.train.batch_size,
+            seed=params.train.seed,
+            augment=params.augment,
+            repeat_factors=factors,
+            first=first,
+            end=end,
+        )
+
+    total, done = (n * params.train.batch_size for n in (params.train.n_steps, training.step))
+    speed = Speed()
+    with postponed_signals() as signals, progress(what="train", total=total, initial=done) as bar:
+        while not _finished(training, params.train):
+            watch = Watch(training.running, signals, lambda: bar.update(params.train.batch_size))
+            segment = batches(training.step, _next_pause(training.step, params.train))
+            _train(training, segment, watch, train.ids, speed)
+            if _ends_round(training.step, params.train):
+                with averaged_weights(training.model.optimizer):
+                    metrics = {"train/loss": watch.loss} | _validate(training.network, images, val)
+                    _end_round(training, metrics, params.train.best_by)
+                bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
+                on_round(training.step, metrics | {"train/images_per_s": speed.images_per_s()})
+                speed = Speed()
+            stop = list(signals)
+            if checkpoints and (stop or training.step % params.train.checkpoint_every == 0):
+                checkpoints.write(training.checkpoint(run_id))
+            if stop:
+                raise SystemExit(128 + stop[0])
+    with averaged_weights(training.model.optimizer):
+        save_model(training.network, model_dir / "last.keras")
+    with atomic_path(model_dir / "history.csv") as temporary:
+        pd.DataFrame(training.history).to_csv(temporary, index=False, float_format="%.6g")
+    return training.best_sha256
+
+
+@dataclass
+class Speed:
+    """Images trained on since the round began, or went on, and seconds spent on them."""
+
+    n_images: int = 0
+    seconds: float = 0.0
+
+    def images_per_s(self) -> float:
+        """Return the rate of the round."""
+        return self.n_images / self.seconds
+
+
+def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
+    """Pick the rows of a split from the packed index, with their ids and labels."""
+    rows = np.flatnonzero(split == name)
+    chosen = index.iloc[rows]
+    return Examples(rows, chosen["Id"].to_numpy(), indicator_matrix(chosen["Target"]))
+
+
+def _resume(
+    training: Training,
+    checkpoints: Checkpoints,
+    on_round: Callable[[int, dict[str, float]], None],
+    on_resume: Callable[[Checkpoint], None],
+) -> None:
+    """Take over the newest checkpoint, where there is one, and replay its rounds."""
+    checkpoints.prepare(training.n_bytes())
+    checkpoint = checkpoints.newest()
+    if checkpoint is None:
+        return
+    training.restore(checkpoint)
+    print(f"going on from step {training.step}, as {checkpoints.folder} holds it", file=sys.stderr)
+    on_resume(checkpoint)
+    for row in training.history:
+        on_round(int(row["step"]), {name: row[name] for name in row if name != "step"})
+
+
+def _train(
+    training: Training, batches: TrainingBatches, watch: Watch, ids: np.ndarray, speed: Speed
+) -> None:
+    """Do the steps of `batches`, or fewer where someone wants an end.
+
+    Raises:
+        UserError: a loss is no finite number; the message names its step and images.
+    """
+    started = time.perf_counter()
+    with batches.clean_errors():
+        training.model.fit(batches.feed(), shuffle=False, verbose=0, callbacks=[watch])
+    speed.seconds += time.perf_counter() - started
+    speed.n_images += watch.n_steps * batches.batch_size
+    if watch.first_bad is not None:
+        step = training.step + watch.first_bad
+        named = " ".join(ids[batches.chosen(step)])
+        raise diverged(f"in step {step + 1}", f"a loss that is no finite number, on {named}")
+    training.step += watch.n_steps
+    training.running = copies(training.model.metrics_variables)
+
+
+def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
+    """Judge the whole split at once."""
+    logits = predict_logits(network, images, val.rows, batch_size=VALIDATION_BATCH)
+    scores = judge_scores(val.y_true, sigmoid(logits))
+    loss = float(network.loss(val.y_true, logits))
+    return {"val/loss": loss} | {f"val/{name}": score for name, score in scores.items()}
+
+
+def _end_round(training: Training, metrics: dict[str, float], best_by: str) -> None:
+    """Note a round's metrics; keep its weights where they are the best so far."""
+    if not np.isfinite(metrics["val/loss"]):
+        raise diverged(f"in step {training.step}", f"val/loss {metrics['val/loss']}")
+    training.history.append({"step": training.step, **metrics})
+    training.running = []
+    if _best_round(training.history, best_by) == len(training.history) - 1:
+        training.keep_best()
+
+
+def _best_round(history: list[dict[str, float]], best_by: str) -> int:
+    """Return the first round that is as good as any: least loss, or most of another metric."""
+    values = np.array([row[f"val/{best_by}"] for row in history])
+    return int(np.argmin(values) if best_by == "loss" else np.argmax(values))
+
+
+def _finished(training: Training, train: Train) -> bool:
+    """Say whether all steps are done, or the last `patience` rounds were no better."""
+    if training.step >= train.n_steps:
+        return True
+    if train.patience is None or not training.history:
+        return False
+    rounds_since = len(training.history) - 1 - _best_round(training.history, train.best_by)
+    return rounds_since >= train.patience
+
+
+def _ends_round(step: int, train: Train) -> bool:
+    return step % train.validate_every == 0 or step == train.n_steps
+
+
+def _next_pause(step: int, train: Train) -> int:
+    """Return the next step after which there is a validation or a checkpoint."""
+    everys = (train.validate_every, train.checkpoint_every)
+    return min(train.n_steps, *((step // every + 1) * every for every in everys))

@@ -1,0 +1,76 @@
+"""The recipe: what params.yaml says of network, loss, optimizer and augmentation, put together."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from hpa.config.params import Params
+from hpa.data.augmentation import with_augmentation
+from hpa.errors import UserError
+from hpa.model.losses import make_loss, smoothed
+from hpa.model.optimizers import make_optimizer
+from hpa.model.pretrained import load_pretrained
+from hpa.model.resnet import build_resnet34
+from hpa.system import devices
+
+NetworkBuilder = Callable[[Params, int, np.ndarray], tuple[keras.Model, keras.Model]]
+"""A function like `compiled_networks`."""
+
+
+def compiled_networks(
+    params: Params, image_size: int, label_rates: np.ndarray
+) -> tuple[keras.Model, keras.Model]:
+    """Return the network, and the model that trains it: augmentation before the same weights.
+
+    The network's loss is without label smoothing. The model's optimizer is built: all it will
+    ever hold is in `model.optimizer.variables`. To validate and save what the moving averages
+    make of the network, do so within `averaged_weights(model.optimizer)`.
+
+    Args:
+        params: sections model, loss, augment and train.
+        image_size: height and width of the packed images in pixels.
+        label_rates: float64[28], share of the training images that bear each label.
+
+    Raises:
+        UserError: the devices here lack what is asked for, or pretrained weights are absent.
+    """
+    train = params.train
+    _require_same_clipping(params)
+    devices.require_precision(train.precision)
+    jit = devices.jit_compile(train.n_devices)
+    loss = make_loss(params.loss, label_rates)
+    with devices.data_parallel(train.n_devices):
+        network = build_resnet34(
+            image_size,
+            label_rates=label_rates,
+            dropout=params.model.dropout,
+            pooling=params.model.pooling,
+            precision=train.precision,
+            synchronized=devices.synchronized(train.n_devices),
+        )
+        if params.model.weights != "none":
+            load_pretrained(
+                network, params.model.weights, fourth_channel=params.model.fourth_channel
+            )
+        model = with_augmentation(network, params.augment)
+        model.compile(
+            optimizer=make_optimizer(train),
+            loss=smoothed(loss, params.loss.label_smoothing),
+            jit_compile=jit,
+        )
+        model.optimizer.build(model.trainable_variables)
+        network.compile(loss=loss, jit_compile=jit)  # to validate, not to train
+    return network, model
+
+
+def _require_same_clipping(params: Params) -> None:
+    """Refuse what TensorFlow would do otherwise than asked: it clips before devices add up."""
+    clipped = params.train.clip_norm is not None
+    if clipped and params.train.n_devices > 1 and keras.backend.backend() == "tensorflow":
+        raise UserError(
+            "train.clip_norm: TensorFlow clips each device's gradients by themselves",
+            expected="null where train.n_devices is more than 1, or the backend jax",
+            received=f"{params.train.clip_norm} with train.n_devices {params.train.n_devices}",
+            remedy="set train.clip_norm to null, train.n_devices to 1, or KERAS_BACKEND to jax",
+        )

@@ -1,0 +1,189 @@
+"""A training under way: all that decides how it ends, and how that is carried over a stop.
+
+Weights, optimizer, random states of layers, running metrics of the round, best weights so far,
+history and step; order and changes of the images are functions of (seed, step). So a training
+that goes on from a checkpoint ends bit for bit as if nothing had happened, wherever it was cut.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from hpa.config.params import Params
+from hpa.errors import UserError
+from hpa.model.pretrained import pretrained_sha256
+from hpa.model.weights import portable, weights_sha256
+from hpa.system.files import atomic_path, sha256
+from hpa.tracking.provenance import code_sha256
+from hpa.training.checkpoints import Checkpoint
+
+
+@dataclass(eq=False)
+class Training:
+    """The state of a training on its networks (see `compiled_networks`).
+
+    Attributes:
+        step: steps done.
+        history: the metrics of each round, with its last `step`; nothing that a clock measured.
+        best: the best weights so far, empty before the first validation.
+        running: the metrics' variables amid a round, empty before the first step.
+    """
+
+    network: keras.Model
+    model: keras.Model
+    model_dir: Path
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: list[np.ndarray] = field(default_factory=list)
+    best_sha256: str = ""
+    running: list[np.ndarray] = field(default_factory=list)
+
+    def keep_best(self) -> None:
+        """Keep the network's weights as the best so far, in memory and in `best.keras`."""
+        self.best = copies(self.network.weights)
+        self.best_sha256 = weights_sha256(self.network)
+        save_model(self.network, self.model_dir / "best.keras")
+
+    def checkpoint(self, run_id: str) -> Checkpoint:
+        """Copy the state to the host.
+
+        Raises:
+            UserError: a number in it is not finite, so it is worth nothing.
+        """
+        groups = {"best": self.best, "running": self.running, "state": copies(self._variables())}
+        arrays = {
+            f"{name}/{place:04d}": array
+            for name, group in groups.items()
+            for place, array in enumerate(group)
+        }
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise diverged(f"in step {self.step}", "a weight that is no finite number")
+        return Checkpoint(self.step, arrays, list(self.history), run_id)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over the state of a training with the same parameters, data and code."""
+        groups: dict[str, list[np.ndarray]] = {"best": [], "running": [], "state": []}
+        for name, array in sorted(checkpoint.arrays.items()):
+            groups[name.partition("/")[0]].append(array)
+        if groups["best"]:
+            assign(self.network.weights, groups["best"])
+            self.keep_best()
+        assign(self._variables(), groups["state"])
+        self.step, self.history = checkpoint.step, list(checkpoint.history)
+        self.running = groups["running"]
+
+    def n_bytes(self) -> int:
+        """Return how large a checkpoint becomes."""
+        variables = [*self._variables(), *self.network.weights]
+        return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
+
+    def _variables(self) -> list[Any]:
+        """List what a step changes: weights, random states of layers, optimizer."""
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        return [*self.model.variables, *optimizer.variables]
+
+
+class Watch(keras.callbacks.Callback):
+    """Watch the steps of one `fit`: their losses, and whether to end it.
+
+    Keras calls it in threads of its own, so no step waits until the last one's loss has come
+    from the device.
+    """
+
+    async_safe = True
+
+    def __init__(self, running: list[np.ndarray], stop: list[int], tick: Callable[[], Any]) -> None:
+        """Describe the `fit`.
+
+        Args:
+            running: the metrics' variables where it goes on amid a round, else empty.
+            stop: not empty once somebody wants an end.
+            tick: called after each step.
+        """
+        super().__init__()
+        self._running, self._stop, self._tick = running, stop, tick
+        self._losses: dict[int, float] = {}
+
+    @property
+    def n_steps(self) -> int:
+        """Steps done."""
+        return len(self._losses)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the round so far."""
+        return self._losses[max(self._losses)]
+
+    @property
+    def first_bad(self) -> int | None:
+        """The first step of this `fit`, from 0, after which the loss was no finite number."""
+        return min((s for s, loss in self._losses.items() if not math.isfinite(loss)), default=None)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Take up the round's running metrics, which `fit` has just reset."""
+        if self._running:
+            assign(self.model.metrics_variables, self._running)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Note the loss; end after the step under way where there is reason to."""
+        self._losses[batch] = logs["loss"]
+        self._tick()
+        if self._stop or not math.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+
+def identity(params: Params, inputs: list[Path]) -> dict[str, Any]:
+    """Return all that decides the numbers of a training: the key of its checkpoints.
+
+    Args:
+        params: all parameters; how often a checkpoint is written decides nothing.
+        inputs: the files that describe the data; `fit` is the one that refuses absent ones.
+    """
+    sections = asdict(params)
+    chosen = {name: sections[name] for name in ("model", "loss", "augment", "train")}
+    del chosen["train"]["checkpoint_every"]
+    backend = keras.backend.backend()
+    return {
+        "params": chosen,
+        "data": {path.name: sha256(path) for path in inputs if path.is_file()},
+        "pretrained": pretrained_sha256(params.model.weights),
+        "code.sha256": code_sha256(),
+        "backend": backend,
+        "versions": {name: version(name) for name in ("keras", backend, "numpy")},
+    }
+
+
+def diverged(when: str, received: str) -> UserError:
+    """Say that a training has come to nothing, and what is left of it."""
+    return UserError(
+        f"the training diverged {when}",
+        expected="finite losses and weights",
+        received=received,
+        remedy="look at the images named above, if any; else lower train.learning_rate. "
+        "best.keras and the checkpoints hold the last good weights",
+    )
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write a `.keras` archive that needs no class of this project to load, whole or not at all."""
+    with atomic_path(path) as temporary:
+        portable(model).save(temporary)
+
+
+def copies(variables: list[Any]) -> list[np.ndarray]:
+    """Copy variables to the host."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    """Give each variable its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

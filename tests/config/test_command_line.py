@@ -1,0 +1,137 @@
+"""Overrides, help, and errors that end in two lines instead of a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpa.config import command_line
+from hpa.config.params import Params
+from hpa.errors import UserError
+from support.paths import ROOT
+
+PARAMS = ["--params", str(ROOT / "params.yaml")]
+SECTIONS = ("model", "loss", "train")
+
+
+def parse(*words: str) -> Params:
+    parser = command_line.parser("Recipe.", *SECTIONS)
+    return command_line.parse(parser, [*words, *PARAMS])[0]
+
+
+@pytest.mark.parametrize(
+    "words", [["--loss.gamma", "1"], ["--gamma", "1"], ["--gamma=1"], ["--loss.gamma=1.0"]]
+)
+def test_a_key_has_one_meaning_in_every_spelling(words: list[str]) -> None:
+    assert parse(*words).loss.gamma == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "overrides"),
+    [
+        ([], {}),
+        (["--learning_rate", "1e-3"], {"train.learning_rate": "1e-3"}),
+        (["--alpha", "null"], {"loss.alpha": None}),
+        (["--alpha", "~"], {"loss.alpha": None}),
+        (["--alpha="], {"loss.alpha": None}),
+        (["--gamma", "-1"], {"loss.gamma": -1}),
+        (["--gamma", "1", "--gamma", "2"], {"loss.gamma": 2}),
+        (["--loss.name=a=b"], {"loss.name": "a=b"}),
+    ],
+)
+def test_values_are_read_as_in_the_file(words: list[str], overrides: dict[str, Any]) -> None:
+    assert command_line.read_overrides(words, SECTIONS) == overrides
+
+
+def test_a_float_may_be_spelled_1e_3() -> None:
+    assert parse("--learning_rate", "1e-3").train.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--seed", "1"], "--seed is ambiguous"),
+        (["--gama", "1"], r"--gama is no parameter(.|\n)*did you mean loss\.gamma"),
+        (["--hash_distance", "1"], r"--split\.hash_distance means nothing to this script"),
+        (["--gamma"], "--gamma has no value(.|\n)*end of the line"),
+        (["--gamma", "--alpha", "0.5"], "--gamma has no value(.|\n)*received:   --alpha"),
+        (["gamma", "1"], "'gamma' is out of place"),
+        (["--gamma", "1", "2"], "'2' is out of place"),
+        (["-gamma", "1"], "'-gamma' is out of place"),
+        (["--gamma", "["], r"the value of --gamma is no YAML(.|\n)*received:   \["),
+        (["--gamma", "@x"], "the value of --gamma is no YAML"),
+        (["--gamma", "{a: 1}"], r"loss\.gamma: expected a number .*received \{'a': 1\}"),
+        (["--gamma", "99"], r"loss\.gamma: expected a number from 0 to 10, received 99"),
+        (["--", "x"], "is no parameter|out of place"),
+    ],
+)
+def test_a_wrong_word_is_refused_by_name(words: list[str], match: str) -> None:
+    parser = command_line.parser("Recipe.", *SECTIONS)
+    with pytest.raises(UserError, match=match):
+        command_line.parse(parser, [*PARAMS, *words])
+
+
+def test_a_script_without_sections_takes_no_override() -> None:
+    with pytest.raises(UserError, match="no override"):
+        command_line.read_overrides(["--gamma", "1"], ())
+
+
+def test_options_of_the_script_come_back_beside_the_parameters() -> None:
+    parser = command_line.parser("Recipe.", *SECTIONS)
+    parser.add_argument("--output", type=Path)
+    params, arguments = command_line.parse(parser, ["--gamma", "1", "--output", "x", *PARAMS])
+    assert params.loss.gamma == 1.0
+    assert arguments.output == Path("x")
+    assert arguments.overrides == {"loss.gamma": 1}
+
+
+def test_help_shows_the_recipe_and_the_lines_of_its_own_sections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "loss:\n  gamma: 2.0  # 100 % of it\npack:\n  image_size: 96\n"
+    (tmp_path / "params.yaml").write_text(lines, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shown = command_line.parser("The recipe.", "loss").format_help()
+    assert "The recipe." in shown
+    assert "gamma: 2.0  # 100 % of it\n" in shown
+    assert "image_size" not in shown
+
+
+def test_help_needs_no_params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "--params FILE" in command_line.parser(None, "loss").format_help()
+
+
+def run_script(body: str) -> subprocess.CompletedProcess[str]:
+    code = f"import os, signal, sys\nfrom hpa.config import command_line\n{body}\n"
+    code += "command_line.run(main)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(
+        [sys.executable, "-c", code, "--gama", "1"],
+        env=environment, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_user_s_mistake_ends_in_its_message_and_exit_code_2() -> None:
+    done = run_script("def main(): command_line.parse(command_line.parser('', 'loss'))")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --gama is no parameter")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_defect_of_the_program_keeps_its_traceback() -> None:
+    done = run_script("def main(): raise KeyError('defect')")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_sigterm_closes_what_is_open_and_exits_with_143() -> None:
+    done = run_script(
+        "def main():\n    try: os.kill(os.getpid(), signal.SIGTERM)\n    finally: print('closed')"
+    )
+    assert done.returncode == 128 + signal.SIGTERM == 143
+    assert done.stdout == "closed\n"

@@ -1,0 +1,203 @@
+"""The table of images: what is welcome, and what is refused with file, line and Id."""
+
+from pathlib import Path
+
+import pytest
+
+from hpa.data.images.catalogue import channel_path, read_catalogue
+from hpa.errors import UserError
+from support.worlds import IDS, N_LABELLED, target
+
+
+def rewrite(raw_dir: Path, *changes: tuple[str, str]) -> None:
+    """Replace texts in train.csv, each of which stands there once."""
+    path = raw_dir / "train.csv"
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_the_table_lists_labelled_images_first_in_the_order_of_the_files(raw_world: Path) -> None:
+    catalogue = read_catalogue(raw_world)
+    assert list(catalogue) == ["Id", "Target", "group", "labelled", "folder"]
+    assert list(catalogue["Id"]) == IDS
+    assert list(catalogue["Target"][:3]) == [target(0), target(1), target(2)]
+    assert set(catalogue["Target"][N_LABELLED:]) == {""}
+    assert catalogue["labelled"].dtype == bool
+    assert catalogue["labelled"].sum() == N_LABELLED
+    assert list(catalogue["folder"]) == ["train"] * N_LABELLED + ["test"] * 4
+    assert list(catalogue["group"]) == IDS
+
+
+@pytest.mark.parametrize("content", [None, "Id,Predicted\n"])
+def test_unlabelled_images_may_be_absent(own_world: Path, content: str | None) -> None:
+    (own_world / "sample_submission.csv").unlink()
+    if content:
+        (own_world / "sample_submission.csv").write_text(content)
+    catalogue = read_catalogue(own_world)
+    assert len(catalogue) == N_LABELLED
+    assert catalogue["labelled"].dtype == bool
+
+
+def test_a_group_column_is_honoured_and_empty_cells_stand_alone(own_world: Path) -> None:
+    path = own_world / "train.csv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    groups = ["NA", "NA", "", *["1"] * (len(rows) - 3)]
+    lines = [
+        f"{header},group",
+        *(f"{row},{group}" for row, group in zip(rows, groups, strict=True)),
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert list(read_catalogue(own_world)["group"][:4]) == ["NA", "NA", IDS[2], "1"]
+
+
+def test_byte_order_mark_windows_line_ends_and_blank_lines_are_welcome(
+    own_world: Path, raw_world: Path
+) -> None:
+    path = own_world / "train.csv"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([*lines[:3], b"", *lines[3:]]) + b"\r\n\r\n")
+    assert read_catalogue(own_world).equals(read_catalogue(raw_world))
+
+
+@pytest.mark.parametrize("end", [b"  ", b"\t\n", b" \r\n \r\n"])
+def test_lines_of_blanks_alone_are_as_welcome_as_blank_ones(
+    own_world: Path, raw_world: Path, end: bytes
+) -> None:
+    path = own_world / "train.csv"
+    path.write_bytes(path.read_bytes() + end)
+    assert read_catalogue(own_world).equals(read_catalogue(raw_world))
+
+
+@pytest.mark.parametrize("more", ["line", "", ",", "note,note", "labelled,folder", "line,line"])
+def test_columns_that_nobody_asked_for_may_be_called_anything(
+    own_world: Path, raw_world: Path, more: str
+) -> None:
+    path = own_world / "train.csv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    cells = more.count(",") * "," + "x"
+    path.write_text("\n".join([f"{header},{more}", *(f"{row},{cells}" for row in rows)]))
+    assert read_catalogue(own_world).equals(read_catalogue(raw_world))
+
+
+def test_the_line_of_a_fault_is_told_beside_a_column_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("line,Id,Target\n7,a,1\n8,b,99\n")
+    with pytest.raises(UserError, match="line 3, Id 'b': unknown label '99'"):
+        read_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("image_id", ["NA", "null", "007", "1e5", "ä b", "-x"])
+def test_an_id_is_a_text_whatever_it_looks_like(own_world: Path, image_id: str) -> None:
+    rewrite(own_world, ("cell-001", image_id))
+    for path in (own_world / "train").glob("cell-001_*"):
+        path.rename(path.with_name(path.name.replace("cell-001", image_id)))
+    assert read_catalogue(own_world)["Id"][1] == image_id
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [("28", "unknown label '28'"), ("Nucleoli", "unknown label 'Nucleoli'"), ("", "no label"),
+     (" ", "no label"), ("1 1", "stands twice"), ("-1", "unknown label '-1'")],
+)  # fmt: skip
+def test_a_bad_label_is_refused_with_line_and_id(own_world: Path, cell: str, problem: str) -> None:
+    rewrite(own_world, (f"cell-001,{target(1)}\n", f"cell-001,{cell}\n"))
+    with pytest.raises(
+        UserError, match=rf"train\.csv, line 3, Id 'cell-001': .*{problem}"
+    ) as caught:
+        read_catalogue(own_world)
+    assert repr(cell) in str(caught.value)
+
+
+def test_the_line_number_counts_blank_lines(own_world: Path) -> None:
+    rewrite(own_world, (f"cell-001,{target(1)}\n", "\n\ncell-001,99\n"))
+    with pytest.raises(UserError, match="line 5, Id 'cell-001'"):
+        read_catalogue(own_world)
+
+
+def test_a_duplicate_id_is_refused(own_world: Path) -> None:
+    rewrite(own_world, ("cell-002,", "cell-001,"))
+    with pytest.raises(UserError, match=r"an Id stands twice(.|\n)*1 such: 'cell-001'"):
+        read_catalogue(own_world)
+
+
+def test_an_id_may_not_be_labelled_and_unlabelled(own_world: Path) -> None:
+    (own_world / "sample_submission.csv").write_text("Id,Predicted\ncell-003,0\n")
+    with pytest.raises(UserError, match=r"an Id stands twice(.|\n)*'cell-003'"):
+        read_catalogue(own_world)
+
+
+@pytest.mark.parametrize(
+    "image_id", ["../secret", "/etc/passwd", "a/b", "..", ".", "", "a\\b", "a/"]
+)
+def test_an_id_that_leads_out_of_its_folder_is_refused(own_world: Path, image_id: str) -> None:
+    rewrite(own_world, ("cell-001,", f"{image_id},"))
+    with pytest.raises(UserError, match="an Id is no file name") as caught:
+        read_catalogue(own_world)
+    assert repr(image_id) in str(caught.value)
+
+
+@pytest.mark.parametrize("image_id", ["x" * 300, "ä" * 101])
+def test_an_id_too_long_for_a_file_name_is_refused(own_world: Path, image_id: str) -> None:
+    rewrite(own_world, ("cell-001,", f"{image_id},"))
+    with pytest.raises(UserError, match=r"longer than 200 bytes(.|\n)*1 such: '(x|ä){40}…'"):
+        read_catalogue(own_world)
+
+
+def test_an_id_without_files_is_refused(own_world: Path) -> None:
+    rewrite(own_world, ("cell-001,", "cell-999,"))
+    with pytest.raises(
+        UserError, match=r"files are missing in .*train(.|\n)*4 missing: cell-999_red"
+    ):
+        read_catalogue(own_world)
+
+
+def test_a_missing_channel_is_refused(own_world: Path) -> None:
+    channel_path(own_world / "test", IDS[-1], "yellow").unlink()
+    with pytest.raises(
+        UserError, match=rf"missing in .*test(.|\n)*1 missing: {IDS[-1]}_yellow\.png"
+    ):
+        read_catalogue(own_world)
+
+
+def test_a_missing_folder_is_refused(own_world: Path) -> None:
+    (own_world / "train").rename(own_world / "training")
+    with pytest.raises(UserError, match="160 missing"):
+        read_catalogue(own_world)
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        (b"", r"not one column Id, Target in \[\]"),
+        (b"\xef\xbb\xbf", r"not one column Id, Target in \[\]"),
+        (b"Id,Target\n", "a header without rows"),
+        (b"Id,target\na,1\n", r"not one column Target in \['Id', 'target'\]"),
+        (b"Id,Target,Target\na,1,1\n", "not one column Target"),
+        (b"Id,Target,group,group\na,1,g,h\n", "not one column group in"),
+        (b"Id;Target\na;1\n", r"\['Id;Target'\]"),
+        (b"Id,Target\na,1,2\n", r"3 cells in line 2: \['a', '1', '2'\]"),
+        (b"Id,Target\na,1\nb\n", r"1 cells in line 3: \['b'\]"),
+        (b'Id,Target\na,"1\n', "unexpected end of data"),
+        (b"Id,Target\n\xff\xfe,1\n", "can't decode byte"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "can't decode byte"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused(
+    tmp_path: Path, content: bytes, received: str
+) -> None:
+    (tmp_path / "train.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"train\.csv is not the expected table(.|\n)*{received}"):
+        read_catalogue(tmp_path)
+
+
+def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.csv is missing"):
+        read_catalogue(tmp_path)
+
+
+def test_the_real_sample_is_read(real_data: Path) -> None:
+    catalogue = read_catalogue(real_data / "sample48")
+    assert len(catalogue) == 48
+    assert catalogue["labelled"].all()

@@ -1,0 +1,134 @@
+"""Every file becomes 8-bit grey by a stated rule, or is refused by name."""
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from hpa.data.images.formats import UnfitPictureError, decode, read_grey
+from hpa.errors import UserError
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def read(tmp_path: Path, content: bytes, channel: str = "red", *, tinted: bool) -> np.ndarray:
+    (tmp_path / "file").write_bytes(content)
+    return read_grey(tmp_path / "file", channel, tinted=tinted, sixteen_bit_white=None)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lossless_grey_decodes_to_its_own_values(kind: str, dtype: type) -> None:
+    pixels = GREY.astype(dtype) * (1 if dtype is np.uint8 else 257)
+    decoded = decode(encoded(Image.fromarray(pixels), kind))
+    assert decoded.dtype == dtype
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_a_big_endian_tiff_reads_like_any_other() -> None:
+    pixels = np.array([[1, 258], [4095, 65535]], np.uint16)
+    content = encoded(Image.frombytes("I;16B", (2, 2), pixels.astype(">u2").tobytes()), "TIFF")
+    assert content.startswith(b"MM")
+    np.testing.assert_array_equal(decode(content), pixels)
+
+
+def test_grey_saved_as_colour_is_grey(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(GREY).convert("RGB"), "PNG")
+    np.testing.assert_array_equal(read(tmp_path, content, tinted=False), GREY)
+
+
+@pytest.mark.parametrize(
+    ("channel", "tint"),
+    [("red", (1, 0, 0)), ("green", (0, 1, 0)), ("blue", (0, 0, 1)), ("yellow", (1, 1, 0))],
+)
+def test_the_atlas_s_tint_is_its_own_colour_and_elsewhere_refused(
+    tmp_path: Path, channel: str, tint: tuple[int, ...]
+) -> None:
+    content = encoded(Image.fromarray(GREY[..., None] * np.array(tint, np.uint8)), "PNG")
+    np.testing.assert_array_equal(read(tmp_path, content, channel, tinted=True), GREY)
+    with pytest.raises(UserError, match="a coloured picture"):
+        read(tmp_path, content, channel, tinted=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "0 bytes in all"),
+        (b"<html>", "6 bytes that are no PNG"),
+        (encoded(Image.fromarray(GREY), "BMP"), "bytes that are no PNG, TIFF or JPEG"),
+        (encoded(Image.fromarray(GREY), "PNG")[:-30], "cut or damaged"),
+        (encoded(Image.fromarray(np.tile(GREY, (90, 90))), "JPEG")[:-900], "cut or damaged"),
+        (encoded(Image.fromarray(np.tile(GREY, (90, 90))), "TIFF")[:-900], "cut or damaged"),
+        (
+            encoded(Image.fromarray(GREY).convert("1"), "PNG"),
+            r"^a picture of mode 1 \(1-bit PNG\)$",
+        ),
+        (encoded(Image.fromarray(GREY).convert("RGBA"), "PNG"), "mode RGBA"),
+        (encoded(Image.fromarray(GREY).convert("P"), "PNG"), "mode P"),
+        (encoded(Image.fromarray(GREY).convert("CMYK"), "JPEG"), "mode CMYK"),
+        (
+            encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"),
+            r"^a picture of mode F \(TIFF\)$",
+        ),
+        (encoded(Image.new("L", (9000, 1)), "PNG"), "9000×1 pixels"),
+        (
+            encoded(
+                Image.fromarray(GREY),
+                "TIFF",
+                save_all=True,
+                append_images=[Image.fromarray(GREY)],
+            ),
+            "^a file of several pictures$",
+        ),
+        (
+            cv2.imencode(".png", np.full((3, 3, 3), 999, np.uint16))[1].tobytes(),
+            "16-bit components",
+        ),
+        (
+            encoded(Image.fromarray(GREY.astype(np.uint16)), "TIFF", tiffinfo={262: 0}),
+            "zero is white",
+        ),
+    ],
+)
+def test_what_is_no_whole_grey_picture_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(UnfitPictureError, match=said):
+        decode(content)
+
+
+def test_a_flipped_bit_in_where_a_tiff_s_next_picture_is_never_escapes() -> None:
+    """Of a TIFF of one picture, the last four bytes of its directory are 0: there is no next."""
+    content = encoded(Image.fromarray(GREY), "TIFF")
+    start = int.from_bytes(content[4:8], "little")
+    place = start + 2 + 12 * int.from_bytes(content[start : start + 2], "little")
+    assert content[place : place + 4] == bytes(4)
+    for bit in range(32):
+        damaged = bytearray(content)
+        damaged[place + bit // 8] ^= 1 << bit % 8
+        with warnings.catch_warnings(), contextlib.suppress(UnfitPictureError):
+            warnings.simplefilter("ignore")
+            np.testing.assert_array_equal(decode(bytes(damaged)), GREY)
+
+
+def test_the_second_of_many_pictures_is_enough_to_refuse_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = [Image.fromarray(GREY)] * 20
+    content = encoded(pages[0], "TIFF", save_all=True, append_images=pages)
+    sought: list[int] = []
+    seek = TiffImageFile.seek
+    monkeypatch.setattr(TiffImageFile, "seek", lambda *each: sought.append(each[1]) or seek(*each))
+    with pytest.raises(UnfitPictureError, match=r"^a file of several pictures$"):
+        decode(content)
+    assert max(sought) == 1

@@ -1,0 +1,106 @@
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpa.data.images.decoding import read_image
+from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.user_images import ReadingRules, find_images, read_planes, to_pixels
+from hpa.errors import UserError
+from hpa.labels import CHANNELS
+from support.worlds import draw_pixels, write_csv, write_image
+
+RULES = ReadingRules(32, "refuse", tinted=True, sixteen_bit_white=None, max_size_px=256)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_image(tmp_path / "plate", "a", draw_pixels(1))
+    write_image(tmp_path / "plate" / "deep", "b", draw_pixels(2))
+    (tmp_path / "plate" / "notes.txt").write_text("no picture")
+    return tmp_path / "plate"
+
+
+def files(folder: Path, image_id: str) -> dict[str, Path]:
+    return {name: folder / f"{image_id}_{name}.png" for name in CHANNELS}
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of side × side black pixels in few bytes."""
+    header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(64))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+        for kind, body in chunks
+    )
+
+
+def test_folders_files_globs_and_csvs_lead_to_the_same_files(folder: Path) -> None:
+    expected = files(folder, "a")
+    assert find_images([str(folder)]) == {"a": expected, "deep/b": files(folder / "deep", "b")}
+    assert find_images([str(each) for each in expected.values()]) == {"a": expected}
+    assert list(find_images([str(folder / "a_*.png")]).values()) == [expected]
+    table = folder / "table.csv"
+    write_csv(table, ("Id", *CHANNELS), [("one", *(f"a_{name}.png" for name in CHANNELS))])
+    assert find_images([str(table)]) == {"one": expected}
+
+
+def test_pixels_are_those_that_pack_makes(folder: Path) -> None:
+    for source in (files(folder, "a"), {k: v.read_bytes() for k, v in files(folder, "a").items()}):
+        pixels = to_pixels(read_planes(source, RULES), RULES)
+        np.testing.assert_array_equal(pixels, read_image(folder, "a", 32))
+
+
+def test_numbers_are_the_same_image_as_the_file(folder: Path) -> None:
+    numbers = {name: draw_pixels(1)[..., k].tolist() for k, name in enumerate(CHANNELS)}
+    pixels = to_pixels(read_planes(numbers, RULES), RULES)
+    np.testing.assert_array_equal(pixels, read_image(folder, "a", 32))
+
+
+def test_an_absent_channel_is_black(folder: Path) -> None:
+    planes = read_planes({"green": folder / "a_green.png"}, RULES)
+    assert [plane.any() for plane in planes] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("green", "said"),
+    [
+        (None, "no green channel"),
+        (b"", "green: 0 bytes in all"),
+        (b"hello", "green: 5 bytes that are no PNG"),
+        (bomb(30_000), "decompression bomb"),
+        (bomb(4000), "green: 4000×4000 pixels \\(at most 256×256\\)"),
+        (bomb(64), "cut or damaged"),
+        ([[float("nan")] * 8] * 8, "the value nan"),
+        ([[0.5] * 8] * 8, "the value 0.5"),
+        ([[256] * 8] * 8, "the value 256"),
+        ([[1, 2], [3]], "rows of unequal length"),
+        ([[[1]]], "shape \\(1, 1, 1\\)"),
+        ([["a"]], "not of grey levels"),
+        ([[0] * 300], "300×1 pixels"),
+        (Path("/nowhere/a_green.png"), "green: No such file"),
+    ],
+)
+def test_an_unfit_channel_is_refused_with_its_reason(green: object, said: str) -> None:
+    with pytest.raises(UnfitPictureError, match=said):
+        read_planes({"green": green}, RULES)
+
+
+def test_channels_of_unequal_size_and_oblong_images_are_refused() -> None:
+    with pytest.raises(UnfitPictureError, match="green 8×8, red 4×4"):
+        read_planes({"green": [[0] * 8] * 8, "red": [[0] * 4] * 4}, RULES)
+    with pytest.raises(UnfitPictureError, match="8×4 pixels: no square"):
+        to_pixels(read_planes({"green": [[0] * 8] * 4}, RULES), RULES)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nothing*.png", "notes.txt"])
+def test_a_path_without_an_image_is_refused(folder: Path, path: str) -> None:
+    with pytest.raises(UserError, match=path.replace("*", "\\*")):
+        find_images([str(folder / path)])
+
+
+def test_two_files_for_one_channel_are_refused(folder: Path) -> None:
+    (folder / "a_green.tif").write_bytes(b"")
+    with pytest.raises(UserError, match="two files for the green channel of 'a'"):
+        find_images([str(folder)])

@@ -1,0 +1,432 @@
+"""Who learns, who chooses, who judges: nothing stands on two sides."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
+from hpa.data.packed import read_index
+from hpa.data.packing import pack
+from hpa.data.splits.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
+from hpa.data.splits.duplicates import duplicate_groups
+from hpa.data.splits.splitting import (
+    label_counts,
+    shortfalls,
+    split_images,
+    unequal_shares,
+    worst_rates,
+    write_split,
+)
+from hpa.errors import UserError
+from hpa.labels import LABELS, format_target, indicator_matrix
+from support.worlds import digests
+
+DEFAULTS: dict[str, Any] = {
+    "test_fraction": 0.2, "val_fraction": 0.2, "n_folds": 1, "hash_distance": 6,
+    "seed": 11,
+}  # fmt: skip
+
+
+def split(index: pd.DataFrame, fold: int = 0, **changes: Any) -> pd.DataFrame:
+    return of_fold(split_images(index, **{**DEFAULTS, **changes}), fold)
+
+
+def distinct_hashes(ids: pd.Series) -> list[str]:
+    return [hashlib.sha256(image_id.encode()).hexdigest() for image_id in ids]
+
+
+def invented_index(seed: int, n: int = 600, n_unlabelled: int = 20) -> pd.DataFrame:
+    """Invent an index with pairs of labels, groups of about three and copies of every fifth."""
+    random = np.random.default_rng(seed)
+    ids = pd.Series([f"{seed}-{number}" for number in range(n + n_unlabelled)])
+    hashes = distinct_hashes(ids)
+    for row in range(4, len(ids), 5):
+        near = int(hashes[row - 3], 16) ^ (1 << int(random.integers(256)))
+        hashes[row] = f"{near:064x}"
+    targets = [
+        format_target(set(random.choice(28, 2, p=np.arange(28, 0, -1) / 406).tolist()))
+        for _ in range(n)
+    ]
+    return pd.DataFrame(
+        {
+            "Id": ids,
+            "Target": targets + [""] * n_unlabelled,
+            "group": random.integers(0, len(ids) // 3, len(ids)).astype(str),
+            "labelled": [True] * n + [False] * n_unlabelled,
+            "hash": hashes,
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 4, "fold": 2}])
+def test_no_group_and_no_picture_is_on_two_sides(seed: int, folds: dict[str, int]) -> None:
+    index = invented_index(seed)
+    assignment = split(index, seed=seed, **folds)
+    labelled = assignment[assignment["split"] != UNLABELLED]
+    stated, picture = index["group"], duplicate_groups(list(index["hash"]), 6)
+    for key in (labelled["group"], stated[labelled.index], picture[labelled.index]):
+        assert (labelled["split"].groupby(key).nunique() == 1).all()
+    assert stated.duplicated().any()
+    assert len(set(picture)) < len(index)
+
+
+def test_a_chain_of_stated_groups_and_copies_is_one_group() -> None:
+    index = invented_index(0, n=30, n_unlabelled=0)
+    index["hash"], index["group"] = distinct_hashes(index["Id"]), index["Id"]
+    index.loc[1, "group"] = index.loc[0, "group"]  # 0 and 1: one antibody
+    index.loc[2, "hash"] = index.loc[1, "hash"]  # 1 and 2: one picture
+    index.loc[3, "group"] = index.loc[2, "group"]  # 2 and 3: one antibody
+    group = split(index)["group"]
+    assert len(set(group[:4])) == 1
+    assert len(set(group)) == 27
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
+    index = invented_index(0)
+    assert split(index).equals(split(index))
+    assert not split(index).equals(split(index, seed=12))
+    assert not split(index, seed=2**32 - 1).equals(split(index, seed=0))
+
+
+def test_folds_divide_what_test_leaves_and_test_is_the_same_for_all() -> None:
+    index = invented_index(0)
+    folds = [split(index, n_folds=5, fold=fold)["split"] for fold in range(5)]
+    test = split(index)["split"] == "test"
+    assert all(((fold == "test") == test).all() for fold in folds)
+    times_val = sum((fold == "val").astype(int) for fold in folds)
+    assert (times_val == (index["labelled"] & ~test)).all()
+
+
+def test_a_holdout_leaves_test_as_it_is_and_is_the_same_for_all_folds() -> None:
+    index = invented_index(0, n=2000)
+    without = split(index)["split"]
+    laid_aside = [
+        split(index, holdout_fraction=0.1, **folds)["split"]
+        for folds in ({}, {"n_folds": 3, "fold": 0}, {"n_folds": 3, "fold": 2})
+    ]
+    for found in laid_aside:
+        assert ((found == "test") == (without == "test")).all()
+        assert ((found == HOLDOUT) == (laid_aside[0] == HOLDOUT)).all()
+        assert set(found) == {*SPLITS, HOLDOUT, UNLABELLED}
+    assert (laid_aside[0] == HOLDOUT).sum() == pytest.approx(200, abs=40)
+    assert (laid_aside[0] == "val").sum() == pytest.approx(400, abs=60)
+    assert HOLDOUT not in set(without)
+    counts = label_counts(index, split(index, holdout_fraction=0.1))
+    assert "holdout" in counts
+    assert "holdout" not in label_counts(index, split(index))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_label_of_three_groups_is_in_train_val_and_test(seed: int) -> None:
+    """The rarest label by hand: three groups of one image each; the others as they fall."""
+    index = invented_index(seed)
+    carriers = index.index[index["labelled"]][[10, 200, 400]]
+    index["Target"] = [" ".join(set(cell.split()) - {"27"}) or "0" for cell in index["Target"]]
+    index.loc[~index["labelled"], "Target"] = ""
+    index.loc[carriers, "Target"] = "27"
+    index.loc[carriers, "group"] = ["rare-1", "rare-2", "rare-3"]
+    index.loc[carriers, "hash"] = distinct_hashes(index["Id"][carriers])
+    for folds in ({}, {"holdout_fraction": 0.1}):
+        assignment = split(index, seed=seed, **folds)
+        counts = label_counts(index, assignment).set_index("label")
+        assert (counts.loc["Rods & rings", list(SPLITS)] == 1).all()
+        y_true = pd.DataFrame(indicator_matrix(index["Target"])).groupby(assignment["group"]).max()
+        frequent = (y_true.sum() >= 3).to_numpy()
+        assert frequent.sum() > 15
+        assert (counts.loc[frequent, list(SPLITS)] > 0).all(axis=None)
+
+
+def crowded_index(seed: int, n_groups: int) -> pd.DataFrame:
+    """Invent labels of three groups each; a hidden side of each group shows that all fit in."""
+    random = np.random.default_rng(seed)
+    side = np.arange(n_groups) % 3
+    label_sets: list[set[int]] = [set() for _ in range(n_groups)]
+    for label in range(28):
+        for number in range(3):
+            label_sets[random.choice(np.flatnonzero(side == number))].add(label)
+    targets = [format_target(each) for each in label_sets if each]
+    ids = pd.Series([f"{seed}-{number}" for number in range(len(targets))])
+    return pd.DataFrame(
+        {"Id": ids, "Target": targets, "group": ids, "labelled": True,
+         "hash": distinct_hashes(ids)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n_groups", [10, 15, 25, 40])
+def test_labels_that_crowd_in_few_groups_are_all_in_train_val_and_test(n_groups: int) -> None:
+    for seed in range(6):
+        index = crowded_index(seed, n_groups)
+        assignment = split(index, seed=seed)
+        counts = label_counts(index, assignment)[list(SPLITS)]
+        assert (counts == 1).all(axis=None)
+        assert shortfalls(index, assignment) == []
+        test = assignment["split"] == "test"
+        for other in ({"val_fraction": 0.4}, {"n_folds": 2}, {"holdout_fraction": 0.1}):
+            try:
+                again = split(index, seed=seed, **other)
+            except UserError as error:
+                assert "the holdout split is empty" in str(error)  # noqa: PT017
+                continue
+            assert ((again["split"] == "test") == test).all()
+            assert shortfalls(index, again) == []
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_a_label_that_some_side_lacks_is_named(n_folds: int) -> None:
+    index = invented_index(5)
+    frequent = set(map(str, range(20)))
+    index["Target"] = [" ".join(set(cell.split()) & frequent) for cell in index["Target"]]
+    index.loc[index["labelled"] & (index["Target"] == ""), "Target"] = "0"
+    index.loc[3, "Target"] = "27"
+    lines = shortfalls(index, split_images(index, **{**DEFAULTS, "n_folds": n_folds}))
+    assert len(lines) == {1: 2, 3: 4}[n_folds]  # it is on one of three sides, or of seven
+    assert all(re.fullmatch(r"no image of .* has Rods & rings \(groups: 1\)", x) for x in lines)
+    folds = {line.partition(" has")[0] for line in lines if "fold" in line}
+    assert len(folds) == {1: 0, 3: 3}[n_folds]
+
+
+def grouped_index(sizes: list[int], targets: list[str] | None = None) -> pd.DataFrame:
+    """Invent groups of given sizes; the images of each carry one label, or its target."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    ids = pd.Series([f"image-{number}" for number in range(len(group))])
+    return pd.DataFrame(
+        {"Id": ids, "Target": [targets[each] if targets else "0" for each in group],
+         "group": group.astype(str), "labelled": True, "hash": distinct_hashes(ids)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("sizes", "targets", "expected"),
+    [
+        ([100, 5, 5], None, [100, 5, 5]),  # wanted: 71.5, 22, 16.5
+        ([100] + [10] * 4, None, [100, 20, 20]),  # 91, 28, 21
+        ([50] + [1] * 10, None, [50, 1, 9]),  # 39, 12, 9: test does not look at what val wants
+        ([100, 50, 50], None, [100, 50, 50]),
+        ([4, 3, 3], None, [4, 3, 3]),
+        ([1] * 56, [str(number // 2) for number in range(56)], [28, 20, 8]),  # 36.4, 11.2, 8.4
+        ([1] * 20, [str(number) for number in range(20)], [13, 4, 3]),
+        ([28] * 5, [str(number) for number in range(5)], [84, 28, 28]),  # 91, 28, 21
+    ],
+)
+def test_few_or_unequal_groups_come_as_near_to_the_shares_as_they_can(
+    sizes: list[int], targets: list[str] | None, expected: list[int], seed: int
+) -> None:
+    """Of 28 labels twice, none has both images in test: so val must take those that have not."""
+    index = grouped_index(sizes, targets)
+    found = split(index, test_fraction=0.15, val_fraction=0.2, seed=seed)["split"]
+    assert [(found == name).sum() for name in SPLITS] == expected
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> None:
+    """Eighty groups, few of them with most of the images, and six labels."""
+    random = np.random.default_rng(seed)
+    sizes = np.minimum(3 * random.pareto(1.2, 80) + 2, 60).astype(int).tolist()
+    targets = [str(label) for label in random.integers(0, 6, len(sizes))]
+    assignment = split_images(
+        grouped_index(sizes, targets), **{**DEFAULTS, "n_folds": 5, "seed": seed}
+    )
+    n_images = assignment["fold"][assignment["fold"] >= 0].value_counts()
+    assert n_images.max() < 1.25 * n_images.min()
+
+
+def test_shares_far_from_those_asked_for_are_told() -> None:
+    fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
+    assignment = pd.DataFrame({"group": [0] * 100 + [1] * 5 + [2] * 5})
+    assignment["split"] = ["test"] * 100 + ["val"] * 5 + ["train"] * 5
+    one_group = "one group holds 91%, and groups stay whole"
+    assert unequal_shares(assignment, **fractions) == [
+        f"test has 100 of 110 images where 15% were asked for: {one_group}",
+        f"val has 5 of 110 images where 20% were asked for: {one_group}",
+        f"train has 5 of 110 images where 65% were asked for: {one_group}",
+    ]
+    assignment["fold"] = [-1] * 100 + [0] * 5 + [1] * 5
+    lines = unequal_shares(assignment, **fractions, n_folds=2)
+    assert [line.partition(" of ")[0] for line in lines] == [
+        "test has 100", "fold 0 has 5", "fold 1 has 5",
+    ]  # fmt: skip
+
+
+def test_shares_that_labels_forbid_are_told_and_near_ones_are_not() -> None:
+    """Each of 20 labels has three images, one for each side; then one label has them all."""
+    index = grouped_index([1] * 60, [str(number // 3) for number in range(60)])
+    fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
+    why = "groups stay whole, and each label is to be on each side"
+    assert unequal_shares(split(index, **fractions), **fractions) == [
+        f"test has 20 of 60 images where 15% were asked for: {why}",
+        f"val has 20 of 60 images where 20% were asked for: {why}",
+        f"train has 20 of 60 images where 65% were asked for: {why}",
+    ]
+    index = grouped_index([1] * 100)
+    assert unequal_shares(split(index, **fractions), **fractions) == []
+    folds = split_images(index, **{**DEFAULTS, **fractions, "n_folds": 4})
+    assert unequal_shares(folds, **fractions, n_folds=4) == []
+
+
+def test_a_split_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no split(.|\n)*assignment\.csv(.|\n)*dvc repro split"):
+        read_assignment(tmp_path)
+
+
+def test_the_table_tells_the_worst_rate_of_each_split() -> None:
+    index = invented_index(3)
+    counts = label_counts(index, split(index))
+    labelled = counts[list(SPLITS)].sum(axis=1)
+    assignment = split(index)["split"]
+    worst = worst_rates(counts).set_index("split")
+    assert list(worst.index) == list(SPLITS)
+    for name in SPLITS:
+        rate = counts[name] / (assignment == name).sum()
+        error = rate / (labelled / index["labelled"].sum()) - 1
+        assert np.allclose(counts[f"{name}_error"], error, atol=1e-4)
+        assert abs(worst.loc[name, "relative_error"]) == pytest.approx(error.abs().max(), abs=1e-4)
+
+
+def test_unlabelled_images_take_no_part() -> None:
+    index = invented_index(0)
+    assignment = split(index)
+    assert ((assignment["split"] == UNLABELLED) == ~index["labelled"]).all()
+    index.loc[~index["labelled"], "hash"] = distinct_hashes("new" + index["Id"][~index["labelled"]])
+    index.loc[~index["labelled"], "group"] = index["Id"][~index["labelled"]]
+    with_them, without = split(index), split(index[index["labelled"]])
+    assert list(without["split"]) == list(with_them["split"][index["labelled"]])
+
+
+@pytest.mark.parametrize(("test_fraction", "val_fraction"), [(0.2, 0.2), (0.1, 0.3), (0.5, 0.25)])
+def test_fractions_and_label_rates_are_close(test_fraction: float, val_fraction: float) -> None:
+    index = invented_index(1, n=3000)
+    index["group"], index["hash"] = index["Id"], distinct_hashes(index["Id"])
+    assignment = split(index, test_fraction=test_fraction, val_fraction=val_fraction)
+    counts = label_counts(index, assignment)
+    share = counts[list(SPLITS)].div(counts[list(SPLITS)].sum(axis=1), axis=0)
+    expected = {"test": test_fraction, "val": val_fraction}
+    for name, fraction in expected.items():
+        assert (assignment["split"] == name).sum() / 3000 == pytest.approx(fraction, abs=0.02)
+        assert (share[name] - fraction).abs().max() < 0.06  # of some ten images of the rarest
+
+
+def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
+    index = invented_index(2)
+    assignment = split(index)
+    counts = write_split(tmp_path / "split", index, assignment)
+    again = read_assignment(tmp_path / "split")
+    assert list(again["Id"]) == list(index["Id"])
+    assert again.to_dict("list") == assignment.to_dict("list")
+    assert pd.read_csv(tmp_path / "split" / "label_counts.csv").equals(counts)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("full", r"disk is full(.|\n)*errno 28"), ("ro", r"not be written(.|\n)*Read-only")],
+)
+def test_a_split_that_cannot_be_written_leaves_the_older_one(
+    small_disk: Path, fault: str, said: str
+) -> None:
+    index = invented_index(2)
+    write_split(small_disk / "split", index, split(index))
+    before = digests(small_disk / "split")
+    if fault == "full":
+        free = shutil.disk_usage(small_disk).free
+        (small_disk / "filler").write_bytes(bytes(free - 8192))
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(UserError, match=said):
+        write_split(small_disk / "split", index, split(index, seed=12))
+    assert digests(small_disk / "split") == before
+    assert {path.name for path in small_disk.iterdir()} <= {"split", "filler"}
+
+
+def test_ids_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
+    index = invented_index(2, n=40)
+    index["Id"] = [f"{number:05d}" for number in range(len(index))]
+    write_split(tmp_path / "split", index, split(index))
+    assert list(read_assignment(tmp_path / "split")["Id"]) == list(index["Id"])
+
+
+def test_label_counts_add_up_to_the_table() -> None:
+    index = invented_index(3)
+    counts = label_counts(index, split(index))
+    assert tuple(counts["label"]) == LABELS
+    support = indicator_matrix(index["Target"]).sum(axis=0)
+    assert (counts[list(SPLITS)].sum(axis=1) == support).all()
+
+
+@pytest.mark.parametrize("n", range(1, 16))
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 3, "fold": 2}])
+def test_a_tiny_set_is_split_or_refused_clearly(n: int, folds: dict[str, int]) -> None:
+    index = invented_index(4, n=n, n_unlabelled=2)
+    try:
+        found = set(split(index, **folds)["split"])
+    except UserError as error:
+        assert "bring more images" in str(error)  # noqa: PT017
+        return
+    assert found == {*SPLITS, UNLABELLED}
+
+
+def test_copies_of_one_picture_cannot_be_split() -> None:
+    index = invented_index(4, n=20).assign(hash="0" * 64)
+    with pytest.raises(UserError, match=r"cannot be split(.|\n)*received:   1 labelled group"):
+        split(index)
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    with pytest.raises(UserError, match=r"cannot be split(.|\n)*received:   \d labelled group"):
+        split(invented_index(4, n=12), n_folds=50)
+
+
+def test_the_tiny_world_is_split(packed_world: Path) -> None:
+    assignment = split(read_index(packed_world))
+    assert set(assignment["split"]) == {*SPLITS, UNLABELLED}
+    assert assignment["group"].nunique() == 41  # 44 images, three of them copies
+
+
+def test_the_real_sample_is_split(real_data: Path, tmp_path: Path) -> None:
+    pack(real_data / "sample48", tmp_path / "packed", image_size=64, shard_rows=48, n_jobs=1)
+    assignment = split(read_index(tmp_path / "packed"))
+    assert set(assignment["split"]) == set(SPLITS)
+
+
+def real_index(real_data: Path) -> pd.DataFrame:
+    """The competition's table; every twentieth image is invented to be a copy of another."""
+    table = pd.read_csv(real_data / "train.csv")
+    hashes = distinct_hashes(table["Id"])
+    for row in range(0, len(hashes), 20):
+        hashes[row] = f"{int(hashes[(7 * row + 1) % len(hashes)], 16) ^ 1:064x}"
+    return table.assign(group=table["Id"], labelled=True, hash=hashes)
+
+
+@pytest.mark.parametrize("folds", [{}, {"n_folds": 5, "fold": 4}])
+def test_the_real_table_is_split_by_groups(real_data: Path, folds: dict[str, int]) -> None:
+    index = real_index(real_data)
+    assignment = split(index, **folds)
+    assert (assignment["split"].groupby(assignment["group"]).nunique() == 1).all()
+    assert assignment["group"].nunique() < len(index) - 1000
+    counts = label_counts(index, assignment).set_index("label")
+    share = counts["test"] / counts[list(SPLITS)].sum(axis=1)
+    assert share.between(0.15, 0.27).all()  # 11 images of the rarest: 3 of 11 is 0.27
+
+
+def test_the_real_labels_are_all_on_all_sides_and_no_further_off_than_without_groups(
+    real_data: Path,
+) -> None:
+    """The measure is the library's own shuffle split of single images, ignoring copies."""
+    index = real_index(real_data)
+    counts = label_counts(index, split(index, test_fraction=0.15, val_fraction=0.15))
+    assert (counts[list(SPLITS)] > 0).all(axis=None)
+    y_true = indicator_matrix(index["Target"])
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=0.15, random_state=11)
+    _, taken = next(splitter.split(y_true, y_true))
+    theirs = np.abs(y_true[taken].mean(axis=0) / y_true.mean(axis=0) - 1)
+    for name in ("val", "test"):
+        ours = counts[f"{name}_error"].abs()
+        assert ours.mean() <= theirs.mean()
+        assert ours.max() <= theirs.max() + 0.01  # 2 of 11 images: .2121 of 4,661, .2071 of 4,680

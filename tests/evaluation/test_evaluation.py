@@ -1,0 +1,205 @@
+"""The evaluation: headline numbers by hand, splits that must not be compared, Kaggle's file."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from hpa.config.params import Evaluate
+from hpa.errors import UserError
+from hpa.evaluation.evaluation import Evaluation, evaluate_splits
+from hpa.evaluation.submission import submission
+from hpa.labels import LABELS, N_LABELS
+from hpa.metrics.predictions import Scores
+from hpa.thresholds.fitting import fit_by_rule
+
+
+def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") -> Scores:
+    """Informative scores; the last class has no positives."""
+    random = np.random.default_rng(seed)
+    y_true = (random.random((n_rows, N_LABELS)) < np.linspace(0.5, 0.1, N_LABELS)).astype(np.uint8)
+    y_true[:, -1] = 0
+    y_prob = 0.3 * y_true + 0.7 * random.random(y_true.shape)
+    ids = np.array([f"{name}-{row}" for row in range(n_rows)])
+    return Scores(ids, y_true, y_prob.astype(np.float32), run_id)
+
+
+SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
+
+
+def facts_of(*splits: Scores) -> pd.DataFrame:
+    """Every image a group of its own, the later the brighter."""
+    ids = np.unique(np.concatenate([scores.ids for scores in splits]))
+    return pd.DataFrame(
+        {"group": range(len(ids)), "brightness": np.arange(len(ids)) * 1.0}, index=ids
+    )
+
+
+def evaluate(val: Scores, test: Scores, settings: Evaluate = SETTINGS) -> Evaluation:
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    return evaluate_splits(val, test, thresholds, facts_of(val, test), settings)
+
+
+def macro(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    return float(f1_score(y_true, y_pred, average="macro", zero_division=0))
+
+
+def test_headline_metrics_agree_with_scikit_learn() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    evaluation = evaluate(val, test)
+    truth, predicted = test.labelled(), evaluation.thresholds.predict(test.y_prob)
+    constant = np.tile(val.labelled().any(axis=0).astype(np.uint8), (len(test), 1))
+    expected = {
+        "test/macro_f1": macro(truth, predicted),
+        "test/micro_f1": f1_score(truth, predicted, average="micro", zero_division=0),
+        "test/constant_macro_f1": macro(truth, constant),
+        "test/macro_f1_at_half": macro(truth, test.y_prob >= 0.5),
+        "test/weighted_f1": f1_score(truth, predicted, average="weighted", zero_division=0),
+        "test/sample_f1": f1_score(truth, predicted, average="samples", zero_division=0),
+        "test/macro_average_precision": average_precision_score(truth[:, :-1], test.y_prob[:, :-1]),
+        "test/macro_roc_auc": roc_auc_score(truth[:, :-1], test.y_prob[:, :-1]),
+        "val/macro_f1": evaluation.thresholds.fit_macro_f1,
+    }
+    for name, value in expected.items():
+        assert evaluation.metrics[name] == pytest.approx(value), name
+
+
+def test_metrics_are_plain_finite_numbers_named_by_split() -> None:
+    metrics = evaluate(make_scores("val", 1), make_scores("test", 2)).metrics
+    n_doubtful = metrics.pop("test/n_doubtful_classes")
+    assert 0 < n_doubtful <= N_LABELS
+    assert metrics.pop("test/log_loss") > 0
+    assert all(type(value) is float and 0 <= value <= 1 for value in metrics.values())
+    assert all(name.split("/")[0] in ("val", "test") for name in metrics)
+
+
+def test_row_order_changes_no_metric() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    order = np.random.default_rng(0).permutation(len(test))
+    shuffled = Scores(test.ids[order], test.labelled()[order], test.y_prob[order], "run7")
+    expected = evaluate(val, test).metrics
+    assert evaluate(val, shuffled).metrics == pytest.approx(expected)
+
+
+def test_the_class_table_has_one_row_a_label_and_its_mean_is_macro_f1() -> None:
+    evaluation = evaluate(make_scores("val", 1), make_scores("test", 2))
+    classes = evaluation.classes
+    assert tuple(classes["label"]) == LABELS
+    assert classes["f1"].mean() == pytest.approx(evaluation.metrics["test/macro_f1"])
+    assert classes["constant_f1"].mean() == pytest.approx(
+        evaluation.metrics["test/constant_macro_f1"]
+    )
+    assert classes["support"].tolist() == evaluation.test.y_true.sum(axis=0).tolist()
+    absent = classes["support"] == 0
+    assert not classes[~absent].isna().any(axis=None)
+    assert classes.loc[absent, ["f1_low", "average_precision", "roc_auc"]].isna().all(axis=None)
+
+
+def test_the_class_table_survives_csv() -> None:
+    classes = evaluate(make_scores("val", 1), make_scores("test", 2)).classes
+    again = pd.read_csv(
+        io.StringIO(classes.to_csv(index=False)),
+        na_values={name: "" for name in classes if name != "note"},
+        keep_default_na=False,
+    )
+    pd.testing.assert_frame_equal(again, classes, check_dtype=False, check_exact=True)
+
+
+def test_classes_without_evidence_are_noted() -> None:
+    classes = evaluate(make_scores("val", 1), make_scores("test", 2)).classes
+    assert classes["note"].iloc[-1] == "val: no positives; test: no positives"
+    assert classes["note"].iloc[0] == ""
+    few = classes[classes["support"].between(1, 9)]
+    assert len(few)
+    assert few["note"].str.contains("test: fewer than 10 positives").all()
+
+
+def test_images_on_both_sides_are_refused() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    ids = test.ids.copy()
+    ids[5] = "val-9"
+    with pytest.raises(UserError, match=r"share images(.|\n)*1 shared, such as 'val-9'"):
+        evaluate(val, replace(test, ids=ids))
+
+
+def test_scores_of_two_models_are_refused() -> None:
+    with pytest.raises(UserError, match=r"different models(.|\n)*run7(.|\n)*run8"):
+        evaluate(make_scores("val", 1), make_scores("test", 2, run_id="run8"))
+
+
+def test_scores_of_unknown_runs_are_accepted() -> None:
+    assert evaluate(make_scores("val", 1), make_scores("test", 2, run_id="")).metrics
+
+
+def test_an_unlabelled_test_split_is_refused() -> None:
+    with pytest.raises(UserError, match=r"test cannot be judged"):
+        evaluate(make_scores("val", 1), replace(make_scores("test", 2), y_true=None))
+
+
+def test_a_submission_is_in_kaggles_format() -> None:
+    y_pred = np.zeros((3, N_LABELS), dtype=np.uint8)
+    y_pred[0, [25, 0]] = 1
+    y_pred[2, 7] = 1
+    table = submission(np.array(["a", "b", "c"]), y_pred)
+    assert table.to_csv(index=False) == "Id,Predicted\na,0 25\nb,\nc,7\n"
+
+
+def test_a_submission_with_too_few_ids_is_refused() -> None:
+    with pytest.raises(UserError, match=r"ids and y_pred(.|\n)*\(2, 28\)(.|\n)*\(3, 28\)"):
+        submission(np.array(["a", "b"]), np.zeros((3, N_LABELS), dtype=np.uint8))
+
+
+def test_the_interval_holds_the_score_and_narrows_where_more_is_known() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    few, many = evaluate(val, test).metrics, evaluate(val, make_scores("test", 2, 600)).metrics
+    widths = []
+    for metrics in (few, many):
+        low, high = metrics["test/micro_f1_low"], metrics["test/micro_f1_high"]
+        assert low < metrics["test/micro_f1"] < high
+        widths.append(high - low)
+    assert widths[1] < 0.5 * widths[0]  # ten times the images: about a third
+
+
+def test_an_image_without_a_group_is_refused() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    with pytest.raises(UserError, match=r"60 unknown, such as 'test-0'"):
+        evaluate_splits(val, test, thresholds, facts_of(val), SETTINGS)
+
+
+def test_more_support_asked_for_makes_more_classes_doubtful() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    strict = replace(SETTINGS, min_support=25)
+    doubtful = set(evaluate(val, test, strict).doubtful["label"])
+    assert doubtful > set(evaluate(val, test).doubtful["label"])
+    truth = test.labelled().sum(axis=0)
+    assert doubtful >= {LABELS[index] for index in np.flatnonzero(truth < 25)}
+
+
+def test_filled_rows_are_judged_and_none_is_empty() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    thresholds = replace(
+        fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0),
+        values=np.full(28, 0.97),
+    )
+    made = {
+        fill: evaluate_splits(
+            val, test, thresholds, facts_of(val, test), replace(SETTINGS, fill_empty=fill)
+        )
+        for fill in (False, True)
+    }
+    assert made[False].metrics["test/empty_fraction"] > 0
+    assert made[True].metrics["test/empty_fraction"] == 0
+    told = made[False].empty.query("split == 'test' and empty == 'likeliest taken'")
+    assert made[True].metrics["test/macro_f1"] == pytest.approx(told["macro_f1"].item())
+
+
+def test_every_rule_stands_with_its_optimism() -> None:
+    evaluation = evaluate(make_scores("val", 1), make_scores("test", 2))
+    rules = evaluation.rules.set_index("rule")
+    assert rules.loc["in force", "test"] == pytest.approx(evaluation.metrics["test/macro_f1"])
+    assert rules.loc["fixed", "test"] == pytest.approx(evaluation.metrics["test/macro_f1_at_half"])
+    np.testing.assert_allclose(rules["optimism_fit"], rules["fit"] - rules["test"])

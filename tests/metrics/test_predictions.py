@@ -1,0 +1,181 @@
+"""Scores on disk: what is written is read, and what cannot be trusted is refused."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpa.errors import UserError
+from hpa.metrics.predictions import Scores
+
+
+def make_scores(n_rows: int = 6, run_id: str = "run7") -> Scores:
+    random = np.random.default_rng(0)
+    return Scores(
+        ids=np.array([f"image-{row}" for row in range(n_rows)]),
+        y_true=(random.random((n_rows, 28)) < 0.2).astype(np.uint8),
+        y_prob=random.random((n_rows, 28), dtype=np.float32),
+        run_id=run_id,
+    )
+
+
+def test_written_scores_are_read_back_exactly(tmp_path: Path) -> None:
+    scores = replace(make_scores(), groups=np.array([3, 3, 0, 1, 1, 2]))
+    scores.write(tmp_path / "val.npz")
+    again = Scores.read(tmp_path / "val.npz")
+    for name in ("ids", "y_true", "y_prob", "groups"):
+        ours, theirs = getattr(scores, name), getattr(again, name)
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+    assert again.run_id == "run7"
+
+
+def test_unlabelled_scores_stay_unlabelled(tmp_path: Path) -> None:
+    replace(make_scores(), y_true=None).write(tmp_path / "new.npz")
+    assert Scores.read(tmp_path / "new.npz").y_true is None
+
+
+def test_equal_scores_give_equal_bytes_and_no_other_file(tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        make_scores().write(tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_files_of_other_programs_need_no_run_and_may_hold_more(tmp_path: Path) -> None:
+    scores = make_scores()
+    assert scores.y_true is not None
+    arrays = {"ids": scores.ids, "y_true": scores.y_true, "y_prob": scores.y_prob}
+    np.savez(tmp_path / "other.npz", allow_pickle=False, **arrays, epoch=np.arange(3))
+    assert Scores.read(tmp_path / "other.npz").run_id == ""
+
+
+def test_numpy_s_own_types_are_taken(tmp_path: Path) -> None:
+    y_prob = np.random.default_rng(0).random((3, 28))
+    np.savez(tmp_path / "other.npz", allow_pickle=False, ids=np.arange(3), y_prob=y_prob)
+    scores = Scores.read(tmp_path / "other.npz")
+    assert list(scores.ids) == ["0", "1", "2"]
+    np.testing.assert_array_equal(scores.y_prob, y_prob.astype(np.float32))
+
+
+def test_a_real_score_file_is_read(real_data: Path) -> None:
+    scores = Scores.read(real_data / "scores_resnet34_256.npz")
+    assert len(scores) == 6215
+    assert scores.labelled().shape == (6215, 28)
+    assert scores.y_prob.dtype == np.float32
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no scores at .*gone\.npz(.|\n)*run the score stage"):
+        Scores.read(tmp_path / "gone.npz")
+
+
+def test_a_folder_is_no_file_of_scores(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder"):
+        Scores.read(tmp_path)
+
+
+def test_groups_of_other_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="groups do not fit"):
+        replace(make_scores(), groups=np.arange(5))
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "val.npz"
+    path.write_text("Id,Predicted\n")
+    with pytest.raises(UserError, match=r"val\.npz cannot be read(.|\n)*13 bytes"):
+        Scores.read(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "val.npz"
+    make_scores().write(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"val\.npz cannot be read"):
+        Scores.read(path)
+
+
+def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "val.npz"
+    make_scores().write(path)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("y_prob.npy")
+    content = bytearray(path.read_bytes())
+    content[member.header_offset + 100 + member.compress_size // 2] ^= 0xFF  # past the header
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"val\.npz cannot be read"):
+        Scores.read(path)
+
+
+def test_how_scores_were_made_is_kept_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "val.npz"
+    replace(make_scores(), augmentation="dihedral", merge="max_probability").write(path)
+    found = Scores.read(path)
+    assert (found.augmentation, found.merge) == ("dihedral", "max_probability")
+
+
+def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "val.npz"
+    np.savez(path, ids=np.array(["a", None], dtype=object))
+    with pytest.raises(UserError, match=r"without pickled objects"):
+        Scores.read(path)
+
+
+def test_missing_keys_are_named_beside_those_that_came(tmp_path: Path) -> None:
+    np.savez(tmp_path / "val.npz", ids=np.array(["a"]), probabilities=np.zeros((1, 28)))
+    with pytest.raises(UserError, match=r"lacks y_prob(.|\n)*ids, probabilities"):
+        Scores.read(tmp_path / "val.npz")
+
+
+def test_a_wrong_array_in_a_file_is_refused_with_its_path(tmp_path: Path) -> None:
+    wrong = np.zeros((1, 27), dtype=np.float32)
+    np.savez(tmp_path / "val.npz", ids=np.array(["a"]), y_prob=wrong)
+    with pytest.raises(UserError, match=r"val\.npz holds unusable(.|\n)*\[N,28\](.|\n)*\(1, 27\)"):
+        Scores.read(tmp_path / "val.npz")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.1, 1.5])
+def test_a_score_outside_zero_to_one_is_refused_with_its_place(value: float) -> None:
+    y_prob = make_scores().y_prob
+    y_prob[3, 5] = value
+    with pytest.raises(UserError, match=rf"y_prob is out of range(.|\n)*{value} at row 3, col.* 5"):
+        replace(make_scores(), y_prob=y_prob)
+
+
+def test_scores_of_double_precision_are_refused() -> None:
+    with pytest.raises(UserError, match=r"y_prob has the wrong type(.|\n)*float64"):
+        replace(make_scores(), y_prob=make_scores().y_prob.astype(np.float64))
+
+
+def test_integers_are_refused_as_probabilities() -> None:
+    with pytest.raises(UserError, match=r"y_prob holds no probabilities(.|\n)*uint8"):
+        replace(make_scores(), y_prob=make_scores().labelled())
+
+
+def test_an_image_that_stands_twice_is_refused() -> None:
+    ids = make_scores().ids
+    ids[4] = ids[1]
+    with pytest.raises(UserError, match=r"ids are not unique(.|\n)*'image-1' 2 times"):
+        replace(make_scores(), ids=ids)
+
+
+def test_too_few_ids_are_refused() -> None:
+    with pytest.raises(UserError, match=r"ids do not fit(.|\n)*\(6,\)(.|\n)*\(5,\)"):
+        replace(make_scores(), ids=make_scores().ids[:5])
+
+
+def test_ids_that_are_no_text_are_refused() -> None:
+    with pytest.raises(UserError, match=r"ids do not fit(.|\n)*int64"):
+        replace(make_scores(), ids=np.arange(6))
+
+
+def test_truth_of_other_rows_is_refused() -> None:
+    with pytest.raises(UserError, match=r"y_true and y_prob do not fit(.|\n)*\(5, 28\)"):
+        replace(make_scores(), y_true=np.zeros((5, 28), dtype=np.uint8))
+
+
+def test_unlabelled_scores_cannot_be_judged() -> None:
+    with pytest.raises(UserError, match=r"test cannot be judged(.|\n)*without labels"):
+        replace(make_scores(), y_true=None).labelled("test")

@@ -1,0 +1,131 @@
+"""The literal commands, on a clone: dvc repro, then mlflow run, and what each leaves behind."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from support.clones import ROOT, make_clone, shell
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no .venv: run make setup"),
+]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's files under git in a folder of their own, with a small world."""
+    folder = make_clone(tmp_path_factory.mktemp("clone") / "hpa")
+    done = shell(folder, "dvc repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def client(clone: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{clone}/mlflow.db")
+
+
+def untouched(clone: Path) -> dict[str, bytes]:
+    names = ("params.yaml", "model/provenance.json", "reports/metrics.json", "dvc.lock")
+    return {name: (clone / name).read_bytes() for name in names}
+
+
+def test_repro_leaves_one_finished_run_that_the_metrics_name(clone: Path) -> None:
+    metrics = json.loads((clone / "reports/metrics.json").read_text())
+    runs = client(clone).search_runs(["0"])
+    assert metrics["run_id"] in {run.info.run_id for run in runs}
+    run = client(clone).get_run(metrics["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/macro_f1"] == metrics["test/macro_f1"]
+    assert run.data.params["loss.gamma"] == "2.0"
+    assert run.data.tags["git.commit"] != "unknown"
+    assert {"dvc.data/raw", "dvc.data/packed", "dvc.data/split"} <= run.data.tags.keys()
+    artifacts = {item.path for item in client(clone).list_artifacts(run.info.run_id)}
+    assert {"model", "reports", "images", "params.yaml", "dvc.lock", "requirements.lock"} <= (
+        artifacts
+    )
+    assert "code.diff" not in artifacts  # nothing was changed since the commit
+    assert {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs} == {
+        path: run.data.tags[f"dvc.{path}"] for path in ("data/raw", "data/packed", "data/split")
+    }
+
+
+def test_a_run_is_repeated_bit_by_bit_and_a_false_metric_is_found_out(clone: Path) -> None:
+    run_id = json.loads((clone / "reports/metrics.json").read_text())["run_id"]
+    done = shell(clone, f"python src/reproduce.py {run_id}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "weights: equal" in done.stdout
+    client(clone).log_metric(run_id, "test/micro_f1", 0.99, step=1)
+    done = shell(clone, f"python src/reproduce.py {run_id}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "test/micro_f1: 0.99 then" in done.stdout
+
+
+def test_what_cannot_be_repeated_is_refused_with_its_reason(clone: Path) -> None:
+    said = shell(clone, "python src/reproduce.py nonsense").stderr
+    assert "there is no such run" in said
+    run_id = client(clone).create_run("0", tags={"git.commit": "0" * 40}).info.run_id
+    said = shell(clone, f"python src/reproduce.py {run_id}").stderr
+    assert "the run's commit is not in this repository" in said
+    head = shell(clone, "git rev-parse HEAD").stdout.strip()
+    client(clone).set_tag(run_id, "git.commit", head)
+    client(clone).set_tag(run_id, "git.dirty", "true")
+    said = shell(clone, f"python src/reproduce.py {run_id}").stderr
+    assert "the run's code is not known" in said
+    assert "Traceback" not in said
+    client(clone).delete_run(run_id)
+
+
+def test_a_repro_served_from_the_run_cache_adds_no_run_and_names_the_old_one(clone: Path) -> None:
+    before = json.loads((clone / "reports/metrics.json").read_text())["run_id"]
+    n_runs = len(client(clone).search_runs(["0"]))
+    done = shell(clone, "dvc exp run -S threshold.rule=fixed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(client(clone).search_runs(["0"])) == n_runs + 1
+    done = shell(clone, "git checkout -q params.yaml && dvc repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(client(clone).search_runs(["0"])) == n_runs + 1
+    assert json.loads((clone / "reports/metrics.json").read_text())["run_id"] == before
+
+
+def test_a_second_repro_runs_no_stage(clone: Path) -> None:
+    done = shell(clone, "dvc repro")
+    assert done.returncode == 0
+    assert "Running stage" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("manager", ["", " --env-manager=local", " --env-manager=uv"])
+def test_mlflow_run_leaves_one_run_and_the_workspace_alone(clone: Path, manager: str) -> None:
+    before, runs_before = untouched(clone), client(clone).search_runs(["0"])
+    done = shell(clone, f"mlflow run . -P gamma=2{manager}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert untouched(clone) == before
+
+    known = {run.info.run_id for run in runs_before}
+    new = [run for run in client(clone).search_runs(["0"]) if run.info.run_id not in known]
+    assert [run.info.status for run in new] == ["FINISHED"]
+    assert new[0].data.params["loss.gamma"] == "2.0"
+    assert new[0].data.params["gamma"] == "2"
+    assert "test/macro_f1" in new[0].data.metrics
+    assert {f"stage.{stage}" for stage in ("train", "score", "threshold", "evaluate")} <= (
+        new[0].data.tags.keys()
+    )
+
+
+def test_a_mistyped_parameter_ends_mlflow_run_with_the_nearest_name(clone: Path) -> None:
+    done = shell(clone, "mlflow run . -P gama=2")
+    assert done.returncode != 0
+    assert "did you mean loss.gamma?" in done.stderr
+
+
+def test_a_temporary_experiment_of_dvc_leaves_its_run_in_the_same_store(clone: Path) -> None:
+    known = {run.info.run_id for run in client(clone).search_runs(["0"])}
+    done = shell(clone, "dvc exp run --temp -S loss.gamma=1 -S train.seed=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = [run for run in client(clone).search_runs(["0"]) if run.info.run_id not in known]
+    assert [run.info.status for run in new] == ["FINISHED"]
+    assert new[0].data.params["loss.gamma"] == "1.0"
+    assert new[0].data.tags["dvc.experiment"]
+    assert Path(new[0].info.artifact_uri).is_relative_to(clone)

@@ -1,0 +1,85 @@
+"""The environment is one: what the lock pins, conda.yaml pins, and no registry is named."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from support.paths import ROOT
+
+STAND_IN = ROOT / "environment" / "no-conda"
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def conda_pins() -> dict[str, str]:
+    dependencies = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]
+    return dict(pin.split("==") for pin in dependencies[-1]["pip"])
+
+
+def test_conda_pins_equal_those_of_the_lock() -> None:
+    lock = locked("requirements.lock")
+    assert {name: lock.get(name) for name in conda_pins()} == conda_pins()
+
+
+def test_conda_holds_every_package_that_the_project_declares() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    declared = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert declared
+    names = re.findall(r'"([\w-]+)', declared.group(1))
+    assert set(names) <= set(conda_pins())
+
+
+def test_every_locked_package_carries_a_hash_and_no_registry_is_named() -> None:
+    for name in ("requirements.lock", "bootstrap.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert "index-url" not in text
+        for block in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]:
+            assert "--hash=sha256:" in block
+    assert "://" not in (ROOT / "conda.yaml").read_text()
+
+
+def test_the_bootstrap_pins_the_same_uv_as_the_lock() -> None:
+    assert locked("bootstrap.lock") == {"uv": locked("requirements.lock")["uv"]}
+
+
+def test_mlflow_finds_the_conda_environment_of_the_project() -> None:
+    project = yaml.safe_load((ROOT / "MLproject").read_text())
+    assert project["conda_env"] == "conda.yaml"
+    assert (ROOT / project["conda_env"]).is_file()
+
+
+def test_the_stand_in_answers_what_mlflow_asks_of_conda() -> None:
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(STAND_IN / "bin" / "conda"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert ask("--help").returncode == 0
+    assert json.loads(ask("env", "list", "--json").stdout) == {"envs": []}
+    refused = ask("install", "numpy")
+    assert refused.returncode == 2
+    assert "conda is not installed" in refused.stderr
+
+
+def test_activation_never_shadows_a_conda(tmp_path: Path) -> None:
+    def conda_home(**environment: str) -> str:
+        activate = ROOT / "environment" / "activate.sh"
+        script = f'. "{activate}"; printf %s "${{MLFLOW_CONDA_HOME:-}}"'
+        variables = {"VIRTUAL_ENV": str(ROOT / ".venv"), "PATH": "/usr/bin:/bin", **environment}
+        return subprocess.run(
+            ["bash", "-c", script], env=variables, capture_output=True, text=True, check=True
+        ).stdout
+
+    (tmp_path / "conda").write_text("#!/bin/sh\n")
+    (tmp_path / "conda").chmod(0o755)
+    with_conda = f"{tmp_path}:/usr/bin:/bin"
+    assert conda_home() == str(STAND_IN)
+    assert conda_home(PATH=with_conda) == ""
+    assert conda_home(PATH=with_conda, MLFLOW_CONDA_HOME=str(STAND_IN)) == ""
+    assert conda_home(CONDA_EXE="/opt/conda/bin/conda") == ""
+    assert conda_home(MLFLOW_CONDA_HOME="/opt/conda") == "/opt/conda"

@@ -1,0 +1,72 @@
+"""`src/experiment.py` interrupted while a stage is under way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.scripts import ROOT
+
+CHILD = """\
+import signal, sys, time
+from pathlib import Path
+def end(*_):
+    if Path("told").exists(): sys.exit("told twice")
+    Path("told").touch()
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+Path("begun").touch()
+while not Path("told").exists(): time.sleep(0.05)
+time.sleep(1)
+Path("checkpoint").write_text("whole")
+"""
+PARENT = """\
+import shutil, sys
+from pathlib import Path
+from experiment import command_line, run
+folder = Path(sys.argv[1])
+def main():
+    try: run("child.py", folder=folder)
+    finally: (folder / "checkpoint").rename(folder.with_name("kept"))
+command_line.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signals", "to_all"),
+    [
+        ([signal.SIGINT], True),  # Ctrl-C on a terminal
+        ([signal.SIGINT, signal.SIGTERM], True),  # the same with `mlflow run` above
+        ([signal.SIGTERM], False),
+    ],
+)
+def test_the_folder_stays_until_the_stage_has_ended(
+    signals: list[signal.Signals], to_all: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "child.py").write_text(CHILD)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(folder)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}/src"},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as on a terminal
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not (folder / "begun").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    first, *more = signals
+    (os.killpg if to_all else os.kill)(parent.pid, first)
+    for each in more:
+        time.sleep(0.5)
+        parent.send_signal(each)
+    _, said = parent.communicate(timeout=60)
+    assert (tmp_path / "kept").read_text() == "whole", said
+    assert parent.returncode == 128 + first

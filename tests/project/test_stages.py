@@ -1,0 +1,206 @@
+"""The stages as a user runs them: scripts, in their order, on a tiny world."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from hpa.data.splits.assignment import SPLITS
+from hpa.metrics.predictions import Scores
+from support.paths import ROOT
+from support.scripts import run_script
+
+SMALL = {
+    "fetch.source": "local",
+    "pack.image_size": 32,
+    "split.test_fraction": 0.2,  # of 37 groups: with less, a split may stay empty
+    "split.val_fraction": 0.2,
+    "train.n_steps": 3,
+    "train.validate_every": 2,
+    "train.batch_size": 8,
+    "evaluate.n_bootstrap": 100,
+}
+
+
+def write_params(folder: Path, **more: object) -> None:
+    """Write the repository's params.yaml with the small values in it."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key, value in (SMALL | more).items():
+        section, _, name = key.partition(".")
+        document[section][name] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+
+
+@pytest.fixture(scope="module")
+def workspace(raw_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the seven stages ran."""
+    folder = tmp_path_factory.mktemp("workspace")
+    write_params(folder, **{"fetch.path": str(raw_world)})
+    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
+        done = run_script(folder, stage)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_summary_says_the_score_and_where_to_look(workspace: Path) -> None:
+    done = run_script(workspace, "evaluate")
+    assert "macro F1 on" in done.stdout
+    assert "best constant answer" in done.stdout
+    assert "reports/metrics.json" in done.stdout
+
+
+def test_every_labelled_image_is_in_one_split_and_scored_once(workspace: Path) -> None:
+    assignment = pd.read_csv(workspace / "data/split/assignment.csv")
+    assert set(assignment["split"]) == {*SPLITS, "unlabelled"}
+    for split in ("val", "test", "unlabelled"):
+        scored = Scores.read(workspace / f"scores/{split}.npz").ids
+        assert list(scored) == list(assignment["Id"][assignment["split"] == split])
+
+
+def test_the_submission_holds_each_unlabelled_image(workspace: Path) -> None:
+    submission = pd.read_csv(workspace / "reports/submission.csv", keep_default_na=False)
+    expected = pd.read_csv(workspace / "data/raw/sample_submission.csv")
+    assert list(submission.columns) == ["Id", "Predicted"]
+    assert list(submission["Id"]) == list(expected["Id"])
+
+
+def test_model_and_thresholds_name_one_run(workspace: Path) -> None:
+    origin = json.loads((workspace / "model/provenance.json").read_text())
+    thresholds = json.loads((workspace / "model/thresholds.json").read_text())
+    assert thresholds["run_id"] == origin["run_id"]
+    assert origin["params"]["train.n_steps"] == 3
+    assert len(origin["weights_sha256"]) == 64
+    assert set(origin["data"]) == {
+        "data/packed/manifest.json",
+        "data/packed/index.csv",
+        "data/split/assignment.csv",
+    }
+
+
+def test_output_writes_the_model_elsewhere_and_nothing_here(
+    workspace: Path, tmp_path: Path
+) -> None:
+    before = (workspace / "model/provenance.json").read_bytes()
+    done = run_script(workspace, "train", "--n_steps", "1", "--output", str(tmp_path / "other"))
+    assert done.returncode == 0, done.stderr
+    assert (workspace / "model/provenance.json").read_bytes() == before
+    other = json.loads((tmp_path / "other/provenance.json").read_text())
+    assert other["params"]["train.n_steps"] == 1
+
+
+def test_thresholds_of_any_scores_are_fitted_without_a_run(workspace: Path, tmp_path: Path) -> None:
+    val = Scores.read(workspace / "scores/val.npz")
+    Scores(val.ids, val.y_true, val.y_prob).write(tmp_path / "scores.npz")
+    output = tmp_path / "thresholds.json"
+    done = run_script(
+        workspace, "threshold", "--scores", str(tmp_path / "scores.npz"), "--output", str(output)
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(output.read_text())["run_id"] == ""
+
+
+def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
+    workspace: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    for name in ("params.yaml", "data", "model", "scores"):
+        (tmp_path / name).symlink_to(workspace / name)
+    (tmp_path / "reports").symlink_to(small_disk)
+    (small_disk / "gallery").symlink_to(workspace / "reports/gallery")
+    (small_disk / "report.html").write_text("older")
+    done = run_script(tmp_path, "evaluate")
+    assert done.returncode == 2, done.stderr
+    assert "error: the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = run_script(tmp_path, "evaluate")
+    assert done.returncode == 2, done.stderr
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (small_disk / "report.html").read_text() == "older"
+    assert not list(small_disk.glob(".partial-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gama", "2"], "did you mean loss.gamma?"),
+        (["--gamma", "two"], "loss.gamma: expected a number from 0 to 10, received 'two'"),
+        (["--threshold.rule", "sweep"], "--threshold.rule means nothing to this script"),
+    ],
+)
+def test_a_wrong_override_is_refused_before_anything_is_loaded(
+    workspace: Path, arguments: list[str], said: str
+) -> None:
+    done = run_script(workspace, "train", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_without_its_input_says_what_to_do(tmp_path: Path) -> None:
+    write_params(tmp_path)
+    for stage in ("pack", "split", "train", "score", "threshold", "explain", "evaluate"):
+        done = run_script(tmp_path, stage)
+        assert done.returncode == 2, done.stderr
+        assert "what to do" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_that_does_not_answer_is_refused(workspace: Path) -> None:
+    done = run_script(workspace, "pack", "--scheduler", "nonsense://here")
+    assert done.returncode == 2
+    assert "the Dask cluster at nonsense://here cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_shows_the_parameters_in_force() -> None:
+    done = run_script(ROOT, "train", "--help")
+    assert done.returncode == 0
+    assert "gamma: 2.0" in done.stdout
+    assert "tempering" not in done.stdout  # of another stage
+
+
+@pytest.mark.slow
+def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
+    raw_world: Path, workspace: Path, tmp_path: Path
+) -> None:
+    """Two folds: val holds every labelled image but those of test; another split is refused."""
+    own = {"fetch.path": str(raw_world), "split.n_folds": 2, "score.models": "models"}
+    write_params(tmp_path, **own)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/packed").symlink_to(workspace / "data/packed")
+    for stage, *arguments in (
+        ("split",),
+        ("train", "--fold", "0", "--output", "models/fold0"),
+        ("train", "--fold", "1", "--output", "models/fold1"),
+        ("score",),
+        ("threshold",),
+        ("explain",),
+        ("evaluate",),
+    ):
+        done = run_script(tmp_path, stage, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert "2 of them judge together" in (tmp_path / "reports/model_card.md").read_text()
+    assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
+    val = assignment["Id"][assignment["fold"] >= 0]
+    assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)
+    assert set(assignment["split"][assignment["fold"] == -1]) == {"test", "unlabelled"}
+
+    assert run_script(tmp_path, "split", "--split.seed", "12").returncode == 0
+    done = run_script(tmp_path, "score")
+    assert done.returncode == 2
+    assert "was trained with another split" in done.stderr
+
+
+@pytest.mark.slow
+def test_real_images_run_through_the_pipeline_unchanged(real_data: Path, tmp_path: Path) -> None:
+    write_params(tmp_path, **{"fetch.path": str(real_data / "sample48")})
+    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
+        done = run_script(tmp_path, stage)
+        assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
+    assert 0 <= metrics["test/macro_f1"] <= 1
+    assert (tmp_path / "reports/submission.csv").read_text() == "Id,Predicted\n"

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpa.reports.gallery import (
+    Example,
+    choose_examples,
+    draw_example,
+    overlay,
+    protein,
+    pseudo_colour,
+    read_gallery,
+    write_gallery,
+)
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (48, 48, 4), dtype=np.uint8)
+
+
+def labels(*numbers: int) -> np.ndarray:
+    row = np.zeros(28, np.uint8)
+    row[list(numbers)] = 1
+    return row
+
+
+def test_each_label_gets_a_found_a_missed_and_an_invented_image() -> None:
+    y_true = np.array([labels(0), labels(0), labels(0), labels(7)])
+    y_pred = np.array([labels(0), labels(0), labels(7), labels(7)])
+    chosen = choose_examples(y_true, y_pred, n_per_label=1, seed=5)
+    kinds = [(label, kind) for label, kind, _ in chosen]
+    assert kinds == [(0, "found"), (0, "missed"), (7, "found"), (7, "invented")]
+    rows = {kind: row for label, kind, row in chosen if label == 0}
+    assert rows["found"] in (0, 1)
+    assert rows["missed"] == 2
+
+
+def test_the_choice_depends_on_the_seed_alone() -> None:
+    y_true = np.random.default_rng(1).integers(0, 2, (90, 28), dtype=np.uint8)
+    first, again, other = (
+        choose_examples(y_true, y_true, n_per_label=2, seed=seed) for seed in (5, 5, 6)
+    )
+    assert first == again != other
+    assert len(first) == 2 * 28
+
+
+def test_the_overlay_is_orange_where_the_map_is_largest_and_untouched_where_it_is_zero() -> None:
+    black = np.zeros((40, 40, 4), np.uint8)
+    heat = np.zeros((2, 2), np.float32)
+    heat[0, 1] = 3.0
+    picture = overlay(black, heat)
+    # 0.55 of (255, 122, 20) over black
+    assert picture[0, -1].tolist() == [140, 67, 11]
+    assert picture[-1, 0].tolist() == [0, 0, 0]
+
+
+def test_a_map_of_zeros_leaves_the_protein() -> None:
+    np.testing.assert_array_equal(overlay(PIXELS, np.zeros((2, 2), np.float32)), protein(PIXELS))
+
+
+def test_a_gallery_survives_the_disk(tmp_path: Path) -> None:
+    picture = draw_example(PIXELS, np.ones((2, 2), np.float32))
+    assert picture.shape == (48, 3 * 48 + 2, 3)
+    example = Example(7, "missed", "cell-1", (7, 25), (0,), 0.25, 0.5, "07-missed-000.jpg")
+    write_gallery(tmp_path / "gallery", [(example, picture)], note="as it is")
+    assert read_gallery(tmp_path / "gallery") == ("as it is", [example])
+    assert (tmp_path / "gallery" / example.file).read_bytes()[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize(
+    ("channel", "rgb"), list(enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]))
+)
+def test_each_channel_shows_in_its_own_colour(channel: int, rgb: tuple[int, ...]) -> None:
+    image = np.zeros((4, 4, 4), np.uint8)
+    image[channel, channel, channel] = 255
+    assert tuple(pseudo_colour(image)[channel, channel]) == rgb
+
+
+def test_the_endoplasmic_reticulum_is_yellow_at_six_tenths() -> None:
+    image = np.zeros((4, 4, 4), np.uint8)
+    image[3, 3, 3] = 255
+    assert tuple(pseudo_colour(image)[3, 3]) == (153, 153, 0)
+
+
+def test_a_black_image_stays_black() -> None:
+    assert pseudo_colour(np.zeros((4, 4, 4), np.uint8)).max() == 0

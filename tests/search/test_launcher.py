@@ -1,0 +1,137 @@
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hpa.errors import UserError
+from hpa.search import launcher
+from hpa.search.report import study_page
+from hpa.search.study import begin_study
+from hpa.search.worker import work
+from support.racing import by_gamma
+from support.search_workspaces import make_workspace, small_params
+
+
+def test_workers_share_the_cores_and_no_thread_is_left_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for n_workers, each in ((1, "8"), (3, "2"), (8, "1"), (20, "1")):
+        shares = launcher._shares(n_workers, 1)
+        assert len(shares) == n_workers
+        assert all(share == dict.fromkeys(launcher.THREADS, each) for share in shares)
+
+
+def test_each_worker_gets_gpus_of_its_own_and_more_workers_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5,7")
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._shares(4, 1)] == ["0", "2", "5", "7"]
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._shares(2, 2)] == ["0,2", "5,7"]
+    with pytest.raises(UserError, match=r"--workers 2 or less: 4 GPUs"):
+        launcher._shares(3, 2)
+
+
+@pytest.mark.slow
+def test_tensorflow_starts_no_more_threads_than_its_worker_was_given() -> None:
+    code = (
+        "import sys; import tensorflow as tf\n"
+        "a = tf.random.normal((300, 300)); tf.function(lambda: a @ a)()\n"
+        "from pathlib import Path\n"
+        "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')]\n"
+        "print(len(names))\n"
+    )
+    counts = {}
+    for n in (1, 4):
+        environment = {**os.environ, **dict.fromkeys(launcher.THREADS, str(n))}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        counts[n] = int(done.stdout)
+    # the pools: within an operator, of several operators, and of the linear algebra
+    assert counts[1] < counts[4] <= counts[1] + 3 * 3
+
+
+def test_a_study_in_a_file_is_refused_for_several_machines(
+    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    study = begin_study(small_params())
+    launcher._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.1:40001"])
+    with pytest.raises(UserError, match="a study in a file is for one machine"):
+        launcher._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.2:40000"])
+
+
+@dataclass
+class StudyOfOne:
+    """Done once a file is there; whoever watches it for a minute waits in vain."""
+
+    done: Path
+    name: str = "hpa"
+    n_trials: int = 1
+    storage: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(url="sqlite:///f"))
+    until: float = field(default_factory=lambda: time.monotonic() + 60)
+
+    def n_done(self) -> int:
+        assert time.monotonic() < self.until, "the search waits for a worker that is lost"
+        return int(self.done.exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("survivors", [1, 0])
+def test_a_cluster_s_lost_worker_is_not_waited_for(
+    survivors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one to begin loses its worker of Dask, the other one waits for that and ends."""
+    from distributed import LocalCluster
+
+    loses = (
+        "import os, pathlib, signal, time\n"
+        "number = 0\n"
+        "while True:\n"
+        "    try: pathlib.Path(f'begun-{number}').touch(exist_ok=False); break\n"
+        "    except FileExistsError: number += 1\n"
+        f"if number >= {2 - survivors}:\n"
+        "    time.sleep(3); pathlib.Path('done').touch()\n"
+        "else: os.kill(os.getppid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launcher, "_command", lambda _: [sys.executable, "-c", loses])
+    study = StudyOfOne(tmp_path / "done")
+    ends = nullcontext() if survivors else pytest.raises(UserError, match="all workers ended")
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            env={"PYTHONPATH": str(launcher.SOURCE_DIR)},
+        ) as cluster,
+        ends,
+    ):
+        launcher.work_on_cluster(study, cluster.scheduler_address)  # type: ignore[arg-type]
+
+
+def test_the_page_of_a_study_needs_no_network(
+    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    study = begin_study(small_params())
+    empty = study_page(study, "nothing <yet>")
+    assert "nothing &lt;yet&gt;" in empty
+    work(study, by_gamma)
+    page = study_page(study, "a verdict")
+    for title in ("History", "Importances", "Slices", "Parallel coordinates", "Intermediate"):
+        assert f"<h2>{title}" in page
+        assert f"<h2>{title}" not in empty
+    assert page.index("plotly.js v") < page.index("Plotly.newPlot(")
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)

@@ -1,0 +1,159 @@
+"""The script as a user runs it: on one machine, on a cluster, with servers, by `mlflow run`."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+import yaml
+
+from hpa.search.storage import storage_url
+from support.clones import make_clone, shell
+from support.databases import free_port
+from support.scripts import ROOT, run_script
+from support.search_workspaces import make_workspace, write_params
+
+
+@pytest.fixture
+def workspace(packed_world: Path, tmp_path: Path) -> Path:
+    return make_workspace(tmp_path / "workspace", packed_world)
+
+
+def require_one_parent(client: mlflow.MlflowClient, experiment: str, n_trials: int) -> None:
+    """Require one finished run of the study, and that all others are nested below it and ended."""
+    runs = client.search_runs([experiment])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    nested = [run for run in runs if run is not parent]
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
+    assert {run.info.status for run in nested} <= {"FINISHED", "KILLED"}
+    of_study = [run for run in nested if run.data.tags["optuna.study"] == "hpa"]
+    assert len(of_study) == n_trials
+    names = {each.path for each in client.list_artifacts(parent.info.run_id, "search")}
+    assert names == {"search/best.yaml", "search/report.html"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--workers", "0"], "--workers takes 1 or more"),
+        (["--n_trials", "0"], "search.n_trials: expected a whole number at least 1"),
+        (["--search.space", "{loss: {gama: [1]}}"], "did you mean loss.gamma"),
+        (["--storage", "optuna.db"], "search.storage is no address of a database"),
+        (["--join"], "there is no study 'hpa'"),
+        (["--pack.image_size", "64"], "--pack.image_size means nothing to this script"),
+    ],
+)
+def test_a_mistake_is_refused_at_the_door(workspace: Path, arguments: list[str], said: str) -> None:
+    done = run_script(workspace, "search", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_search_ends_with_a_winner_a_page_and_a_command(workspace: Path) -> None:
+    done = run_script(workspace, "search", "--workers", "2", "--n_trials", "2", "--n_seeds", "1")
+    assert done.returncode == 0, done.stderr
+    best = yaml.safe_load((workspace / "search/best.yaml").read_text())
+    assert best["command"] in done.stdout or not best["params"]
+    assert (workspace / "search/report.html").stat().st_size > 1e6
+    require_one_parent(mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db"), "0", 2)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_workers_does_the_trials(workspace: Path) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": f"{ROOT}/src"}
+    ) as cluster:
+        arguments = ("--scheduler", cluster.scheduler_address, "--n_trials", "2")
+        done = run_script(workspace, "search", *arguments, "--n_seeds", "1")
+    assert done.returncode == 0, done.stderr
+    require_one_parent(mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db"), "0", 2)
+
+
+@contextmanager
+def running(command: list[str], address: str, **environment: str) -> Iterator[str]:
+    """Run a server until the block ends; yields its address once it answers."""
+    server = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.mark.slow
+def test_study_runs_and_artifacts_may_all_be_on_servers(
+    workspace: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna and MLflow in PostgreSQL, artifacts in an S3 store, nothing in the workspace."""
+    import boto3
+    import psycopg2
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }.items():
+        monkeypatch.setenv(name, value)
+    scripts, port, s3_port = Path(sys.executable).parent, str(free_port()), str(free_port())
+    moto = [str(scripts / "moto_server"), "-H", "127.0.0.1", "-p", s3_port]
+    with closing(psycopg2.connect(postgresql)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CREATE DATABASE mlflow")  # both keep a table alembic_version
+    storage = storage_url(postgresql)
+    backend = storage.replace("/postgres", "/mlflow")
+    server = [str(scripts / "mlflow"), "server", "--port", port, "--workers", "1"]
+    server += ["--backend-store-uri", backend, "--artifacts-destination", "s3://artifacts"]
+    with (
+        running(moto, f"http://127.0.0.1:{s3_port}") as s3,
+        running(server, f"http://127.0.0.1:{port}/health", MLFLOW_S3_ENDPOINT_URL=s3) as health,
+    ):
+        boto3.client("s3", endpoint_url=s3).create_bucket(Bucket="artifacts")
+        uri = health.removesuffix("/health")
+        write_params(workspace, **{"search.storage": postgresql, "search.n_trials": 2})
+        done = run_script(workspace, "search", "--n_seeds", "1", MLFLOW_TRACKING_URI=uri)
+        assert done.returncode == 0, done.stderr
+        client = mlflow.MlflowClient(uri)
+        experiment = client.get_experiment_by_name("hpa")
+        require_one_parent(client, experiment.experiment_id, 2)
+        listed = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="artifacts")
+        names = [each["Key"] for each in listed["Contents"]]
+        assert [name for name in names if name.endswith("artifacts/search/report.html")]
+        assert [name for name in names if name.endswith("artifacts/thresholds.json")]
+    assert not (workspace / "optuna.db").exists()
+    assert not (workspace / "mlflow.db").exists()
+    assert "hpa" in optuna.get_all_study_names(storage)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no .venv: run make setup")
+def test_mlflow_run_searches_below_one_run(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "hpa")
+    write = "-P n_trials=2 -P trial_steps=2 -P trial_rounds=1 -P n_seeds=1"
+    done = shell(clone, f"mlflow run . -e search {write}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    require_one_parent(mlflow.MlflowClient(f"sqlite:///{clone}/mlflow.db"), "0", 2)
+    assert not shell(clone, "git status --porcelain -- params.yaml").stdout

@@ -1,0 +1,1 @@
+"""Help for the tests: small worlds, networks, servers and clones, each real."""

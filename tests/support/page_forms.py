@@ -1,0 +1,43 @@
+"""Forms as the page sends them, with good pictures and with such as must be refused."""
+
+import io
+import zlib
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from hpa.config.params import load_params
+from hpa.labels import CHANNELS
+from support.paths import ROOT
+from support.worlds import draw_pixels
+
+PARAMS = load_params(ROOT / "params.yaml")
+CARD = "<!DOCTYPE html><title>Model card</title><style>h1 { color: navy }</style><h1>The card</h1>"
+
+Form = list[tuple[str, tuple[str, bytes]]]
+
+
+def png(plane: np.ndarray) -> bytes:
+    return cv2.imencode(".png", plane)[1].tobytes()
+
+
+def form(name: str, seed: int = 0, **instead: bytes) -> Form:
+    """Spell a drawn image as the fields of a form; `instead` replaces a channel's bytes."""
+    pixels = draw_pixels(seed)
+    files = {channel: png(pixels[..., k]) for k, channel in enumerate(CHANNELS)} | instead
+    return [(channel, (f"{name}_{channel}.png", content)) for channel, content in files.items()]
+
+
+def float_tiff() -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.full((64, 64), np.nan, np.float32)).save(content, "TIFF")
+    return content.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of some kilobytes that claims 20,000 × 20,000 pixels."""
+    content = bytearray(png(np.zeros((64, 64), np.uint8)))
+    content[16:24] = (20_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)

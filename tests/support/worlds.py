@@ -1,0 +1,71 @@
+"""Tiny worlds in Kaggle's layout: real files of simple shapes, drawn in a second."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hpa.data.images.catalogue import channel_path
+from hpa.labels import CHANNELS, N_LABELS
+
+N_LABELLED, N_UNLABELLED, SIZE_PX = 40, 4, 64
+NEAR_COPIES = {37: 5, 38: 5, 39: 12}
+"""Image 37 shows the picture of image 5, a little brighter, and so on."""
+IDS = [f"cell-{number:03d}" for number in range(N_LABELLED + N_UNLABELLED)]
+
+
+def draw_pixels(seed: int, size_px: int = SIZE_PX) -> np.ndarray:
+    """Draw some discs over noise in each channel of uint8[S,S,4]."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 12, (size_px, size_px, len(CHANNELS)), dtype=np.uint8)
+    for channel in range(len(CHANNELS)):
+        plane = np.ascontiguousarray(pixels[..., channel])
+        for _ in range(6):
+            x, y = random.integers(0, size_px, 2).tolist()
+            cv2.circle(plane, (x, y), size_px // 8, int(random.integers(60, 250)), thickness=-1)
+        pixels[..., channel] = plane
+    return pixels
+
+
+def write_image(folder: Path, image_id: str, pixels: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, channel in enumerate(CHANNELS):
+        assert cv2.imwrite(str(channel_path(folder, image_id, channel)), pixels[..., number])
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def target(number: int) -> str:
+    """Label image `number`: every label at least once, every third image with two."""
+    labels = {number % N_LABELS} | ({(number + 9) % N_LABELS} if number % 3 == 0 else set())
+    return " ".join(map(str, sorted(labels)))
+
+
+def write_world(raw_dir: Path) -> None:
+    """Write 40 labelled images, three of them near copies, and 4 unlabelled ones."""
+    for number, image_id in enumerate(IDS):
+        pixels = draw_pixels(NEAR_COPIES.get(number, number))
+        if number in NEAR_COPIES:
+            pixels = np.minimum(pixels, 253) + np.uint8(2)
+        folder = "train" if number < N_LABELLED else "test"
+        write_image(raw_dir / folder, image_id, pixels)
+    labelled, unlabelled = IDS[:N_LABELLED], IDS[N_LABELLED:]
+    rows = [(image_id, target(number)) for number, image_id in enumerate(labelled)]
+    write_csv(raw_dir / "train.csv", ("Id", "Target"), rows)
+    rows = [(image_id, "0") for image_id in unlabelled]
+    write_csv(raw_dir / "sample_submission.csv", ("Id", "Predicted"), rows)
+
+
+def digests(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file of a folder by its relative path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

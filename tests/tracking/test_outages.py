@@ -1,0 +1,265 @@
+"""A tracking store that is away at the start, midway or for good; and runs that nobody ended."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from hpa.config.params import load_params
+from hpa.system import processes
+from hpa.tracking.mlflow_store import find_run, tracking_uri
+from hpa.tracking.stage_run import log_artifacts, log_metrics, spool_dir, stage_run
+from support.paths import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
+
+
+class Server:
+    """A real `mlflow server` on the loopback that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(self.port)]
+        stores = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        stores += ["--artifacts-destination", str(self.folder / "artifacts")]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command, *stores],
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise TimeoutError("the server does not answer")
+
+    def kill(self) -> None:
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stages take for the repository, with a file of an artifact in it."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.txt").write_text("weights")
+    return tmp_path
+
+
+@pytest.fixture
+def server(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server(repository)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.url)
+    yield made
+    made.kill()
+
+
+def train(on_round: dict[int, object] | None = None, n_rounds: int = 6) -> str:
+    """Track a training of some rounds, before which something may happen; returns the run's id."""
+    with stage_run("train", PARAMS, sections=("train",)) as run_id:
+        for step in range(1, n_rounds + 1):
+            if happens := (on_round or {}).get(step):
+                happens()
+            log_metrics({"val/loss": 1 / step}, step)
+        log_artifacts([Path("model.txt")], "model")
+    return run_id
+
+
+def follow(stage: str, upstream: str) -> str:
+    with stage_run(stage, PARAMS, sections=(stage,), upstream=upstream) as run_id:
+        return run_id
+
+
+def run_code(*arguments: str) -> str:
+    """Run Python in a process of its own; returns what it prints."""
+    done = subprocess.run(
+        [sys.executable, *(("-c", *arguments) if "\n" in arguments[0] else arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def deliver() -> str:
+    return run_code(str(ROOT / "src" / "sync_runs.py"))
+
+
+def require_complete(client: mlflow.MlflowClient, run_id: str, stages: tuple[str, ...]) -> None:
+    """Assert that the store holds one run, of which nothing is lost and nothing twice."""
+    run = find_run(client, run_id)
+    assert run is not None
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    assert [each.info.run_id for each in client.search_runs(experiments)] == [run.info.run_id]
+    assert client.get_experiment(run.info.experiment_id).name == "hpa"
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run.info.run_id, "val/loss")
+    assert sorted((each.step, each.value) for each in history) == [
+        (step, 1 / step) for step in range(1, 7)
+    ]
+    assert {f"stage.{stage}" for stage in stages} <= run.data.tags.keys()
+    assert run.data.params["train.seed"] == str(PARAMS.train.seed)
+    found = [item.path for item in client.list_artifacts(run.info.run_id, "model")]
+    assert found == ["model/model.txt"]
+
+
+@pytest.mark.slow
+def test_a_server_killed_midway_gets_everything_when_it_is_back(server: Server) -> None:
+    server.start()
+    run_id = train({3: server.kill})
+    assert list(spool_dir().glob("*/calls.jsonl"))
+    server.start()
+    assert follow("score", run_id) == run_id
+    require_complete(mlflow.MlflowClient(server.url), run_id, ("train", "score"))
+    assert list(spool_dir().iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_back_midway_gets_everything_by_the_end(server: Server) -> None:
+    server.start()
+    run_id = train({2: server.kill, 5: server.start})
+    require_complete(mlflow.MlflowClient(server.url), run_id, ("train",))
+    assert list(spool_dir().iterdir()) == []
+
+
+@pytest.mark.slow
+def test_stages_of_a_server_that_is_down_from_the_start_make_one_run_later(server: Server) -> None:
+    pending = train()
+    scored = follow("score", pending)
+    evaluated = follow("evaluate", scored)
+    server.start()
+    assert "sent what 3 processes had kept" in deliver()
+    for run_id in (pending, scored, evaluated):
+        require_complete(mlflow.MlflowClient(server.url), run_id, ("train", "score", "evaluate"))
+
+
+@pytest.mark.slow
+def test_a_store_that_is_read_only_stops_nothing_and_loses_nothing(
+    repository: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{small_disk}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    remount(small_disk, "size=64m")
+    deliver()  # makes the store
+    remount(small_disk, "ro")
+    code = f"import sys; sys.path.append({str(ROOT / 'tests')!r}); import test_outages\n"
+    run_id = run_code(f"{code}print(test_outages.train())").splitlines()[-1]
+    assert list(spool_dir().glob("*/calls.jsonl"))
+    remount(small_disk, "rw")
+    deliver()
+    shutil.copy(small_disk / "mlflow.db", repository)  # a client here would keep the disk busy
+    require_complete(mlflow.MlflowClient(f"sqlite:///{repository}/mlflow.db"), run_id, ("train",))
+
+
+def remount(disk: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
+
+
+def test_a_store_that_is_down_for_good_is_said_and_costs_no_time(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        started = time.monotonic()
+        run_id = train(n_rounds=200)
+    assert time.monotonic() - started < 60  # a try a round would take 200 times as long
+    assert run_id.startswith("pending-train-")
+    said = capsys.readouterr().err
+    assert said.count("the store is away") == 1
+    assert "python src/sync_runs.py" in said
+
+
+def test_a_server_that_never_answers_costs_no_wait_a_round(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One wait at the start, one at the end; one a round would take 400 seconds.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        train(n_rounds=200)
+        assert 4 <= time.monotonic() - started < 60
+
+
+def test_a_user_s_error_passes_through_an_outage_unchanged(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with (
+        pytest.raises(ValueError, match="diverged"),
+        stage_run("train", PARAMS, sections=("train",)),
+    ):
+        raise ValueError("diverged")
+
+
+def start_and_wait() -> subprocess.Popen[str]:
+    """Start a process that has a run open and sleeps."""
+    code = (
+        "import time; from pathlib import Path; from hpa.config.params import load_params\n"
+        "from hpa.tracking.stage_run import stage_run\n"
+        f"params = load_params(Path({str(ROOT / 'params.yaml')!r}))\n"
+        "with stage_run('train', params, sections=('train',)) as run_id:\n"
+        "    print(run_id, flush=True); time.sleep(300)\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_the_next_start_ends_the_runs_of_killed_processes_and_of_no_other(
+    repository: Path,
+) -> None:
+    children = [start_and_wait() for _ in range(2)]
+    killed, living = [child.stdout.readline().strip() for child in children]
+    elsewhere = find_run(client := mlflow.MlflowClient(tracking_uri()), killed)
+    assert elsewhere is not None
+    host, pid, start = elsewhere.data.tags["process"].split()
+    assert host == processes.host()
+    other = client.create_run("0", tags={"process": f"elsewhere/{host} {pid} {start}"})
+    unclaimed = client.create_run("0")
+    try:
+        children[0].kill()
+        children[0].wait()
+        mine = train()
+        states = {run.info.run_id: run.info.status for run in client.search_runs(["0"])}
+        assert states == {
+            killed: "KILLED",
+            living: "RUNNING",
+            other.info.run_id: "RUNNING",
+            unclaimed.info.run_id: "RUNNING",
+            mine: "FINISHED",
+        }
+        assert "ended without" in client.get_run(killed).data.tags["failure"]
+    finally:
+        for child in children:
+            with child:
+                child.kill()

@@ -1,0 +1,141 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpa.tracking.outbox import Call, Outbox, StoreAwayError, deliver, kept_calls
+from support.paths import ROOT
+
+
+class Store:
+    """Takes calls while it is up, and counts the attempts."""
+
+    def __init__(self) -> None:
+        self.up, self.made, self.attempts = True, [], 0
+
+    def __call__(self, call: Call) -> None:
+        self.attempts += 1
+        if not self.up:
+            raise StoreAwayError("away")
+        contents = [Path(path).read_text() for path in call.get("paths", [])]
+        self.made.append((call["call"], *contents))
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def send(outbox: Outbox, *names: str) -> None:
+    for name in names:
+        outbox.send({"call": name})
+
+
+def test_calls_go_straight_to_a_store_that_answers(store: Store, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "box", store)
+    send(outbox, "a", "b")
+    outbox.close()
+    assert store.made == [("a",), ("b",)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_calls_of_an_outage_are_made_later_in_their_order(store: Store, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "box", store)
+    send(outbox, "a")
+    store.up = False
+    send(outbox, "b", "c")
+    store.up = True
+    outbox.close()
+    assert store.made == [("a",), ("b",), ("c",)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_sent_as_it_was_when_it_was_logged(store: Store, tmp_path: Path) -> None:
+    path, outbox = tmp_path / "file.txt", Outbox(tmp_path / "box", store)
+    store.up = False
+    for text in ("first", "second"):
+        path.write_text(text)
+        outbox.send({"call": "files", "paths": [str(path)]})
+    path.unlink()
+    store.up = True
+    outbox.close()
+    assert store.made == [("files", "first"), ("files", "second")]
+
+
+def test_attempts_take_a_fiftieth_of_the_time(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each attempt takes 2 s of a clock that steps 1 s a call: so one in 2 + 50 · 2 = 102 s.
+    clock = 0.0
+
+    def away(_: Call) -> None:
+        nonlocal clock
+        clock, store.attempts = clock + 2, store.attempts + 1
+        raise StoreAwayError("no answer")
+
+    monkeypatch.setattr("hpa.tracking.outbox.time.monotonic", lambda: clock)
+    outbox = Outbox(tmp_path / "box", away)
+    while clock < 1020:
+        send(outbox, "metric")
+        clock += 1
+    assert store.attempts == pytest.approx(10, abs=1)
+
+
+def test_a_store_just_found_away_is_left_alone_for_a_while(store: Store, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "box", store, wait_s=1000)
+    send(outbox, "a")
+    assert store.attempts == 0
+    outbox.close()  # but once more in the end
+    assert store.made == [("a",)]
+
+
+def test_what_is_left_is_delivered_once_and_only_after_the_process(
+    store: Store, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "box", store)
+    store.up = False
+    send(outbox, "a", "b")
+    store.up = True
+    assert deliver(tmp_path, lambda: store) == 0  # its process lives
+    store.up = False
+    outbox.close()
+    with pytest.raises(StoreAwayError):
+        deliver(tmp_path, lambda: store)
+    store.up = True
+    assert deliver(tmp_path, lambda: store) == 1
+    assert deliver(tmp_path, lambda: store) == 0
+    assert store.made == [("a",), ("b",)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_kept_is_delivered(store: Store, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from hpa.tracking.outbox import Outbox, StoreAwayError\n"
+        "def away(call): raise StoreAwayError('away')\n"
+        "outbox = Outbox(Path(sys.argv[1]) / 'box', away)\n"
+        "outbox.send({'call': 'a'}); outbox.send({'call': 'b'})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={"PYTHONPATH": ROOT / "src"})
+    assert deliver(tmp_path, lambda: store) == 1
+    assert store.made == [("a",), ("b",)]
+
+
+def test_a_line_cut_short_spoils_no_other(tmp_path: Path) -> None:
+    (tmp_path / "calls.jsonl").write_text('\n{"call": "a"}\n{"call": "b", "pa\n{"call": "c"}')
+    assert [call["call"] for call in kept_calls(tmp_path)] == ["a", "c"]
+
+
+def test_a_full_disk_stops_nothing(
+    store: Store, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox = Outbox(small_disk / "box", store)
+    store.up = False
+    send(outbox, "a")
+    outbox.send({"call": "b", "text": "x" * 300_000})
+    store.up = True
+    outbox.close()
+    assert store.made == [("a",)]
+    assert "tracking: b is lost" in capsys.readouterr().err
