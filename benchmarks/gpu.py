@@ -175,7 +175,7 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
     from hpa.data.batches import TrainingBatches
     from hpa.data.packed import PackedImages, read_index
     from hpa.data.splits.assignment import read_assignment
-    from hpa.thresholds.cross_fitting import judge_scores
+    from hpa.thresholds.cross_fitting import validation_metrics
     from hpa.training.loop import examples_of
 
     params, world, device = recipe(arguments), arguments.world, arguments.device
@@ -208,7 +208,7 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
                 pixels = torch.from_numpy(images.read(rows)).to(device).permute(0, 3, 1, 2)
                 parts.append(torch.sigmoid(trainer.model(pixels).float()).cpu().numpy())
         trainer.model.train()
-        return judge_scores(val.y_true, np.concatenate(parts))["macro_f1"]
+        return validation_metrics(val.y_true, np.concatenate(parts))["macro_f1"]
 
     epochs = []
     every = settings.validate_every

@@ -31,7 +31,7 @@ from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import read_assignment
 from hpa.inference.prediction import predict_logits, sigmoid
 from hpa.labels import N_LABELS
-from hpa.thresholds.cross_fitting import judge_scores
+from hpa.thresholds.cross_fitting import validation_metrics
 from hpa.training.checkpoints import Checkpoints
 from hpa.training.loop import VALIDATION_BATCH, Examples, examples_of
 from hpa.training.recipe import compiled_networks
@@ -136,7 +136,7 @@ class Bench:
     def _validate(self, val: Examples) -> None:
         network, _ = self.networks[self.params.augment]
         logits = predict_logits(network, self.images, val.rows, batch_size=VALIDATION_BATCH)
-        judge_scores(val.y_true, sigmoid(logits))
+        validation_metrics(val.y_true, sigmoid(logits))
 
 
 def spent(function: Callable[[], None]) -> np.ndarray:

@@ -3,9 +3,9 @@
     python src/compare.py RUN_A RUN_B          some seconds; no network is run
     python src/compare.py RUN_A reports --json difference.json
 
-A run is an MLflow run id, a folder that evaluate wrote (reports), or its file judged.npz. Expect
-the difference of macro F1 with its 95 % interval, the probability that B is better, and a row a
-class. Runs that were judged on different images, labels or groups are refused.
+A run is an MLflow run id, a folder that evaluate wrote (reports), or its test_predictions.npz.
+Expect the difference of macro F1 with its 95 % interval, the probability that B is better, and one
+row per class. Runs with different test images, labels or groups are refused.
 """
 
 from pathlib import Path
@@ -18,7 +18,9 @@ def main() -> None:
     """Compare two judged runs."""
     parser = command_line.parser(__doc__, "evaluate")
     parser.usage = "%(prog)s RUN_A RUN_B [--json FILE] [--n_bootstrap N] [--evaluate.seed SEED]"
-    parser.add_argument("run_a", metavar="RUN_A", help="MLflow run id, folder or judged.npz")
+    parser.add_argument(
+        "run_a", metavar="RUN_A", help="MLflow run id, folder or test_predictions.npz"
+    )
     parser.add_argument("run_b", metavar="RUN_B", help="likewise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     params, arguments = command_line.parse(parser)

@@ -4,14 +4,11 @@ python src/evaluate.py         some seconds; no network is run
 python src/evaluate.py --fill_empty true
 """
 
-from pathlib import Path
-
 from hpa.config import command_line
+from hpa.config.folders import MODEL_DIR, PACKED_DIR, REPORTS_DIR, SCORES_DIR, SPLIT_DIR
 from hpa.system.files import atomic_path, read_json, write_json
 
-PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
-MODEL_DIR, REPORTS_DIR = Path("model"), Path("reports")
-DOUBTS = "doubts.json"
+CLASS_FLAGS = "class_flags.json"
 
 
 def main() -> None:
@@ -54,10 +51,10 @@ def main() -> None:
                 temporary.write_text(text, encoding="utf-8")
         write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
         notes = dict(zip(evaluation.classes["label"], evaluation.classes["note"], strict=True))
-        write_json(MODEL_DIR / DOUBTS, {"run_id": run_id, "classes": notes})
+        write_json(MODEL_DIR / CLASS_FLAGS, {"run_id": run_id, "classes": notes})
         log_metrics(evaluation.metrics)
         log_artifacts([REPORTS_DIR])
-        log_artifacts([MODEL_DIR / DOUBTS], "model")
+        log_artifacts([MODEL_DIR / CLASS_FLAGS], "model")
         for path in figures:
             log_image(path, path.stem)
     print(summary(evaluation))

@@ -7,10 +7,10 @@ python src/explain.py --n_per_label 3
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import MODEL_DIR, PACKED_DIR, REPORTS_DIR, SCORES_DIR
 from hpa.system.backends import prepare_backend
 
-PACKED_DIR, MODEL_DIR = Path("data/packed"), Path("model")
-SCORES_PATH, GALLERY_DIR = Path("scores/test.npz"), Path("reports/gallery")
+SCORES_PATH, GALLERY_DIR = SCORES_DIR / "test.npz", REPORTS_DIR / "gallery"
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa.inference.prediction import find_models
+    from hpa.inference.scoring import find_models
     from hpa.metrics.predictions import Scores
     from hpa.reports.grad_cam_gallery import explain_examples
     from hpa.thresholds.decisions import decide

@@ -13,13 +13,13 @@ import os
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import RAW_DIR
 from hpa.config.params import Fetch
 from hpa.data.sources.atlas import fetch_atlas
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.data.sources.local import fetch_local
 from hpa.data.sources.synthetic import fetch_synthetic
 
-RAW_DIR = Path("data/raw")
 CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
 """In the repository itself also where DVC runs an experiment in a folder that it deletes."""
 

@@ -6,14 +6,11 @@ python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares 
                                                   by: PYTHONPATH=src dask worker tcp://host:8786
 """
 
-from pathlib import Path
-
 from hpa.config import command_line
+from hpa.config.folders import PACKED_DIR, RAW_DIR
 from hpa.data.packed import read_quarantine
 from hpa.data.packing import pack
 from hpa.system.cluster import workers_of
-
-RAW_DIR, PACKED_DIR = Path("data/raw"), Path("data/packed")
 
 
 def main() -> None:

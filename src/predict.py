@@ -64,10 +64,10 @@ def main() -> None:
     images = find_images(arguments.paths)
 
     # These take seconds to load, so not before the images are known to be there.
-    from hpa.inference.batch import answer_files
+    from hpa.inference.batch import predict_files
 
     with open_model(arguments.model) as folder:
-        failures = answer_files(images, folder, params.serve, arguments.output)
+        failures = predict_files(images, folder, params.serve, arguments.output)
     if arguments.output:
         print(f"every probability is in {arguments.output}")
     if failures:

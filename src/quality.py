@@ -11,12 +11,11 @@ nothing, and nothing depends on it.
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import PACKED_DIR, REPORTS_DIR, SPLIT_DIR
 from hpa.data.packed import PackedImages
 from hpa.reports.data_quality import findings, inspect
 from hpa.reports.data_quality_page import quality_page
 from hpa.system.files import atomic_path
-
-PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("reports/quality.html"),
+        default=REPORTS_DIR / "quality.html",
         metavar="FILE",
         help="write the page here (default: reports/quality.html)",
     )

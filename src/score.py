@@ -8,9 +8,8 @@ python src/score.py --models models                      the networks of several
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import PACKED_DIR, SCORES_DIR, SPLIT_DIR
 from hpa.system.backends import prepare_backend
-
-PACKED_DIR, SPLIT_DIR, SCORES_DIR = Path("data/packed"), Path("data/split"), Path("scores")
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
     prepare_backend()
 
     # These take seconds to load, so not before the command line is known to be right.
-    from hpa.inference.prediction import PROVENANCE, find_models, require_same_split, score_splits
+    from hpa.inference.scoring import PROVENANCE, find_models, require_same_split, score_splits
     from hpa.tracking.stage_run import log_artifacts, stage_run
 
     models = find_models(Path(params.score.models))

@@ -7,9 +7,9 @@ python src/split.py --n_folds 5        five folds: train.fold says which of them
 """
 
 from dataclasses import asdict
-from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.data.packed import read_index
 from hpa.data.splits.splitting import (
     shortfalls,
@@ -18,8 +18,6 @@ from hpa.data.splits.splitting import (
     worst_rates,
     write_split,
 )
-
-PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 
 
 def main() -> None:

@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import MODEL_DIR, SCORES_DIR
 from hpa.labels import LABELS
 from hpa.metrics.predictions import Scores
 from hpa.system.files import write_json
 from hpa.thresholds.fitting import NO_POSITIVES, fit_by_rule
 
-SCORES_PATH, THRESHOLDS_PATH = Path("scores/val.npz"), Path("model/thresholds.json")
+SCORES_PATH, THRESHOLDS_PATH = SCORES_DIR / "val.npz", MODEL_DIR / "thresholds.json"
 
 
 def main() -> None:

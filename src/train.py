@@ -12,12 +12,12 @@ itself when the same command is given again.
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
 from hpa.data.training_range import measure_training_images
 from hpa.system.backends import prepare_backend
 from hpa.system.files import repository_root, sha256, write_json
-from hpa.tracking import provenance
+from hpa.tracking.lineage import lineage
 
-PACKED_DIR, SPLIT_DIR, MODEL_DIR = Path("data/packed"), Path("data/split"), Path("model")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
 
 
@@ -39,10 +39,12 @@ def main() -> None:
     from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
     from hpa.training import checkpoints
     from hpa.training.loop import fit
-    from hpa.training.state import identity
+    from hpa.training.provenance import checkpoint_key, model_provenance
 
     model_dir: Path = arguments.output
-    unfinished = checkpoints.Checkpoints(repository_root() / ".checkpoints", identity(params, DATA))
+    unfinished = checkpoints.Checkpoints(
+        repository_root() / ".checkpoints", checkpoint_key(params, DATA)
+    )
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     stage = stage_run("train", params, sections=sections)
     with unfinished.held(), stage as run_id:
@@ -58,8 +60,8 @@ def main() -> None:
             ),
             run_id=run_id,
         )
-        origin = provenance.model_provenance(
-            params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA
+        origin = model_provenance(
+            params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA, lineage=lineage()
         )
         origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
         archives = ("best.keras", "last.keras")

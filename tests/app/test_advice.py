@@ -22,8 +22,8 @@ def test_whatever_the_training_range_doubts_has_advice(views: Views) -> None:
         np.repeat(good[..., :1], 4, axis=-1),
         *(draw_pixels(3, IMAGE_SIZE)[..., list(order)] for order in ORDERS),
     ]
-    answers = views.classifier.answer(["x"] * len(images), np.stack(images), batch_size=8)
-    doubts = {doubt for answer in answers for doubt in answer.doubts}
+    answers = views.classifier.predict(["x"] * len(images), np.stack(images), batch_size=8)
+    doubts = {flag for answer in answers for flag in answer.flags}
     for kind in ("nothing", "same picture", "dimmer", "brighter", "blurrier", "sharper"):
         assert [doubt for doubt in doubts if kind in doubt], kind
     assert not [doubt for doubt in doubts if not advise(doubt)]

@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 
 from hpa.app.server import PAGE_DIR, find_card, listen
 from hpa.app.views import Views
+from hpa.data.images.rendering import pseudo_colour
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
 from hpa.model.grad_cam import activation_maps
-from hpa.reports.gallery import pseudo_colour
 from support.page_forms import CARD, PARAMS, Form, bomb, float_tiff, form, png
 from support.worlds import draw_pixels
 

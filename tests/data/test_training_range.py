@@ -44,7 +44,7 @@ def test_an_image_is_described_in_each_order_as_the_reordered_image_is() -> None
 
 
 def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None:
-    said = [doubt for seed in range(60) for doubt in seen.doubts(stained(seed))]
+    said = [doubt for seed in range(60) for doubt in seen.flags(stained(seed))]
     assert len(said) <= 1  # the margin lets one of 200 pass for swapped
 
 
@@ -58,7 +58,7 @@ def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None
     ],
 )
 def test_what_is_odd_about_an_image_is_said(seen: TrainingRange, change: object, said: str) -> None:
-    assert said in "; ".join(seen.doubts(change(stained(99))))  # type: ignore[operator]
+    assert said in "; ".join(seen.flags(change(stained(99))))  # type: ignore[operator]
 
 
 def test_the_images_measured_are_those_that_learn_in_the_fold(

@@ -173,8 +173,8 @@ def test_an_image_without_a_group_is_refused() -> None:
 def test_more_support_asked_for_makes_more_classes_doubtful() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
     strict = replace(SETTINGS, min_support=25)
-    doubtful = set(evaluate(val, test, strict).doubtful["label"])
-    assert doubtful > set(evaluate(val, test).doubtful["label"])
+    doubtful = set(evaluate(val, test, strict).flagged["label"])
+    assert doubtful > set(evaluate(val, test).flagged["label"])
     truth = test.labelled().sum(axis=0)
     assert doubtful >= {LABELS[index] for index in np.flatnonzero(truth < 25)}
 

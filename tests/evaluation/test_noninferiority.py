@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpa.evaluation.noninferiority import objections
-from hpa.evaluation.paired_bootstrap import Comparison, compare
+from hpa.evaluation.paired_bootstrap import PairedComparison, compare
 
 RULE = {"macro_margin": 0.02, "class_margin": 0.15, "min_support": 10}
 
@@ -22,7 +22,7 @@ def truth(n: int = 1000) -> np.ndarray:
     return (np.arange(28) == np.arange(n)[:, None] % 28).astype(np.uint8)
 
 
-def compared(pred_a: np.ndarray, pred_b: np.ndarray) -> Comparison:
+def compared(pred_a: np.ndarray, pred_b: np.ndarray) -> PairedComparison:
     n = len(pred_a)
     return compare(truth(n), np.arange(n), pred_a, pred_b, 1, 400)
 

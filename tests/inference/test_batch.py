@@ -9,7 +9,7 @@ import pytest
 from hpa.config.params import load_params
 from hpa.data.images.user_images import find_images
 from hpa.errors import UserError
-from hpa.inference.batch import answer_files
+from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
 from hpa.labels import LABELS
 from hpa.system.files import read_json, write_json
@@ -26,7 +26,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that the evaluate stage doubts in every class but the first."""
     folder = write_model_folder(tmp_path_factory.mktemp("model") / "model")
     notes = dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
-    write_json(folder / "doubts.json", {"run_id": "r", "classes": notes})
+    write_json(folder / "class_flags.json", {"run_id": "r", "classes": notes})
     return folder
 
 
@@ -47,7 +47,7 @@ def test_flags_of_images_and_classes_are_told_everywhere(
 ) -> None:
     outputs = [tmp_path / "answers.csv", tmp_path / "answers.json"]
     for output in outputs:
-        assert answer_files(find_images([str(images)]), model_dir, SERVE, output) == {}
+        assert predict_files(find_images([str(images)]), model_dir, SERVE, output) == {}
     terminal = capsys.readouterr().out
     with outputs[0].open() as file:
         rows = list(csv.DictReader(file))
@@ -81,7 +81,7 @@ def test_without_an_evaluation_the_flags_of_the_thresholds_are_told(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("doubts.json", {"classes": {}}, r"doubts\.json cannot be read"),
+        ("class_flags.json", {"classes": {}}, r"doubts\.json cannot be read"),
         ("thresholds.json", [], "holds no thresholds"),
         ("training_range.json", {}, "the training range cannot be read"),
         ("provenance.json", {"channels": ["blue"]}, "has other channels"),

@@ -15,15 +15,8 @@ from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import NO_FOLD
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
-from hpa.inference.prediction import (
-    Model,
-    find_models,
-    predict_logits,
-    predict_views,
-    require_same_split,
-    score_splits,
-    sigmoid,
-)
+from hpa.inference.prediction import predict_logits, predict_views, sigmoid
+from hpa.inference.scoring import Model, find_models, require_same_split, score_splits
 from hpa.labels import indicator_matrix
 from hpa.metrics.predictions import Scores
 from hpa.model.resnet import build_resnet34

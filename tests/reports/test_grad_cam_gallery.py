@@ -3,13 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpa.reports.gallery import (
-    Example,
+from hpa.data.images.rendering import overlay, protein, pseudo_colour
+from hpa.reports.grad_cam_gallery import (
+    GalleryImage,
     choose_examples,
     draw_example,
-    overlay,
-    protein,
-    pseudo_colour,
     read_gallery,
     write_gallery,
 )
@@ -60,7 +58,7 @@ def test_a_map_of_zeros_leaves_the_protein() -> None:
 def test_a_gallery_survives_the_disk(tmp_path: Path) -> None:
     picture = draw_example(PIXELS, np.ones((2, 2), np.float32))
     assert picture.shape == (48, 3 * 48 + 2, 3)
-    example = Example(7, "missed", "cell-1", (7, 25), (0,), 0.25, 0.5, "07-missed-000.jpg")
+    example = GalleryImage(7, "missed", "cell-1", (7, 25), (0,), 0.25, 0.5, "07-missed-000.jpg")
     write_gallery(tmp_path / "gallery", [(example, picture)], note="as it is")
     assert read_gallery(tmp_path / "gallery") == ("as it is", [example])
     assert (tmp_path / "gallery" / example.file).read_bytes()[:2] == b"\xff\xd8"

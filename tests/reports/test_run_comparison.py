@@ -9,24 +9,24 @@ import pytest
 
 from hpa.errors import UserError
 from hpa.evaluation.paired_bootstrap import compare
-from hpa.evaluation.test_predictions import Judged, check_same_data
+from hpa.evaluation.test_predictions import EvaluatedSplit, check_same_data
 from hpa.reports.run_comparison import as_json, as_text, find_judged
 
 
-def make_judged(n: int = 40) -> Judged:
+def make_judged(n: int = 40) -> EvaluatedSplit:
     random = np.random.default_rng(0)
     y_true = random.integers(0, 2, (n, 28), dtype=np.uint8)
     y_true[:, -1] = 0
     y_prob = random.random((n, 28)).astype(np.float32)
     ids = np.array([f"cell-{row:02d}" for row in range(n)])
     y_pred = (y_prob > 0.5).astype(np.uint8)
-    return Judged(ids, np.arange(n) // 2, y_true, y_prob, y_pred, "run7")
+    return EvaluatedSplit(ids, np.arange(n) // 2, y_true, y_prob, y_pred, "run7")
 
 
 def test_a_judged_split_survives_the_disk_and_is_found_by_folder_or_file(tmp_path: Path) -> None:
     judged = make_judged()
-    judged.write(tmp_path / "reports" / "judged.npz")
-    for name in (tmp_path, tmp_path / "reports", tmp_path / "reports" / "judged.npz"):
+    judged.write(tmp_path / "reports" / "test_predictions.npz")
+    for name in (tmp_path, tmp_path / "reports", tmp_path / "reports" / "test_predictions.npz"):
         found = find_judged(str(name))
         assert found.run_id == "run7"
         for key in ("ids", "groups", "y_true", "y_prob", "y_pred"):

@@ -11,7 +11,7 @@ from hpa.config.params import Evaluate
 from hpa.evaluation.evaluation import Evaluation, evaluate_splits
 from hpa.labels import CHANNELS, LABELS
 from hpa.metrics.predictions import Scores
-from hpa.reports.gallery import Example, draw_example, write_gallery
+from hpa.reports.grad_cam_gallery import GalleryImage, draw_example, write_gallery
 from hpa.reports.model_card import model_card, to_html, to_markdown
 from hpa.reports.test_report import report_page
 from hpa.thresholds.fitting import fit_by_rule
@@ -52,7 +52,7 @@ def evaluation() -> Evaluation:
 def gallery_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "gallery"
     picture = draw_example(np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32))
-    example = Example(7, "missed", "<i>7</i>", (7,), (), 0.2, 0.5, "one.jpg")
+    example = GalleryImage(7, "missed", "<i>7</i>", (7,), (), 0.2, 0.5, "one.jpg")
     write_gallery(folder, [(example, picture)], note="Small maps.")
     return folder
 

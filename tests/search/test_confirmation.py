@@ -5,27 +5,28 @@ import optuna
 import pytest
 import yaml
 
+from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.data.packed import read_index
 from hpa.data.splits.assignment import read_assignment
 from hpa.labels import indicator_matrix
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
-from hpa.search.confirmation import Comparison, Winner, compare_seeds, find_winner
+from hpa.search.confirmation import SeedComparison, Winner, compare_seeds, find_winner
 from hpa.search.decision_text import as_text, from_text
-from hpa.search.study import PACKED_DIR, SPLIT_DIR, Study, begin_study
+from hpa.search.study import Study, begin_study
 from hpa.search.worker import work
 from hpa.thresholds.held_out import cross_fitted_decisions
 from support.racing import by_gamma
 from support.search_workspaces import make_workspace, small_params
 
-GAINED = Comparison([7, 8], [0.2, 0.3], [0.4, 0.2], 0.05, [0.01, 0.09], 0.98)
+GAINED = SeedComparison([7, 8], [0.2, 0.3], [0.4, 0.2], 0.05, [0.01, 0.09], 0.98)
 
 
 def truth(n_rows: int) -> np.ndarray:
     return (np.arange(28) == np.arange(n_rows)[:, None] % 28).astype(np.uint8)
 
 
-def compare(current: list[np.ndarray], best: list[np.ndarray]) -> Comparison:
+def compare(current: list[np.ndarray], best: list[np.ndarray]) -> SeedComparison:
     y_true, groups = truth(56), np.arange(56)
     return compare_seeds(y_true, groups, current, best, seeds=[1, 2], seed=0, n=200)
 
@@ -86,7 +87,7 @@ def test_the_winner_is_written_with_the_command_that_runs_it(tmp_path: Path) -> 
 @pytest.mark.parametrize("interval", [[-0.01, 0.1], [0.0, 0.1]])
 def test_a_winner_whose_interval_holds_zero_is_not_called_better(interval: list[float]) -> None:
     winner = Winner(
-        "hpa", 5, 0.3, {"loss.gamma": 1.0}, Comparison([7], [0.2], [0.3], 0.1, interval, 0.9)
+        "hpa", 5, 0.3, {"loss.gamma": 1.0}, SeedComparison([7], [0.2], [0.3], 0.1, interval, 0.9)
     )
     assert not winner.is_better
     assert "not shown to be better" in as_text(winner)

@@ -76,7 +76,7 @@ def test_what_is_registered_is_whole(registry: Registry, weak: str) -> None:
     with model_folder(CHAMPION) as folder:
         assert {
             "best.keras", "thresholds.json", "provenance.json", "training_range.json",
-            "doubts.json", "judged.npz", "model_card.md", "model_card.html",
+            "class_flags.json", "test_predictions.npz", "model_card.md", "model_card.html",
         } <= {path.name for path in folder.iterdir()}  # fmt: skip
         Classifier(folder)
     served = mlflow.pyfunc.load_model(CHAMPION)
@@ -176,7 +176,7 @@ def test_other_test_images_are_refused_but_for_a_reason(
         ({"status": "FAILED"}, r"is not finished[\s\S]*FAILED"),
         ({"without": ("model/best.keras",)}, r"has no model/best\.keras"),
         ({"without": ("model/thresholds.json",)}, r"has no model/thresholds\.json"),
-        ({"without": ("reports/judged.npz",)}, r"has no reports/judged\.npz"),
+        ({"without": ("reports/test_predictions.npz",)}, r"has no reports/judged\.npz"),
         ({"params": {"score.models": "models"}}, r"did not judge one network's best weights"),
         ({"params": {"score.models": "model/last.keras"}}, r"did not judge one network's best"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 import numpy as np
 
-from hpa.evaluation.test_predictions import Judged
+from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.system.files import write_json
 from hpa.thresholds.fitting import read_thresholds
 from hpa.tracking.mlflow_store import open_store
@@ -16,7 +16,7 @@ from support.model_folders import write_model_folder
 N_IMAGES = 280
 
 
-def make_judged(skill: float, model_dir: Path, *, rolled: int = 0, seed: int = 0) -> Judged:
+def make_judged(skill: float, model_dir: Path, *, rolled: int = 0, seed: int = 0) -> EvaluatedSplit:
     """Judge 280 images, ten a class, of which a share `skill` of positives and negatives is right.
 
     `rolled` makes other images of them: their ids begin elsewhere.
@@ -28,12 +28,12 @@ def make_judged(skill: float, model_dir: Path, *, rolled: int = 0, seed: int = 0
     values = thresholds.values.astype(np.float32)
     y_prob = np.where(y_pred == 1, (1 + values) / 2, values / 2).astype(np.float32)
     ids = np.array([f"cell-{row + rolled:04d}" for row in range(N_IMAGES)])
-    return Judged(ids, np.arange(N_IMAGES), y_true, y_prob, y_pred, "r")
+    return EvaluatedSplit(ids, np.arange(N_IMAGES), y_true, y_prob, y_pred, "r")
 
 
 def make_run(
     folder: Path,
-    skill: float | Judged,
+    skill: float | EvaluatedSplit,
     *,
     status: str | None = "FINISHED",
     params: dict[str, Any] | None = None,
@@ -44,10 +44,10 @@ def make_run(
     model_dir, reports = folder / "model", folder / "reports"
     if not model_dir.is_dir():
         write_model_folder(model_dir)
-        write_json(model_dir / "doubts.json", {"run_id": "r", "classes": doubts()})
+        write_json(model_dir / "class_flags.json", {"run_id": "r", "classes": doubts()})
     shutil.rmtree(reports, ignore_errors=True)
-    judged = skill if isinstance(skill, Judged) else make_judged(skill, model_dir)
-    judged.write(reports / "judged.npz")
+    judged = skill if isinstance(skill, EvaluatedSplit) else make_judged(skill, model_dir)
+    judged.write(reports / "test_predictions.npz")
     write_json(reports / "metrics.json", {"run_id": "r"})
     for suffix in ("md", "html"):
         (reports / f"model_card.{suffix}").write_text("# Model card")

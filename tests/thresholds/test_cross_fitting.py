@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from hpa.labels import N_LABELS
 from hpa.metrics.ranking import rank_scores, sweep
-from hpa.thresholds.cross_fitting import cross_fitted_macro_f1, judge_scores
+from hpa.thresholds.cross_fitting import cross_fitted_macro_f1, validation_metrics
 
 
 def scores(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +19,7 @@ def test_average_precision_leaves_classes_without_positives_out() -> None:
     y_true, y_prob = scores(200)
     y_true[:, 5:] = 0
     expected = [average_precision_score(y_true[:, c], y_prob[:, c]) for c in range(5)]
-    judged = judge_scores(y_true, y_prob)["macro_average_precision"]
+    judged = validation_metrics(y_true, y_prob)["macro_average_precision"]
     assert judged == pytest.approx(np.mean(expected), rel=1e-12)
 
 
@@ -37,7 +37,7 @@ def test_each_half_is_judged_by_the_thresholds_of_the_other() -> None:
 def test_the_optimistic_score_is_that_of_thresholds_fitted_to_the_same_rows() -> None:
     y_true, y_prob = scores(300)
     values, _ = sweep(rank_scores(y_true, y_prob))
-    judged = judge_scores(y_true, y_prob)
+    judged = validation_metrics(y_true, y_prob)
     expected = f1_score(y_true, y_prob >= values, average="macro")
     assert judged["macro_f1_optimistic"] == pytest.approx(expected)
     assert judged["macro_f1"] < judged["macro_f1_optimistic"]
@@ -47,6 +47,6 @@ def test_scores_that_know_nothing_are_not_flattered() -> None:
     random = np.random.default_rng(1)
     y_true = (random.random((400, N_LABELS)) < 0.02).astype(np.uint8)
     y_prob = random.random(y_true.shape).astype(np.float32)
-    judged = judge_scores(y_true, y_prob)
+    judged = validation_metrics(y_true, y_prob)
     assert judged["macro_f1"] < 0.06  # predicting all rows gives 2·.02/1.02 = .04
     assert judged["macro_f1_optimistic"] > 1.5 * judged["macro_f1"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hpa.data.images.rendering import pseudo_colour
 from hpa.data.synthesis.microscope import draw_image
 from hpa.labels import CHANNELS, LABELS
-from hpa.reports.gallery import pseudo_colour
 
 SEED = 2018
 THUMBNAIL_PX = 160
@@ -26,7 +26,7 @@ FAULTY, FAULTY_ORDER = 3, [0, 1, 3, 2]
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class SampleImage:
     """A simulated image.
 
     Attributes:
@@ -42,7 +42,7 @@ class Example:
     thumbnail: bytes
 
 
-def draw_examples(image_size: int) -> list[Example]:
+def draw_examples(image_size: int) -> list[SampleImage]:
     """Draw the examples in uint8[S,S,4]; a second for all at 256 pixels."""
     examples = []
     for number, (index, names) in enumerate(CHOSEN, start=1):
@@ -57,7 +57,7 @@ def _draw(index: int, names: tuple[str, ...], image_size: int) -> np.ndarray:
     return draw_image(labels, seed=SEED, index=index, image_size=image_size)
 
 
-def _example(name: str, title: str, pixels: np.ndarray) -> Example:
+def _example(name: str, title: str, pixels: np.ndarray) -> SampleImage:
     files = {
         channel: cv2.imencode(".png", pixels[..., number])[1].tobytes()
         for number, channel in enumerate(CHANNELS)
@@ -65,4 +65,4 @@ def _example(name: str, title: str, pixels: np.ndarray) -> Example:
     small = cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     picture = cv2.cvtColor(pseudo_colour(small), cv2.COLOR_RGB2BGR)
     thumbnail = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-    return Example(name, title, files, thumbnail)
+    return SampleImage(name, title, files, thumbnail)

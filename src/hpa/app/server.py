@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from hpa.app.advice import advise
-from hpa.app.examples import Example
+from hpa.app.examples import SampleImage
 from hpa.app.origin_guard import Gatekeeper
 from hpa.app.uploads import read_images
 from hpa.app.views import Views
@@ -34,7 +34,7 @@ CARD_POLICY = (
 """Of the model card, which brings its own style and no script."""
 
 
-def make_app(views: Views, examples: list[Example], card: str | None) -> FastAPI:
+def make_app(views: Views, examples: list[SampleImage], card: str | None) -> FastAPI:
     """Make the ASGI app.
 
     Args:
@@ -89,10 +89,10 @@ def _add_questions(app: FastAPI, views: Views, max_bytes: int) -> None:
         return JSONResponse(found)
 
 
-def _add_examples(app: FastAPI, examples: list[Example]) -> None:
+def _add_examples(app: FastAPI, examples: list[SampleImage]) -> None:
     by_name = {example.name: example for example in examples}
 
-    def example_of(name: str) -> Example:
+    def example_of(name: str) -> SampleImage:
         if name not in by_name:
             raise HTTPException(404, "there is no such example")
         return by_name[name]

@@ -14,13 +14,13 @@ from hpa.app.advice import advise
 from hpa.app.uploads import Images
 from hpa.config.params import App, Serve
 from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.rendering import stretched
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.writers import to_csv
 from hpa.labels import CHANNELS, LABELS
 from hpa.model.grad_cam import activation_maps
-from hpa.reports.gallery import stretched
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Views:
         }
 
     def _documents(self, names: list[str], pixels: np.ndarray) -> list[dict[str, Any]]:
-        answers = self.classifier.answer(names, pixels, batch_size=self.serve.batch_size)
+        answers = self.classifier.predict(names, pixels, batch_size=self.serve.batch_size)
         return [self.classifier.document(each) for each in answers]
 
     def _maps(self, pixels: np.ndarray) -> dict[str, Any]:

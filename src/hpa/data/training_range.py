@@ -51,7 +51,7 @@ class TrainingRange:
     swap_margin: float
     n_images: int
 
-    def doubts(self, pixels: np.ndarray) -> list[str]:
+    def flags(self, pixels: np.ndarray) -> list[str]:
         """Say in plain words in what uint8[S,S,4] differs from the training images; often nothing.
 
         Blank channels are named first; brightness and focus are judged of the others only, and a

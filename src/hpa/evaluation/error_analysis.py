@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hpa.evaluation.test_predictions import Judged
+from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.labels import LABELS
 from hpa.metrics.bootstrap import bootstrap_f1, percentile_interval
 from hpa.metrics.counts import count_outcomes
@@ -37,7 +37,7 @@ def confusions(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     return table.sort_values(["n", "share"], ascending=False, kind="stable", ignore_index=True)
 
 
-def slices(judged: Judged, brightness: np.ndarray, *, seed: int, n: int) -> pd.DataFrame:
+def slices(judged: EvaluatedSplit, brightness: np.ndarray, *, seed: int, n: int) -> pd.DataFrame:
     """Return results by brightness and by number of labels, a row a kind of image.
 
     Macro F1 is no measure here, as most slices lack most classes: F1 of each image, averaged, and
@@ -91,7 +91,7 @@ def empty_rows(
 
 
 def _slice(
-    judged: Judged, kind: str, name: str, rows: np.ndarray, *, seed: int, n: int
+    judged: EvaluatedSplit, kind: str, name: str, rows: np.ndarray, *, seed: int, n: int
 ) -> dict[str, object]:
     y_true, y_pred = judged.y_true[rows], judged.y_pred[rows]
     replicates = bootstrap_f1(y_true, y_pred, judged.groups[rows], seed=seed, n=n)

@@ -11,7 +11,7 @@ from hpa.data.packed import read_index
 from hpa.data.splits.assignment import read_assignment
 from hpa.errors import UserError
 from hpa.evaluation.error_analysis import confusions, empty_rows, slices
-from hpa.evaluation.test_predictions import Judged
+from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.evaluation.threshold_stability import threshold_spread
 from hpa.labels import CHANNELS, LABELS
 from hpa.metrics import calibration
@@ -53,7 +53,7 @@ class Evaluation:
 
     metrics: dict[str, float]
     classes: pd.DataFrame
-    test: Judged
+    test: EvaluatedSplit
     thresholds: Thresholds
     rules: pd.DataFrame
     calibration: pd.DataFrame
@@ -74,7 +74,7 @@ class Evaluation:
         return {**found, "reliability": self.reliability[as_is]}
 
     @property
-    def doubtful(self) -> pd.DataFrame:
+    def flagged(self) -> pd.DataFrame:
         """The rows of `classes` that hold too little evidence, or a threshold without any."""
         return self.classes[self.classes["note"] != ""]
 
@@ -115,7 +115,7 @@ def evaluate_splits(
     val_groups, test_groups = _groups(val.ids, facts), _groups(test.ids, facts)
     val_pred = decide(thresholds, val.y_prob, fill_empty=settings.fill_empty)
     test_pred = decide(thresholds, test.y_prob, fill_empty=settings.fill_empty)
-    judged = Judged(test.ids, test_groups, test_true, test.y_prob, test_pred, run_id)
+    judged = EvaluatedSplit(test.ids, test_groups, test_true, test.y_prob, test_pred, run_id)
     drawn = bootstrap_f1(
         test_true, test_pred, test_groups, seed=settings.seed, n=settings.n_bootstrap
     )
@@ -153,7 +153,7 @@ def evaluate_splits(
 def class_table(
     val_true: np.ndarray,
     val_pred: np.ndarray,
-    judged: Judged,
+    judged: EvaluatedSplit,
     thresholds: Thresholds,
     drawn: Replicates,
     min_support: int,
@@ -198,7 +198,7 @@ def class_table(
 
 
 def _metrics(
-    judged: Judged,
+    judged: EvaluatedSplit,
     val_true: np.ndarray,
     val_pred: np.ndarray,
     thresholds: Thresholds,

@@ -8,12 +8,12 @@ The macro margin bounds the whole; the class margin keeps one structure from pay
 
 import numpy as np
 
-from hpa.evaluation.paired_bootstrap import Comparison
+from hpa.evaluation.paired_bootstrap import PairedComparison
 from hpa.labels import LABELS
 
 
 def objections(
-    comparison: Comparison, *, macro_margin: float, class_margin: float, min_support: int
+    comparison: PairedComparison, *, macro_margin: float, class_margin: float, min_support: int
 ) -> list[str]:
     """Say in plain words why B may not replace A; nothing where it may.
 

@@ -10,7 +10,7 @@ from hpa.metrics.f1 import f1, macro_f1
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PairedComparison:
     """F1 of two predictions for the same images, and how sure their difference is.
 
     Differences are B minus A; intervals hold 95 % of the replicates. `better` is the share of
@@ -47,7 +47,7 @@ def compare(
     pred_b: np.ndarray,
     seed: int,
     n: int,
-) -> Comparison:
+) -> PairedComparison:
     """Compare two predictions for the same rows by `n` paired draws of whole groups.
 
     Args:
@@ -64,7 +64,7 @@ def compare(
     differences[:, support == 0] = np.nan
     macro = macro_f1(counts[0]), macro_f1(counts[1])
     macro_differences = drawn[1].macro - drawn[0].macro
-    return Comparison(
+    return PairedComparison(
         macro_f1=macro,
         difference=macro[1] - macro[0],
         interval=percentile_interval(macro_differences),

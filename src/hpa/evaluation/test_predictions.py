@@ -12,11 +12,11 @@ from hpa.metrics.counts import check_indicators, check_same_shape
 from hpa.metrics.predictions import check_ids, check_probabilities, load_arrays
 from hpa.system.files import atomic_path
 
-FILE_NAME = "judged.npz"
+FILE_NAME = "test_predictions.npz"
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class EvaluatedSplit:
     """Truth and decisions of N test images.
 
     Attributes:
@@ -50,7 +50,7 @@ class Judged:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
-    def read(cls, path: Path) -> "Judged":
+    def read(cls, path: Path) -> "EvaluatedSplit":
         """Read what `write` wrote.
 
         Raises:
@@ -60,7 +60,7 @@ class Judged:
         arrays = load_arrays(path, keys, stage="evaluate")
         return cls(**{key: arrays[key] for key in keys}, run_id=str(arrays.get("run_id", "")))
 
-    def sorted(self) -> "Judged":
+    def sorted(self) -> "EvaluatedSplit":
         """Return the same rows in the order of their ids, groups numbered by first appearance.
 
         Two runs that judged the same images in the same groups are then equal in `ids`, `y_true`
@@ -80,7 +80,7 @@ class Judged:
         return hashlib.sha256(b"\0\0".join(parts)).hexdigest()
 
 
-def check_same_data(a: Judged, b: Judged) -> tuple[Judged, Judged]:
+def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSplit, EvaluatedSplit]:
     """Return both in one order, or refuse what was judged on different data.
 
     Raises:
@@ -105,7 +105,7 @@ def check_same_data(a: Judged, b: Judged) -> tuple[Judged, Judged]:
     return a, b
 
 
-def _different(received: str, a: Judged, b: Judged) -> UserError:
+def _different(received: str, a: EvaluatedSplit, b: EvaluatedSplit) -> UserError:
     return UserError(
         "the two runs were not judged on the same data",
         expected="the same test images with the same labels and groups on both sides",

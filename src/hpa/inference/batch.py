@@ -19,7 +19,7 @@ N_READERS = 2
 """Threads that decode: OpenCV and Pillow let go of Python's lock meanwhile."""
 
 
-def answer_files(
+def predict_files(
     images: dict[str, dict[str, Path]], folder: Path, serve: Serve, output: Path | None
 ) -> dict[str, str]:
     """Answer for images, files by channel under each name: a line each on the terminal.
@@ -40,7 +40,7 @@ def answer_files(
     width = min(40, max(map(len, images)))
     with open_output(output) as write, progress(what="predict", total=len(images)) as bar:
         for names, pixels in _batches(images, classifier.rules(serve), serve.batch_size, failures):
-            for answer in classifier.answer(names, pixels, batch_size=serve.batch_size):
+            for answer in classifier.predict(names, pixels, batch_size=serve.batch_size):
                 document = classifier.document(answer)
                 write(document)
                 tqdm.write(line(document, width))

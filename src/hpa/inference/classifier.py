@@ -23,25 +23,25 @@ from hpa.thresholds.fitting import Thresholds, read_thresholds
 
 FILES = ("best.keras", "provenance.json", "thresholds.json", "training_range.json")
 """What a model folder must hold to be used."""
-DOUBTS = "doubts.json"
+CLASS_FLAGS = "class_flags.json"
 """What the evaluate stage adds: why its numbers for a class are not to be trusted."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """What is said of one image.
 
     Attributes:
         name: of the image.
         y_prob: float32[28] in [0,1].
         y_pred: uint8[28].
-        doubts: why not to believe it, in plain words; often nothing.
+        flags: why not to believe it, in plain words; often nothing.
     """
 
     name: str
     y_prob: np.ndarray
     y_pred: np.ndarray
-    doubts: tuple[str, ...]
+    flags: tuple[str, ...]
 
     @property
     def labels(self) -> list[str]:
@@ -69,7 +69,7 @@ class Classifier:
         _check_channels(self.origin, folder)
         self.thresholds, beside = read_thresholds(folder / "thresholds.json")
         self._augmentation, self._merge = _views(beside["score"], folder)
-        self.class_flags = _class_flags(folder / DOUBTS, self.thresholds)
+        self.class_flags = _class_flags(folder / CLASS_FLAGS, self.thresholds)
         self._seen = TrainingRange.from_json(read_json(folder / "training_range.json"))
         digest = self.origin.get("archives", {}).get("best.keras")
         if not isinstance(digest, str):
@@ -111,27 +111,27 @@ class Classifier:
                 logits.append(self.network.predict_on_batch(filled)[: len(batch)])
         return np.concatenate(logits)
 
-    def answer(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Answer]:
+    def predict(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Prediction]:
         """Answer for N named images uint8[N,S,S,4]."""
         y_prob = self.probabilities(pixels, batch_size=batch_size)
         y_pred = self.thresholds.predict(y_prob)
         return [
-            Answer(name, y_prob[row], y_pred[row], tuple(self._seen.doubts(pixels[row])))
+            Prediction(name, y_prob[row], y_pred[row], tuple(self._seen.flags(pixels[row])))
             for row, name in enumerate(names)
         ]
 
-    def document(self, answer: Answer) -> dict[str, Any]:
+    def document(self, prediction: Prediction) -> dict[str, Any]:
         """Spell an answer as plain values for JSON, classes in the competition's order."""
         thresholds = self.thresholds
         return {
-            "image": answer.name,
-            "labels": answer.labels,
-            "flags": list(answer.doubts),
+            "image": prediction.name,
+            "labels": prediction.labels,
+            "flags": list(prediction.flags),
             "classes": [
                 {
                     "label": label,
-                    "present": bool(answer.y_pred[k]),
-                    "probability": float(answer.y_prob[k]),
+                    "present": bool(prediction.y_pred[k]),
+                    "probability": float(prediction.y_prob[k]),
                     "threshold": float(thresholds.values[k]),
                     "rule": thresholds.rule[k],
                     "flags": list(self.class_flags[k]),

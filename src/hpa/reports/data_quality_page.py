@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hpa.data.images.rendering import protein, pseudo_colour
 from hpa.data.packed import PackedImages
 from hpa.data.splits.assignment import HOLDOUT, SPLITS, UNLABELLED
 from hpa.labels import CHANNELS, LABELS, indicator_matrix
@@ -27,7 +28,6 @@ from hpa.reports.data_quality import (
     findings,
 )
 from hpa.reports.figures import BLUE, FAINT, GREY, INK, ORANGE, house_style
-from hpa.reports.gallery import protein, pseudo_colour
 from hpa.reports.html import inline_figure, inline_image, page, section
 from hpa.thresholds.fitting import FEW_POSITIVES
 

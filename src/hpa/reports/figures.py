@@ -227,7 +227,7 @@ def summary(evaluation: Evaluation) -> str:
         f"micro F1: {metrics['test/micro_f1']:.3f}, "
         f"without any label: {metrics['test/empty_fraction']:.1%} of the images",
     ]
-    doubtful = evaluation.doubtful
+    doubtful = evaluation.flagged
     if len(doubtful):
         lines.append(f"too little evidence to trust {len(doubtful)} of {len(classes)} classes:")
         for note, rows in doubtful.groupby("note", sort=False):

@@ -39,7 +39,7 @@ figcaption {{ font-size: 12px; overflow-wrap: anywhere; line-height: 1.35; margi
 .sortable th button:focus-visible {{ outline: 2px solid {BLUE} }}
 .sortable th[aria-sort=ascending] button::after {{ content: " ▲"; font-size: 9px }}
 .sortable th[aria-sort=descending] button::after {{ content: " ▼"; font-size: 9px }}
-tr.doubtful td {{ color: #7c8893 }}
+tr.flagged td {{ color: #7c8893 }}
 td.note {{ white-space: normal; min-width: 11rem; font-size: 12px }}
 .curves, .pictures {{ display: grid; gap: .9rem;
                     grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)) }}

@@ -136,7 +136,7 @@ def _numbers(evaluation: Evaluation) -> list[Block]:
 
 
 def _doubts(evaluation: Evaluation) -> list[Block]:
-    doubtful = evaluation.doubtful
+    doubtful = evaluation.flagged
     blocks: list[Block] = []
     if len(doubtful):
         blocks += [

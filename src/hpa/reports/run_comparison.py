@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from hpa.errors import UserError
-from hpa.evaluation.paired_bootstrap import Comparison
-from hpa.evaluation.test_predictions import FILE_NAME, Judged
+from hpa.evaluation.paired_bootstrap import PairedComparison
+from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
 from hpa.labels import LABELS
 
 
-def find_judged(run: str) -> Judged:
+def find_judged(run: str) -> EvaluatedSplit:
     """Read the judged test split of a run: an MLflow run id, a folder, or the file itself.
 
     Raises:
@@ -24,7 +24,7 @@ def find_judged(run: str) -> Judged:
         found = path / FILE_NAME if path.is_dir() else path
         if path.is_dir() and not found.exists() and (path / "reports" / FILE_NAME).exists():
             found = path / "reports" / FILE_NAME
-        return Judged.read(found)
+        return EvaluatedSplit.read(found)
     if not re.fullmatch(r"[0-9a-f]{32}", run):
         raise UserError(
             f"{run!r} is no run",
@@ -36,10 +36,10 @@ def find_judged(run: str) -> Judged:
     from hpa.tracking.stage_run import download_artifact  # seconds, and not needed for files
 
     with TemporaryDirectory(prefix="hpa-compare-") as folder:
-        return Judged.read(download_artifact(run, f"reports/{FILE_NAME}", Path(folder)))
+        return EvaluatedSplit.read(download_artifact(run, f"reports/{FILE_NAME}", Path(folder)))
 
 
-def as_text(comparison: Comparison, name_a: str, name_b: str) -> str:
+def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
     """Return the comparison for the terminal: the headline, then a row a class."""
     low, high = comparison.interval
     lines = [
@@ -65,7 +65,7 @@ def as_text(comparison: Comparison, name_a: str, name_b: str) -> str:
     return "\n".join(lines)
 
 
-def as_json(comparison: Comparison, a: Judged, b: Judged) -> dict[str, Any]:
+def as_json(comparison: PairedComparison, a: EvaluatedSplit, b: EvaluatedSplit) -> dict[str, Any]:
     """Return the comparison as plain dicts; null where a class never occurs."""
     classes = {
         label: {

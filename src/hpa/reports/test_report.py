@@ -11,7 +11,7 @@ from hpa.labels import LABELS
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import rank_scores
 from hpa.reports.charts import curve, empty_curve, interval_bar, reliability_curve, threshold_bar
-from hpa.reports.gallery import Example, read_gallery
+from hpa.reports.grad_cam_gallery import GalleryImage, read_gallery
 from hpa.reports.html import SORT, inline_image, page, section, table
 
 RULES = {
@@ -58,7 +58,7 @@ def _headline(evaluation: Evaluation) -> str:
         )
         if key in metrics
     ]
-    doubtful = evaluation.doubtful
+    doubtful = evaluation.flagged
     trusted = metrics.get("test/macro_f1_trusted_classes")
     doubt = (
         f"<p><b>{len(doubtful)} of {len(evaluation.classes)} classes hold too little evidence</b> "
@@ -286,7 +286,7 @@ def _gallery(evaluation: Evaluation, gallery_dir: Path) -> str:
     return section("Right and wrong images", text, "".join(blocks))
 
 
-def _tile(example: Example, gallery_dir: Path) -> str:
+def _tile(example: GalleryImage, gallery_dir: Path) -> str:
     truth, predicted = (
         ", ".join(LABELS[label] for label in labels) or "none"
         for labels in (example.truth, example.predicted)

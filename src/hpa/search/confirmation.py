@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params
 from hpa.data.packed import read_index
 from hpa.data.splits.assignment import read_assignment
@@ -23,14 +24,14 @@ from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.decision_text import from_text
 from hpa.search.space import SECTIONS, with_nulls
-from hpa.search.study import PACKED_DIR, SPLIT_DIR, VALUE, Study, begin_comparison
+from hpa.search.study import VALUE, Study, begin_comparison
 from hpa.system.files import atomic_path, digest
 
 CURRENT, BEST = "current", "best"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SeedComparison:
     """Macro F1 on val of two recipes, each trained with the same seeds.
 
     Attributes:
@@ -64,7 +65,7 @@ class Winner:
     trial: int
     value: float
     params: dict[str, Any]
-    comparison: Comparison | None
+    comparison: SeedComparison | None
 
     @property
     def is_better(self) -> bool:
@@ -118,7 +119,7 @@ def compare_seeds(
     seeds: list[int],
     seed: int,
     n: int,
-) -> Comparison:
+) -> SeedComparison:
     """Compare the decisions of trainings by paired draws of whole groups.
 
     Args:
@@ -138,7 +139,7 @@ def compare_seeds(
         return [macro_f1(count_outcomes(y_true, each)) for each in decided]
 
     differences, scores = draw(best) - draw(current), (judge(current), judge(best))
-    return Comparison(
+    return SeedComparison(
         seeds=seeds,
         current=scores[0],
         best=scores[1],
@@ -150,7 +151,7 @@ def compare_seeds(
 
 def _compare(
     study: Study, number: int, values: dict[str, Any], work: Callable[[Study], None]
-) -> Comparison:
+) -> SeedComparison:
     params = study.params
     name = _name(study.name, number, params, values)
     judging = begin_comparison(study, {CURRENT: {}, BEST: values}, name)

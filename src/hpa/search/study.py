@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, params_from_document
 from hpa.errors import UserError
 from hpa.search.space import SECTIONS, Space, current, read_space, trial_params
@@ -23,7 +24,6 @@ from hpa.seeds import stream
 from hpa.system.backends import chosen_backend
 from hpa.system.files import sha256
 
-PACKED_DIR, SPLIT_DIR = Path("data/packed"), Path("data/split")
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 VALUE = "val/macro_f1_cross_fitted"

@@ -11,23 +11,25 @@ import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
+from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, changed_params
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import read_assignment
-from hpa.inference.prediction import BEST, predict_views, sigmoid
+from hpa.inference.prediction import predict_views, sigmoid
+from hpa.inference.scoring import BEST
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.decision_text import as_text
 from hpa.search.space import read_space, suggest, trial_params
-from hpa.search.study import DATA, PACKED_DIR, SPLIT_DIR, VALUE, Study
+from hpa.search.study import DATA, VALUE, Study
 from hpa.system.files import repository_root, write_json
 from hpa.thresholds.fitting import fit_thresholds
 from hpa.thresholds.held_out import cross_fitted_decisions
 from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
 from hpa.training.checkpoints import Checkpoints
 from hpa.training.loop import Examples, examples_of, fit
+from hpa.training.provenance import checkpoint_key
 from hpa.training.recipe import NetworkBuilder, compiled_networks
-from hpa.training.state import identity
 
 TRACKED = ("fetch", "pack", "split", "model", "loss", "augment", "train", "score", "threshold")
 PRUNED_BY = "val/macro_f1"
@@ -116,7 +118,9 @@ def _train(
 
     A training that was stopped goes on from its checkpoint; one that ended leaves none.
     """
-    unfinished = Checkpoints(repository_root() / ".checkpoints" / "search", identity(params, DATA))
+    unfinished = Checkpoints(
+        repository_root() / ".checkpoints" / "search", checkpoint_key(params, DATA)
+    )
     try:
         fit(
             params,

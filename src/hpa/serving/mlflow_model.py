@@ -133,12 +133,12 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
             raise _unfit(f"{len(records)} images (from 1 to {self._serve.max_images} a request)")
         pixels = np.stack([self._read(row, each) for row, each in enumerate(records)])
         names = [f"image {row}" for row in range(len(records))]
-        answers = self._classifier.answer(names, pixels, batch_size=self._serve.batch_size)
+        answers = self._classifier.predict(names, pixels, batch_size=self._serve.batch_size)
         thresholds = dict(zip(LABELS, self._classifier.thresholds.values.tolist(), strict=True))
         return [
             {
                 "labels": each.labels,
-                "flags": list(each.doubts),
+                "flags": list(each.flags),
                 "probabilities": dict(zip(LABELS, each.y_prob.tolist(), strict=True)),
                 "thresholds": thresholds,
             }

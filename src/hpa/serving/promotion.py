@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from hpa.config.params import Params
 from hpa.errors import UserError
 from hpa.evaluation.noninferiority import objections
-from hpa.evaluation.paired_bootstrap import Comparison, compare
-from hpa.evaluation.test_predictions import FILE_NAME, Judged, check_same_data
+from hpa.evaluation.paired_bootstrap import PairedComparison, compare
+from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit, check_same_data
 from hpa.serving.mlflow_model import save_model
 from hpa.serving.registry import CHAMPION, NAME, SCHEME, Registry, model_folder
 from hpa.serving.run_artifacts import check_answers, finished_run, gather
@@ -34,7 +34,7 @@ class Promotion:
 
     version: str
     before: str | None
-    comparison: Comparison | None
+    comparison: PairedComparison | None
     objections: list[str]
     done: bool
 
@@ -135,7 +135,7 @@ def check_version(version: str) -> None:
         check_answers(folder)
 
 
-def compare_with_champion(version: str, folder: Path, params: Params) -> Comparison:
+def compare_with_champion(version: str, folder: Path, params: Params) -> PairedComparison:
     """Compare a model folder (B) with the champion's (A) on the test images of both.
 
     Raises:
@@ -147,14 +147,14 @@ def compare_with_champion(version: str, folder: Path, params: Params) -> Compari
     return compare(a.y_true, a.groups, a.y_pred, b.y_pred, settings.seed, settings.n_draws)
 
 
-def _as_served(folder: Path) -> Judged:
+def _as_served(folder: Path) -> EvaluatedSplit:
     """Read what a model was judged on, with the decisions that it is served with."""
-    judged = Judged.read(folder / FILE_NAME)
+    judged = EvaluatedSplit.read(folder / FILE_NAME)
     thresholds, _ = read_thresholds(folder / "thresholds.json")
     return replace(judged, y_pred=thresholds.predict(judged.y_prob))
 
 
-def _objections(comparison: Comparison, params: Params) -> list[str]:
+def _objections(comparison: PairedComparison, params: Params) -> list[str]:
     return objections(
         comparison,
         macro_margin=params.promote.macro_margin,
@@ -171,7 +171,7 @@ def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> 
 
 
 def _tags(
-    before: str | None, comparison: Comparison | None, reasons: list[str], force: str | None
+    before: str | None, comparison: PairedComparison | None, reasons: list[str], force: str | None
 ) -> dict[str, str]:
     """Tell of the decision, for the registry's page."""
     tags = {

@@ -9,8 +9,8 @@ import numpy as np
 
 from hpa.errors import UserError
 from hpa.evaluation.test_predictions import FILE_NAME
-from hpa.inference.classifier import DOUBTS, FILES, Classifier
-from hpa.inference.prediction import BEST
+from hpa.inference.classifier import CLASS_FLAGS, FILES, Classifier
+from hpa.inference.scoring import BEST
 from hpa.labels import CHANNELS
 from hpa.tracking.mlflow_store import PastRun, download, past_run
 
@@ -52,7 +52,7 @@ def gather(run: PastRun, folder: Path) -> Path:
     """
     folder.mkdir(parents=True)
     with TemporaryDirectory(prefix="hpa-gather-") as name:
-        for artifact in [f"model/{each}" for each in (*FILES, DOUBTS)]:
+        for artifact in [f"model/{each}" for each in (*FILES, CLASS_FLAGS)]:
             _fetch(artifact, list(_line(run)), Path(name), folder)
         for artifact in [f"reports/{each}" for each in REPORTS]:
             _fetch(artifact, [run], Path(name), folder)

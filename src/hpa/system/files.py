@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -86,6 +86,15 @@ def sha256(path: Path) -> str:
 def digest(content: Any) -> str:
     """Return the SHA-256 of anything that JSON can spell, as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def code_sha256(paths: Iterable[Path]) -> str:
+    """Digest Python files, and all below folders: their names and bytes, in order of their names."""
+    files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))}
+    code = hashlib.sha256()
+    for file in sorted(files):
+        code.update(f"{file.relative_to(SOURCE_DIR)}\0{sha256(file)}\n".encode())
+    return code.hexdigest()
 
 
 def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:

@@ -10,7 +10,7 @@ from hpa.metrics.ranking import best_macro_f1, rank_scores, sweep
 NOWHERE = 2.0  # a threshold that no probability reaches
 
 
-def judge_scores(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
+def validation_metrics(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
     """Judge y_prob floating [N,C] in [0,1] by y_true uint8[N,C], 28 classes.
 
     Returns:

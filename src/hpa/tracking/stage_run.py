@@ -22,7 +22,7 @@ from hpa.config.params import Params, short_key
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import repository_root
-from hpa.tracking import provenance
+from hpa.tracking.lineage import ENVIRONMENT_LOCK, code_diff, datasets, differences, lineage
 from hpa.tracking.mlflow_store import (
     PENDING,
     RunCalls,
@@ -209,22 +209,22 @@ def _begin(
     tags: dict[str, str],
 ) -> None:
     """Begin or join the run, with all that tells where it comes from."""
-    differences, lineage = provenance.differences(params), provenance.lineage()
+    changes, origin = differences(params), lineage()
     recorder.say(
         "begin",
         key=recorder.key,
         stage=stage,
         upstream=upstream or os.environ.get("MLFLOW_RUN_ID"),
-        name=tags.get(RUN_NAME) or _run_name(differences, lineage),
-        note=_note(stage, differences, lineage),
+        name=tags.get(RUN_NAME) or _run_name(changes, origin),
+        note=_note(stage, changes, origin),
         parent=parent,
         params={
             key: value for key, value in params.flat().items() if key.split(".")[0] in sections
         },
-        tags={**lineage, PROCESS_TAG: processes.identity(), **tags},
+        tags={**origin, PROCESS_TAG: processes.identity(), **tags},
         time=_now(),
     )
-    recorder.say("inputs", datasets=provenance.datasets(Path("dvc.lock")))
+    recorder.say("inputs", datasets=datasets(Path("dvc.lock")))
     with TemporaryDirectory(prefix="hpa-tracking-") as name:
         recorder.say("files", paths=_write_origin(Path(name), params), folder=None)
 
@@ -233,12 +233,12 @@ def _write_origin(folder: Path, params: Params) -> list[str]:
     """Lay out what a run can be repeated from; an empty change is no file."""
     contents = {
         "params.yaml": yaml.safe_dump(asdict(params), sort_keys=False).encode(),
-        "code.diff": provenance.code_diff(),
+        "code.diff": code_diff(),
     }
     files = [folder / name for name in contents if contents[name]]
     for path in files:
         path.write_bytes(contents[path.name])
-    files += [Path("dvc.lock"), provenance.ENVIRONMENT_LOCK]
+    files += [Path("dvc.lock"), ENVIRONMENT_LOCK]
     return [str(path) for path in files if path.is_file()]
 
 

@@ -24,7 +24,7 @@ from hpa.model.optimizers import averaged_weights
 from hpa.system.files import atomic_path, require_free_space
 from hpa.system.progress import progress
 from hpa.system.signals import postponed_signals
-from hpa.thresholds.cross_fitting import judge_scores
+from hpa.thresholds.cross_fitting import validation_metrics
 from hpa.training.checkpoints import Checkpoint, Checkpoints
 from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, Watch, copies, diverged, save_model
@@ -189,7 +189,7 @@ def _train(
 def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
     """Judge the whole split at once."""
     logits = predict_logits(network, images, val.rows, batch_size=VALIDATION_BATCH)
-    scores = judge_scores(val.y_true, sigmoid(logits))
+    scores = validation_metrics(val.y_true, sigmoid(logits))
     loss = float(network.loss(val.y_true, logits))
     return {"val/loss": loss} | {f"val/{name}": score for name, score in scores.items()}
 

@@ -7,20 +7,16 @@ that goes on from a checkpoint ends bit for bit as if nothing had happened, wher
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from hpa.config.params import Params
 from hpa.errors import UserError
-from hpa.model.pretrained import pretrained_sha256
 from hpa.model.weights import portable, weights_sha256
-from hpa.system.files import atomic_path, sha256
-from hpa.tracking.provenance import code_sha256
+from hpa.system.files import atomic_path
 from hpa.training.checkpoints import Checkpoint
 
 
@@ -138,27 +134,6 @@ class Watch(keras.callbacks.Callback):
         self._tick()
         if self._stop or not math.isfinite(logs["loss"]):
             self.model.stop_training = True
-
-
-def identity(params: Params, inputs: list[Path]) -> dict[str, Any]:
-    """Return all that decides the numbers of a training: the key of its checkpoints.
-
-    Args:
-        params: all parameters; how often a checkpoint is written decides nothing.
-        inputs: the files that describe the data; `fit` is the one that refuses absent ones.
-    """
-    sections = asdict(params)
-    chosen = {name: sections[name] for name in ("model", "loss", "augment", "train")}
-    del chosen["train"]["checkpoint_every"]
-    backend = keras.backend.backend()
-    return {
-        "params": chosen,
-        "data": {path.name: sha256(path) for path in inputs if path.is_file()},
-        "pretrained": pretrained_sha256(params.model.weights),
-        "code.sha256": code_sha256(),
-        "backend": backend,
-        "versions": {name: version(name) for name in ("keras", backend, "numpy")},
-    }
 
 
 def diverged(when: str, received: str) -> UserError:

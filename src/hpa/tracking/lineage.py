@@ -1,25 +1,20 @@
 """Where a result comes from: commit, code, data, parameters, versions."""
 
-import hashlib
 import json
 import os
-import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hpa.config.params import Params
-from hpa.labels import CHANNELS, LABELS
 from hpa.system.backends import chosen_backend
-from hpa.system.files import SOURCE_DIR, sha256
+from hpa.system.files import SOURCE_DIR, code_sha256, sha256
 
 DATA_OUTS = ("data/raw", "data/packed", "data/split")
 KEPT = ("params.yaml", "dvc.lock")
 ENVIRONMENT_LOCK = SOURCE_DIR.parent / "requirements.lock"
-PACKAGES = ("keras", "numpy", "scikit-learn", "tensorflow")
 
 
 def lineage() -> dict[str, str]:
@@ -34,7 +29,7 @@ def lineage() -> dict[str, str]:
     found = {
         "git.commit": (commit or b"unknown").decode().strip(),
         "git.dirty": "unknown" if commit is None else str(bool(diff)).lower(),
-        "code.sha256": code_sha256(),
+        "code.sha256": code_sha256([SOURCE_DIR]),
         "keras.backend": chosen_backend()[0],
     }
     if ENVIRONMENT_LOCK.is_file():
@@ -99,40 +94,6 @@ def datasets(lock: Path) -> list[dict[str, str]]:
         }
         for out in _locked_data(lock)
     ]
-
-
-def model_provenance(
-    params: Params, *, run_id: str, weights_sha256: str, inputs: list[Path]
-) -> dict[str, Any]:
-    """Return the content of `model/provenance.json`.
-
-    Args:
-        params: all parameters in force.
-        run_id: of MLflow.
-        weights_sha256: of the best weights' arrays.
-        inputs: the files that describe the data trained on; their SHA-256 identify it.
-    """
-    return {
-        "run_id": run_id,
-        "weights_sha256": weights_sha256,
-        "params": params.flat(),
-        "data": {str(path): sha256(path) for path in inputs},
-        "lineage": lineage(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in dict.fromkeys([*PACKAGES, chosen_backend()[0]])},
-        },
-        "channels": list(CHANNELS),
-        "labels": list(LABELS),
-    }
-
-
-def code_sha256() -> str:
-    """Digest the Python files below src/, names and bytes, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(SOURCE_DIR.rglob("*.py")):
-        digest.update(f"{path.relative_to(SOURCE_DIR)}\0{sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _git(*arguments: str, differs: int = 0) -> bytes | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpa.tracking import provenance
+from hpa.tracking import lineage
 
 LATIN, CRLF = "# M\xfcller\n".encode("latin-1"), b"a\r\nb\r\n"
 
@@ -25,9 +25,9 @@ def test_a_change_is_kept_byte_by_byte(tmp_path: Path, monkeypatch: pytest.Monke
     contents = {"latin.py": LATIN, "crlf.txt": CRLF, "new.py": LATIN + CRLF}
     for name, content in contents.items():
         (tmp_path / "src" / name).write_bytes(content)
-    monkeypatch.setattr(provenance, "SOURCE_DIR", tmp_path / "src")
+    monkeypatch.setattr(lineage, "SOURCE_DIR", tmp_path / "src")
     diff = tmp_path / "code.diff"
-    diff.write_bytes(provenance.code_diff())
+    diff.write_bytes(lineage.code_diff())
     (tmp_path / "src" / "new.py").unlink()
     git(tmp_path, "checkout", "--quiet", "--", ".")
     git(tmp_path, "apply", "--whitespace=nowarn", str(diff))
@@ -37,4 +37,4 @@ def test_a_change_is_kept_byte_by_byte(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_backend_is_part_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert provenance.lineage()["keras.backend"] == "jax"
+    assert lineage.lineage()["keras.backend"] == "jax"

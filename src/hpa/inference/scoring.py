@@ -1,0 +1,141 @@
+"""Score every split with the networks that did not train on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from hpa.config.params import Score
+from hpa.data.packed import PackedImages, read_index
+from hpa.data.splits.assignment import UNLABELLED, read_assignment
+from hpa.errors import UserError
+from hpa.inference.prediction import predict_views, sigmoid
+from hpa.labels import N_LABELS, indicator_matrix
+from hpa.metrics.predictions import Scores
+from hpa.model.safe_loading import load_network
+from hpa.system.files import read_json, sha256, write_json
+
+BEST, PROVENANCE, NETWORKS = "best.keras", "provenance.json", "networks.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network on disk.
+
+    Attributes:
+        path: a `.keras` archive; nothing in it is executed.
+        origin: the `provenance.json` beside it.
+    """
+
+    path: Path
+    origin: Mapping[str, Any]
+
+    @property
+    def fold(self) -> int:
+        """Which fold it did not learn from; 0 without folds."""
+        return int(self.origin["params"]["train.fold"])
+
+    @property
+    def run_id(self) -> str:
+        """The run of its training."""
+        return str(self.origin["run_id"])
+
+    def load(self) -> keras.Model:
+        """Load it, from uint8[B,S,S,4] to logits float32[B,28], if it is what its training left.
+
+        Raises:
+            UserError: it is another one, as after a training that was stopped half-way, or damaged.
+        """
+        return load_network(self.path, digest=self.origin.get("archives", {}).get(self.path.name))
+
+
+def find_models(path: Path) -> list[Model]:
+    """Find the networks that `score.models` names, in the order of their names.
+
+    Args:
+        path: a `.keras` file, or a folder whose folders each hold a `best.keras`.
+
+    Raises:
+        UserError: there is none, or one lacks its provenance.
+    """
+    files = sorted(path.glob(f"*/{BEST}")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise UserError(
+            f"{path} holds no model",
+            expected=f"a .keras file, or a folder with <name>/{BEST} in it",
+            received="a folder without" if path.is_dir() else "no such file",
+            remedy="train one: dvc repro train, or python src/train.py --output FOLDER",
+        )
+    return [Model(file, read_json(file.parent / PROVENANCE)) for file in files]
+
+
+def require_same_split(models: list[Model], assignment_path: Path) -> None:
+    """Refuse networks of another split: they may have learned from today's val and test images.
+
+    Raises:
+        UserError: the table of images that a network was trained with is not this one.
+    """
+    found = sha256(assignment_path)
+    for model in models:
+        if (known := model.origin["data"].get(str(assignment_path))) != found:
+            raise UserError(
+                f"{model.path} was trained with another split: it may know the images that judge",
+                expected=f"{assignment_path} with SHA-256 {known}",
+                received=f"SHA-256 {found}",
+                remedy="train it again, or bring its split back: dvc checkout data/split",
+            )
+
+
+def score_splits(
+    models: list[Model],
+    *,
+    packed_dir: Path,
+    split_dir: Path,
+    scores_dir: Path,
+    score: Score,
+    run_id: str,
+) -> None:
+    """Write val.npz, test.npz, networks.json, and unlabelled.npz where there are such images.
+
+    Each val image is judged by those networks alone that did not learn from it; with networks of
+    several folds, val holds the images of all those folds. Test and unlabelled images get the
+    mean logit of all networks. networks.json keeps the provenance of each.
+
+    Args:
+        models: as `find_models` returns them.
+        packed_dir, split_dir: what the pack and split stages wrote.
+        scores_dir: gets the files.
+        score: batch size, views and how they are merged.
+        run_id: kept with the scores.
+    """
+    images, index = PackedImages(packed_dir), read_index(packed_dir)
+    groups = read_assignment(split_dir)["group"].to_numpy(np.int64)
+    totals: dict[str, np.ndarray] = {}  # sums of logits, and how many networks gave them
+    n_votes: dict[str, np.ndarray] = {}
+    for model in models:
+        network = model.load()
+        split = read_assignment(split_dir, model.fold)["split"]
+        for name in ("val", "test", UNLABELLED):
+            total = totals.setdefault(name, np.zeros((len(index), N_LABELS)))
+            votes = n_votes.setdefault(name, np.zeros(len(index), dtype=int))
+            rows = np.flatnonzero(split == name)
+            if len(rows):
+                total[rows] += predict_views(network, images, rows, score)
+                votes[rows] += 1
+    for name, total in totals.items():
+        rows = np.flatnonzero(n_votes[name])
+        if len(rows):
+            chosen = index.iloc[rows]
+            Scores(
+                ids=chosen["Id"].to_numpy(np.str_),
+                y_true=None if name == UNLABELLED else indicator_matrix(chosen["Target"]),
+                y_prob=sigmoid(total[rows] / n_votes[name][rows, None]),
+                run_id=run_id,
+                augmentation=score.augmentation,
+                merge=score.merge,
+                groups=groups[rows],
+            ).write(scores_dir / f"{name}.npz")
+    write_json(scores_dir / NETWORKS, [dict(model.origin) for model in models])
