@@ -89,7 +89,7 @@ def digest(content: Any) -> str:
 
 
 def code_sha256(paths: Iterable[Path]) -> str:
-    """Digest Python files, and all below folders: their names and bytes, in order of their names."""
+    """Digest Python files, and all below folders: names and bytes, in the order of the names."""
     files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))}
     code = hashlib.sha256()
     for file in sorted(files):
