@@ -1,6 +1,5 @@
 """Every command of docs/data.md, run as it stands: on a clone, a local folder and a loopback S3."""
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -63,7 +62,7 @@ def forgotten(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with two versions of a user's images: of two months ago, and of today."""
     folder = make_clone(tmp_path_factory.mktemp("clone") / "hpa")
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
@@ -83,47 +82,49 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def versions(clone: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def versions(data_clone: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The images of two months ago, and those of today."""
-    today = digests(clone / "own/mydata")
-    run(clone, "git switch -q --detach HEAD~2 && dvc checkout")
-    past = digests(clone / "own/mydata")
-    run(clone, "git switch -q - && dvc checkout")
+    today = digests(data_clone / "own/mydata")
+    run(data_clone, "git switch -q --detach HEAD~2 && dvc checkout")
+    past = digests(data_clone / "own/mydata")
+    run(data_clone, "git switch -q - && dvc checkout")
     assert past != today
     return past, today
 
 
 def test_dvc_watches_the_folder_that_fetch_reads(
-    clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]]
+    data_clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]]
 ) -> None:
-    assert digests(clone / "data/raw") == versions[1]
-    assert "Running stage" not in run(clone, "dvc repro")
+    assert digests(data_clone / "data/raw") == versions[1]
+    assert "Running stage" not in run(data_clone, "dvc repro")
 
 
-def test_each_source_runs_by_its_command(clone: Path, tmp_path: Path) -> None:
+def test_each_source_runs_by_its_command(data_clone: Path, tmp_path: Path) -> None:
     _, atlas, kaggle = commands("Four sources").splitlines()
-    picture = (clone / "own/mydata/train/cell-001_red.png").read_bytes()
-    write_csv(clone / "own/hpav18.csv", ("Id", "Target"), [("1_2_A1_1", "7"), ("3_2_A1_1", "")])
+    picture = (data_clone / "own/mydata/train/cell-001_red.png").read_bytes()
+    write_csv(
+        data_clone / "own/hpav18.csv", ("Id", "Target"), [("1_2_A1_1", "7"), ("3_2_A1_1", "")]
+    )
     with serve(lambda _: Answer(200, picture)) as server:
-        run(clone, f"{atlas} -S fetch.base_url={server.url} fetch")
-    assert list(read_catalogue(clone / "data/raw")["Id"]) == ["1_2_A1_1", "3_2_A1_1"]
+        run(data_clone, f"{atlas} -S fetch.base_url={server.url} fetch")
+    assert list(read_catalogue(data_clone / "data/raw")["Id"]) == ["1_2_A1_1", "3_2_A1_1"]
     home = {"HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    done = shell(clone, f"{kaggle} fetch", **PERSON, **home)
+    done = shell(data_clone, f"{kaggle} fetch", **PERSON, **home)
     assert "no valid Kaggle credentials" in done.stdout + done.stderr
-    run(clone, "git checkout -q -- params.yaml dvc.lock && dvc checkout")
+    run(data_clone, "git checkout -q -- params.yaml dvc.lock && dvc checkout")
 
 
 def test_a_local_folder_keeps_and_returns_the_images(
-    clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path
+    data_clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path
 ) -> None:
     block = commands("Share it through a folder")
     before, _, pull = block.rpartition("dvc pull")
     assert pull == "\n"
-    run(clone, before, {"/mnt/shelf/hpa": str(tmp_path)})
-    with forgotten(clone):
-        run(clone, "dvc pull")
-    assert digests(clone / "own/mydata") == digests(clone / "data/raw") == versions[1]
-    run(clone, "dvc remote remove shelf && git commit -qam 'Forget the folder'")
+    run(data_clone, before, {"/mnt/shelf/hpa": str(tmp_path)})
+    with forgotten(data_clone):
+        run(data_clone, "dvc pull")
+    assert digests(data_clone / "own/mydata") == digests(data_clone / "data/raw") == versions[1]
+    run(data_clone, "dvc remote remove shelf && git commit -qam 'Forget the folder'")
 
 
 @pytest.fixture
@@ -144,46 +145,48 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 def test_s3_keeps_and_returns_the_images(
-    clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]], s3: dict[str, str]
+    data_clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]], s3: dict[str, str]
 ) -> None:
     before, _, pull = commands("Share it through S3").rpartition("dvc pull")
-    run(clone, before, s3)
+    run(data_clone, before, s3)
     keys = "export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x\n"
-    with forgotten(clone):
-        run(clone, f"{keys}dvc pull{pull}")
-    assert digests(clone / "own/mydata") == digests(clone / "data/raw") == versions[1]
-    run(clone, "git checkout -q -- .dvc/config")
+    with forgotten(data_clone):
+        run(data_clone, f"{keys}dvc pull{pull}")
+    assert digests(data_clone / "own/mydata") == digests(data_clone / "data/raw") == versions[1]
+    run(data_clone, "git checkout -q -- .dvc/config")
 
 
 def test_last_month_s_data_comes_back_and_today_s_again(
-    clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path
+    data_clone: Path, versions: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path
 ) -> None:
     past, today = versions
     there, _, back = commands("Go back to last month's data").partition("git switch -\n")
     naming, _, there = there.partition("\n")
-    run(clone, naming, {"/mnt/shelf/hpa": str(tmp_path)})
-    run(clone, "dvc push --all-commits")
-    with forgotten(clone):
-        run(clone, there)
-        assert digests(clone / "own/mydata") == digests(clone / "data/raw") == past
-    run(clone, "git switch -\n" + back)
-    assert digests(clone / "own/mydata") == digests(clone / "data/raw") == today
+    run(data_clone, naming, {"/mnt/shelf/hpa": str(tmp_path)})
+    run(data_clone, "dvc push --all-commits")
+    with forgotten(data_clone):
+        run(data_clone, there)
+        assert digests(data_clone / "own/mydata") == digests(data_clone / "data/raw") == past
+    run(data_clone, "git switch -\n" + back)
+    assert digests(data_clone / "own/mydata") == digests(data_clone / "data/raw") == today
 
-    run(clone, commands("Go back to last month's data", 1), {"dvc repro": "dvc repro fetch"})
-    assert digests(clone / "own/mydata") == digests(clone / "data/raw") == past
-    run(clone, "git checkout -q HEAD -- own/mydata.dvc dvc.lock && dvc checkout")
+    run(data_clone, commands("Go back to last month's data", 1), {"dvc repro": "dvc repro fetch"})
+    assert digests(data_clone / "own/mydata") == digests(data_clone / "data/raw") == past
+    run(data_clone, "git checkout -q HEAD -- own/mydata.dvc dvc.lock && dvc checkout")
 
 
-def test_a_colleague_reproduces_a_run_from_its_commit_alone(clone: Path, tmp_path: Path) -> None:
-    run(clone, f"dvc remote add --force --default shelf {tmp_path / 'shelf'}")
-    run(clone, "rm -f .dvc/config.local")
-    (clone / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
-    run(clone, "dvc repro")
-    run(clone, "git add --all . && git commit -qm 'A run' && dvc push")
-    commit = run(clone, "git rev-parse HEAD").strip()
+def test_a_colleague_reproduces_a_run_from_its_commit_alone(
+    data_clone: Path, tmp_path: Path
+) -> None:
+    run(data_clone, f"dvc remote add --force --default shelf {tmp_path / 'shelf'}")
+    run(data_clone, "rm -f .dvc/config.local")
+    (data_clone / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    run(data_clone, "dvc repro")
+    run(data_clone, "git add --all . && git commit -qm 'A run' && dvc push")
+    commit = run(data_clone, "git rev-parse HEAD").strip()
     cloning, *rest = commands("Reproduce a run from its commit").splitlines()
     address = re.findall(r"https://\S+", cloning)[0]
-    run(clone, cloning, {address: str(clone), " colleague": f" {tmp_path / 'colleague'}"})
+    run(data_clone, cloning, {address: str(data_clone), " colleague": f" {tmp_path / 'colleague'}"})
     colleague = tmp_path / "colleague"
     link_environment(colleague)
     assert rest[:3] == ["cd colleague", "git switch --detach COMMIT", "make setup"]
@@ -191,6 +194,4 @@ def test_a_colleague_reproduces_a_run_from_its_commit_alone(clone: Path, tmp_pat
     said = run(colleague, "\n".join(rest[3:]))
     assert "Running stage" not in said
     for name in ("data/raw", "model", "reports", "own/mydata"):
-        assert digests(colleague / name) == digests(clone / name)
-    metrics = json.loads((colleague / "reports/metrics.json").read_text())
-    assert 0 <= metrics["test/macro_f1"] <= 1
+        assert digests(colleague / name) == digests(data_clone / name)

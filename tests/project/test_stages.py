@@ -201,6 +201,9 @@ def test_real_images_run_through_the_pipeline_unchanged(real_data: Path, tmp_pat
     for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
         done = run_script(tmp_path, stage)
         assert done.returncode == 0, done.stderr
-    metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
-    assert 0 <= metrics["test/macro_f1"] <= 1
+    assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
+    assert len(assignment) == 48
+    for split in ("val", "test"):
+        scored = Scores.read(tmp_path / f"scores/{split}.npz").ids
+        assert list(scored) == list(assignment["Id"][assignment["split"] == split])
     assert (tmp_path / "reports/submission.csv").read_text() == "Id,Predicted\n"

@@ -73,5 +73,5 @@ def write_small_params(path: Path) -> None:
     document = yaml.safe_load(path.read_text())
     document["fetch"] |= {"n_images": 60, "n_unlabelled": 4, "image_size": 64}
     document["pack"]["image_size"] = 32
-    document["train"] |= {"n_steps": 2, "validate_every": 1, "batch_size": 8}
+    document["train"] |= {"n_steps": 8, "validate_every": 4, "checkpoint_every": 3, "batch_size": 8}
     path.write_text(yaml.safe_dump(document, sort_keys=False))
