@@ -1,4 +1,4 @@
-"""The same probabilities of an image from the score stage, predict, the pyfunc, the server, and the page."""
+"""Score stage, predict, pyfunc, server and page give one image the same probabilities."""
 
 import csv
 import json
