@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from hpa.data.images.catalogue import read_catalogue
 from support.clones import ROOT, link_environment, make_clone, shell
-from support.servers import Answer, serve
+from support.servers import Response, serve
 from support.worlds import digests, draw_pixels, write_csv, write_image, write_world
 
 pytestmark = [
@@ -105,7 +105,7 @@ def test_each_source_runs_by_its_command(data_clone: Path, tmp_path: Path) -> No
     write_csv(
         data_clone / "own/hpav18.csv", ("Id", "Target"), [("1_2_A1_1", "7"), ("3_2_A1_1", "")]
     )
-    with serve(lambda _: Answer(200, picture)) as server:
+    with serve(lambda _: Response(200, picture)) as server:
         run(data_clone, f"{atlas} -S fetch.base_url={server.url} fetch")
     assert list(read_catalogue(data_clone / "data/raw")["Id"]) == ["1_2_A1_1", "3_2_A1_1"]
     home = {"HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}

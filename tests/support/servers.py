@@ -1,4 +1,4 @@
-"""Loopback servers of ten lines: what they answer is a function, what they were asked a list."""
+"""Loopback servers: a function returns the responses, a list records the requests."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
-class Asked:
-    """A request as it came in."""
+class Request:
+    """A request as it arrived."""
 
     method: str
     path: str
@@ -18,8 +18,8 @@ class Asked:
 
 
 @dataclass
-class Answer:
-    """What goes back; `cut_at` closes the connection after so many bytes of the body."""
+class Response:
+    """A response; the connection closes after `cut_at` bytes of the body."""
 
     status: int = 200
     body: bytes = b""
@@ -29,39 +29,40 @@ class Answer:
 
 @dataclass
 class Server:
-    """A running server: its address and every request so far."""
+    """Address of a running server, and every request so far."""
 
     url: str
-    asked: list[Asked]
+    requests: list[Request]
 
 
 @contextmanager
-def serve(answer: Callable[[Asked], Answer]) -> Iterator[Server]:
-    """Answer requests on a free port of the loopback until the block ends."""
-    asked: list[Asked] = []
+def serve(respond: Callable[[Request], Response]) -> Iterator[Server]:
+    """Serve on a free port of the loopback until the block ends."""
+    requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def respond(self) -> None:
+        def do(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            request = Asked(self.command, self.path, dict(self.headers), body)
-            asked.append(request)
-            reply = answer(request)
-            self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+            request = Request(self.command, self.path, dict(self.headers), body)
+            requests.append(request)
+            response = respond(request)
+            self.send_response(response.status)
+            length = {"Content-Length": str(len(response.body))}
+            for name, value in (length | response.headers).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body[: reply.cut_at])
-            self.close_connection |= reply.cut_at is not None
+            self.wfile.write(response.body[: response.cut_at])
+            self.close_connection |= response.cut_at is not None
 
-        do_GET = do_POST = respond  # noqa: N815
+        do_GET = do_POST = do  # noqa: N815
 
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield Server(f"http://127.0.0.1:{server.server_port}", asked)
+    yield Server(f"http://127.0.0.1:{server.server_port}", requests)
     server.shutdown()
     server.server_close()

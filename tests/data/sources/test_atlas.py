@@ -1,4 +1,4 @@
-"""The public atlas on the loopback: every picture once, politely, and nothing lost on the way."""
+"""Fetching from the atlas, served on the loopback: retries, rate limits, resumption, refusals."""
 
 import email.utils
 import os
@@ -23,7 +23,7 @@ from hpa.data.sources.atlas import fetch_atlas
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 from support.paths import ROOT
-from support.servers import Answer, Asked, Server, serve
+from support.servers import Request, Response, Server, serve
 from support.worlds import draw_pixels, write_csv
 
 SOURCE_DIR = ROOT / "src"
@@ -38,7 +38,7 @@ def tinted_jpeg(seed: int, channel: str) -> bytes:
 
 
 class FakeAtlas:
-    """Pictures by path; tests add first answers, gaps and slowness."""
+    """Images by path; tests add first responses, gaps and delays."""
 
     def __init__(self) -> None:
         self.pictures = {
@@ -46,11 +46,11 @@ class FakeAtlas:
             for number, (antibody, _, rest) in enumerate(each.partition("_") for each in IDS)
             for channel in CHANNELS
         }
-        self.first: list[Answer] = []
+        self.first: list[Response] = []
         self.pause_s, self.at_once, self.most_at_once = 0.0, 0, 0
         self.lock = threading.Lock()
 
-    def answer(self, asked: Asked) -> Answer:
+    def respond(self, request: Request) -> Response:
         with self.lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
@@ -58,8 +58,8 @@ class FakeAtlas:
         time.sleep(self.pause_s)
         with self.lock:
             self.at_once -= 1
-        picture = self.pictures.get(asked.path)
-        return first or (Answer(404) if picture is None else Answer(200, picture))
+        picture = self.pictures.get(request.path)
+        return first or (Response(404) if picture is None else Response(200, picture))
 
 
 @pytest.fixture
@@ -69,8 +69,16 @@ def fake() -> FakeAtlas:
 
 @pytest.fixture
 def server(fake: FakeAtlas) -> Iterator[Server]:
-    with serve(fake.answer) as running:
+    with serve(fake.respond) as running:
         yield running
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts, in seconds; none is slept through."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", lambda s: slept.append(s) if s >= 1 else None)
+    return slept
 
 
 @pytest.fixture
@@ -127,10 +135,10 @@ def test_urls_of_any_channel_or_blend_name_images_too(
 
 def test_a_repeat_asks_for_nothing_again(fetch: Callable[..., None], server: Server) -> None:
     fetch()
-    assert len(server.asked) == 12
-    assert {each.headers["User-Agent"] for each in server.asked} == {downloads.USER_AGENT}
+    assert len(server.requests) == 12
+    assert {each.headers["User-Agent"] for each in server.requests} == {downloads.USER_AGENT}
     fetch()
-    assert len(server.asked) == 12
+    assert len(server.requests) == 12
 
 
 def test_pictures_that_the_atlas_lacks_are_listed_after_all_others_came(
@@ -139,11 +147,11 @@ def test_pictures_that_the_atlas_lacks_are_listed_after_all_others_came(
     gone = fake.pictures.pop("/images/10580/1610_C1_1_red.jpg")
     with pytest.raises(UserError, match=r"1 not found \(404\): 10580_1610_C1_1_red"):
         fetch()
-    assert len(server.asked) == 12
+    assert len(server.requests) == 12
     assert not (tmp_path / "raw").exists()
     fake.pictures["/images/10580/1610_C1_1_red.jpg"] = gone
     fetch()
-    assert len(server.asked) == 13
+    assert len(server.requests) == 13
 
 
 def test_absent_images_are_left_out_by_explicit_parameter_only(
@@ -176,72 +184,76 @@ def test_a_busy_server_gets_the_pause_that_it_asks_for(
     fetch: Callable[..., None], fake: FakeAtlas, server: Server, status: int, as_date: bool
 ) -> None:
     soon = email.utils.formatdate(time.time() + 2, usegmt=True)  # whole seconds: 1 to 2 ahead
-    fake.first = [Answer(status, headers={"Retry-After": soon if as_date else "1"})]
+    fake.first = [Response(status, headers={"Retry-After": soon if as_date else "1"})]
     start = time.monotonic()
     fetch(n_connections=1)
     assert time.monotonic() - start > 0.9
-    assert len(server.asked) == 13
+    assert len(server.requests) == 13
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "header",
     ["", "1.5", "-1", "soon", "²", "٣", "Mon, 99 Foo 2026 25:61:00 GMT"],
 )
-def test_a_pause_that_is_neither_seconds_nor_a_date_is_one_that_doubles(
-    fetch: Callable[..., None], fake: FakeAtlas, monkeypatch: pytest.MonkeyPatch, asked: str
+def test_back_off_doubles_without_a_valid_retry_after(
+    fetch: Callable[..., None], fake: FakeAtlas, pauses: list[float], header: str
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(downloads.Pace, "rest", lambda _, seconds: pauses.append(seconds))
-    busy = Answer(503, headers={"Retry-After": asked.encode().decode("latin-1")})
-    fake.first = [busy] * 3
+    busy = Response(503, headers={"Retry-After": header.encode().decode("latin-1")})
+    fake.first = [busy] * 5
     fetch(n_connections=1)
-    assert pauses == [1, 2, 4]
+    assert pauses == [1, 2, 4, 8, 16]
 
 
-def test_a_server_that_asks_for_an_hour_is_not_waited_for(
-    fetch: Callable[..., None], fake: FakeAtlas
-) -> None:
-    fake.first = [Answer(429, headers={"Retry-After": "3600"})]
+def test_a_retry_after_of_an_hour_is_refused(fetch: Callable[..., None], fake: FakeAtlas) -> None:
+    fake.first = [Response(429, headers={"Retry-After": "3600"})]
     with pytest.raises(UserError, match=r"429 with Retry-After: 3600(.|\n)*requests_per_second"):
         fetch()
 
 
-def test_broken_and_damaged_answers_are_asked_for_again(
+def test_truncated_and_damaged_responses_are_requested_again(
     fetch: Callable[..., None],
     fake: FakeAtlas,
     server: Server,
-    monkeypatch: pytest.MonkeyPatch,
+    pauses: list[float],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(downloads.Pace, "rest", lambda *_: None)
-    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
     picture = fake.pictures["/images/10580/1610_C1_1_red.jpg"]
-    fake.first = [Answer(200, picture, cut_at=50), Answer(200, b"<html>"), Answer(500)]
+    fake.first = [Response(200, picture, cut_at=50), Response(200, b"<html>"), Response(500)]
     fetch(n_connections=1)
     assert len(read_catalogue(tmp_path / "raw")) == 3
-    assert len(server.asked) == 15
+    assert len(server.requests) == 15
+    assert pauses == [1, 2, 1]  # two bodies, then a request
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("responses", "message"),
     [
-        ([Answer(403)], r"10580/1610_C1_1_red\.jpg cannot be downloaded(.|\n)*403"),
-        ([Answer(200, b"<html>")] * 6, "6 bytes that are no PNG, TIFF or JPEG, 6 times"),
-        ([Answer(503)] * 6, "503 Service Unavailable, 6 times"),
+        ([Response(403)], r"1610_C1_1_red\.jpg cannot be downloaded(.|\n)*403 Client Error"),
+        ([Response(200, b"<html>")] * 6, r"6 attempts(.|\n)*6 bytes that are no PNG, TIFF or JPEG"),
+        ([Response(503)] * 6, r"6 attempts(.|\n)*503 Server Error: Service Unavailable"),
     ],
 )
 def test_a_server_that_keeps_refusing_is_a_clear_error(
     fetch: Callable[..., None],
     fake: FakeAtlas,
-    answers: list[Answer],
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    responses: list[Response],
+    message: str,
+    pauses: list[float],
 ) -> None:
-    monkeypatch.setattr(downloads.Pace, "rest", lambda *_: None)
-    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
-    fake.first = answers
-    with pytest.raises(UserError, match=said):
+    fake.first = list(responses)
+    with pytest.raises(UserError, match=message):
         fetch(n_connections=1)
+    assert len(server.requests) == len(responses)
+    assert pauses == [1, 2, 4, 8, 16][: len(responses) - 1]
+
+
+def test_an_unreachable_server_is_a_clear_error(
+    fetch: Callable[..., None], pauses: list[float]
+) -> None:
+    with pytest.raises(UserError, match=r"6 attempts(.|\n)*Connection refused"):
+        fetch(base_url="http://127.0.0.1:9", n_connections=1)
+    assert pauses == [1, 2, 4, 8, 16]
 
 
 def test_no_more_connections_and_requests_than_allowed(
@@ -275,7 +287,7 @@ def test_a_killed_download_goes_on_where_it_stopped(
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
     ) as process:
-        while len(server.asked) < 5:
+        while len(server.requests) < 5:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(how)
@@ -284,9 +296,9 @@ def test_a_killed_download_goes_on_where_it_stopped(
     n_whole = len([path for path in (tmp_path / "cache").rglob("*.jpg") if path.name[0] != "."])
     assert 3 <= n_whole < 12
     fake.pause_s = 0.0
-    server.asked.clear()
+    server.requests.clear()
     fetch()
-    assert len(server.asked) == 12 - n_whole
+    assert len(server.requests) == 12 - n_whole
     assert len(read_catalogue(tmp_path / "raw")) == 3
 
 
@@ -307,7 +319,7 @@ def test_a_fault_in_the_table_is_named_before_any_request(
     rows.to_csv(table, index=False)
     with pytest.raises(UserError, match=said):
         fetch()
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_table_without_ids_and_urls_is_refused(fetch: Callable[..., None], table: Path) -> None:
@@ -323,4 +335,4 @@ def test_a_url_cannot_lead_out_of_the_cache(
     write_csv(tmp_path / "urls.csv", ("url", "Target"), [(url, "0")])
     with pytest.raises(UserError, match="4 not found"):
         fetch(table_path=tmp_path / "urls.csv")
-    assert not re.findall(r"\.\.", " ".join(each.path for each in server.asked))
+    assert not re.findall(r"\.\.", " ".join(each.path for each in server.requests))

@@ -23,7 +23,7 @@ import pytest
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.errors import UserError
 from support.paths import ROOT
-from support.servers import Answer, Asked, Server, serve
+from support.servers import Request, Response, Server, serve
 from support.worlds import digests
 
 SOURCE_DIR = ROOT / "src"
@@ -54,20 +54,20 @@ class FakeKaggle:
         self.cuts: list[int] = []
         self.slow_s = 0.0
 
-    def answer(self, asked: Asked) -> Answer:
-        if asked.path.endswith("/IntrospectToken"):
-            known = json.loads(asked.body)["token"] == "good"
+    def respond(self, request: Request) -> Response:
+        if request.path.endswith("/IntrospectToken"):
+            known = json.loads(request.body)["token"] == "good"
             return self._json(200, {"active": known, "username": "someone" if known else ""})
-        if asked.path.endswith("/competitions.CompetitionApiService/DownloadDataFiles"):
+        if request.path.endswith("/competitions.CompetitionApiService/DownloadDataFiles"):
             if self.refusal:
                 code, message = self.refusal
                 return self._json(code, {"code": code, "message": message})
-            assert json.loads(asked.body) == {"competitionName": COMPETITION}
-            return Answer(302, headers={"Location": "/bundle/archive.zip?signed=yes"})
-        assert asked.path == "/bundle/archive.zip?signed=yes"
-        return self._archive(asked)
+            assert json.loads(request.body) == {"competitionName": COMPETITION}
+            return Response(302, headers={"Location": "/bundle/archive.zip?signed=yes"})
+        assert request.path == "/bundle/archive.zip?signed=yes"
+        return self._archive(request)
 
-    def _archive(self, asked: Asked) -> Answer:
+    def _archive(self, request: Request) -> Response:
         time.sleep(self.slow_s)
         headers = {
             "Accept-Ranges": "bytes",
@@ -75,12 +75,12 @@ class FakeKaggle:
             "Content-Type": "application/zip",
         }
         cut = self.cuts.pop(0) if self.cuts else None
-        if wanted := re.fullmatch(r"bytes=(\d+)-", asked.headers.get("Range", "")):
-            return Answer(206, self.archive[int(wanted[1]) :], headers, cut)
-        return Answer(200, self.archive, headers, cut)
+        if wanted := re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", "")):
+            return Response(206, self.archive[int(wanted[1]) :], headers, cut)
+        return Response(200, self.archive, headers, cut)
 
-    def _json(self, status: int, content: object) -> Answer:
-        return Answer(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    def _json(self, status: int, content: object) -> Response:
+        return Response(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def server(fake: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(time, "sleep", lambda _: None)
     from kagglesdk import kaggle_env
 
-    with serve(lambda asked: fake.answer(asked)) as running:
+    with serve(lambda request: fake.respond(request)) as running:
         endpoints = kaggle_env._env_to_endpoint
         monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, running.url)
         yield running
@@ -117,7 +117,7 @@ def fetch(server: Server, tmp_path: Path) -> Callable[[], None]:
 
 
 def ranges(server: Server) -> list[str | None]:
-    return [asked.headers.get("Range") for asked in server.asked if "bundle" in asked.path]
+    return [request.headers.get("Range") for request in server.requests if "bundle" in request.path]
 
 
 def test_the_competition_is_downloaded_checked_and_unzipped(
@@ -126,7 +126,7 @@ def test_the_competition_is_downloaded_checked_and_unzipped(
     fetch()
     assert digests(tmp_path / "raw") == digests(raw_world)
     assert {path.name for path in tmp_path.iterdir()} <= {"raw", "cache", "home"}
-    asked = [each for each in server.asked if each.path.endswith("DownloadDataFiles")]
+    asked = [each for each in server.requests if each.path.endswith("DownloadDataFiles")]
     assert [each.headers["Authorization"] for each in asked] == ["Bearer good"]
 
 
@@ -146,7 +146,7 @@ def test_a_legacy_key_is_welcome(
     monkeypatch.setenv("KAGGLE_USERNAME", "someone")
     monkeypatch.setenv("KAGGLE_KEY", "secret")
     fetch()
-    assert server.asked[0].headers["Authorization"].startswith("Basic ")
+    assert server.requests[0].headers["Authorization"].startswith("Basic ")
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(
@@ -173,7 +173,7 @@ def test_a_server_that_keeps_breaking_off_is_a_clear_error_and_a_repeat_goes_on(
     with pytest.raises(UserError, match=r"did not hand out(.|\n)*goes on where it stopped"):
         fetch()
     assert not (tmp_path / "raw").exists()
-    server.asked.clear()
+    server.requests.clear()
     fetch()
     assert ranges(server) == [None, f"bytes={CHUNK}-"]  # the first only asks for the headers
     assert digests(tmp_path / "raw") == digests(raw_world)
@@ -186,11 +186,11 @@ def test_a_killed_download_goes_on_where_it_stopped(
     raw_world: Path,
     tmp_path: Path,
 ) -> None:
-    fake.answer = (
-        lambda asked: (  # type: ignore[method-assign]
-            Answer(200, fake.archive[: CHUNK + 9], {"Content-Length": str(len(fake.archive))})
-            if "bundle" in asked.path
-            else FakeKaggle.answer(fake, asked)
+    fake.respond = (
+        lambda request: (  # type: ignore[method-assign]
+            Response(200, fake.archive[: CHUNK + 9], {"Content-Length": str(len(fake.archive))})
+            if "bundle" in request.path
+            else FakeKaggle.respond(fake, request)
         )
     )
     code = (
@@ -210,8 +210,8 @@ def test_a_killed_download_goes_on_where_it_stopped(
             assert time.monotonic() < deadline
             select_nothing()
         process.send_signal(signal.SIGKILL)
-    del fake.answer
-    server.asked.clear()
+    del fake.respond
+    server.requests.clear()
     fetch()
     assert ranges(server)[-1] == f"bytes={CHUNK}-"
     assert digests(tmp_path / "raw") == digests(raw_world)

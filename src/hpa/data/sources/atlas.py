@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from hpa.data.images import catalogue
-from hpa.data.sources.downloads import download_pictures
+from hpa.data.sources.downloads import download_images
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table, with_groups
 from hpa.errors import UserError
@@ -44,7 +44,7 @@ def fetch_atlas(
         table_path: a CSV with Target, perhaps group, and Id or url (any channel's or a blend's).
         base_url: what stands before <antibody>/<plate>_<well>_<field>_<channel>.jpg.
         cache_dir: keeps every download, so that a repeat goes on from there.
-        n_connections, requests_per_second: politeness, see `download_pictures`.
+        n_connections, requests_per_second: politeness, see `download_images`.
         skip_absent: leave out images that the server lacks; otherwise they are refused.
         missing_channels, sixteen_bit_white, n_jobs: see `fetch_local`.
 
@@ -53,7 +53,7 @@ def fetch_atlas(
     """
     images = _read_atlas_table(table_path, base_url)
     files = {url: _place(cache_dir, url) for channel in CHANNELS for url in images[channel]}
-    absent = download_pictures(
+    absent = download_images(
         files, n_connections=n_connections, requests_per_second=requests_per_second
     )
     for channel in CHANNELS:
