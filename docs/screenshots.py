@@ -1,14 +1,13 @@
-"""Take the pictures of docs/ in a headless Chromium: report, MLflow's pages, a study, the app.
+"""Take the screenshots of docs/ in a headless Chromium: report, MLflow, a study, the web page.
 
     python docs/screenshots.py            three minutes: all of them
-    python docs/screenshots.py app        the model's page alone; or: report, tracking, search
+    python docs/screenshots.py app        the web page alone; or: report, tracking, search
     python docs/screenshots.py app --model /tmp/model --output /tmp
     python docs/screenshots.py tracking --store sqlite:////tmp/other/mlflow.db
 
-Needs Chromium (Debian: apt-get install chromium). `report` shows reports/report.html as make repro
-leaves it, `app` the model in model/, `search` the study of optuna.db after python src/search.py.
-`tracking` shows the table of runs, the charts, and the compare page of three runs with different
-gamma of mlflow.db:
+Needs Chromium (Debian: apt-get install chromium). `report` shows reports/report.html of make repro,
+`app` the model in model/, `search` the study in optuna.db after python src/search.py. `tracking`
+shows the table of runs, the charts, and three runs of mlflow.db with different values of gamma:
 dvc exp run --queue -S 'loss.gamma=1,2,4' && dvc exp run --run-all
 """
 
@@ -46,11 +45,11 @@ CHROMIUM = [
 
 
 def main() -> None:
-    """Serve what is to be seen on the loopback and photograph it."""
+    """Take the screenshots that the command line names."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}")
     parser.add_argument("--store", default=f"sqlite:///{ROOT}/mlflow.db", metavar="URI")
     parser.add_argument("--storage", default=f"sqlite:///{ROOT}/optuna.db", metavar="URI")
     parser.add_argument("--report", type=Path, default=ROOT / "search/report.html", metavar="FILE")
@@ -60,12 +59,12 @@ def main() -> None:
     arguments = parser.parse_args()
     parts = arguments.parts or PARTS
     if unknown := set(parts) - set(PARTS):
-        sys.exit(f"error: unknown part {', '.join(unknown)}: expected {' or '.join(PARTS)}")
+        sys.exit(f"error: unknown part {', '.join(unknown)}: expected any of {', '.join(PARTS)}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=CHROMIUM)
         if "report" in parts:
             report = (ROOT / "reports/report.html").as_uri()
-            photograph_all(browser, [("report", report, "Class by class")], arguments.output)
+            photograph_all(browser, [("report", report, "Results by class")], arguments.output)
         if "tracking" in parts:
             photograph_tracking(browser, arguments.store, arguments.output)
         if "search" in parts:
@@ -75,14 +74,14 @@ def main() -> None:
 
 
 def photograph_tracking(browser: Browser, store: str, output: Path) -> None:
-    """Photograph MLflow's pages of three runs."""
+    """Photograph MLflow with three runs."""
     runs = three_gammas(MlflowClient(store))
     with serve(mlflow_ui(store), "health") as url:
         photograph_all(browser, pages(url, runs), output)
 
 
 def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
-    """Photograph a study: its report, its dashboard, its runs."""
+    """Photograph a study: report, dashboard and runs."""
     with (
         serve(mlflow_ui(arguments.store), "health") as mlflow,
         serve(optuna_dashboard(arguments.storage), "dashboard") as dashboard,
@@ -99,7 +98,7 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
 
 
 def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> None:
-    """Photograph pages, each given by name, address and a text that it must show."""
+    """Photograph pages, each given by name, address and a text to wait for."""
     page = browser.new_page(viewport=DESK)
     for name, address, text in wanted:
         open_page(page, address, text)
@@ -107,7 +106,7 @@ def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output:
 
 
 def photograph_app(browser: Browser, model: str, output: Path) -> None:
-    """Photograph the model's page on a laptop and on a phone."""
+    """Photograph the web page on a laptop and on a phone."""
     with serve_app(model) as url:
         laptop, phone = browser.new_page(viewport=LAPTOP), browser.new_page(viewport=PHONE)
         for page, name, show in (
@@ -119,33 +118,33 @@ def photograph_app(browser: Browser, model: str, output: Path) -> None:
             page.goto(url, timeout=120_000)
             show(page)
             page.wait_for_timeout(500)
-            path = output / f"app-{name}.jpg"  # noisy pictures: a fifth of the bytes of PNG
+            path = output / f"app-{name}.jpg"  # of noisy images, a fifth of the bytes of PNG
             page.screenshot(path=path, quality=88)
             print(path)
 
 
 def show_map(page: Page) -> None:
-    """Let an example be answered, and show where its likeliest label was seen."""
+    """Predict a sample image and show the region of its most probable label."""
     page.get_by_role("button", name="Mitochondria").click()
     page.locator("#labels button").first.click(timeout=60_000)
     page.evaluate("document.getElementById('result').scrollIntoView()")
 
 
 def show_flags(page: Page) -> None:
-    """Let the example with a fault be answered."""
+    """Predict the sample image with swapped channels."""
     page.get_by_role("button", name="With a fault").click()
     page.locator("#result").wait_for(timeout=60_000)
 
 
 def show_batch(page: Page) -> None:
-    """Let all examples be answered at once."""
+    """Predict all sample images at once."""
     page.get_by_role("tab", name="Many images").click()
     page.get_by_role("button", name="Try it with the simulated images").click()
     page.locator("#many-csv").wait_for(timeout=60_000)
 
 
 def unfold_search(page: Page) -> None:
-    """Show the trials of the newest search, which MLflow's table folds below it."""
+    """Unfold the trials of the newest search in MLflow's table."""
     page.get_by_role("gridcell").filter(has_text="search ").get_by_role("button").first.click()
     page.get_by_text("trial 0 of").first.wait_for()
 
@@ -163,7 +162,7 @@ def serve_app(model: str) -> Iterator[str]:
             if found := re.search(r"http://\S+", line):
                 yield found[0]
                 return
-        sys.exit(f"error: the page did not start; try: {' '.join(command)}")
+        sys.exit(f"error: the web page did not start; run: {' '.join(command)}")
     finally:
         server.terminate()
         server.wait()
@@ -175,12 +174,12 @@ def three_gammas(client: MlflowClient) -> list[str]:
     for run in client.search_runs(["0"], "attributes.status = 'FINISHED'"):
         found.setdefault(run.data.params.get("loss.gamma", ""), run.info.run_id)
     if len(found) < 3:
-        sys.exit(f"error: three values of loss.gamma are needed, found {sorted(found)}; see --help")
+        sys.exit(f"error: expected runs with three values of loss.gamma, found {sorted(found)}; see --help")
     return list(found.values())[:3]
 
 
 def pages(url: str, runs: list[str]) -> list[tuple[str, str, str]]:
-    """List name, address and a text that the page must show."""
+    """Return name, address and a text to wait for of each page."""
     table = f"{url}/#/experiments/0/runs?compareRunsMode="
     compare = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps(['0']))}"
     return [
@@ -192,7 +191,7 @@ def pages(url: str, runs: list[str]) -> list[tuple[str, str, str]]:
 
 
 def open_page(page: Page, url: str, wanted: str) -> None:
-    """Open a page and wait for a text on it."""
+    """Open a page and wait for a text."""
     page.goto("about:blank")
     page.goto(url)
     page.get_by_text(wanted).first.wait_for(state="attached", timeout=60_000)
@@ -203,25 +202,25 @@ def open_page(page: Page, url: str, wanted: str) -> None:
 
 
 def photograph(page: Page, path: Path) -> None:
-    """Save what is seen."""
+    """Save the visible part of a page."""
     page.screenshot(path=path)
     print(path)
 
 
 def mlflow_ui(store: str) -> list[str]:
-    """Return the command that serves runs."""
+    """Return the command that serves the runs of a store."""
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     return [*command, "--backend-store-uri", store]
 
 
 def optuna_dashboard(storage: str) -> list[str]:
-    """Return the command that serves studies."""
+    """Return the command that serves the studies of a storage."""
     return [str(Path(sys.executable).parent / "optuna-dashboard"), storage]
 
 
 @contextmanager
 def serve(command: list[str], first: str) -> Iterator[str]:
-    """Run a server on a free port until the block ends; its page `first` answers then."""
+    """Run a server on a free port for the block, once its page `first` responds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

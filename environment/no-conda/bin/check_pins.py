@@ -1,4 +1,4 @@
-"""Compare the pins of a conda.yaml with what is installed in this environment."""
+"""Compare the pins of a conda.yaml with the packages installed in this environment."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ import yaml
 
 
 def main() -> None:
-    """Exit with a message where a pin and the installed version differ."""
+    """Exit with a message if an installed version differs from its pin."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--file", type=Path, required=True)
     path = parser.parse_known_args()[0].file
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def installed(name: str) -> str:
-    """Return the installed version, or nothing."""
+    """Return the installed version, or an empty text."""
     try:
         return version(name)
     except PackageNotFoundError:
