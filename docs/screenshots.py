@@ -174,7 +174,7 @@ def three_gammas(client: MlflowClient) -> list[str]:
     for run in client.search_runs(["0"], "attributes.status = 'FINISHED'"):
         found.setdefault(run.data.params.get("loss.gamma", ""), run.info.run_id)
     if len(found) < 3:
-        sys.exit(f"error: expected runs with three values of loss.gamma, found {sorted(found)}; see --help")
+        sys.exit(f"error: expected runs with three loss.gamma, found {sorted(found)}; see --help")
     return list(found.values())[:3]
 
 
