@@ -41,7 +41,7 @@ labels = (rng.random((24, 28)) < 0.3).astype("float32")
 inputs = {"images": images, "turn": rng.integers(0, 8, 24).astype("int32")}
 history = model.fit(inputs, labels, batch_size=8, epochs=2, shuffle=False, verbose=0).history
 kernel = keras.ops.convert_to_numpy(network.get_layer("logits").kernel)
-with averaged_weights(model.optimizer):
+with averaged_weights(model):
     logits = network.predict(images, batch_size=8, verbose=0)
 print(json.dumps({"loss": history["loss"], "logits": logits.tolist(), "kernel": kernel.tolist()}))
 """

@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from hpa.errors import UserError
+from hpa.system.processes import is_alive
 
 SOURCE_DIR = Path(__file__).parents[2]
 
@@ -176,21 +177,16 @@ def _clear_leftovers(path: Path) -> None:
     pattern = re.compile(rf"\.(partial|old)-(\d+)-{re.escape(path.name)}")
     for leftover in list(path.parent.iterdir()):
         match = pattern.fullmatch(leftover.name)
-        if match is None or _is_another_process(int(match[2])):
+        if match is None or _is_writing(int(match[2])):
             continue
         if match[1] == "old" and not path.exists():
             leftover.replace(path)
         _remove(leftover)
 
 
-def _is_another_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
+def _is_writing(pid: int) -> bool:
+    """Tell whether another living process has this id; this one never leaves a file behind."""
+    return pid != os.getpid() and is_alive(pid)
 
 
 def _remove(path: Path) -> None:

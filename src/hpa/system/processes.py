@@ -1,51 +1,73 @@
-"""Which process is this, and is the one that somebody wrote down still alive?"""
+"""Process liveness: identify this process in a file or tag, and tell later whether it has ended."""
 
 import os
+import re
 import socket
 from pathlib import Path
 
+import psutil
+
 PROC = Path("/proc")
+IDENTITY = re.compile(r"(?P<host>\S+) (?P<pid>\d+) (?P<boot>\S+):(?P<seconds>\d+(\.\d+)?)")
+TOLERANCE_S = 2.0
+"""Allowed between two readings of the same start: some systems give the boot in whole seconds."""
 
 
 def identity() -> str:
-    """Name this process as `host pid start`, three words; see `is_gone`."""
-    return f"{host()} {os.getpid()} {_start(os.getpid())}"
+    """Return `host pid boot:seconds` of this process, three words that `is_gone` reads."""
+    boot, seconds = _start(os.getpid()) or ("-", 0.0)
+    return f"{host()} {os.getpid()} {boot}:{seconds:.2f}"
 
 
 def host() -> str:
-    """Name this machine, and the room of process numbers in it: containers have their own.
+    """Return one word for this machine and its namespace of process ids; containers have their own.
 
-    The machine's id tells machines of one name apart; where there is none, the boot's id does.
+    The machine id tells machines of one name apart; without one, the boot id does.
     """
-    machine = _read(Path("/etc/machine-id")) or _read(PROC / "sys/kernel/random/boot_id") or "-"
+    machine = _read(Path("/etc/machine-id")) or _boot_id()
     try:
-        room = (PROC / "self/ns/pid").stat().st_ino
+        namespace = (PROC / "self/ns/pid").stat().st_ino
     except OSError:
-        room = 0
-    return f"{socket.gethostname()}/{machine[:12]}/{room}"
+        namespace = 0
+    return f"{socket.gethostname()}/{machine[:12]}/{namespace}"
 
 
 def is_gone(written: str) -> bool:
-    """Tell whether the process of an `identity` has ended; False for any of another machine.
+    """Tell whether the process of an `identity` has ended; False if it is of another machine.
 
-    A number that another process has got since counts as gone: its start differs.
+    A process id that has been given to another process since counts as gone.
     """
-    parts = written.split()
-    if len(parts) != 3 or parts[0] != host() or not parts[1].isdigit():
+    match = IDENTITY.fullmatch(written)
+    if match is None or match["host"] != host():
         return False
-    return _start(int(parts[1])) != parts[2]
+    start = _start(int(match["pid"]))
+    if start is None or start[0] != match["boot"]:
+        return True
+    return abs(start[1] - float(match["seconds"])) > TOLERANCE_S
 
 
-def _start(pid: int) -> str | None:
-    """Return boot and clock ticks at which a process started; None where there is none."""
-    stat = _read(PROC / str(pid) / "stat")
-    if stat is None:
+def is_alive(pid: int) -> bool:
+    """Tell whether a process with this id runs here; a zombie does not."""
+    return _start(pid) is not None
+
+
+def _start(pid: int) -> tuple[str, float] | None:
+    """Return the boot, and the seconds from it to the start of a process; None if it has ended.
+
+    Setting the clock changes neither.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return _boot_id()[:8], process.create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
         return None
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    if fields[0] in "ZX":  # ended, but its parent has not asked yet
-        return None
-    boot = _read(PROC / "sys/kernel/random/boot_id") or ""
-    return f"{boot[:8]}:{fields[19]}"
+
+
+def _boot_id() -> str:
+    """Return the id that Linux draws at each boot; `-` on other systems."""
+    return _read(PROC / "sys/kernel/random/boot_id") or "-"
 
 
 def _read(path: Path) -> str | None:
