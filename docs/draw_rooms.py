@@ -12,10 +12,10 @@ import argparse
 import ast
 import itertools
 import math
+import re
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grimp
@@ -30,23 +30,13 @@ WINDOW, PITCH, PAD = 13, 19, 16  # side of a window, distance of two, space insi
 NAME_PX, NOTE_PX = 25, 20
 STOREY_GAP, PASSAGE = 62, 20  # height between two floors, width left for arrows that pass a floor
 ROW = 34  # height of a row of the table
-FLOOR_COLOURS = [
-    "#51627a",
-    "#3f6fb5",
-    "#2b83a8",
-    "#1f8f8c",
-    "#3a9a5f",
-    "#8a9a2f",
-    "#c08a1e",
-    "#c9652f",
-    "#b8474f",
-]
+FLOOR_COLOURS = ["#51627a", "#3f6fb5", "#2b83a8", "#1f8f8c", "#3a9a5f", "#8a9a2f", "#c08a1e"]
 STYLE = """
   text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: #1d2733 }
   .paper { fill: #fbfaf7 }
   .name { font-size: 25px; font-weight: 650 }
   .note { font-size: 20px; fill: #5b6673 }
-  .room > rect:first-child { fill: #fff; stroke-width: 2.5 }
+  .wall { fill: #fff; stroke-width: 2.5 }
   .arrow { fill: none; stroke: #8893a1; stroke-width: 2.2 }
   .head { fill: #8893a1 }
   .rule { stroke: #dcd9d1; stroke-width: 1.5 }
@@ -54,7 +44,7 @@ STYLE = """
     text { fill: #e8edf3 }
     .paper { fill: #12171e }
     .note { fill: #a3aebb }
-    .room > rect:first-child { fill: #1b232d }
+    .wall { fill: #1b232d }
     .rule { stroke: #2d3742 }
   }
 """
@@ -112,18 +102,15 @@ def main() -> None:
 
 def is_current(architecture: Architecture, path: Path) -> bool:
     """Compare a picture with the code, sizes loosely."""
-    drawn = path.read_text(encoding="utf-8") if path.is_file() else "<svg/>"
-    sizes = {
-        group.attrib["data-room"]: int(group.attrib["data-windows"])
-        for group in ElementTree.fromstring(drawn).iter()
-        if "data-room" in group.attrib
-    }
+    drawn = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.findall(r'data-room="(\w+)" data-windows="(\d+)"', drawn)
+    sizes = {room: int(n_windows) for room, n_windows in found}
+    if sizes.keys() != architecture.windows.keys():
+        return False
     for room, n_windows in architecture.windows.items():
-        if abs(n_windows - sizes.get(room, 0)) > max(1, n_windows / 4):
+        if abs(n_windows - sizes[room]) > max(1, n_windows / 4):
             return False
-    return drawn == draw(
-        Architecture(architecture.parts, sizes, architecture.imports, architecture.stages)
-    )
+    return drawn == draw(replace(architecture, windows=sizes))
 
 
 # Reading
@@ -276,7 +263,7 @@ def fit_sizes(
     for n_rows in range(2, 50):
         for room in rooms:
             notes = part_lines(architecture.parts[room])
-            texts = [0.66 * NAME_PX * len(room), *(0.54 * NOTE_PX * len(note) for note in notes)]
+            texts = [0.7 * NAME_PX * len(room), *(0.54 * NOTE_PX * len(note) for note in notes)]
             n_columns = math.ceil(architecture.windows[room] / n_rows)
             width = round(max(*texts, n_columns * PITCH, 4 * PITCH))
             n_filled = math.ceil(architecture.windows[room] / (width // PITCH))
@@ -326,147 +313,108 @@ def draw(architecture: Architecture) -> str:
     nodes, arrows = add_passages(imports, numbers)
     nodes, boxes = arrange(nodes, arrows, architecture)
     run = set().union(*(direct | below for direct, below in architecture.stages.values()))
-    order = [room for floor in reversed(nodes) for room in floor if room in run]
+    rows = [room for floor in reversed(nodes) for room in floor if room in run]
+    colours = {room: FLOOR_COLOURS[number % len(FLOOR_COLOURS)] for room, number in numbers.items()}
     table_y = max(box.foot for box in boxes.values()) + 54
-    height = table_y + 130 + ROW * len(order) + 62
-    svg = ElementTree.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {height:.0f}",
-            "width": f"{WIDTH}",
-            "role": "img",
-            "aria-label": "The rooms of src/hpa, floor by floor, with the imports between them",
-        },
+    height = table_y + 192 + ROW * len(rows)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
+            f'width="{WIDTH}" role="img" aria-label="Rooms of src/hpa and their imports">',
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{WIDTH}" height="{height:g}" rx="18"/>',
+            label(MARGIN, 48, "Rooms of src/hpa, from the ground up", "name"),
+            label(MARGIN, 80, f"an arrow is an import · a window is {LINES_PER_WINDOW} lines"),
+            *map(rule, sorted({box.foot for box in boxes.values()})),
+            *(draw_arrow(upper, lower, arrows, boxes) for upper, lower in sorted(arrows)),
+            *(
+                draw_room(each, architecture, boxes[each], colours[each])
+                for each in sorted(numbers)
+            ),
+            *draw_table(rows, architecture, colours, table_y),
+            "</svg>\n",
+        ]
     )
-    add(svg, "style").text = STYLE
-    add(svg, "rect", x=0, y=0, width=WIDTH, height=f"{height:.0f}", rx=18, **{"class": "paper"})
-    label(svg, MARGIN, 48, "Rooms of src/hpa, from the ground up", "name")
-    label(svg, MARGIN, 80, f"an arrow is an import · a window is {LINES_PER_WINDOW} lines", "note")
-    for foot in sorted({box.foot for box in boxes.values()}):
-        rule(svg, foot)
-    draw_arrows(svg, arrows, boxes)
-    for room in sorted(numbers):
-        draw_room(svg, room, architecture, boxes[room], colour(numbers[room]))
-    draw_table(svg, order, architecture, numbers, table_y)
-    ElementTree.indent(svg)
-    return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
-def draw_room(
-    svg: ElementTree.Element, room: str, architecture: Architecture, box: Box, fill: str
-) -> None:
-    """Draw a box with the room's name, its parts and its windows."""
-    n_windows, parts = architecture.windows[room], architecture.parts[room]
-    group = add(svg, "g", **{"class": "room", "data-room": room, "data-windows": n_windows})
-    add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, rx=9, stroke=fill)
-    label(group, box.x + PAD, box.y + PAD + NAME_PX - 4, room, "name")
-    y = box.y + PAD + NAME_PX + 10
-    for line in part_lines(parts):
-        label(group, box.x + PAD, y + NOTE_PX - 5, line, "note")
+def draw_room(room: str, architecture: Architecture, box: Box, colour: str) -> str:
+    """Return a box with the room's name, its parts and its windows."""
+    x, y = box.x + PAD, box.y + PAD + NAME_PX
+    lines = [label(x, y - 4, room, "name")]
+    y += 10
+    for note in part_lines(architecture.parts[room]):
+        lines.append(label(x, y + NOTE_PX - 5, note))
         y += NOTE_STEP
     n_columns = int((box.width - 2 * PAD + PITCH - WINDOW) // PITCH)
-    for number in range(n_windows):
+    for number in range(architecture.windows[room]):
         row, column = divmod(number, n_columns)
-        add(
-            group,
-            "rect",
-            x=f"{box.x + PAD + column * PITCH:g}",
-            y=f"{y + row * PITCH:g}",
-            width=WINDOW,
-            height=WINDOW,
-            rx=2.5,
-            fill=fill,
-        )
+        place = f'x="{x + column * PITCH:g}" y="{y + row * PITCH:g}"'
+        lines.append(f'<rect {place} width="{WINDOW}" height="{WINDOW}" rx="2.5" fill="{colour}"/>')
+    wall = f'x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"'
+    return "\n".join(
+        [
+            f'<g data-room="{room}" data-windows="{architecture.windows[room]}">',
+            f'<rect class="wall" {wall} rx="9" stroke="{colour}"/>',
+            *lines,
+            "</g>",
+        ]
+    )
 
 
-def draw_arrows(
-    svg: ElementTree.Element, arrows: set[tuple[str, str]], boxes: dict[str, Box]
-) -> None:
-    """Draw each arrow as a curve from the foot of one box to the top of another."""
-    for upper, lower in sorted(arrows):
-        leave = port(upper, [b for a, b in arrows if a == upper], lower, boxes)
-        arrive = port(lower, [a for a, b in arrows if b == lower], upper, boxes)
-        start, end = boxes[upper].foot, boxes[lower].y
-        tip = 0 if lower.startswith("|") else 11
-        middle = (start + end) / 2
-        path = f"M{leave:.1f} {start:g}C{leave:.1f} {middle:g} {arrive:.1f} {middle - tip:g} "
-        path += f"{arrive:.1f} {end - tip:g}"
-        if lower.startswith("|"):
-            path += f"V{end + boxes[lower].height:g}"
-        else:
-            head = f"M{arrive:.1f} {end - 1:g}l-6.5 -13h13z"
-            add(svg, "path", d=head, **{"class": "head"})
-        add(svg, "path", d=path, **{"class": "arrow"})
+def draw_arrow(upper: str, lower: str, arrows: set[tuple[str, str]], boxes: dict[str, Box]) -> str:
+    """Return a curve from the foot of a box to the top of a box on the next floor."""
+    leave = port(upper, [b for a, b in arrows if a == upper], lower, boxes)
+    arrive = port(lower, [a for a, b in arrows if b == lower], upper, boxes)
+    start, end = boxes[upper].foot, boxes[lower].y
+    middle = (start + end) / 2
+    curve = f"M{leave:g} {start:g}C{leave:g} {middle:g} {arrive:g} {middle:g} {arrive:g}"
+    if lower.startswith("|"):
+        return f'<path class="arrow" d="{curve} {end:g}V{boxes[lower].foot:g}"/>'
+    head = f'<path class="head" d="M{arrive:g} {end - 1:g}l-6.5 -13h13z"/>'
+    return f'{head}<path class="arrow" d="{curve} {end - 11:g}"/>'
 
 
 def port(node: str, others: list[str], other: str, boxes: dict[str, Box]) -> float:
-    """Return where on a box's edge an arrow ends: the edge is shared in the order of the others."""
+    """Return where an arrow meets a box: ports are in the order of the boxes at the other ends."""
     box = boxes[node]
     if node.startswith("|"):
         return box.centre
     ranked = sorted(others, key=lambda each: (boxes[each].centre, each))
     step = min(34.0, (box.width - 30) / len(ranked))
-    return box.centre + (ranked.index(other) - (len(ranked) - 1) / 2) * step
+    return round(box.centre + (ranked.index(other) - (len(ranked) - 1) / 2) * step, 1)
 
 
 def draw_table(
-    svg: ElementTree.Element,
-    order: list[str],
-    architecture: Architecture,
-    numbers: dict[str, int],
-    y: float,
-) -> None:
-    """Draw a row per room and a column per stage, with a dot for each room that a stage runs."""
-    label(svg, MARGIN, y, "Rooms that a stage runs", "name")
+    rows: list[str], architecture: Architecture, colours: dict[str, str], y: float
+) -> list[str]:
+    """Return a table with a dot for each room that a stage runs: full if its script imports it."""
+    lines = [label(MARGIN, y, "Rooms that a stage runs", "name")]
     left, y = MARGIN + 160, y + 130
     step = (WIDTH - MARGIN - left - 40) / len(architecture.stages)
-    for column, stage in enumerate(architecture.stages):
+    for row, room in enumerate(rows):
+        lines += [rule(y + row * ROW), label(MARGIN, y + (row + 0.5) * ROW + 8, room)]
+    for column, (stage, (direct, below)) in enumerate(architecture.stages.items()):
         x = left + (column + 0.5) * step
-        text = label(svg, x, y - 16, stage, "note")
-        text.set("transform", f"rotate(-45 {x:.1f} {y - 16:g})")
-    for row, room in enumerate(order):
-        middle = y + (row + 0.5) * ROW
-        rule(svg, y + row * ROW)
-        label(svg, MARGIN, middle + 8, room, "note")
-        for column, (direct, below) in enumerate(architecture.stages.values()):
-            if room not in direct | below:
-                continue
-            x = left + (column + 0.5) * step
-            dot = add(svg, "circle", cx=f"{x:.1f}", cy=f"{middle:g}", r=6, fill="none")
-            dot.set("stroke", colour(numbers[room]))
-            dot.set("stroke-width", "2.5")
-            if room in direct:
-                dot.set("fill", colour(numbers[room]))
-                dot.set("r", "7.5")
+        lines.append(f'<g transform="rotate(-45 {x:g} {y - 16:g})">{label(x, y - 16, stage)}</g>')
+        for row, room in enumerate(rows):
+            radius, fill = (7.5, colours[room]) if room in direct else (6, "none")
+            if room in direct | below:
+                lines.append(
+                    f'<circle cx="{x:g}" cy="{y + (row + 0.5) * ROW:g}" r="{radius}" '
+                    f'fill="{fill}" stroke="{colours[room]}" stroke-width="2.5"/>'
+                )
     note = "full: imported by the script; hollow: by the rooms that it imports"
-    label(svg, MARGIN, y + len(order) * ROW + 36, note, "note")
+    return [*lines, label(MARGIN, y + len(rows) * ROW + 36, note)]
 
 
-def colour(number: int) -> str:
-    """Return the colour of a floor."""
-    return FLOOR_COLOURS[number % len(FLOOR_COLOURS)]
+def rule(y: float) -> str:
+    """Return a thin line from margin to margin."""
+    return f'<path class="rule" d="M{MARGIN} {y:g}H{WIDTH - MARGIN}"/>'
 
 
-def rule(svg: ElementTree.Element, y: float) -> None:
-    """Draw a thin line from margin to margin."""
-    ends = {"x1": MARGIN, "x2": WIDTH - MARGIN, "y1": f"{y:g}", "y2": f"{y:g}"}
-    add(svg, "line", **ends, **{"class": "rule"})
-
-
-def label(
-    parent: ElementTree.Element, x: float, y: float, text: str, style: str
-) -> ElementTree.Element:
-    """Add a line of text."""
-    element = add(parent, "text", x=f"{x:.1f}", y=f"{y:g}", **{"class": style})
-    element.text = text
-    return element
-
-
-def add(parent: ElementTree.Element, tag: str, **attributes: object) -> ElementTree.Element:
-    """Add an element with attributes."""
-    values = {name: str(value) for name, value in attributes.items()}
-    return ElementTree.SubElement(parent, tag, values)
+def label(x: float, y: float, text: str, style: str = "note") -> str:
+    """Return a line of text."""
+    return f'<text class="{style}" x="{x:g}" y="{y:g}">{text}</text>'
 
 
 if __name__ == "__main__":
