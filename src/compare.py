@@ -1,11 +1,11 @@
-"""Is run B better than run A? Paired bootstrap on the test images that both were judged on.
+"""Compare two runs by a paired bootstrap on the same test images.
 
-    python src/compare.py RUN_A RUN_B          some seconds; no network is run
+    python src/compare.py RUN_A RUN_B          some seconds; no model is run
     python src/compare.py RUN_A reports --json difference.json
 
 A run is an MLflow run id, a folder that evaluate wrote (reports), or its test_predictions.npz.
-Expect the difference of macro F1 with its 95 % interval, the probability that B is better, and one
-row per class. Runs with different test images, labels or groups are refused.
+Expect the difference in macro F1 with its 95% interval, the probability that B is better, and one
+row per class. Runs with different test images, labels or groups are rejected.
 """
 
 from pathlib import Path
@@ -15,22 +15,22 @@ from hpa.system.files import write_json
 
 
 def main() -> None:
-    """Compare two judged runs."""
+    """Compare two evaluated runs."""
     parser = command_line.parser(__doc__, "evaluate")
     parser.usage = "%(prog)s RUN_A RUN_B [--json FILE] [--n_bootstrap N] [--evaluate.seed SEED]"
     parser.add_argument(
         "run_a", metavar="RUN_A", help="MLflow run id, folder or test_predictions.npz"
     )
-    parser.add_argument("run_b", metavar="RUN_B", help="likewise")
+    parser.add_argument("run_b", metavar="RUN_B", help="like RUN_A")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     params, arguments = command_line.parse(parser)
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # Import late: this takes seconds, and a wrong command line should fail at once.
     from hpa.evaluation.paired_bootstrap import compare
     from hpa.evaluation.test_predictions import check_same_data
-    from hpa.reports.run_comparison import as_json, as_text, find_judged
+    from hpa.reports.run_comparison import as_json, as_text, find_predictions
 
-    a, b = check_same_data(find_judged(arguments.run_a), find_judged(arguments.run_b))
+    a, b = check_same_data(find_predictions(arguments.run_a), find_predictions(arguments.run_b))
     settings = params.evaluate
     comparison = compare(
         a.y_true, a.groups, a.y_pred, b.y_pred, settings.seed, settings.n_bootstrap

@@ -1,6 +1,6 @@
-"""Judge the model on the test split: metrics, tables, figures, a report, a model card.
+"""Evaluate the model on the test split: metrics, tables, figures, report and model card.
 
-python src/evaluate.py         some seconds; no network is run
+python src/evaluate.py         some seconds; no model is run
 python src/evaluate.py --fill_empty true
 """
 
@@ -15,15 +15,16 @@ def main() -> None:
     """Evaluate scores/ with model/thresholds.json."""
     params, _ = command_line.parse(command_line.parser(__doc__, "evaluate"))
 
-    # These take seconds to load, so not before the command line is known to be right.
-    from hpa.evaluation.evaluation import evaluate_splits, image_facts
+    # Import late: this takes seconds, and a wrong command line should fail at once.
+    from hpa.evaluation.report_data import evaluate_splits, image_facts
     from hpa.evaluation.submission import unlabelled_submission
     from hpa.evaluation.test_predictions import FILE_NAME
     from hpa.metrics.predictions import Scores
-    from hpa.reports.figures import summary, write_figures, write_tables
-    from hpa.reports.model_card import model_card, to_html, to_markdown
+    from hpa.reports.figures import write_figures, write_tables
+    from hpa.reports.model_card import card_page, model_card
+    from hpa.reports.summary import summary
     from hpa.reports.test_report import report_page
-    from hpa.thresholds.fitting import read_thresholds
+    from hpa.thresholds.thresholds_file import read_thresholds
     from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics, stage_run
 
     thresholds, beside = read_thresholds(MODEL_DIR / "thresholds.json")
@@ -41,10 +42,10 @@ def main() -> None:
         card = model_card(evaluation, networks)
         pages = {
             "report.html": report_page(
-                evaluation, REPORTS_DIR / "gallery", title="Where does the protein sit?"
+                evaluation, REPORTS_DIR / "gallery", title="Protein localisation: test results"
             ),
-            "model_card.html": to_html(card),
-            "model_card.md": to_markdown(card),
+            "model_card.html": card_page(card),
+            "model_card.md": card,
         }
         for name, text in pages.items():
             with atomic_path(REPORTS_DIR / name) as temporary:
@@ -58,7 +59,7 @@ def main() -> None:
         for path in figures:
             log_image(path, path.stem)
     print(summary(evaluation))
-    print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
+    print(f"run {run_id}: compare it with others in `make ui` or by python src/compare.py A B")
 
 
 if __name__ == "__main__":

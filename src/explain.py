@@ -1,6 +1,6 @@
-"""Show on chosen test images where the network saw each label: pictures with Grad-CAM.
+"""Draw Grad-CAM pictures of random test images for each label.
 
-python src/explain.py          some ten seconds; writes reports/gallery for the report
+python src/explain.py          ten seconds; writes reports/gallery for the report
 python src/explain.py --n_per_label 3
 """
 
@@ -14,23 +14,23 @@ SCORES_PATH, GALLERY_DIR = SCORES_DIR / "test.npz", REPORTS_DIR / "gallery"
 
 
 def main() -> None:
-    """Explain scores/test.npz with the network that made it."""
+    """Draw the pictures for scores/test.npz with the network that made it."""
     parser = command_line.parser(__doc__, "score", "explain", "evaluate")
     params, _ = command_line.parse(parser)
     prepare_backend()
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # Import late: this takes seconds, and a wrong command line should fail at once.
     from hpa.inference.scoring import find_models
     from hpa.metrics.predictions import Scores
     from hpa.reports.grad_cam_gallery import explain_examples
     from hpa.thresholds.decisions import decide
-    from hpa.thresholds.fitting import read_thresholds
+    from hpa.thresholds.thresholds_file import read_thresholds
 
-    # No run of its own: evaluate logs the pictures with the report.
+    # No MLflow run: the evaluate stage logs the pictures with the report.
     thresholds, _ = read_thresholds(MODEL_DIR / "thresholds.json")
     test = Scores.read(SCORES_PATH)
     n_pictures = explain_examples(
-        find_models(Path(params.score.models))[0],  # of several, the first
+        find_models(Path(params.score.models))[0],  # the first of several networks
         test,
         decide(thresholds, test.y_prob, fill_empty=params.evaluate.fill_empty),
         thresholds.values,
@@ -40,7 +40,7 @@ def main() -> None:
         seed=params.explain.seed,
         batch_size=params.score.batch_size,
     )
-    print(f"{n_pictures} pictures are in {GALLERY_DIR}; the report shows them")
+    print(f"{n_pictures} pictures in {GALLERY_DIR}, shown in the report")
 
 
 if __name__ == "__main__":

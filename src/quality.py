@@ -1,11 +1,11 @@
-"""Show what the packed images are like: one HTML page that needs neither network nor server.
+"""Write a data quality page of the packed images: one HTML file that opens offline.
 
-    python src/quality.py          some seconds, after pack and split; no network is run
+    python src/quality.py          some seconds, after pack and split
     python src/quality.py --output /tmp/mine.html
 
 Expect counts and co-occurrence of labels, brightness of each split and its drift away from the
-training images, and thumbnails of blank, saturated and duplicate images. No stage: it decides
-nothing, and nothing depends on it.
+training images, and thumbnails of blank, saturated and duplicate images. It is not a stage of the
+pipeline, because no result depends on it.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from hpa.system.files import atomic_path
 
 
 def main() -> None:
-    """Write the page on data/packed and data/split."""
+    """Write the page from data/packed and data/split."""
     parser = command_line.parser(__doc__, "split")
     parser.add_argument(
         "--output",
@@ -33,7 +33,7 @@ def main() -> None:
     with atomic_path(arguments.output) as temporary:
         temporary.write_text(quality_page(quality, PackedImages(PACKED_DIR)), encoding="utf-8")
     print("\n".join(findings(quality)))
-    print(f"the page is {arguments.output}")
+    print(f"page: {arguments.output}")
 
 
 if __name__ == "__main__":

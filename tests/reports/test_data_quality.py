@@ -1,4 +1,4 @@
-"""The page tells what the tables tell, shows what is odd, and needs nothing outside itself."""
+"""Data quality: drift, findings and the page."""
 
 import re
 import subprocess
@@ -15,13 +15,13 @@ from hpa.errors import UserError
 from hpa.labels import CHANNELS
 from hpa.reports.data_quality import (
     channel_drift,
-    cooccurrence,
     drift_findings,
     effect_in_words,
     findings,
     inspect,
 )
 from hpa.reports.data_quality_page import plot_counts, quality_page
+from hpa.reports.heatmaps import cooccurrence
 from support.paths import ROOT
 from support.worlds import IDS, NEAR_COPIES
 
@@ -29,12 +29,12 @@ from support.worlds import IDS, NEAR_COPIES
 @pytest.fixture(scope="module")
 def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quality") / "split"
-    deal(packed_world, folder, "train", "val", "test")
+    assign_in_turn(packed_world, folder, "train", "val", "test")
     return folder
 
 
-def deal(packed_dir: Path, split_dir: Path, *names: str) -> None:
-    """Deal the labelled images to splits, one after the other."""
+def assign_in_turn(packed_dir: Path, split_dir: Path, *names: str) -> None:
+    """Assign the labelled images to the splits in turn."""
     index = read_index(packed_dir)
     split = np.resize(np.array(names, dtype=object), len(index))
     split[~index["labelled"]] = "unlabelled"
@@ -42,7 +42,7 @@ def deal(packed_dir: Path, split_dir: Path, *names: str) -> None:
 
 
 def brightness(**splits: list[float]) -> pd.DataFrame:
-    """An index in which every channel has the given mean grey levels."""
+    """Return an index in which every channel has the given mean grey levels."""
     rows = [(split, level / 255) for split, levels in splits.items() for level in levels]
     index = pd.DataFrame(rows, columns=["split", "level"])
     for channel in CHANNELS:
@@ -51,7 +51,7 @@ def brightness(**splits: list[float]) -> pd.DataFrame:
     return index
 
 
-def test_drift_matches_numbers_worked_by_hand() -> None:
+def test_drift_matches_numbers_computed_by_hand() -> None:
     drift = channel_drift(brightness(train=[10, 20, 30], test=[16, 26, 36]))
     assert list(drift["split"]) == ["train"] * 4 + ["test"] * 4
     row = drift[(drift["split"] == "test") & (drift["channel"] == "blue")].iloc[0]
@@ -59,7 +59,7 @@ def test_drift_matches_numbers_worked_by_hand() -> None:
     assert row["mean"] == pytest.approx(26)
     assert row["change"] == pytest.approx(0.3)
     assert row["effect"] == pytest.approx(6 / 8.165, abs=1e-3)
-    assert row["chance"] == pytest.approx(2 * np.sqrt(2 / 3))  # three images prove little
+    assert row["chance"] == pytest.approx(2 * np.sqrt(2 / 3))  # three images are little evidence
     assert effect_in_words(row["effect"], row["chance"]) == "may be chance"
 
 
@@ -67,16 +67,16 @@ def test_drift_matches_numbers_worked_by_hand() -> None:
     ("effect", "words"),
     [(0.19, "alike"), (-0.3, "slightly dimmer"), (0.6, "clearly brighter"), (-2, "much dimmer")],
 )
-def test_effects_are_said_in_words(effect: float, words: str) -> None:
+def test_effect_sizes_are_described_in_words(effect: float, words: str) -> None:
     assert effect_in_words(effect, chance=0.1) == words
 
 
-def test_drift_beyond_chance_is_found_and_named() -> None:
+def test_drift_beyond_chance_is_reported() -> None:
     random = np.random.default_rng(1)
     bright, dim = (list(random.normal(level, 4, 200)) for level in (20, 15))
     drift = channel_drift(brightness(train=bright, val=bright, test=dim))
     (line,) = drift_findings(drift)
-    assert line.startswith("Brightness of test against train: red much dimmer (-2")
+    assert line.startswith("Brightness of test compared with train: red much dimmer (-2")
     same = channel_drift(brightness(train=bright, test=bright))
     assert drift_findings(same) == ["No split is brighter or dimmer than train beyond chance."]
 
@@ -87,23 +87,28 @@ def test_black_images_and_absent_splits_have_no_drift() -> None:
     assert set(drift["split"]) == {"train", "test"}
 
 
-def test_cooccurrence_matches_a_table_worked_by_hand() -> None:
+def test_cooccurrence_matches_a_table_computed_by_hand() -> None:
     y_true = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]], np.uint8)
     shares, support = cooccurrence(y_true)
     assert support.tolist() == [3, 1, 0]
     np.testing.assert_allclose(shares, [[1, 1 / 3, 0], [1, 1, 0], [0, 0, 0]])
 
 
-def test_copies_are_found_and_counted_across_splits(packed_world: Path, split_dir: Path) -> None:
+def test_duplicates_are_counted_within_and_across_splits(
+    packed_world: Path, split_dir: Path
+) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
     groups = {frozenset(group["Id"]) for group in found.duplicates}
     assert groups == {frozenset({IDS[5], IDS[37], IDS[38]}), frozenset({IDS[12], IDS[39]})}
     # Rows 5, 37 and 38 are test, val and test, 12 and 39 both train.
-    assert "3 are copies of another, 1 groups of copies on two sides" in findings(found)[-1]
+    assert (
+        "3 are duplicates of another image; 1 groups of duplicates are in more"
+        in findings(found)[-1]
+    )
     assert len(NEAR_COPIES) == 3
 
 
-def test_blank_and_saturated_images_are_shown_with_their_fault(
+def test_blank_and_saturated_images_are_shown_with_their_channels(
     packed_world: Path, split_dir: Path
 ) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
@@ -118,9 +123,7 @@ def test_blank_and_saturated_images_are_shown_with_their_fault(
     assert page.index("green 50% white") < page.index("green 2% white")
 
 
-def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
-    packed_world: Path, split_dir: Path
-) -> None:
+def test_the_page_is_self_contained_and_reproducible(packed_world: Path, split_dir: Path) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
     page = quality_page(found, PackedImages(packed_world))
     assert set(re.findall(r'(?:src|href)="([^"]{0,22})', page)) == {"data:image/png;base64,"}
@@ -130,16 +133,14 @@ def test_the_page_refers_to_nothing_outside_itself_and_is_the_same_every_time(
         assert line in page
 
 
-def test_a_holdout_is_counted_drawn_and_compared_like_the_others(
-    packed_world: Path, tmp_path: Path
-) -> None:
-    deal(packed_world, tmp_path / "split", "train", "val", "test", "holdout")
+def test_a_holdout_split_is_shown_like_the_others(packed_world: Path, tmp_path: Path) -> None:
+    assign_in_turn(packed_world, tmp_path / "split", "train", "val", "test", "holdout")
     found = inspect(packed_world, tmp_path / "split", hash_distance=6)
     (first, *_) = findings(found)
     assert first == "44 images: 10 train, 10 val, 10 test, 10 holdout, 4 unlabelled."
     assert (found.drift["split"] == "holdout").sum() == len(CHANNELS)
     page = quality_page(found, PackedImages(packed_world))
-    assert "Train + val + test + holdout, the commonest on top." in page
+    assert "Train + val + test + holdout, the most frequent label on top." in page
     assert page.count('<td class="text">holdout</td>') == len(CHANNELS)
     (axes,) = plot_counts(found.counts).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "holdout"
@@ -149,15 +150,15 @@ def test_a_holdout_is_counted_drawn_and_compared_like_the_others(
     assert "Train + val + test, the" not in page
 
 
-def test_names_are_escaped(packed_world: Path, split_dir: Path) -> None:
+def test_hostile_image_ids_are_escaped(packed_world: Path, split_dir: Path) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
-    found.index.loc[3, ["Id", "blank"]] = ["<script>", "red"]
+    found.index.loc[3, ["Id", "blank"]] = ['"><script>', "red"]
     page = quality_page(found, PackedImages(packed_world))
     assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    assert page.count("&#34;&gt;&lt;script&gt;") == 2  # caption and alternative text
 
 
-def test_tables_of_two_worlds_are_refused(
+def test_a_split_of_other_packed_images_is_rejected(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
     assignment = pd.read_csv(split_dir / "assignment.csv")
@@ -170,28 +171,28 @@ def test_tables_of_two_worlds_are_refused(
     ("mount", "said"),
     [("size=128k", "error: the disk is full"), ("ro", "could not be written")],
 )
-def test_a_page_that_cannot_be_written_leaves_the_older_one(
+def test_a_failed_write_keeps_the_old_page(
     packed_world: Path, split_dir: Path, small_disk: Path, tmp_path: Path, mount: str, said: str
 ) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "data").mkdir()
     (tmp_path / "data/packed").symlink_to(packed_world)
     (tmp_path / "data/split").symlink_to(split_dir)
-    (small_disk / "html").write_text("old")
+    (small_disk / "quality.html").write_text("old")
     subprocess.run(["mount", "-o", f"remount,{mount}", str(small_disk)], check=True)
-    command = [sys.executable, str(ROOT / "src/py"), "--output"]
-    command.append(str(small_disk / "html"))
+    command = [sys.executable, str(ROOT / "src/quality.py"), "--output"]
+    command.append(str(small_disk / "quality.html"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in small_disk.iterdir()] == ["html"]
-    assert (small_disk / "html").read_text() == "old"
+    assert [path.name for path in small_disk.iterdir()] == ["quality.html"]
+    assert (small_disk / "quality.html").read_text() == "old"
 
 
-def test_the_script_without_data_says_what_to_do(tmp_path: Path) -> None:
+def test_quality_without_data_names_the_command_to_run(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    command = [sys.executable, str(ROOT / "src/py")]
+    command = [sys.executable, str(ROOT / "src/quality.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "run: dvc repro split" in done.stderr

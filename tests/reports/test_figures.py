@@ -1,4 +1,4 @@
-"""Reports: figures that say what the numbers say, byte for byte the same, and a plain summary."""
+"""Figures and the terminal summary."""
 
 import subprocess
 import sys
@@ -11,19 +11,15 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from hpa.config.params import Evaluate
-from hpa.evaluation.evaluation import Evaluation, evaluate_splits
+from hpa.config.sections import Evaluate
+from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.predictions import Scores
-from hpa.reports.figures import (
-    false_prediction_shares,
-    plot_f1_by_class,
-    plot_false_predictions,
-    plot_precision_recall,
-    plot_thresholds,
-    summary,
-    write_figures,
-)
+from hpa.reports.class_figures import plot_f1_by_class, plot_thresholds
+from hpa.reports.curves import plot_precision_recall
+from hpa.reports.figures import write_figures
+from hpa.reports.heatmaps import false_prediction_shares, plot_false_predictions
+from hpa.reports.summary import summary
 from hpa.thresholds.fitting import fit_by_rule
 from support.paths import ROOT
 
@@ -31,7 +27,7 @@ SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
 
 
 def make_scores(name: str, seed: int, n_rows: int = 60) -> Scores:
-    """Informative scores; the last class has no positives."""
+    """Return informative scores; the last class has no positives."""
     random = np.random.default_rng(seed)
     y_true = (random.random((n_rows, N_LABELS)) < np.linspace(0.5, 0.1, N_LABELS)).astype(np.uint8)
     y_true[:, -1] = 0
@@ -51,7 +47,7 @@ def evaluation() -> Evaluation:
     return evaluate_splits(val, test, thresholds, facts, SETTINGS)
 
 
-def test_false_prediction_shares_match_a_table_worked_by_hand() -> None:
+def test_false_prediction_shares_match_a_table_computed_by_hand() -> None:
     y_true = np.array([[1, 0, 0], [1, 1, 0]], dtype=np.uint8)
     y_pred = np.array([[0, 1, 0], [1, 1, 1]], dtype=np.uint8)
     # Label 0 (2 images): 1 falsely in row 0, 2 falsely in row 1. Label 1 (1 image): 2 in row 1.
@@ -60,7 +56,7 @@ def test_false_prediction_shares_match_a_table_worked_by_hand() -> None:
     assert support.tolist() == [2, 1, 0]
 
 
-def test_the_f1_chart_has_a_bar_a_class_and_the_best_on_top(evaluation: Evaluation) -> None:
+def test_the_f1_chart_has_one_bar_per_class_with_the_best_on_top(evaluation: Evaluation) -> None:
     axes = plot_f1_by_class(evaluation.classes, evaluation.metrics["test/macro_f1"]).axes[0]
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert sorted(names) == sorted(LABELS)
@@ -74,25 +70,25 @@ def test_the_threshold_chart_puts_the_rarest_class_on_top(evaluation: Evaluation
     assert axes.get_yticklabels()[-1].get_text() == LABELS[-1]
 
 
-def test_the_precision_recall_grid_has_a_panel_a_class(evaluation: Evaluation) -> None:
+def test_the_precision_recall_grid_has_one_panel_per_class(evaluation: Evaluation) -> None:
     panels = plot_precision_recall(evaluation).axes
     assert [panel.get_title(loc="left").split("\n")[0] for panel in panels] == list(LABELS)
     assert panels[-1].texts[0].get_text() == "no positives"
 
 
-def test_a_chosen_point_lies_on_the_curve(evaluation: Evaluation) -> None:
+def test_the_chosen_threshold_is_on_the_curve(evaluation: Evaluation) -> None:
     panel = plot_precision_recall(evaluation).axes[0]
     point = np.asarray(panel.collections[0].get_offsets())[0]
     curve = np.asarray(panel.lines[0].get_xydata())
     assert np.abs(curve - point).sum(axis=1).min() < 1e-12
 
 
-def test_nothing_predicted_can_be_drawn() -> None:
+def test_false_predictions_can_be_drawn_without_any_prediction() -> None:
     empty = np.zeros((5, N_LABELS), dtype=np.uint8)
     assert plot_false_predictions(empty, empty).axes
 
 
-def test_figures_are_written_byte_for_byte_the_same(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_figures_are_reproducible_byte_for_byte(evaluation: Evaluation, tmp_path: Path) -> None:
     first = write_figures(evaluation, tmp_path / "first")
     with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 10}):
         second = write_figures(evaluation, tmp_path / "second")
@@ -110,25 +106,26 @@ def test_figures_are_written_byte_for_byte_the_same(evaluation: Evaluation, tmp_
             assert image.info.keys() <= {"dpi"}
 
 
-def test_drawing_leaves_matplotlibs_settings_alone(evaluation: Evaluation) -> None:
+def test_drawing_keeps_the_settings_of_matplotlib(evaluation: Evaluation) -> None:
     before = dict(matplotlib.rcParams)
     plot_thresholds(evaluation.classes)
     assert dict(matplotlib.rcParams) == before
 
 
-def test_the_summary_says_score_constant_and_doubts(evaluation: Evaluation) -> None:
+def test_the_summary_has_score_constant_and_quality_flags(evaluation: Evaluation) -> None:
     text = summary(evaluation)
     metrics = evaluation.metrics
     assert f"macro F1 on 60 test images: {metrics['test/macro_f1']:.3f}" in text
     assert f"{metrics['test/constant_macro_f1']:.3f}" in text
-    assert f"{metrics['test/macro_f1'] / metrics['test/constant_macro_f1']:.1f} times it" in text
+    ratio = metrics["test/macro_f1"] / metrics["test/constant_macro_f1"]
+    assert f"macro F1 is {ratio:.1f} times as high" in text
     assert "val: no positives; test: no positives: Rods & rings" in text
     assert "reports/report.html" in text
 
 
-def test_scoring_and_reports_load_no_network_library() -> None:
+def test_reports_load_neither_keras_nor_mlflow() -> None:
     script = (
-        "import sys, hpa.reports.figures; "
+        "import sys, hpa.reports.figures, hpa.reports.test_report, hpa.reports.model_card; "
         "print([name for name in ('tensorflow', 'keras', 'mlflow', 'matplotlib.pyplot', 'sklearn')"
         " if name in sys.modules])"
     )

@@ -1,16 +1,13 @@
+"""Grad-CAM gallery and its pictures."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hpa.data.images.rendering import overlay, protein, pseudo_colour
-from hpa.reports.grad_cam_gallery import (
-    GalleryImage,
-    choose_examples,
-    draw_example,
-    read_gallery,
-    write_gallery,
-)
+from hpa.reports.gallery import GalleryImage, read_gallery, write_gallery
+from hpa.reports.grad_cam_gallery import choose_examples, draw_example
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 48, 4), dtype=np.uint8)
 
@@ -21,15 +18,20 @@ def labels(*numbers: int) -> np.ndarray:
     return row
 
 
-def test_each_label_gets_a_found_a_missed_and_an_invented_image() -> None:
+def test_each_label_gets_an_image_of_each_outcome() -> None:
     y_true = np.array([labels(0), labels(0), labels(0), labels(7)])
     y_pred = np.array([labels(0), labels(0), labels(7), labels(7)])
     chosen = choose_examples(y_true, y_pred, n_per_label=1, seed=5)
     kinds = [(label, kind) for label, kind, _ in chosen]
-    assert kinds == [(0, "found"), (0, "missed"), (7, "found"), (7, "invented")]
+    assert kinds == [
+        (0, "true positive"),
+        (0, "false negative"),
+        (7, "true positive"),
+        (7, "false positive"),
+    ]
     rows = {kind: row for label, kind, row in chosen if label == 0}
-    assert rows["found"] in (0, 1)
-    assert rows["missed"] == 2
+    assert rows["true positive"] in (0, 1)
+    assert rows["false negative"] == 2
 
 
 def test_the_choice_depends_on_the_seed_alone() -> None:
@@ -41,7 +43,7 @@ def test_the_choice_depends_on_the_seed_alone() -> None:
     assert len(first) == 2 * 28
 
 
-def test_the_overlay_is_orange_where_the_map_is_largest_and_untouched_where_it_is_zero() -> None:
+def test_the_overlay_is_orange_at_the_maximum_and_unchanged_at_zero() -> None:
     black = np.zeros((40, 40, 4), np.uint8)
     heat = np.zeros((2, 2), np.float32)
     heat[0, 1] = 3.0
@@ -51,14 +53,14 @@ def test_the_overlay_is_orange_where_the_map_is_largest_and_untouched_where_it_i
     assert picture[-1, 0].tolist() == [0, 0, 0]
 
 
-def test_a_map_of_zeros_leaves_the_protein() -> None:
+def test_a_zero_map_leaves_the_protein_picture_unchanged() -> None:
     np.testing.assert_array_equal(overlay(PIXELS, np.zeros((2, 2), np.float32)), protein(PIXELS))
 
 
-def test_a_gallery_survives_the_disk(tmp_path: Path) -> None:
+def test_a_gallery_can_be_written_and_read_back(tmp_path: Path) -> None:
     picture = draw_example(PIXELS, np.ones((2, 2), np.float32))
     assert picture.shape == (48, 3 * 48 + 2, 3)
-    example = GalleryImage(7, "missed", "cell-1", (7, 25), (0,), 0.25, 0.5, "07-missed-000.jpg")
+    example = GalleryImage(7, "false negative", "cell-1", (7, 25), (0,), 0.25, 0.5, "one.jpg")
     write_gallery(tmp_path / "gallery", [(example, picture)], note="as it is")
     assert read_gallery(tmp_path / "gallery") == ("as it is", [example])
     assert (tmp_path / "gallery" / example.file).read_bytes()[:2] == b"\xff\xd8"

@@ -1,4 +1,4 @@
-"""Report and model card: whole, offline, and saying what the numbers say."""
+"""Test report and model card."""
 
 import re
 from pathlib import Path
@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.config.params import Evaluate
-from hpa.evaluation.evaluation import Evaluation, evaluate_splits
+from hpa.config.sections import Evaluate
+from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.labels import CHANNELS, LABELS
 from hpa.metrics.predictions import Scores
-from hpa.reports.grad_cam_gallery import GalleryImage, draw_example, write_gallery
-from hpa.reports.model_card import model_card, to_html, to_markdown
+from hpa.reports.gallery import GalleryImage, write_gallery
+from hpa.reports.grad_cam_gallery import draw_example
+from hpa.reports.model_card import card_page, model_card
 from hpa.reports.test_report import report_page
 from hpa.thresholds.fitting import fit_by_rule
 
+HOSTILE = """<script>alert('1')</script>"""
 PROVENANCE = {
     "run_id": "abc",
     "weights_sha256": "0" * 64,
@@ -25,7 +27,7 @@ PROVENANCE = {
     },
     "data": {"data/split/assignment.csv": "1" * 64},
     "lineage": {"git.commit": "deadbeef", "git.dirty": "true", "dvc.data/raw": "md5"},
-    "versions": {"keras": "3"},
+    "versions": {"keras": "3 <b>*|_x_"},
     "channels": list(CHANNELS),
 }  # fmt: skip
 
@@ -52,23 +54,21 @@ def evaluation() -> Evaluation:
 def gallery_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "gallery"
     picture = draw_example(np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32))
-    example = GalleryImage(7, "missed", "<i>7</i>", (7,), (), 0.2, 0.5, "one.jpg")
+    example = GalleryImage(7, "false negative", HOSTILE, (7,), (), 0.2, 0.5, "one.jpg")
     write_gallery(folder, [(example, picture)], note="Small maps.")
     return folder
 
 
-def test_the_report_refers_to_nothing_outside_itself(
-    evaluation: Evaluation, gallery_dir: Path
-) -> None:
+def test_the_report_is_self_contained(evaluation: Evaluation, gallery_dir: Path) -> None:
     text = report_page(evaluation, gallery_dir, title="T")
     addresses = re.findall(r'(?:src|href)="([^"]{0,30})', text)
     assert addresses
-    assert all(address.startswith("data:image/") for address in addresses)
+    assert all(address.startswith(("data:image/", "#")) for address in addresses)
     assert "http" not in text
     assert "url(" not in text
 
 
-def test_the_report_says_headline_classes_and_pictures(
+def test_the_report_has_headline_classes_and_pictures(
     evaluation: Evaluation, gallery_dir: Path
 ) -> None:
     text = report_page(evaluation, gallery_dir, title="T")
@@ -78,22 +78,38 @@ def test_the_report_says_headline_classes_and_pictures(
     rows = re.search(r"<tbody>(.*?)</tbody>", text, re.DOTALL)
     assert rows is not None
     assert rows[1].count("<tr") == len(LABELS)
-    assert "&lt;i&gt;7&lt;/i&gt;" in text  # a name is text, whatever it holds
-    assert "<i>7</i>" not in text
+    assert "&lt;script&gt;alert(&#39;1&#39;)" in text
+    assert HOSTILE not in text
     shown = re.sub(r"base64,[^\"]*|<script>.*?</script>", "", text, flags=re.DOTALL)
     assert "nan" not in shown.lower()
 
 
-def test_an_empty_gallery_leaves_its_section_out(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_an_empty_gallery_has_no_section(evaluation: Evaluation, tmp_path: Path) -> None:
     write_gallery(tmp_path / "gallery", [], note="")
-    assert "Right and wrong" not in report_page(evaluation, tmp_path / "gallery", title="T")
+    assert "Example images" not in report_page(evaluation, tmp_path / "gallery", title="T")
 
 
-def test_the_card_says_data_doubts_and_origin_in_both_forms(evaluation: Evaluation) -> None:
+def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation) -> None:
     card = model_card(evaluation, [PROVENANCE])
-    for text in (to_markdown(card), to_html(card)):
-        for said in ("simulated images", "deadbeef, with changes", "run7", "Intended use"):
-            assert said in text
-    assert "- Rods & rings: val: no positives; test: no positives" in to_markdown(card)
+    for text in (card, card_page(card)):
+        for part in ("simulated images", "deadbeef", "uncommitted", "run7", "Intended use"):
+            assert part in text
+    assert "\n- Rods & rings: val: no positives; test: no positives\n" in card
+    assert "<li>Rods &amp; rings: val: no positives; test: no positives</li>" in card_page(card)
     low, high = (evaluation.metrics[f"test/macro_f1_{end}"] for end in ("low", "high"))
-    assert f"| {low:.3f} to {high:.3f} |" in to_markdown(card)
+    assert f"| {low:.3f} to {high:.3f} |" in card
+    assert card_page(card).count("<table>") == 1
+
+
+def test_values_cannot_change_the_markup_of_the_card(evaluation: Evaluation) -> None:
+    card = model_card(evaluation, [PROVENANCE])
+    assert r"keras 3 \<b\>\*\|\_x\_" in card
+    assert "keras 3 &lt;b&gt;*|_x_</li>" in card_page(card)
+
+
+def test_a_card_of_several_networks_names_each(evaluation: Evaluation) -> None:
+    other = {**PROVENANCE, "run_id": "def"}
+    card = model_card(evaluation, [PROVENANCE, other])
+    assert "The predictions of 2 networks are combined" in card
+    assert "training run: `abc`\n" in card
+    assert "training run: `def`\n" in card

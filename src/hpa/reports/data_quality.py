@@ -1,4 +1,4 @@
-"""What the packed images are like, before any network sees them: drift, faults and copies."""
+"""Quality of the packed images: brightness drift, faulty channels and duplicates."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from hpa.thresholds.fitting import FEW_POSITIVES
 
 ALL_SPLITS = (*SPLITS, HOLDOUT, UNLABELLED)
 SATURATED = 0.01
-"""A channel of whose pixels more than this share is pure white has lost its bright end."""
+"""A channel with a larger fraction of white pixels is overexposed."""
 ALIKE, MAY_BE_CHANCE = "alike", "may be chance"
 SIZES = ((0.5, "slightly"), (0.8, "clearly"))
 MAX_SHOWN = 12
-"""Images, or groups of duplicates, that the page shows; it always tells how many there are."""
+"""Images, or groups of duplicates, that the page shows; it always gives the total."""
 
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What the page tells.
+    """Tables behind the page.
 
     Attributes:
-        index: the packed index with the columns `split` and, of near-equal hashes, `picture`.
-        counts: `label` and the images that carry it in train, val, test and, if any, holdout.
-        drift: one row a split and channel; see `channel_drift`.
+        index: the packed index with `split` and `picture`, one number per group of duplicates.
+        counts: `label` and its number of images in train, val, test and, if any, holdout.
+        drift: one row per split and channel; see `channel_drift`.
     """
 
     index: pd.DataFrame
@@ -40,28 +40,28 @@ class Quality:
 
     @property
     def blank(self) -> pd.DataFrame:
-        """Images with a channel that shows nothing."""
+        """Images with a blank channel."""
         return self.index[self.index["blank"] != ""]
 
     @property
     def saturated(self) -> pd.DataFrame:
-        """Images with a channel more than 1 % of whose pixels are white, the worst first."""
+        """Images with a saturated channel, the worst first."""
         worst = self.index[[f"{channel}_saturated" for channel in CHANNELS]].max(axis=1)
         return self.index.loc[worst[worst > SATURATED].sort_values(ascending=False).index]
 
     @property
     def duplicates(self) -> list[pd.DataFrame]:
-        """Groups of images that show one picture, the largest first."""
+        """Groups of duplicate images, the largest first."""
         groups = [group for _, group in self.index.groupby("picture") if len(group) > 1]
         return sorted(groups, key=len, reverse=True)
 
 
 def inspect(packed_dir: Path, split_dir: Path, *, hash_distance: int) -> Quality:
-    """Gather what the page tells from the tables of the pack and split stages.
+    """Read the tables of the pack and split stages and compare them.
 
     Args:
-        packed_dir, split_dir: what those stages wrote.
-        hash_distance: bits of 256 in which hashes of one picture may differ.
+        packed_dir, split_dir: outputs of these stages.
+        hash_distance: bits of 256 in which the hashes of duplicates may differ.
 
     Raises:
         UserError: the tables are missing or do not belong together.
@@ -80,14 +80,14 @@ def inspect(packed_dir: Path, split_dir: Path, *, hash_distance: int) -> Quality
 
 
 def channel_drift(index: pd.DataFrame) -> pd.DataFrame:
-    """Compare the images' mean brightness of each split and channel with that of train.
+    """Compare the brightness of each split with that of train, per channel.
 
     Returns:
-        `split`, `channel`, `n_images`, `mean` and `std` of the images' means in grey levels,
-        `pixel_std` within an image, `change` against train as a fraction of its mean, and
-        `effect`: Cohen's d, the difference in standard deviations pooled over both splits (0.0
-        where neither varies), and `chance`: how large an effect two samples of one population,
-        of these sizes, reach in one of twenty cases.
+        `split`, `channel`, `n_images`, `mean` and `std` of the image means in grey levels,
+        `pixel_std` within an image, `change` from train as a fraction of its mean, `effect`
+        (Cohen's d: the difference in pooled standard deviations, 0.0 if neither split varies) and
+        `chance`: the effect that two samples of one population, of these sizes, exceed in one of
+        twenty cases.
     """
     rows = []
     train = index[index["split"] == "train"]
@@ -114,7 +114,7 @@ def channel_drift(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def effect_in_words(effect: float, chance: float) -> str:
-    """Say how large Cohen's d is; bounds of Cohen, "Statistical power analysis", 1988."""
+    """Describe Cohen's d, with the bounds of Cohen, "Statistical power analysis", 1988."""
     if abs(effect) < 0.2:
         return ALIKE
     if abs(effect) < chance:
@@ -124,49 +124,42 @@ def effect_in_words(effect: float, chance: float) -> str:
 
 
 def findings(quality: Quality) -> list[str]:
-    """Say in sentences what a person should know, the same on the page and on the terminal."""
+    """Return the main findings as sentences, for the page and for the terminal."""
     index, counts = quality.index, quality.counts
     sizes = index["split"].value_counts()
     named = [f"{sizes[split]:,} {split}" for split in ALL_SPLITS if split in sizes]
     lines = [f"{len(index):,} images: {', '.join(named)}."]
     few = counts["label"][counts["test"] < FEW_POSITIVES]
     lines.append(
-        f"{len(few)} of {len(LABELS)} labels have fewer than {FEW_POSITIVES} test images, so their "
-        f"scores will be luck{_listed(few)}."
+        f"{len(few)} of {len(LABELS)} labels have fewer than {FEW_POSITIVES} test images, too few "
+        f"for reliable scores{_listed(few)}."
+        if len(few)
+        else f"Every label has at least {FEW_POSITIVES} test images."
     )
     lines += drift_findings(quality.drift)
-    n_copies = sum(len(group) - 1 for group in quality.duplicates)
+    n_duplicates = sum(len(group) - 1 for group in quality.duplicates)
     across = sum(group["split"].nunique() > 1 for group in quality.duplicates)
     lines.append(
         f"{len(quality.blank)} images have a blank channel, {len(quality.saturated)} a saturated "
-        f"one; {n_copies} are copies of another, {across} groups of copies on two sides of a split."
+        f"one. {n_duplicates} are duplicates of another image; {across} groups of duplicates are "
+        "in more than one split."
     )
     return lines
 
 
 def drift_findings(drift: pd.DataFrame) -> list[str]:
-    """Say which splits are brighter or dimmer than train beyond chance, or that none is."""
+    """Return one sentence per split that is brighter or dimmer than train beyond chance."""
     lines = []
     for split, rows in drift.groupby("split", sort=False):
         moved = [
             f"{row['channel']} {effect_in_words(row['effect'], row['chance'])} "
-            f"({100 * row['change']:+.0f} %)"
+            f"({row['change']:+.0%})"
             for row in rows.to_dict("records")
             if abs(row["effect"]) >= max(0.2, row["chance"])
         ]
         if moved:
-            lines.append(f"Brightness of {split} against train: {', '.join(moved)}.")
+            lines.append(f"Brightness of {split} compared with train: {', '.join(moved)}.")
     return lines or ["No split is brighter or dimmer than train beyond chance."]
-
-
-def cooccurrence(y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares float64[C,C] and support int64[C] of y_true uint8[N,C].
-
-    Row i, column j: of the images that carry i, the share that carries j; 0.0 where none does.
-    """
-    truth = y_true.astype(np.float64)
-    support = y_true.sum(axis=0, dtype=np.int64)
-    return truth.T @ truth / np.maximum(support, 1)[:, None], support
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Finding what a run was judged on, and telling how two runs differ."""
+"""Comparison of two evaluated runs as text and JSON."""
 
 import re
 from pathlib import Path
@@ -13,11 +13,11 @@ from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
 from hpa.labels import LABELS
 
 
-def find_judged(run: str) -> EvaluatedSplit:
-    """Read the judged test split of a run: an MLflow run id, a folder, or the file itself.
+def find_predictions(run: str) -> EvaluatedSplit:
+    """Read the test predictions of a run: an MLflow run id, a folder, or the file itself.
 
     Raises:
-        UserError: there is no such run, folder or file, or it holds no judged test split.
+        UserError: there is no such run, folder or file, or it has no test predictions.
     """
     path = Path(run)
     if path.exists():
@@ -27,29 +27,30 @@ def find_judged(run: str) -> EvaluatedSplit:
         return EvaluatedSplit.read(found)
     if not re.fullmatch(r"[0-9a-f]{32}", run):
         raise UserError(
-            f"{run!r} is no run",
+            f"{run!r} is not a run",
             expected="an MLflow run id (32 hexadecimal digits), a folder that evaluate wrote, or "
             f"its {FILE_NAME}",
             received=run,
-            remedy="`make ui` shows the runs; metrics.json names the workspace's run_id",
+            remedy="find run ids in `make ui`; reports/metrics.json has that of the workspace",
         )
-    from hpa.tracking.stage_run import download_artifact  # seconds, and not needed for files
+    from hpa.tracking.stage_run import download_artifact  # takes seconds, and files do not need it
 
     with TemporaryDirectory(prefix="hpa-compare-") as folder:
         return EvaluatedSplit.read(download_artifact(run, f"reports/{FILE_NAME}", Path(folder)))
 
 
 def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
-    """Return the comparison for the terminal: the headline, then a row a class."""
+    """Return the comparison for the terminal: the headline, then one row per class."""
     low, high = comparison.interval
     lines = [
         f"A {name_a}: macro F1 {comparison.macro_f1[0]:.3f}",
         f"B {name_b}: macro F1 {comparison.macro_f1[1]:.3f}",
-        f"B minus A: {comparison.difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}; "
+        f"B minus A: {comparison.difference:+.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
         f"probability that B is better: {comparison.better:.3f}",
-        f"on the same {comparison.n_images:,} test images, drawn in {comparison.n_groups:,} groups",
+        f"on the same {comparison.n_images:,} test images, "
+        f"resampled in {comparison.n_groups:,} groups",
         "",
-        f"{'':30}{'images':>7}{'A':>8}{'B':>8}{'B - A':>9}{'95 % interval':>20}{'P(B)':>7}",
+        f"{'':30}{'images':>7}{'A':>8}{'B':>8}{'B - A':>9}{'95% interval':>20}{'P(B)':>7}",
     ]
     differences = comparison.class_f1[1] - comparison.class_f1[0]
     for index in np.argsort(-np.abs(differences), kind="stable"):
@@ -66,7 +67,7 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
 
 
 def as_json(comparison: PairedComparison, a: EvaluatedSplit, b: EvaluatedSplit) -> dict[str, Any]:
-    """Return the comparison as plain dicts; null where a class never occurs."""
+    """Return the comparison for a JSON file; null for a class without positives."""
     classes = {
         label: {
             "support": int(comparison.support[index]),

@@ -1,8 +1,7 @@
-"""search/report.html: Optuna's own plots of a study on one page that needs no network."""
+"""Report of a study, search/report.html: Optuna's plots on one page that opens offline."""
 
-import html
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -17,75 +16,76 @@ from optuna.visualization import (
     plot_timeline,
 )
 
-from hpa.reports.html import page, section, table
+from hpa.reports.html import render
 from hpa.search.study import VALUE, Study
 
-FEW = 2  # complete trials below which nothing can be compared
+MIN_COMPLETE = 2  # trials needed for any plot
 
 PLOTS: Mapping[str, tuple[Callable[..., Any], str]] = {
-    "History": (plot_optimization_history, "Each trial's value, and the best so far."),
+    "History": (plot_optimization_history, "Value of each trial, and the best so far."),
     "Importances": (
         plot_param_importances,
-        "What share of the values' variation each parameter explains. Of few trials, a hint.",
+        "Share of the variation in value that each parameter explains. With few trials, a hint.",
     ),
-    "Slices": (plot_slice, "Each parameter by itself; later trials are darker."),
-    "Parallel coordinates": (plot_parallel_coordinate, "A line a trial; drag along an axis."),
+    "Slices": (plot_slice, "Value against each parameter; later trials are darker."),
+    "Parallel coordinates": (
+        plot_parallel_coordinate,
+        "One line per trial; drag along an axis to select trials.",
+    ),
     "Intermediate values": (
         plot_intermediate_values,
-        "val/macro_f1 after each round; lines that end early were pruned.",
+        "val/macro_f1 after each round; lines that end early are pruned trials.",
     ),
-    "Timeline": (plot_timeline, "When each trial ran, and how it ended."),
+    "Timeline": (plot_timeline, "Start and end of each trial, coloured by its state."),
 }
 
 
 def study_page(study: Study, verdict: str) -> str:
-    """Return the page; `verdict` is text, its lines are kept."""
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in verdict.splitlines())
-    library = f"<script>{plotly.offline.get_plotlyjs()}</script>"  # before all that needs it
-    sections = [f"<section>{lines}</section>", library, *_plots(study.optuna), _trials(study)]
-    return page(f"Study {study.name}", "".join(sections))
+    """Return the page; `verdict` is text with one paragraph per line."""
+    trials = sorted(study.trials(), key=_rank)
+    return render(
+        "study.html",
+        title=f"Study {study.name}",
+        verdict=verdict,
+        plotly_js=plotly.offline.get_plotlyjs(),
+        plots=list(_plots(study.optuna)),
+        parameters=sorted({key for trial in trials for key in trial.params}),
+        trials=trials,
+        outcome=_outcome,
+        cell=_cell,
+        VALUE=VALUE,
+    )
 
 
-def _plots(study: optuna.Study) -> list[str]:
+def _plots(study: optuna.Study) -> Iterator[tuple[str, str, str]]:
+    """Yield title, note and HTML of each plot; none before two trials are complete."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    if len(complete) < FEW:
-        return []
-    found = []
+    if len(complete) < MIN_COMPLETE:
+        return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of few trials, which the page says by itself
+        warnings.simplefilter("ignore")  # about few trials, which the page says itself
         for title, (plot, note) in PLOTS.items():
             figure = plot(study)
             figure.update_layout(title=None, template="plotly_white", margin={"t": 30})
             content = figure.to_html(
                 full_html=False, include_plotlyjs=False, config={"displaylogo": False}
             )
-            found.append(section(title, note, f"<div class=wide>{content}</div>"))
-    return found
-
-
-def _trials(study: Study) -> str:
-    trials = study.trials()
-    keys = sorted({key for trial in trials for key in trial.params})
-    rows = [
-        [str(t.number), _ending(t), *(_cell(t.params.get(key, "")) for key in keys)]
-        for t in sorted(trials, key=_rank)
-    ]
-    note = f"The best first, by {VALUE}; of pruned trials, val/macro_f1 where they ended."
-    return section("Trials", note, table(["trial", "ended", *keys], rows, n_text=2))
+            yield title, note, content
 
 
 def _rank(trial: FrozenTrial) -> tuple[bool, float]:
+    """Sort complete trials by value, best first, before all others."""
     value = trial.value if trial.state is TrialState.COMPLETE else None
     return value is None, -(value or 0.0)
 
 
-def _ending(trial: FrozenTrial) -> str:
+def _outcome(trial: FrozenTrial) -> str:
     if trial.value is not None:
         pruned = " pruned" if trial.state is TrialState.PRUNED else ""
         return f"{trial.value:.4f}{pruned}"
     if trial.state is not TrialState.FAIL:
         return trial.state.name.lower()
-    return str(trial.user_attrs.get("failure", "stopped; a later trial goes on with it"))[:120]
+    return str(trial.user_attrs.get("failure", "stopped; resumed by a later trial"))[:120]
 
 
 def _cell(value: Any) -> str:

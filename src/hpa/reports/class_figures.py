@@ -1,0 +1,75 @@
+"""F1 and thresholds of all classes as bar charts."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hpa.reports.style import BLUE, GREY, INK, ORANGE, flag_colours, house_style
+
+DASHED = (0, (4, 3))
+
+
+@house_style()
+def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
+    """Draw F1 and support of each class, best on top, beside the best constant prediction."""
+    table = classes.sort_values(["f1", "support"], kind="stable", ignore_index=True)
+    figure = Figure(figsize=(9, 8.5), layout="constrained")
+    axes = figure.add_subplot()
+    rows, constant = table.index, table["constant_f1"]
+    axes.barh(rows, table["f1"], color=flag_colours(list(table["note"])), height=0.72, zorder=2)
+    axes.scatter(constant, rows, marker="|", s=110, linewidths=2.2, color=ORANGE, zorder=3)
+    axes.axvline(macro_f1, color=INK, linewidth=1, linestyle=DASHED, zorder=1)
+    for row in table.itertuples():
+        end, text = max(row.f1, row.constant_f1) + 0.012, f"{row.f1:.2f}  ({row.support:,})"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(end, row.Index, text, va="center", size=8, bbox=box)
+    _label_rows(axes, table)
+    axes.set(xlim=(0, 1.1), xlabel="F1 on test (in brackets: images with the class)")
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.set_title(f"F1 by class: macro F1 {macro_f1:.3f}")
+    axes.legend(handles=_f1_legend(), loc="lower right")
+    return figure
+
+
+@house_style()
+def plot_thresholds(classes: pd.DataFrame) -> Figure:
+    """Draw the threshold of each class and the positives it was fitted to, rarest on top."""
+    table = classes.sort_values(
+        "val_support", ascending=False, kind="stable", ignore_index=True
+    )  # fmt: skip
+    figure = Figure(figsize=(9, 8.5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    rows, colours = table.index, flag_colours(list(table["note"]))
+    left.hlines(rows, 0.5, table["threshold"], color=colours, linewidth=2, zorder=2)
+    left.scatter(table["threshold"], rows, color=colours, s=42, zorder=3)
+    left.axvline(0.5, color=INK, linewidth=1)
+    left.set(xlim=(-0.02, 1.02), xlabel="threshold")
+    left.set_title("Threshold and validation images of each class")
+    ends = np.maximum(table["val_support"], 0.5)
+    right.barh(rows, ends - 0.5, left=0.5, color=colours, height=0.72)
+    for row, (end, n) in enumerate(zip(ends, table["val_support"], strict=True)):
+        right.text(1.12 * end, row, f"{n:,}", va="center", fontsize=8)
+    right.set(xscale="log", xlim=(0.5, 4 * max(10, ends.max())), xlabel="positives in val (log)")
+    right.xaxis.set_major_formatter("{x:,.0f}")
+    for axes in (left, right):
+        _label_rows(axes, table)
+    return figure
+
+
+def _label_rows(axes: Axes, table: pd.DataFrame) -> None:
+    axes.set_yticks(table.index, table["label"])
+    axes.set_ylim(-0.7, len(table) - 0.3)
+    axes.tick_params(length=0, which="both")
+    axes.grid(axis="x", zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _f1_legend() -> list[Line2D]:
+    return [
+        Line2D([], [], color=BLUE, linewidth=7, label="class"),
+        Line2D([], [], color=GREY, linewidth=7, label="class with a quality flag"),
+        Line2D([], [], color=ORANGE, marker="|", ls="", ms=11, mew=2.2, label="best constant"),
+        Line2D([], [], color=INK, linewidth=1, linestyle=DASHED, label="macro F1"),
+    ]

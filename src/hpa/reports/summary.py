@@ -1,0 +1,29 @@
+"""Summary of an evaluation for the terminal."""
+
+import textwrap
+
+from hpa.evaluation.report_data import Evaluation
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Return the main results in plain text."""
+    metrics, flagged = evaluation.metrics, evaluation.flagged
+    score, constant = metrics["test/macro_f1"], metrics["test/constant_macro_f1"]
+    ratio = f" (macro F1 is {score / constant:.1f} times as high)" if constant > 0 else ""
+    lines = [
+        f"macro F1 on {len(evaluation.test.ids):,} test images: {score:.3f} "
+        f"(95%: {metrics['test/macro_f1_low']:.3f} to {metrics['test/macro_f1_high']:.3f})",
+        f"  best constant prediction: {constant:.3f}{ratio}",
+        f"  every threshold at 0.5:   {metrics['test/macro_f1_at_half']:.3f}",
+        f"  val, where thresholds were fitted: {metrics['val/macro_f1']:.3f} (optimistic); "
+        f"cross-fitted: {metrics['val/macro_f1_cross_fitted']:.3f}",
+        f"micro F1: {metrics['test/micro_f1']:.3f}, "
+        f"images without a predicted label: {metrics['test/empty_fraction']:.1%}",
+    ]
+    if len(flagged):
+        lines.append(f"{len(flagged)} of {len(evaluation.classes)} classes have quality flags:")
+        for note, rows in flagged.groupby("note", sort=False):
+            text = f"{note}: {', '.join(rows['label'])}"
+            lines.append(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="      "))
+    lines.append("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
+    return "\n".join(lines)
