@@ -1,6 +1,6 @@
-"""Choose one threshold a class on validation scores; NumPy only, no network.
+"""Fit one threshold per class to validation scores, without running the network.
 
-python src/threshold.py        some seconds; writes model/thresholds.json
+python src/threshold.py        a few seconds; writes model/thresholds.json
 python src/threshold.py --rule fixed
 python src/threshold.py --scores FILE.npz --output FILE.json     scores of any model
 """
@@ -14,6 +14,7 @@ from hpa.labels import LABELS
 from hpa.metrics.predictions import Scores
 from hpa.system.files import write_json
 from hpa.thresholds.fitting import NO_POSITIVES, fit_by_rule
+from hpa.thresholds.thresholds_file import thresholds_to_json
 
 SCORES_PATH, THRESHOLDS_PATH = SCORES_DIR / "val.npz", MODEL_DIR / "thresholds.json"
 
@@ -26,18 +27,18 @@ def main() -> None:
         type=Path,
         default=SCORES_PATH,
         metavar="FILE.npz",
-        help=f"ids, y_true, y_prob to fit, groups if any (default: {SCORES_PATH})",
+        help=f"scores to fit: ids, y_true, y_prob, optional groups (default: {SCORES_PATH})",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=THRESHOLDS_PATH,
         metavar="FILE.json",
-        help=f"write the thresholds here (default: {THRESHOLDS_PATH})",
+        help=f"output file (default: {THRESHOLDS_PATH})",
     )
     params, arguments = command_line.parse(parser)
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # Loads in seconds, so only after the command line is checked.
     from hpa.tracking.stage_run import log_artifacts, stage_run
 
     val = Scores.read(arguments.scores)
@@ -54,16 +55,19 @@ def main() -> None:
         if val.run_id:
             run = stage_run("threshold", params, sections=("threshold",), upstream=val.run_id)
             run_id = stack.enter_context(run)
-        made = {"augmentation": val.augmentation, "merge": val.merge}
-        write_json(arguments.output, {"run_id": run_id, "score": made, **thresholds.to_json()})
+        origin = {
+            "run_id": run_id,
+            "score": {"augmentation": val.augmentation, "merge": val.merge},
+        }
+        write_json(arguments.output, origin | thresholds_to_json(thresholds))
         if run_id:
             log_artifacts([arguments.output], "model")
     for label, flags in zip(LABELS, thresholds.flags, strict=True):
         if NO_POSITIVES in flags:
-            print(f"warning: {label} has no positives here: its threshold rests on other classes")
+            print(f"warning: {label} has no positives here: its threshold depends on other classes")
     print(
-        f"thresholds are in {arguments.output}; macro F1 to be expected on new images: "
-        f"{thresholds.cross_fitted_macro_f1:.3f} (of the fit: {thresholds.fit_macro_f1:.3f})"
+        f"wrote {arguments.output}; expected macro F1 on new images: "
+        f"{thresholds.cross_fitted_macro_f1:.3f} (on the fit set: {thresholds.fit_macro_f1:.3f})"
     )
     for name, plain in thresholds.plain.items():
         print(f"  rule {name:6s} {plain.cross_fitted_macro_f1:.3f} ({plain.fit_macro_f1:.3f})")

@@ -1,4 +1,4 @@
-"""When a model may replace another: the whole interval counts, and no class pays."""
+"""Non-inferiority: the whole interval counts, and no class may lose too much."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ RULE = {"macro_margin": 0.02, "class_margin": 0.15, "min_support": 10}
 
 
 def predictions(hits: int, *, n: int = 1000, misses_of_class: int = 0) -> np.ndarray:
-    """28 classes in turn, of which the first `hits` images are right."""
+    """Classes in turn, right for the first `hits` images and empty for the others."""
     y_true = truth(n)
     y_pred = y_true.copy()
     y_pred[hits:] = 0
@@ -27,38 +27,38 @@ def compared(pred_a: np.ndarray, pred_b: np.ndarray) -> PairedComparison:
     return compare(truth(n), np.arange(n), pred_a, pred_b, 1, 400)
 
 
-def test_the_same_answers_are_not_worse_even_without_any_margin() -> None:
+def test_equal_predictions_pass_even_without_a_margin() -> None:
     same = compared(predictions(800), predictions(800))
     assert objections(same, macro_margin=0, class_margin=0, min_support=1) == []
 
 
-def test_a_better_model_meets_no_objection_and_a_worse_one_does() -> None:
+def test_a_better_model_passes_and_a_worse_one_does_not() -> None:
     assert objections(compared(predictions(700), predictions(900)), **RULE) == []
-    said = objections(compared(predictions(900), predictions(700)), **RULE)
-    assert "macro F1 may fall by" in said[0]
+    reasons = objections(compared(predictions(900), predictions(700)), **RULE)
+    assert "macro F1 may fall by" in reasons[0]
 
 
-def test_a_difference_that_few_images_cannot_exclude_is_an_objection() -> None:
-    """Two models equally good, right on other images: 56 images cannot tell, 5,600 can."""
+def test_a_loss_that_few_images_cannot_exclude_is_an_objection() -> None:
+    """Two equally good models with errors on different images: 56 images are too few."""
     for n, passes in ((56, False), (5600, True)):
         random = np.random.default_rng(3)
         a, b = (truth(n) * (random.random((n, 1)) < 0.8) for _ in range(2))
-        found = objections(
+        reasons = objections(
             compared(a.astype(np.uint8), b.astype(np.uint8)), macro_margin=0.02,
             class_margin=1, min_support=10,
         )  # fmt: skip
-        assert (found == []) == passes, found
+        assert (reasons == []) == passes, reasons
 
 
 @pytest.mark.parametrize(("min_support", "n_objections"), [(10, 1), (37, 0)])
-def test_a_class_that_falls_is_named_where_enough_images_carry_it(
+def test_a_class_that_loses_is_named_if_enough_images_carry_it(
     min_support: int, n_objections: int
 ) -> None:
-    """Class 0 has 36 of 1,000 images; with 12 missed its F1 is 2·24 / (24 + 36) = 0.8."""
-    found = objections(
+    """Class 0 has 36 of 1,000 images; with 12 false negatives its F1 is 2·24 / (24 + 36) = 0.8."""
+    reasons = objections(
         compared(predictions(1000), predictions(1000, misses_of_class=12)),
         **RULE | {"min_support": min_support},
     )
-    assert len(found) == n_objections
-    if found:
-        assert "Nucleoplasm falls by 0.200, more than 0.15: F1 1.000 to 0.800" in found[0]
+    assert len(reasons) == n_objections
+    if reasons:
+        assert "Nucleoplasm falls by 0.200, more than 0.15: F1 1.000 to 0.800" in reasons[0]

@@ -1,4 +1,4 @@
-"""Counts of a set: worked by hand, added up over batches, refused at the door."""
+"""Counts: values worked by hand, sums over batches, rejected arrays."""
 
 from functools import reduce
 from operator import add
@@ -6,7 +6,6 @@ from operator import add
 import numpy as np
 import pytest
 
-from hpa.errors import UserError
 from hpa.metrics.counts import Counts, count_outcomes
 
 
@@ -68,27 +67,27 @@ def test_no_rows_give_zero_counts() -> None:
 def test_a_value_other_than_zero_and_one_is_refused_with_its_place() -> None:
     y_true, y_pred = random_pair(4, 3)
     y_pred[2, 1] = 7
-    with pytest.raises(UserError, match=r"y_pred is no indicator.*\n.*\n.*7 at row 2, column 1"):
+    with pytest.raises(ValueError, match="y_pred must hold 0 and 1, got 7 at row 2, column 1"):
         count_outcomes(y_true, y_pred)
 
 
 def test_probabilities_are_refused_as_decisions() -> None:
     y_true, y_pred = random_pair(4, 3)
-    with pytest.raises(UserError, match=r"y_pred holds no decisions(.|\n)*float32"):
+    with pytest.raises(ValueError, match="y_pred must hold integers or bools, got float32"):
         count_outcomes(y_true, y_pred.astype(np.float32))
 
 
 def test_a_vector_is_refused() -> None:
-    with pytest.raises(UserError, match=r"y_true has the wrong shape(.|\n)*\(3,\)"):
+    with pytest.raises(ValueError, match=r"y_true must have shape \[N,C\], got \(3,\)"):
         count_outcomes(np.zeros(3, dtype=np.uint8), np.zeros(3, dtype=np.uint8))
 
 
 def test_different_numbers_of_rows_are_refused() -> None:
     y_true, y_pred = random_pair(4, 3)
-    with pytest.raises(UserError, match=r"y_true and y_pred do not fit(.|\n)*\(3, 3\) and \(4, 3"):
+    with pytest.raises(ValueError, match=r"y_true and y_pred .* \(3, 3\) and \(4, 3\)"):
         count_outcomes(y_true[:3], y_pred)
 
 
 def test_counts_of_different_classes_do_not_add() -> None:
-    with pytest.raises(UserError, match=r"cannot be added(.|\n)*2 classes(.|\n)*3 classes"):
+    with pytest.raises(ValueError, match="counts of 2 and 3 classes cannot be added"):
         count_outcomes(*random_pair(4, 2)) + count_outcomes(*random_pair(4, 3))

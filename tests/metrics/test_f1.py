@@ -1,4 +1,4 @@
-"""F1 and its kin: worked by hand, and the same as scikit-learn on every kind of input."""
+"""F1, precision and recall: values worked by hand, and scikit-learn as oracle."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def random_pair(n_rows: int, n_classes: int = 28, seed: int = 0) -> tuple[np.nda
 
 
 def hand_counts() -> Counts:
-    """Three classes: found mostly, never predicted, neither true nor predicted."""
+    """Three classes: mostly true positives, never predicted, neither true nor predicted."""
     return Counts(
         true_positives=np.array([3, 0, 0]),
         false_positives=np.array([1, 0, 0]),

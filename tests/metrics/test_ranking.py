@@ -1,4 +1,4 @@
-"""What any threshold would score, counted from one sort."""
+"""F1 of any threshold, counted from one sort."""
 
 from pathlib import Path
 

@@ -9,6 +9,7 @@ from hpa.data.training_range import fit_training_range
 from hpa.labels import CHANNELS, LABELS
 from hpa.system.files import sha256, write_json
 from hpa.thresholds.fitting import fit_thresholds
+from hpa.thresholds.thresholds_file import thresholds_to_json
 from support.worlds import draw_pixels
 
 IMAGE_SIZE = 32
@@ -25,7 +26,7 @@ def write_model_folder(folder: Path) -> Path:
     random = np.random.default_rng(1)
     y_true = (np.arange(28) == np.arange(56)[:, None] % 28).astype(np.uint8)
     thresholds = fit_thresholds(y_true, random.random((56, 28), dtype=np.float32))
-    write_json(folder / "thresholds.json", {"run_id": "r", **thresholds.to_json()})
+    write_json(folder / "thresholds.json", {"run_id": "r", **thresholds_to_json(thresholds)})
     seen = fit_training_range(draw_pixels(seed, IMAGE_SIZE) for seed in range(20))
     write_json(folder / "training_range.json", seen.to_json())
     provenance = {

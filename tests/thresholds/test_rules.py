@@ -1,12 +1,12 @@
-"""Each rule by hand or by its defining property; all of them on inputs with nothing to go by."""
+"""Rules: values by hand, defining properties, and degenerate inputs."""
 
 import numpy as np
 import pytest
 
 from hpa.labels import N_LABELS
 from hpa.metrics.ranking import Ranking, rank_scores, sweep
-from hpa.thresholds.blending import choose, cross_fit
-from hpa.thresholds.joint_search import searched
+from hpa.thresholds.blending import INITIAL_POINTS, choose_blend
+from hpa.thresholds.joint_search import search_jointly
 from hpa.thresholds.rules import RULES, bagged, best_global, calibrated, expected, proportional
 
 
@@ -59,7 +59,7 @@ def test_the_bagged_sweep_scatters_less_than_the_sweep() -> None:
     ("truth", "scores"),
     [([0, 0], [0.5, 1.0]), ([1, 1], [0.0, 0.0]), ([1, 0], [1.0, 1.0]), ([1], [0.5]), ([0], [0.0])],
 )
-def test_every_rule_is_defined_where_there_is_nothing_to_go_by(
+def test_every_rule_is_defined_for_degenerate_scores(
     name: str, truth: list[int], scores: list[float]
 ) -> None:
     values = RULES[name](column(truth, scores))
@@ -69,49 +69,27 @@ def test_every_rule_is_defined_where_there_is_nothing_to_go_by(
 
 def test_the_joint_search_does_not_beat_the_sweep() -> None:
     ranking = world(100)
-    values = searched(ranking, seed=0)
+    values = search_jointly(ranking, seed=0)
     assert ranking.f1_at(values).mean() == pytest.approx(sweep(ranking)[1].mean())
 
 
-def test_the_choice_is_a_function_of_the_seed() -> None:
+def test_the_blend_is_a_function_of_the_seed() -> None:
     ranking = world(150)
-    one, same, other = (choose(ranking, seed).values for seed in (1, 1, 2))
+    one, same, other = (choose_blend(ranking, seed).values for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 
 
 def test_shares_add_up_to_one() -> None:
-    choice = choose(world(100), seed=0)
-    np.testing.assert_allclose(choice.shares.sum(axis=0), 1)
-    assert (choice.shares >= 0).all()
+    ranking = world(100)
+    shares = choose_blend(ranking, seed=0).shares
+    np.testing.assert_allclose(shares.sum(axis=0), 1)
+    assert (shares >= 0).all()
 
 
-def test_cross_fitting_a_fixed_threshold_is_judging_it() -> None:
-    ranking = world(103)
-    fixed = RULES["fixed"]
-    np.testing.assert_allclose(cross_fit(ranking, fixed, seed=3), ranking.f1_at(fixed(ranking)))
-
-
-def test_scores_that_know_nothing_promise_less_than_they_fit() -> None:
-    # At a rate of 0.04 predicting all gives F1 2 * 0.04 / 1.04 = 0.077; the sweep finds more luck.
-    random = np.random.default_rng(1)
-    y_true = (random.random((500, N_LABELS)) < 0.04).astype(np.uint8)
-    ranking = rank_scores(y_true, random.random(y_true.shape))
-    assert sweep(ranking)[1].mean() > 0.1
-    assert cross_fit(ranking, RULES["sweep"], seed=0).mean() < 0.08
-
-
-def test_copies_promise_no_more_than_their_originals() -> None:
-    random = np.random.default_rng(1)
-    groups = np.repeat(np.arange(125), 4)
-    y_true = (random.random((125, N_LABELS)) < 0.04).astype(np.uint8)[groups]
-    y_prob = random.random((125, N_LABELS))[groups]
-    promised = [
-        cross_fit(rank_scores(y_true, y_prob, given), RULES["sweep"], seed=0).mean()
-        for given in (groups, None)
-    ]
-    assert promised[0] < 0.09  # chance, as above
-    assert promised[1] > 0.12  # a copy on the other side tells where the luck lies
+def test_the_first_initial_points_are_the_plain_rules() -> None:
+    for part, setting in enumerate(INITIAL_POINTS[:5]):
+        assert setting.shares(np.array([7, 900]))[part].tolist() == [1, 1]
 
 
 def test_groups_of_one_row_each_change_nothing() -> None:
@@ -119,4 +97,4 @@ def test_groups_of_one_row_each_change_nothing() -> None:
     y_true = (random.random((60, N_LABELS)) < 0.2).astype(np.uint8)
     y_prob = random.random(y_true.shape)
     one, other = rank_scores(y_true, y_prob), rank_scores(y_true, y_prob, np.arange(60)[::-1])
-    np.testing.assert_array_equal(choose(one, 0).values, choose(other, 0).values)
+    np.testing.assert_array_equal(choose_blend(one, 0).values, choose_blend(other, 0).values)

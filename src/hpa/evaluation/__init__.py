@@ -1,1 +1,1 @@
-"""TODO."""
+"""Evaluation, comparison and error analysis. May import thresholds and the rooms below."""

@@ -1,4 +1,4 @@
-"""Is B better than A? The paired bootstrap: both judged on the same draws of images."""
+"""Paired bootstrap: compare two models on the same draws of test images."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from hpa.metrics.f1 import f1, macro_f1
 
 @dataclass(frozen=True, eq=False)
 class PairedComparison:
-    """F1 of two predictions for the same images, and how sure their difference is.
+    """F1 of two predictions for the same images, and the uncertainty of their difference.
 
     Differences are B minus A; intervals hold 95 % of the replicates. `better` is the share of
-    replicates in which B is ahead, ties by half: 0.5 says nothing, 0.975 is a clear yes.
+    replicates in which B is ahead, ties by half: 0.5 is undecided, 0.975 is a clear yes.
 
     Attributes:
         macro_f1: of A and of B.
@@ -22,10 +22,10 @@ class PairedComparison:
         interval: of the difference, low and high.
         better: in [0,1].
         class_f1: float64[2,C], A and B.
-        class_interval: float64[2,C], low and high; NaN for a class that never occurs.
-        class_better: float64[C]; NaN for a class that never occurs.
+        class_interval: float64[2,C], low and high; NaN for a class without positives.
+        class_better: float64[C]; NaN for a class without positives.
         support: int64[C], images that carry each class.
-        n_images, n_groups: what the judgement rests on.
+        n_images, n_groups: size of the test split.
     """
 
     macro_f1: tuple[float, float]
@@ -53,8 +53,8 @@ def compare(
     Args:
         y_true, pred_a, pred_b: uint8[N,C].
         groups: integers [N].
-        seed: of `hpa.seeds`; the answer depends on nothing else that is random.
-        n: replicates; the probability is known to about 0.5 / sqrt(n).
+        seed: of `hpa.seeds`.
+        n: replicates; `better` has a standard error of at most 0.5 / sqrt(n).
     """
     check_same_shape("pred_a", pred_a, "pred_b", pred_b)
     counts = [count_outcomes(y_true, pred) for pred in (pred_a, pred_b)]

@@ -1,16 +1,14 @@
-"""Kaggle's submission file: the labels of images whose truth nobody here knows."""
+"""Kaggle's submission file: the predicted labels of the unlabelled test images."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hpa.errors import UserError
 from hpa.labels import LABELS, format_target
 from hpa.metrics.counts import check_indicators
 from hpa.metrics.predictions import Scores
-from hpa.thresholds.decisions import decide
-from hpa.thresholds.fitting import Thresholds
+from hpa.thresholds.decisions import Thresholds, decide
 
 
 def submission(ids: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
@@ -22,18 +20,14 @@ def submission(ids: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     """
     check_indicators("y_pred", y_pred)
     if y_pred.shape != (len(ids), len(LABELS)):
-        raise UserError(
-            "ids and y_pred do not fit together",
-            expected=f"y_pred of shape ({len(ids)}, {len(LABELS)})",
-            received=f"shape {y_pred.shape}",
-            remedy="take both from the same scores",
-        )
+        shape = (len(ids), len(LABELS))
+        raise ValueError(f"y_pred must have shape {shape}, got {y_pred.shape}")
     predicted = [format_target(np.flatnonzero(row).tolist()) for row in y_pred]
     return pd.DataFrame({"Id": ids, "Predicted": predicted})
 
 
 def unlabelled_submission(path: Path, thresholds: Thresholds, *, fill_empty: bool) -> pd.DataFrame:
-    """Return the submission for the scores at `path`; no rows where there is no such file."""
+    """Return the submission for the scores at `path`; no rows without such a file."""
     if not path.exists():
         return submission(np.empty(0, np.str_), np.empty((0, len(LABELS)), np.uint8))
     unlabelled = Scores.read(path)

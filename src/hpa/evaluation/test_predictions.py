@@ -1,4 +1,4 @@
-"""The judged test split in one file: all that a comparison with another run needs."""
+"""Predictions for the test split in one file, for comparison with another run."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -17,15 +17,15 @@ FILE_NAME = "test_predictions.npz"
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedSplit:
-    """Truth and decisions of N test images.
+    """Truth and predictions of N test images.
 
     Attributes:
-        ids: image names, unicode [N], each once.
-        groups: int64[N]; images of one group are no independent evidence.
+        ids: image names, unicode [N], unique.
+        groups: int64[N]; images of one group are not independent.
         y_true: uint8[N,28].
         y_prob: float32[N,28] in [0,1].
-        y_pred: uint8[N,28], what the run's thresholds made of y_prob.
-        run_id: the run that judged, "" where unknown.
+        y_pred: uint8[N,28], y_prob at the thresholds of the run.
+        run_id: the run of the evaluation, "" if unknown.
     """
 
     ids: np.ndarray
@@ -44,27 +44,35 @@ class EvaluatedSplit:
             check_same_shape(name, array, "y_prob", self.y_prob)
 
     def write(self, path: Path) -> None:
-        """Write a compressed .npz whole or not at all."""
+        """Write a compressed .npz atomically."""
         arrays = {**vars(self), "run_id": np.array(self.run_id)}
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> "EvaluatedSplit":
-        """Read what `write` wrote.
+        """Read the file of `write`.
 
         Raises:
-            UserError: the file is absent, no .npz, lacks a key, or its arrays do not fit together.
+            UserError: the file is absent, not an .npz, lacks a key, or its arrays are inconsistent.
         """
         keys = ("ids", "groups", "y_true", "y_prob", "y_pred")
         arrays = load_arrays(path, keys, stage="evaluate")
-        return cls(**{key: arrays[key] for key in keys}, run_id=str(arrays.get("run_id", "")))
+        try:
+            return cls(**{key: arrays[key] for key in keys}, run_id=str(arrays.get("run_id", "")))
+        except ValueError as error:
+            raise UserError(
+                f"{path} holds unusable predictions",
+                expected="consistent ids, groups, y_true, y_prob and y_pred",
+                received=str(error),
+                remedy="run the evaluate stage again",
+            ) from error
 
     def sorted(self) -> "EvaluatedSplit":
         """Return the same rows in the order of their ids, groups numbered by first appearance.
 
-        Two runs that judged the same images in the same groups are then equal in `ids`, `y_true`
-        and `groups`, whatever their files' order and their split's numbers.
+        Two evaluations of the same images in the same groups then have equal `ids`, `y_true` and
+        `groups`, whatever the order of rows and the numbers of groups.
         """
         order = np.argsort(self.ids)
         _, first, numbers = np.unique(self.groups[order], return_index=True, return_inverse=True)
@@ -74,17 +82,17 @@ class EvaluatedSplit:
         return replace(self, **arrays, groups=np.argsort(np.argsort(first))[numbers])
 
     def digest(self) -> str:
-        """Return the SHA-256 of which images, labels and groups were judged, 64 digits."""
+        """Return the SHA-256 of ids, labels and groups, 64 digits."""
         rows = self.sorted()
         parts = ("\0".join(rows.ids).encode(), rows.y_true.tobytes(), rows.groups.tobytes())
         return hashlib.sha256(b"\0\0".join(parts)).hexdigest()
 
 
 def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSplit, EvaluatedSplit]:
-    """Return both in one order, or refuse what was judged on different data.
+    """Return both with rows in the same order.
 
     Raises:
-        UserError: images, their labels or their groups differ; it says which, and how many.
+        UserError: images, labels or groups differ.
     """
     a, b = a.sorted(), b.sorted()
     only_a, only_b = np.setdiff1d(a.ids, b.ids), np.setdiff1d(b.ids, a.ids)
@@ -107,8 +115,8 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
 
 def _different(received: str, a: EvaluatedSplit, b: EvaluatedSplit) -> UserError:
     return UserError(
-        "the two runs were not judged on the same data",
-        expected="the same test images with the same labels and groups on both sides",
+        "the two runs were not evaluated on the same data",
+        expected="the same test images with the same labels and groups in both",
         received=f"{received} (digests {a.digest()[:12]} and {b.digest()[:12]})",
         remedy="evaluate both on one version of data/split (dvc checkout, then dvc repro evaluate)",
     )

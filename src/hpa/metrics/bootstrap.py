@@ -1,12 +1,12 @@
-"""How far a number may be luck: the bootstrap over groups.
+"""Confidence intervals by the bootstrap over groups.
 
-Images of one group (duplicates, one antibody) are no independent evidence, so whole groups are
-drawn with replacement. Counts of a replicate are a sum of the groups' counts, weighted by how often
-each was drawn: one matrix product for many replicates, and no image is counted twice.
+Images of one group (duplicates, one antibody) are not independent, so whole groups are drawn with
+replacement. The counts of a replicate are the sum of the groups' counts, weighted by how often each
+was drawn: one matrix product for many replicates.
 
-A class that has positives, but none in a replicate, says nothing there: it is left out of that
-replicate's macro F1. (Counted as 0 it would pull the interval below the score itself, the more so
-the rarer the class.) A class without any positive keeps its F1 of 0.0 throughout.
+A class with positives, but none in a replicate, is left out of that replicate's macro F1. (Counted
+as 0 it would pull the interval below the score itself, the more so the rarer the class.) A class
+without any positive keeps its F1 of 0.0 throughout.
 
 Source: Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentiles).
 """
@@ -16,16 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpa.errors import UserError
 from hpa.metrics.counts import check_indicators, check_same_shape
 from hpa.metrics.f1 import f1_by_row
 from hpa.seeds import stream
 
 LEVEL = 0.95
-"""Share of replicates that an interval holds."""
+"""Share of replicates inside an interval."""
 
 CHUNK = 256
-"""Replicates drawn at once: 6,000 groups then need 6 MB."""
+"""Replicates drawn at once: 6,000 groups need 6 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +32,7 @@ class Replicates:
     """F1 of R replicates.
 
     Attributes:
-        by_class: float64[R,C]; NaN where a class with positives has none in the replicate.
+        by_class: float64[R,C]; NaN for a class with positives, but none in the replicate.
         macro, micro, weighted, sample: float64[R] each.
     """
 
@@ -47,42 +46,42 @@ class Replicates:
 def bootstrap_f1(
     y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray, *, seed: int, n: int
 ) -> Replicates:
-    """Judge `n` replicates of the rows, drawn by groups; equal groups and seed give equal draws.
+    """Return F1 of `n` replicates of the rows; equal groups and seed give equal draws.
 
     Args:
         y_true, y_pred: uint8[N,C].
-        groups: integers [N]: equal numbers were drawn together.
+        groups: integers [N]; rows of one group are drawn together.
         seed: of `hpa.seeds`, purpose "bootstrap".
-        n: replicates.
+        n: replicates, at least 1.
 
-    Raises:
-        UserError: no rows, an array of another shape, or fewer than one replicate.
+    >>> y_true, y_pred = np.array([[1], [1], [0]]), np.array([[1], [0], [1]])
+    >>> bootstrap_f1(y_true, y_pred, np.zeros(3, int), seed=0, n=2).macro  # one group: 2 / (2 + 2)
+    array([0.5, 0.5])
     """
     sums = group_sums(_columns(y_true, y_pred), check_groups(groups, len(y_true)))
     if n < 1:
-        raise UserError(
-            "there is nothing to draw",
-            expected="at least one replicate",
-            received=f"n = {n}",
-            remedy="ask for some 1,000",
-        )
+        raise ValueError(f"n must be at least 1, got {n}")
     random, n_classes = stream(seed, "bootstrap"), y_true.shape[1]
     drawn = np.concatenate([w @ sums for w in _weights(len(sums), n, random)])
-    found, support, predicted = np.split(drawn[:, : 3 * n_classes], 3, axis=1)
-    by_class = _ratio(2 * found, support + predicted)
+    true_positives, support, predicted = np.split(drawn[:, : 3 * n_classes], 3, axis=1)
+    by_class = _ratio(2 * true_positives, support + predicted)
     lacking = (support == 0) & (y_true.sum(axis=0) > 0)
     known = np.where(lacking, 0.0, by_class)
     return Replicates(
         by_class=np.where(lacking, np.nan, by_class),
         macro=_ratio(known.sum(axis=1), (~lacking).sum(axis=1)),
-        micro=_ratio(2 * found.sum(axis=1), (support + predicted).sum(axis=1)),
+        micro=_ratio(2 * true_positives.sum(axis=1), (support + predicted).sum(axis=1)),
         weighted=_ratio((support * known).sum(axis=1), support.sum(axis=1)),
         sample=drawn[:, -2] / drawn[:, -1],
     )
 
 
 def percentile_interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Return the middle `level` of replicates float64[R], NaN left out; NaN twice where all are."""
+    """Return the middle `level` of replicates float64[R] without NaN; NaN twice if all are NaN.
+
+    >>> percentile_interval(np.arange(101.0), level=0.5)
+    (25.0, 75.0)
+    """
     known = replicates[~np.isnan(replicates)]
     if not len(known):
         return float("nan"), float("nan")
@@ -91,7 +90,12 @@ def percentile_interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[f
 
 
 def group_sums(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Add the rows of float64[N,K] that share a group, one row a group in order of its number."""
+    """Return the sums of float64[N,K] per group, in order of the group numbers.
+
+    >>> group_sums(np.array([[1, 10], [2, 20], [4, 40]]), np.array([9, 3, 9]))
+    array([[ 2, 20],
+           [ 5, 50]])
+    """
     _, numbers = np.unique(groups, return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
@@ -99,19 +103,17 @@ def group_sums(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def check_groups(groups: np.ndarray, n_rows: int) -> np.ndarray:
-    """Refuse groups that are not one integer a row, or no rows at all."""
+    """Return groups; require one integer per row and at least one row."""
     if groups.shape != (n_rows,) or groups.dtype.kind not in "ui" or n_rows == 0:
-        raise UserError(
-            "groups do not fit the rows",
-            expected=f"integers of shape ({n_rows},), at least one",
-            received=f"{groups.dtype} of shape {groups.shape}",
-            remedy="take them from data/split/assignment.csv, in the order of the rows",
+        raise ValueError(
+            f"groups must be integers of shape ({n_rows},), at least one, got {groups.dtype} of "
+            f"shape {groups.shape}"
         )
     return groups
 
 
 def _columns(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """Return what adds up over rows, float64[N,3C+2]: found, true, predicted, row F1, one."""
+    """Return columns to add over rows, float64[N,3C+2]: hits, truth, predictions, row F1, 1."""
     check_indicators("y_true", y_true)
     check_indicators("y_pred", y_pred)
     check_same_shape("y_true", y_true, "y_pred", y_pred)
@@ -121,7 +123,7 @@ def _columns(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
 
 
 def _weights(n_groups: int, n: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield how often each group was drawn, float64[r,G], until `n` replicates are made."""
+    """Yield the number of draws of each group, float64[R,G], for `n` replicates in chunks."""
     for start in range(0, n, CHUNK):
         size = min(CHUNK, n - start)
         drawn = random.integers(n_groups, size=(size, n_groups))

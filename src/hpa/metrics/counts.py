@@ -1,19 +1,17 @@
-"""Counts first, ratios last: how often each class was found, invented and missed over a whole set.
+"""Counts of true and false positives and negatives, per class over a whole set.
 
-Macro F1 averaged over batches is wrong (a perfect model scores 0.558 at batch 32, because a class
-absent from a batch scores 0). Counts of batches add up to the counts of the set; ratios do not.
+Macro F1 averaged over batches is wrong: a perfect model scores 0.558 at batch 32, because a class
+absent from a batch scores 0. Counts of batches add up to the counts of the set; ratios do not.
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hpa.errors import UserError
-
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Outcomes of every class over the rows counted so far, each int64[C]; add them with `+`."""
+    """Outcomes per class, int64[C] each; add the counts of two batches with `+`."""
 
     true_positives: np.ndarray
     false_positives: np.ndarray
@@ -22,7 +20,7 @@ class Counts:
 
     @property
     def support(self) -> np.ndarray:
-        """Rows that truly carry the class, int64[C]."""
+        """Rows that carry the class, int64[C]."""
         support: np.ndarray = self.true_positives + self.false_negatives
         return support
 
@@ -35,12 +33,7 @@ class Counts:
     def __add__(self, other: "Counts") -> "Counts":
         n_classes, n_other = len(self.true_positives), len(other.true_positives)
         if n_classes != n_other:
-            raise UserError(
-                "counts of different classes cannot be added",
-                expected=f"{n_classes} classes on both sides",
-                received=f"{n_other} classes on the right",
-                remedy="count both with the same label list",
-            )
+            raise ValueError(f"counts of {n_classes} and {n_other} classes cannot be added")
         sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
         return Counts(*sums)
 
@@ -52,8 +45,10 @@ def count_outcomes(y_true: np.ndarray, y_pred: np.ndarray) -> Counts:
         y_true: truth, 0 or 1, integer or bool [N,C].
         y_pred: decisions (not probabilities), 0 or 1, integer or bool [N,C].
 
-    Raises:
-        UserError: an array is not [N,C], holds something else than 0 and 1, or shapes differ.
+    >>> y_true = np.array([[1, 0], [1, 1], [0, 0]])
+    >>> counts = count_outcomes(y_true, np.array([[1, 0], [0, 1], [1, 0]]))
+    >>> counts.true_positives, counts.false_positives, counts.false_negatives
+    (array([1, 1]), array([1, 0]), array([1, 0]))
     """
     check_indicators("y_true", y_true)
     check_indicators("y_pred", y_pred)
@@ -70,38 +65,26 @@ def count_outcomes(y_true: np.ndarray, y_pred: np.ndarray) -> Counts:
 
 
 def check_indicators(name: str, array: np.ndarray) -> None:
-    """Refuse anything but a two-dimensional integer or bool array of zeros and ones."""
+    """Require an integer or bool array [N,C] of zeros and ones.
+
+    >>> check_indicators("y_pred", np.array([[0, 7]]))
+    Traceback (most recent call last):
+    ValueError: y_pred must hold 0 and 1, got 7 at row 0, column 1
+    """
     if array.ndim != 2:
-        raise UserError(
-            f"{name} has the wrong shape",
-            expected="two dimensions [N,C]",
-            received=f"shape {array.shape}",
-            remedy="give one row an image and one column a label",
-        )
+        raise ValueError(f"{name} must have shape [N,C], got {array.shape}")
     if array.dtype.kind not in "bui":
-        raise UserError(
-            f"{name} holds no decisions",
-            expected="integers or bools",
-            received=f"{array.dtype}",
-            remedy="apply thresholds first if these are probabilities",
-        )
+        raise ValueError(f"{name} must hold integers or bools, got {array.dtype}")
     valid = (array == 0) | (array == 1)
     if not valid.all():
         row, column = np.argwhere(~valid)[0]
-        raise UserError(
-            f"{name} is no indicator matrix",
-            expected="0 or 1",
-            received=f"{array[row, column]} at row {row}, column {column}",
-            remedy="write 1 where the image carries the label and 0 elsewhere",
-        )
+        value = array[row, column]
+        raise ValueError(f"{name} must hold 0 and 1, got {value} at row {row}, column {column}")
 
 
 def check_same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """Refuse two arrays that do not speak of the same rows and classes."""
+    """Require two arrays of equal shape."""
     if array.shape != other.shape:
-        raise UserError(
-            f"{name} and {other_name} do not fit together",
-            expected="equal shapes",
-            received=f"{array.shape} and {other.shape}",
-            remedy="take both from the same rows of one split",
+        raise ValueError(
+            f"{name} and {other_name} must have equal shapes, got {array.shape} and {other.shape}"
         )

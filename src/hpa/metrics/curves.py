@@ -1,7 +1,7 @@
-"""What scores are worth before any threshold: precision against recall, and the areas below curves.
+"""Precision-recall curves, average precision and ROC AUC: metrics without a threshold.
 
-Each class is judged by its ranking alone; a class without a positive (or, for ROC, without a
-negative) has no curve and its area is NaN. Means over classes leave such classes out.
+A class without a positive (for ROC, also without a negative) has no curve, and its area is NaN.
+Means over classes leave such classes out.
 """
 
 import numpy as np
@@ -11,20 +11,28 @@ from hpa.metrics.ranking import Ranking, rank_scores
 
 
 def precision_recall(ranking: Ranking, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return recall and precision, float64[K] both, at each cut of one class that ties allow.
+    """Return recall and precision of one class, float64[K] each, at cuts between unequal scores.
 
     From the highest cut (fewest predicted) to the lowest; the class must have a positive.
+
+    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 28)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 28))
+    >>> precision_recall(ranking, 0)  # the two scores of 0.5 share a cut: 2 of 3 are true
+    (array([0.5, 1. ]), array([1.        , 0.66666667]))
     """
     ends = np.flatnonzero(_last_of_tie(ranking.scores[index]))
-    found = ranking.true_positives[index, ends]
-    return found / ranking.support[index], found / (ends + 1)
+    true_positives = ranking.true_positives[index, ends]
+    return true_positives / ranking.support[index], true_positives / (ends + 1)
 
 
 def average_precision(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
-    """Return the mean precision at the classes' positives, float64[C]; NaN without positives.
+    """Return the sum over cuts of recall gain times precision, float64[C]; NaN without positives.
 
-    sum over cuts of (recall gained there) * (precision there), without interpolation.
-    Source: scikit-learn, `average_precision_score`.
+    Source: scikit-learn, `average_precision_score` (no interpolation).
+
+    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 28)
+    >>> average_precision(y_true, np.tile(np.array([[0.9], [0.5], [0.4]]), 28))[0].round(3)
+    np.float64(0.833)
     """
     ranking = rank_scores(y_true, y_prob)
     areas = np.full(len(ranking.support), np.nan)
@@ -35,12 +43,16 @@ def average_precision(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
 
 
 def roc_auc(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
-    """Return the chance that a positive scores above a negative, ties by half, float64[C].
+    """Return the probability that a positive scores above a negative, ties by half, float64[C].
 
     NaN for a class without positives or without negatives.
     Source: Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982.
+
+    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 28)
+    >>> roc_auc(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 28))[0]  # one win, one tie
+    np.float64(0.75)
     """
-    rank_scores(y_true, y_prob)  # refuses what is no truth or no score
+    rank_scores(y_true, y_prob)  # checks both arrays
     ranks = rankdata(y_prob.astype(np.float32), axis=0)
     n_positives = y_true.sum(axis=0, dtype=np.int64)
     n_pairs = n_positives * (len(y_true) - n_positives)

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 from counts, and the score that costs no model at all.
+"""Precision, recall and F1 from counts, and the best constant prediction.
 
 All take `Counts` of a whole set, never of a batch. `zero_division` is the value of 0/0.
 """
@@ -9,37 +9,60 @@ from hpa.metrics.counts import Counts, check_indicators, check_same_shape
 
 
 def precision(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
-    """Return TP / (TP + FP), float64[C]; 0/0 where a class was never predicted."""
+    """Return TP / (TP + FP), float64[C]; 0/0 for a class that was never predicted.
+
+    >>> precision(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]])))
+    array([0.75, 0.  ])
+    """
     return _ratio(counts.true_positives, counts.predicted, zero_division)
 
 
 def recall(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
-    """Return TP / (TP + FN), float64[C]; 0/0 where a class has no truth."""
+    """Return TP / (TP + FN), float64[C]; 0/0 for a class without support.
+
+    >>> recall(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]])))
+    array([0.6, 0. ])
+    """
     return _ratio(counts.true_positives, counts.support, zero_division)
 
 
 def f1(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
     """Return 2 TP / (2 TP + FP + FN), float64[C].
 
-    0/0 where a class has neither truth nor prediction: 0.0, as in scikit-learn and on Kaggle.
+    0/0 for a class with neither truth nor prediction: 0.0, as in scikit-learn and on Kaggle.
+
+    >>> f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))).round(3)  # 6 / 9
+    array([0.667, 0.   ])
     """
     return _ratio(2 * counts.true_positives, counts.support + counts.predicted, zero_division)
 
 
 def macro_f1(counts: Counts, zero_division: float = 0.0) -> float:
-    """Return the mean of the classes' F1: the competition's score, every class weighs the same."""
+    """Return the unweighted mean of F1 over classes, the score of the competition.
+
+    >>> round(macro_f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))), 3)  # (6/9 + 0) / 2
+    0.333
+    """
     return float(f1(counts, zero_division).mean())
 
 
 def micro_f1(counts: Counts, zero_division: float = 0.0) -> float:
-    """Return F1 of the counts summed over classes: frequent classes weigh more."""
-    found = 2 * counts.true_positives.sum(keepdims=True)
+    """Return F1 of the counts summed over classes, so that frequent classes weigh more.
+
+    >>> round(micro_f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))), 3)  # 6 / 13
+    0.462
+    """
+    hits = 2 * counts.true_positives.sum(keepdims=True)
     total = (counts.support + counts.predicted).sum(keepdims=True)
-    return float(_ratio(found, total, zero_division)[0])
+    return float(_ratio(hits, total, zero_division)[0])
 
 
 def weighted_f1(counts: Counts, zero_division: float = 0.0) -> float:
-    """Return the classes' F1 averaged by support; 0/0 where no class has any."""
+    """Return the mean of F1 over classes, weighted by support; 0/0 without any support.
+
+    >>> round(weighted_f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))), 3)  # 5·(6/9) / 9
+    0.37
+    """
     support = counts.support
     weighted = (support * f1(counts, zero_division)).sum(keepdims=True)
     return float(_ratio(weighted, support.sum(keepdims=True), zero_division)[0])
@@ -48,7 +71,10 @@ def weighted_f1(counts: Counts, zero_division: float = 0.0) -> float:
 def f1_by_row(y_true: np.ndarray, y_pred: np.ndarray, zero_division: float = 0.0) -> np.ndarray:
     """Return F1 of each row's label set, float64[N]: 2 |both| / (|true| + |predicted|).
 
-    Its mean is the sample F1. 0/0 where a row has neither truth nor prediction.
+    Its mean is the sample F1. 0/0 for a row with neither truth nor prediction.
+
+    >>> f1_by_row(np.array([[1, 1, 0], [0, 0, 0]]), np.array([[1, 0, 0], [0, 0, 0]])).round(3)
+    array([0.667, 0.   ])
     """
     check_indicators("y_true", y_true)
     check_indicators("y_pred", y_pred)
@@ -59,11 +85,14 @@ def f1_by_row(y_true: np.ndarray, y_pred: np.ndarray, zero_division: float = 0.0
 
 
 def best_constant_prediction(y_true: np.ndarray) -> np.ndarray:
-    """Return the label set, uint8[C], which maximises macro F1 when predicted for every row.
+    """Return the label set, uint8[C], that maximises macro F1 if predicted for every row.
 
-    Macro F1 is separable, so every class decides alone. Always predicting a class of prevalence p
-    has precision p and recall 1, so F1 is 2p / (1 + p) > 0; never predicting it gives 0. The best
-    constant therefore holds every class with a positive. Choose it on one split, judge on another.
+    Always predicting a class of prevalence p has precision p and recall 1, so F1 is
+    2p / (1 + p) > 0; never predicting it gives 0. The best constant therefore holds every class
+    with a positive. Choose it on one split and evaluate it on another.
+
+    >>> best_constant_prediction(np.array([[1, 0, 0], [1, 1, 0]]))
+    array([1, 1, 0], dtype=uint8)
     """
     check_indicators("y_true", y_true)
     return np.asarray(y_true.astype(bool).any(axis=0), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The scores of one split on disk: what the network said, kept so that it runs once."""
+"""Scores of one split on disk, so that the network runs once."""
 
 import zipfile
 import zlib
@@ -16,15 +16,15 @@ from hpa.system.files import atomic_path
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Probabilities of N images, row by row, with their truth where it is known.
+    """Probabilities of N images, with their labels if known.
 
     Attributes:
-        ids: image names, unicode [N], each once.
+        ids: image names, unicode [N], unique.
         y_true: uint8[N,28], or None for unlabelled images.
         y_prob: float32[N,28] in [0,1].
-        run_id: the training run that gave the scores, "" where unknown.
-        augmentation, merge: how they were made, as in section score of params.yaml.
-        groups: int64[N]; rows of one group are no independent evidence. None: all are.
+        run_id: the training run that gave the scores, "" if unknown.
+        augmentation, merge: settings of the score stage, as in params.yaml.
+        groups: int64[N]; rows of one group are not independent. None: all rows are.
     """
 
     ids: np.ndarray
@@ -44,21 +44,20 @@ class Scores:
             check_indicators("y_true", self.y_true)
             check_same_shape("y_true", self.y_true, "y_prob", self.y_prob)
         if self.y_prob.dtype != np.float32:
-            raise UserError(
-                "y_prob has the wrong type",
-                expected="float32",
-                received=f"{self.y_prob.dtype}",
-                remedy="convert it with .astype(numpy.float32)",
-            )
+            raise ValueError(f"y_prob must be float32, got {self.y_prob.dtype}")
 
     def __len__(self) -> int:
         return len(self.y_prob)
 
     def labelled(self, name: str = "scores") -> np.ndarray:
-        """Return y_true uint8[N,28], or refuse where there is none."""
+        """Return y_true uint8[N,28].
+
+        Raises:
+            UserError: the scores have no labels.
+        """
         if self.y_true is None:
             raise UserError(
-                f"{name} cannot be judged",
+                f"{name} cannot be evaluated",
                 expected=f"y_true uint8[{len(self)},{N_LABELS}]",
                 received="scores without labels",
                 remedy="score a split with labels, or only predict",
@@ -66,7 +65,7 @@ class Scores:
         return self.y_true
 
     def write(self, path: Path) -> None:
-        """Write a compressed .npz whole or not at all; equal scores give equal bytes."""
+        """Write a compressed .npz atomically; equal scores give equal bytes."""
         arrays = {"ids": self.ids, "y_prob": self.y_prob}
         arrays |= {key: np.array(getattr(self, key)) for key in _TEXTS}
         arrays |= {key: getattr(self, key) for key in _OPTIONAL if getattr(self, key) is not None}
@@ -75,12 +74,12 @@ class Scores:
 
     @classmethod
     def read(cls, path: Path) -> "Scores":
-        """Read what `write` wrote; keys of other programs are ignored, as is their order.
+        """Read an .npz of `write` or of another program; unknown keys are ignored.
 
-        Ids may be whole numbers, and probabilities floats of any size: they are kept as float32.
+        Ids may be integers, and probabilities floats of any size: they are kept as float32.
 
         Raises:
-            UserError: the file is absent, no .npz, lacks a key, or its arrays do not fit together.
+            UserError: the file is absent, not an .npz, lacks a key, or its arrays are inconsistent.
         """
         arrays = load_arrays(path, ("ids", "y_prob"), stage="score")
         ids, y_prob = arrays["ids"], arrays["y_prob"]
@@ -92,12 +91,12 @@ class Scores:
                 groups=arrays.get("groups"),
                 **{key: str(arrays[key]) for key in _TEXTS if key in arrays},
             )
-        except UserError as error:
+        except ValueError as error:
             raise UserError(
                 f"{path} holds unusable scores",
-                expected="ids, y_true and y_prob that fit together",
+                expected="consistent ids, y_true, y_prob and groups",
                 received=str(error),
-                remedy="run the score stage again, or mend the program that wrote it",
+                remedy="run the score stage again, or fix the program that wrote the file",
             ) from error
 
 
@@ -105,57 +104,42 @@ _OPTIONAL, _TEXTS = ("y_true", "groups"), ("run_id", "augmentation", "merge")
 
 
 def check_probabilities(name: str, y_prob: np.ndarray) -> None:
-    """Refuse anything but finite probabilities in [0,1], floating [N,28]."""
+    """Require finite probabilities in [0,1], floating [N,28].
+
+    >>> check_probabilities("y_prob", np.full((1, 28), 2.5))
+    Traceback (most recent call last):
+    ValueError: y_prob must be in [0,1], got 2.5 at row 0, column 0; apply the sigmoid to logits
+    """
     if y_prob.ndim != 2 or y_prob.shape[1] != N_LABELS:
-        raise UserError(
-            f"{name} has the wrong shape",
-            expected=f"[N,{N_LABELS}]",
-            received=f"shape {y_prob.shape}",
-            remedy="give one row an image and one column a label",
-        )
+        raise ValueError(f"{name} must have shape [N,{N_LABELS}], got {y_prob.shape}")
     if y_prob.dtype.kind != "f":
-        raise UserError(
-            f"{name} holds no probabilities",
-            expected="floating numbers",
-            received=f"{y_prob.dtype}",
-            remedy="give the scores before any threshold",
-        )
+        raise ValueError(f"{name} must hold floats, got {y_prob.dtype}")
     valid = (y_prob >= 0) & (y_prob <= 1)
     if not valid.all():
         row, column = np.argwhere(~valid)[0]
-        raise UserError(
-            f"{name} is out of range",
-            expected="finite numbers in [0,1]",
-            received=f"{y_prob[row, column]:g} at row {row}, column {column}",
-            remedy="apply the sigmoid if these are logits; a NaN comes from a diverged training",
+        raise ValueError(
+            f"{name} must be in [0,1], got {y_prob[row, column]:g} at row {row}, column {column}; "
+            "apply the sigmoid to logits"
         )
 
 
 def check_ids(ids: np.ndarray, n_rows: int) -> None:
-    """Refuse ids that are no text, too many, too few, or not unique."""
+    """Require unique unicode ids, one per row."""
     if ids.dtype.kind != "U" or ids.shape != (n_rows,):
-        raise UserError(
-            "ids do not fit the scores",
-            expected=f"unicode text of shape ({n_rows},), one name a row of y_prob",
-            received=f"{ids.dtype} of shape {ids.shape}",
-            remedy="take ids and y_prob from the same rows",
+        raise ValueError(
+            f"ids must be text of shape ({n_rows},), got {ids.dtype} of shape {ids.shape}"
         )
     names, occurrences = np.unique(ids, return_counts=True)
     if (occurrences > 1).any():
-        twice = names[occurrences.argmax()]
-        raise UserError(
-            "ids are not unique",
-            expected="each image once",
-            received=f"{str(twice)!r} {occurrences.max()} times",
-            remedy="average repeated scores of an image first",
-        )
+        name, n = str(names[occurrences.argmax()]), occurrences.max()
+        raise ValueError(f"ids must be unique, got {name!r} {n} times")
 
 
 def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, np.ndarray]:
     """Read all arrays of an .npz that a stage wrote.
 
     Raises:
-        UserError: the file is absent, no whole .npz, holds pickles, or lacks one of `keys`.
+        UserError: the file is absent, damaged or not an .npz, holds pickles, or lacks a key.
     """
     if not path.is_file():
         raise UserError(
@@ -170,7 +154,7 @@ def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, n
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as error:
         raise UserError(
             f"{path} cannot be read",
-            expected="a whole .npz without pickled objects",
+            expected="a complete .npz without pickled objects",
             received=f"{path.stat().st_size} bytes: {error}",
             remedy=f"run the {stage} stage again",
         ) from error

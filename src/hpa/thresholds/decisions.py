@@ -1,30 +1,119 @@
-"""From probabilities to label sets, and what becomes of an image that gets no label."""
+"""Thresholds, one per class, and the label sets they give."""
+
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
 
 import numpy as np
 
+from hpa.labels import N_LABELS
 from hpa.metrics.counts import check_same_shape
-from hpa.thresholds.fitting import Thresholds
+from hpa.metrics.predictions import check_probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class PlainRule:
+    """Thresholds of a plain rule on the same fit set, for comparison.
+
+    Attributes:
+        values: float64[28], strictly inside (0,1).
+        fit_macro_f1: on the fit set, optimistic.
+        cross_fitted_macro_f1: each row decided by thresholds fitted without it.
+    """
+
+    values: np.ndarray
+    fit_macro_f1: float
+    cross_fitted_macro_f1: float
+
+    def __post_init__(self) -> None:
+        _check_values(self.values)
+
+    def predict(self, y_prob: np.ndarray) -> np.ndarray:
+        """Return y_pred uint8[N,28] for y_prob floating [N,28] in [0,1]."""
+        return _predict(y_prob, self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """One threshold per class, with its evidence.
+
+    Attributes:
+        values: float64[28], strictly inside (0,1); a class is predicted if y_prob >= value.
+        rule: rule of each value: a name of `hpa.thresholds.rules`, or the blend in words.
+        support: positives of the fit set, int64[28].
+        fit_f1: F1 on the fit set, float64[28], optimistic; 0.0 for a class without positives.
+        cross_fitted_f1: F1 with each row decided by thresholds fitted without it, the choice of
+            the rule included, float64[28]: an estimate for new rows.
+        flags: quality flags of each class, often none.
+        plain: the plain rules on the same rows, by name: "fixed", "global", "sweep".
+    """
+
+    values: np.ndarray
+    rule: tuple[str, ...]
+    support: np.ndarray
+    fit_f1: np.ndarray
+    cross_fitted_f1: np.ndarray
+    flags: tuple[tuple[str, ...], ...]
+    plain: Mapping[str, PlainRule]
+
+    def __post_init__(self) -> None:
+        for name in ("rule", "support", "fit_f1", "cross_fitted_f1", "flags"):
+            _check_length(name, getattr(self, name))
+        _check_values(self.values)
+
+    @property
+    def fit_macro_f1(self) -> float:
+        """Macro F1 on the fit set, optimistic."""
+        return float(self.fit_f1.mean())
+
+    @property
+    def cross_fitted_macro_f1(self) -> float:
+        """Macro F1 to expect on new rows of the same kind."""
+        return float(self.cross_fitted_f1.mean())
+
+    def predict(self, y_prob: np.ndarray) -> np.ndarray:
+        """Return y_pred uint8[N,28] for y_prob floating [N,28] in [0,1]."""
+        return _predict(y_prob, self.values)
 
 
 def decide(thresholds: Thresholds, y_prob: np.ndarray, *, fill_empty: bool) -> np.ndarray:
-    """Return y_pred uint8[N,28]: labels at or above their thresholds.
+    """Return y_pred uint8[N,28]: the labels at or above their thresholds.
 
     Args:
-        thresholds: one cut a class.
+        thresholds: one per class.
         y_prob: floating [N,28] in [0,1].
-        fill_empty: give a row without any label its likeliest one.
+        fill_empty: give a row without any label its most probable one.
     """
     y_pred = thresholds.predict(y_prob)
-    return take_likeliest(y_pred, y_prob) if fill_empty else y_pred
+    return fill_empty_rows(y_pred, y_prob) if fill_empty else y_pred
 
 
-def take_likeliest(y_pred: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
-    """Give each row of uint8[N,C] without a label its likeliest one, the first of tied.
+def fill_empty_rows(y_pred: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
+    """Give each row of uint8[N,C] without a label its most probable one, the first of tied.
 
-    Other rows stay as they are. Every real image bears a label, so an empty row is surely wrong.
+    Every real image carries a label, so an empty row is surely wrong.
+
+    >>> y_pred = np.array([[0, 0, 0], [1, 0, 0]], np.uint8)
+    >>> fill_empty_rows(y_pred, np.array([[0.1, 0.3, 0.2], [0.6, 0.9, 0.1]])).tolist()
+    [[0, 1, 0], [1, 0, 0]]
     """
     check_same_shape("y_pred", y_pred, "y_prob", y_prob)
     filled = y_pred.copy()
     empty = np.flatnonzero(~y_pred.any(axis=1))
     filled[empty, y_prob[empty].argmax(axis=1)] = 1
     return filled
+
+
+def _predict(y_prob: np.ndarray, values: np.ndarray) -> np.ndarray:
+    check_probabilities("y_prob", y_prob)
+    return (y_prob.astype(np.float32) >= values).astype(np.uint8)
+
+
+def _check_length(name: str, column: Sized) -> None:
+    if len(column) != N_LABELS:
+        raise ValueError(f"thresholds.{name} must have {N_LABELS} entries, got {len(column)}")
+
+
+def _check_values(values: np.ndarray) -> None:
+    _check_length("values", values)
+    if not ((values > 0) & (values < 1)).all():
+        raise ValueError(f"thresholds.values must lie inside (0,1), got {values}")

@@ -1,0 +1,151 @@
+"""The file thresholds.json: thresholds by label, with their evidence and their origin."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from hpa.errors import UserError
+from hpa.labels import LABELS
+from hpa.system.files import read_json
+from hpa.thresholds.decisions import PlainRule, Thresholds
+
+PLAIN_RULES = ("fixed", "global", "sweep")
+
+
+def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
+    """Return plain dicts for `json.dump`, keyed by label in the competition's order."""
+    columns = (
+        thresholds.values, thresholds.rule, thresholds.support, thresholds.fit_f1,
+        thresholds.cross_fitted_f1, thresholds.flags,
+    )  # fmt: skip
+    rows = zip(*(_plain(column) for column in columns), strict=True)
+    keys = tuple(_ClassRow.model_fields)
+    return {
+        "fit_macro_f1": thresholds.fit_macro_f1,
+        "cross_fitted_macro_f1": thresholds.cross_fitted_macro_f1,
+        "classes": _by_label(dict(zip(keys, row, strict=True)) for row in rows),
+        "plain": {
+            name: {
+                "fit_macro_f1": rule.fit_macro_f1,
+                "cross_fitted_macro_f1": rule.cross_fitted_macro_f1,
+                "thresholds": _by_label(rule.values.tolist()),
+            }
+            for name, rule in thresholds.plain.items()
+        },
+    }
+
+
+def thresholds_from_json(document: object) -> Thresholds:
+    """Return the exact thresholds of `thresholds_to_json`; labels may come in any order.
+
+    Raises:
+        UserError: a key is missing or unknown, or a value is of the wrong type or range.
+    """
+    return _thresholds(_parse(document, "thresholds"))
+
+
+def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
+    """Read the file of the threshold stage.
+
+    Returns:
+        The thresholds, and their origin: `run_id`, the run that chose them, and `score`, the
+        `augmentation` and `merge` of the scores that they were fitted to.
+
+    Raises:
+        UserError: the file is absent or holds something else.
+    """
+    document = _parse(read_json(path), str(path))
+    return _thresholds(document), {"run_id": document.run_id, "score": document.score}
+
+
+def _keys(names: Iterable[str]) -> BeforeValidator:
+    """Refuse a mapping without exactly these keys."""
+
+    def check(mapping: object) -> object:
+        if isinstance(mapping, Mapping):
+            missing = [name for name in names if name not in mapping]
+            unknown = [key for key in mapping if key not in names]
+            if missing or unknown:
+                raise ValueError(f"missing {missing}, unknown {unknown}")
+        return mapping
+
+    return BeforeValidator(check)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+_Threshold = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _ClassRow(_Strict):
+    threshold: _Threshold
+    rule: str
+    support: int
+    fit_f1: float
+    cross_fitted_f1: float
+    flags: list[str]
+
+
+class _PlainRow(_Strict):
+    fit_macro_f1: float
+    cross_fitted_macro_f1: float
+    thresholds: Annotated[dict[str, _Threshold], _keys(LABELS)]
+
+
+class _Document(_Strict):
+    run_id: str = ""
+    score: dict[str, str] = {"augmentation": "none", "merge": "mean_logit"}
+    fit_macro_f1: float
+    cross_fitted_macro_f1: float
+    classes: Annotated[dict[str, _ClassRow], _keys(LABELS)]
+    plain: Annotated[dict[str, _PlainRow], _keys(PLAIN_RULES)]
+
+
+def _parse(document: object, name: str) -> _Document:
+    try:
+        return _Document.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise UserError(
+            f"{name} holds no thresholds",
+            expected=f"{place}: {first['msg']}",
+            received=repr(first["input"])[:200],
+            remedy="run the threshold stage again: dvc repro threshold",
+        ) from error
+
+
+def _thresholds(document: _Document) -> Thresholds:
+    rows = [document.classes[label] for label in LABELS]
+    return Thresholds(
+        values=np.array([row.threshold for row in rows]),
+        rule=tuple(row.rule for row in rows),
+        support=np.array([row.support for row in rows], dtype=np.int64),
+        fit_f1=np.array([row.fit_f1 for row in rows]),
+        cross_fitted_f1=np.array([row.cross_fitted_f1 for row in rows]),
+        flags=tuple(tuple(row.flags) for row in rows),
+        plain={
+            name: PlainRule(
+                np.array([rule.thresholds[label] for label in LABELS]),
+                rule.fit_macro_f1,
+                rule.cross_fitted_macro_f1,
+            )
+            for name, rule in document.plain.items()
+        },
+    )
+
+
+def _by_label(values: Iterable[Any]) -> dict[str, Any]:
+    return dict(zip(LABELS, values, strict=True))
+
+
+def _plain(column: Any) -> list[Any]:
+    """Return Python's own numbers, text or lists."""
+    if isinstance(column, np.ndarray):
+        return column.tolist()
+    return [list(each) if isinstance(each, tuple) else each for each in column]

@@ -1,0 +1,86 @@
+"""thresholds.json: exact round trips, and documents that are refused."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpa.errors import UserError
+from hpa.labels import LABELS, N_LABELS
+from hpa.thresholds.decisions import Thresholds
+from hpa.thresholds.fitting import fit_by_rule
+from hpa.thresholds.thresholds_file import thresholds_from_json, thresholds_to_json
+
+
+def make_thresholds(seed: int = 2) -> Thresholds:
+    random = np.random.default_rng(seed)
+    y_true = (random.random((50, N_LABELS)) < 0.3).astype(np.uint8)
+    return fit_by_rule("sweep", y_true, random.random(y_true.shape), fixed=0.5, seed=0)
+
+
+def test_thresholds_survive_json_exactly() -> None:
+    thresholds = make_thresholds()
+    again = thresholds_from_json(json.loads(json.dumps(thresholds_to_json(thresholds))))
+    for name in ("values", "support", "fit_f1", "cross_fitted_f1"):
+        np.testing.assert_array_equal(getattr(thresholds, name), getattr(again, name))
+    assert again.plain.keys() == {"fixed", "global", "sweep"}
+    for name, plain in thresholds.plain.items():
+        np.testing.assert_array_equal(plain.values, again.plain[name].values)
+        assert plain.fit_macro_f1 == again.plain[name].fit_macro_f1
+        assert plain.cross_fitted_macro_f1 == again.plain[name].cross_fitted_macro_f1
+    assert (again.rule, again.flags) == (thresholds.rule, thresholds.flags)
+
+
+def test_labels_are_written_in_the_competitions_order_and_read_in_any() -> None:
+    document = thresholds_to_json(make_thresholds())
+    assert tuple(document["classes"]) == LABELS
+    backwards = {**document, "classes": dict(reversed(document["classes"].items()))}
+    assert thresholds_to_json(thresholds_from_json(backwards)) == document
+
+
+def test_a_label_missing_or_misspelt_in_json_is_named() -> None:
+    document = thresholds_to_json(make_thresholds())
+    document["classes"]["Nucleus"] = document["classes"].pop("Cytosol")
+    with pytest.raises(UserError, match=r"missing \['Cytosol'\], unknown \['Nucleus'\]"):
+        thresholds_from_json(document)
+
+
+def test_a_threshold_edited_to_one_is_refused() -> None:
+    document = thresholds_to_json(make_thresholds())
+    document["classes"]["Cytosol"]["threshold"] = 1.0
+    with pytest.raises(
+        UserError, match=r"Cytosol\.threshold: .* less than 1(.|\n)*received: +1\.0"
+    ):
+        thresholds_from_json(document)
+
+
+def test_thresholds_of_another_version_of_the_file_are_refused() -> None:
+    document = thresholds_to_json(make_thresholds())
+    del document["plain"]["global"]["thresholds"]["Cytosol"]
+    with pytest.raises(UserError, match=r"plain\.global\.thresholds: .*missing \['Cytosol'\]"):
+        thresholds_from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (
+            lambda d: d["classes"]["Cytosol"].update(threshold="half"),
+            r"classes\.Cytosol\.threshold",
+        ),
+        (lambda d: d["classes"].update(Cytosol=0.5), r"classes\.Cytosol"),
+        (lambda d: d.update(classes=None), "classes: "),
+        (lambda d: d.update(plain=[]), "plain: "),
+        (
+            lambda d: d["plain"]["fixed"]["thresholds"].update(Cytosol=None),
+            r"plain\.fixed\.thresholds\.Cytosol",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_place(change: Callable[[Any], None], named: str) -> None:
+    document = thresholds_to_json(make_thresholds())
+    change(document)
+    with pytest.raises(UserError, match=named):
+        thresholds_from_json(document)
