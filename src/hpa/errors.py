@@ -1,11 +1,13 @@
-"""The one shape of every message about a user's mistake."""
+"""Messages about a user's mistake: one shape for all, and suggestions for misspelled names."""
 
+import difflib
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend: scripts print it without a traceback and exit with 2."""
+    """A mistake that the user can fix: scripts print it without a traceback and exit with 2."""
 
     def __init__(self, wrong: str, *, expected: str, received: str, remedy: str) -> None:
         super().__init__(
@@ -15,5 +17,19 @@ class UserError(ValueError):
         self._wrong = wrong
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way back from a worker process, which pickles what it raises."""
+        """Allow pickling: worker processes pickle the errors that they raise."""
         return partial(UserError, self._wrong, **self._parts), ()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as `; did you mean loss.gamma?`, or "" if no known name is similar.
+
+    A dotted name is compared as a whole first, then by its last word.
+    """
+    names = list(known)
+    by_last_word = {each.rpartition(".")[2]: each for each in names}
+    found = difflib.get_close_matches(name, names, n=1) or [
+        by_last_word[word]
+        for word in difflib.get_close_matches(name.rpartition(".")[2], by_last_word, n=1)
+    ]
+    return f"; did you mean {found[0]}?" if found else ""

@@ -1,4 +1,4 @@
-"""Overrides, help, and errors that end in two lines instead of a traceback."""
+"""Overrides, help, and errors without a traceback."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def parse(*words: str) -> Params:
 @pytest.mark.parametrize(
     "words", [["--loss.gamma", "1"], ["--gamma", "1"], ["--gamma=1"], ["--loss.gamma=1.0"]]
 )
-def test_a_key_has_one_meaning_in_every_spelling(words: list[str]) -> None:
+def test_every_spelling_of_a_key_sets_the_same_parameter(words: list[str]) -> None:
     assert parse(*words).loss.gamma == 1.0
 
 
@@ -43,11 +43,11 @@ def test_a_key_has_one_meaning_in_every_spelling(words: list[str]) -> None:
         (["--loss.name=a=b"], {"loss.name": "a=b"}),
     ],
 )
-def test_values_are_read_as_in_the_file(words: list[str], overrides: dict[str, Any]) -> None:
+def test_values_are_parsed_as_in_the_file(words: list[str], overrides: dict[str, Any]) -> None:
     assert command_line.read_overrides(words, SECTIONS) == overrides
 
 
-def test_a_float_may_be_spelled_1e_3() -> None:
+def test_1e_3_is_a_number() -> None:
     assert parse("--learning_rate", "1e-3").train.learning_rate == 0.001
 
 
@@ -55,32 +55,32 @@ def test_a_float_may_be_spelled_1e_3() -> None:
     ("words", "match"),
     [
         (["--seed", "1"], "--seed is ambiguous"),
-        (["--gama", "1"], r"--gama is no parameter(.|\n)*did you mean loss\.gamma"),
-        (["--hash_distance", "1"], r"--split\.hash_distance means nothing to this script"),
+        (["--gama", "1"], r"--gama is not a parameter(.|\n)*did you mean loss\.gamma"),
+        (["--hash_distance", "1"], r"--split\.hash_distance does not apply to this script"),
         (["--gamma"], "--gamma has no value(.|\n)*end of the line"),
         (["--gamma", "--alpha", "0.5"], "--gamma has no value(.|\n)*received:   --alpha"),
-        (["gamma", "1"], "'gamma' is out of place"),
-        (["--gamma", "1", "2"], "'2' is out of place"),
-        (["-gamma", "1"], "'-gamma' is out of place"),
-        (["--gamma", "["], r"the value of --gamma is no YAML(.|\n)*received:   \["),
-        (["--gamma", "@x"], "the value of --gamma is no YAML"),
+        (["gamma", "1"], "'gamma' is misplaced"),
+        (["--gamma", "1", "2"], "'2' is misplaced"),
+        (["-gamma", "1"], "'-gamma' is misplaced"),
+        (["--gamma", "["], r"the value of --gamma is not YAML(.|\n)*received:   \["),
+        (["--gamma", "@x"], "the value of --gamma is not YAML"),
         (["--gamma", "{a: 1}"], r"loss\.gamma: expected a number .*received \{'a': 1\}"),
         (["--gamma", "99"], r"loss\.gamma: expected a number from 0 to 10, received 99"),
-        (["--", "x"], "is no parameter|out of place"),
+        (["--", "x"], "is not a parameter|misplaced"),
     ],
 )
-def test_a_wrong_word_is_refused_by_name(words: list[str], match: str) -> None:
+def test_a_wrong_override_is_refused_by_name(words: list[str], match: str) -> None:
     parser = command_line.parser("Recipe.", *SECTIONS)
     with pytest.raises(UserError, match=match):
         command_line.parse(parser, [*PARAMS, *words])
 
 
-def test_a_script_without_sections_takes_no_override() -> None:
-    with pytest.raises(UserError, match="no override"):
+def test_a_script_without_sections_accepts_no_overrides() -> None:
+    with pytest.raises(UserError, match="no overrides"):
         command_line.read_overrides(["--gamma", "1"], ())
 
 
-def test_options_of_the_script_come_back_beside_the_parameters() -> None:
+def test_options_of_the_script_are_returned_with_the_parameters() -> None:
     parser = command_line.parser("Recipe.", *SECTIONS)
     parser.add_argument("--output", type=Path)
     params, arguments = command_line.parse(parser, ["--gamma", "1", "--output", "x", *PARAMS])
@@ -101,7 +101,7 @@ def test_help_shows_the_recipe_and_the_lines_of_its_own_sections(
     assert "image_size" not in shown
 
 
-def test_help_needs_no_params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_works_without_a_params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "--params FILE" in command_line.parser(None, "loss").format_help()
 
@@ -116,20 +116,20 @@ def run_script(body: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_user_s_mistake_ends_in_its_message_and_exit_code_2() -> None:
+def test_a_user_error_prints_its_message_and_exits_with_2() -> None:
     done = run_script("def main(): command_line.parse(command_line.parser('', 'loss'))")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --gama is no parameter")
+    assert done.stderr.startswith("error: --gama is not a parameter")
     assert "Traceback" not in done.stderr
 
 
-def test_a_defect_of_the_program_keeps_its_traceback() -> None:
+def test_a_program_error_keeps_its_traceback() -> None:
     done = run_script("def main(): raise KeyError('defect')")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
 
-def test_sigterm_closes_what_is_open_and_exits_with_143() -> None:
+def test_sigterm_runs_finally_blocks_and_exits_with_143() -> None:
     done = run_script(
         "def main():\n    try: os.kill(os.getpid(), signal.SIGTERM)\n    finally: print('closed')"
     )

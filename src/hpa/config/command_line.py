@@ -1,4 +1,4 @@
-"""What every script's command line has in common: overrides, help, and clean errors."""
+"""Command line shared by all scripts: overrides of parameters, help, and errors."""
 
 import argparse
 import signal
@@ -14,12 +14,12 @@ from hpa.errors import UserError
 
 
 def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
-    """Make a script's parser.
+    """Create a script's parser.
 
     Args:
-        recipe: the script's docstring, shown by `--help`.
-        sections: the sections of params.yaml that the script reads; its help shows their lines,
-            and an override of any other section is refused.
+        recipe: docstring of the script, shown by `--help`.
+        sections: sections of params.yaml that the script reads. `--help` shows their lines;
+            overrides of other sections are refused.
     """
     made = argparse.ArgumentParser(
         usage="%(prog)s [--SECTION.KEY VALUE | --KEY VALUE] ... [options]",
@@ -33,7 +33,7 @@ def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
         type=Path,
         default=Path("params.yaml"),
         metavar="FILE",
-        help="read the parameters from here (default: params.yaml)",
+        help="file with the parameters (default: params.yaml)",
     )
     made.set_defaults(sections=sections)
     return made
@@ -42,10 +42,11 @@ def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
 def parse(
     parser: argparse.ArgumentParser, argv: list[str] | None = None
 ) -> tuple[Params, argparse.Namespace]:
-    """Read the command line and the parameters file; options of the parser come back as well.
+    """Return the parameters with the overrides applied, and the script's own options.
 
     Raises:
-        UserError: an unknown, ambiguous, foreign or valueless override, or a wrong value.
+        UserError: an override is unknown, ambiguous, of another section or without a value, or a
+            value is not allowed.
     """
     arguments, words = parser.parse_known_args(argv)
     arguments.overrides = read_overrides(words, arguments.sections)
@@ -53,7 +54,7 @@ def parse(
 
 
 def read_overrides(words: list[str], sections: tuple[str, ...]) -> dict[str, Any]:
-    """Read `--loss.gamma 2`, `--gamma 2` or `--gamma=2` as {"loss.gamma": 2}."""
+    """Parse `--loss.gamma 2`, `--gamma 2` or `--gamma=2` as {"loss.gamma": 2}."""
     overrides: dict[str, Any] = {}
     remaining = iter(words)
     for word in remaining:
@@ -71,10 +72,10 @@ def read_overrides(words: list[str], sections: tuple[str, ...]) -> dict[str, Any
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main: a user's mistake ends in its message and exit code 2, no traceback.
+    """Run a script's main function.
 
-    SIGTERM and Ctrl-C unwind like exceptions, so that what is open gets closed, and exit with 143
-    and 130.
+    A UserError is printed without a traceback and exits with 2. SIGTERM and Ctrl-C raise
+    exceptions, so open files and runs are closed; they exit with 143 and 130.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -91,7 +92,7 @@ def _report(error: UserError) -> int:
 
 
 def _parameters_help(path: Path, sections: tuple[str, ...]) -> str:
-    """Quote the lines of the sections: they hold the values in force, units and reasons."""
+    """Quote the lines of the sections, with their values and comments."""
     if not path.is_file() or not sections:
         return ""
     lines, wanted = [], False
@@ -100,7 +101,7 @@ def _parameters_help(path: Path, sections: tuple[str, ...]) -> str:
             wanted = line.partition(":")[0] in sections
         if wanted:
             lines.append(f"  {line}")
-    return "\n".join(["parameters, with their values in params.yaml:", *lines])
+    return "\n".join(["parameters and their values in params.yaml:", *lines])
 
 
 def _read_value(name: str, text: str) -> Any:
@@ -108,10 +109,10 @@ def _read_value(name: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(
-            f"the value of --{name} is no YAML",
-            expected="a number, true, false, null or a text",
+            f"the value of --{name} is not YAML",
+            expected="a number, true, false, null or text",
             received=text,
-            remedy="put a text with special characters into quotes, twice: --KEY '\"VALUE\"'",
+            remedy="quote text with special characters twice: --KEY '\"VALUE\"'",
         ) from error
 
 
@@ -119,14 +120,14 @@ def _valueless(name: str, following: str) -> UserError:
     return UserError(
         f"--{name} has no value",
         expected=f"--{name} VALUE",
-        received="the end of the line" if following == "--" else following,
-        remedy="write a value after it",
+        received="end of the line" if following == "--" else following,
+        remedy="add a value after it",
     )
 
 
 def _misplaced(word: str) -> UserError:
     return UserError(
-        f"{word!r} is out of place",
+        f"{word!r} is misplaced",
         expected="--KEY VALUE",
         received=word,
         remedy="see --help for the keys",
@@ -135,8 +136,8 @@ def _misplaced(word: str) -> UserError:
 
 def _foreign(key: str, sections: tuple[str, ...]) -> UserError:
     return UserError(
-        f"--{key} means nothing to this script",
-        expected=f"a key of {', '.join(sections)}" if sections else "no override",
+        f"--{key} does not apply to this script",
+        expected=f"a key of {', '.join(sections)}" if sections else "no overrides",
         received=f"--{key}",
-        remedy=f"change it for the whole pipeline: dvc exp run -S {key}=VALUE",
+        remedy=f"to change it for the whole pipeline: dvc exp run -S {key}=VALUE",
     )

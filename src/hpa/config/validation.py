@@ -1,177 +1,115 @@
-"""From plain YAML values to typed, frozen sections: pure, and every problem in one error.
+"""Validation of plain YAML values by pydantic, with every problem in one readable error."""
 
-A section is a frozen dataclass whose annotations say what is allowed:
-`gamma: Annotated[float, Between(0, 10)]`, `name: Literal["focal"]`, `path: str | None`.
-"""
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any, TypeVar
 
-import difflib
-import math
-import types
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from pydantic import TypeAdapter, ValidationError
 
-from hpa.errors import UserError
+from hpa.errors import UserError, did_you_mean
 
-Params = TypeVar("Params")
+T = TypeVar("T")
+
+NAMES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a text",
+    "object": "a section of keys",
+    "null": "null",
+}
+UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
 
 
-@dataclass(frozen=True)
-class Between:
-    """The closed range [low, high] that a number must lie in; `step` must divide it."""
-
-    low: float
-    high: float = math.inf
-    step: int | None = None
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high and (self.step is None or value % self.step == 0)
-
-    def __str__(self) -> str:
-        text = f"at least {self.low:g}"
-        if math.isfinite(self.high):
-            text = f"from {self.low:g} to {self.high:g}"
-        return text if self.step is None else f"{text}, a multiple of {self.step}"
-
-
-def build(kind: type[Params], document: Any, source: str) -> Params:
-    """Turn a YAML document of sections into `kind`, a dataclass of section dataclasses.
+def build(kind: type[T], document: Any, source: str) -> T:
+    """Convert a YAML document to `kind`, a dataclass of section dataclasses.
 
     Args:
         kind: the outer dataclass; each of its fields is a section.
         document: what a YAML reader returned.
-        source: where the document came from, for messages.
+        source: name of the document, for messages.
 
     Raises:
-        UserError: one error that lists every unknown, missing, mistyped and out-of-range key
-            with what was expected, what came, and the nearest valid name.
+        UserError: one error that lists every unknown, missing, mistyped and out-of-range key with
+            the value expected, the value received and the nearest valid name.
     """
-    sections = get_type_hints(kind)
-    flat, problems = _flatten(document, sections)
-    hints = field_hints(kind)
-    problems += [_unknown(key, hints) for key in flat if key not in hints]
-    values: dict[str, Any] = {}
-    for key, hint in hints.items():
-        if key not in flat:
-            problems.append(f"{key}: missing; expected {describe(hint)}")
-            continue
-        values[key] = _cast(flat[key], hint)
-        if not _allowed(values[key], hint):
-            problems.append(f"{key}: expected {describe(hint)}, received {flat[key]!r}")
-    if problems:
-        raise UserError(
-            f"{len(problems)} problem(s) in the parameters",
-            expected=f"every key of {source} known, present and in range",
-            received="\n    ".join(["", *problems]),
-            remedy=f"mend the keys above in {source} or on the command line",
-        )
-    built = {
-        name: section(
-            **{
-                key.partition(".")[2]: value
-                for key, value in values.items()
-                if key.startswith(f"{name}.")
-            }
-        )
-        for name, section in sections.items()
-    }
-    return kind(**built)
-
-
-def field_hints(kind: type) -> dict[str, Any]:
-    """List the dotted keys of a dataclass of sections with their annotations."""
-    return {
-        f"{name}.{field}": hint
-        for name, section in get_type_hints(kind).items()
-        for field, hint in get_type_hints(section, include_extras=True).items()
-    }
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint such as `; did you mean loss.gamma?`, or nothing where no name is near."""
-    known = list(known)
-    last_words = {key.rpartition(".")[2]: key for key in known}
-    found = difflib.get_close_matches(name, known, n=1) or [
-        last_words[word]
-        for word in difflib.get_close_matches(name.rpartition(".")[2], last_words, n=1)
-    ]
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-def describe(hint: Any) -> str:
-    """Say in words what an annotation allows."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return f"{describe(arguments[0])} {arguments[1]}"
-    if origin is Literal:
-        return " or ".join(map(repr, arguments))
-    if origin in (Union, types.UnionType):
-        return " or ".join(describe(each) for each in arguments)
-    if origin is dict:
-        return "a section of keys"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    return names.get(hint, "null")
-
-
-def _flatten(document: Any, sections: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    if not isinstance(document, Mapping):
-        return {}, [f"expected sections such as {', '.join(sections)}, received {document!r}"]
-    problems = [
-        f"{name}: unknown section{nearest(str(name), sections)}"
-        for name in document
-        if name not in sections
-    ]
-    flat: dict[str, Any] = {}
-    for name, section in document.items():
-        if isinstance(section, Mapping):
-            flat |= {f"{name}.{key}": value for key, value in section.items() if name in sections}
-        elif name in sections:
-            problems.append(f"{name}: expected a section of keys, received {section!r}")
-    return flat, problems
-
-
-def _unknown(key: str, known: Iterable[str]) -> str:
-    return f"{key}: unknown{nearest(key, known)}"
-
-
-def _cast(value: Any, hint: Any) -> Any:
-    """Read `1e-3`, a text to YAML 1.1, as the number it is, and a whole number as a float."""
-    allowed = _plain_types(hint)
-    if float not in allowed or isinstance(value, bool):
-        return value
     try:
-        return float(value) if isinstance(value, int | str) else value
-    except (ValueError, OverflowError):
-        return value
+        built: T = _adapter(kind).validate_python(document)  # type: ignore[arg-type]
+        return built
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    # A union reports one error per member: keep one line per key.
+    problems = dict.fromkeys(_problem(kind, each["type"], each["loc"], document) for each in found)
+    raise UserError(
+        f"{len(problems)} problem(s) in the parameters",
+        expected=f"every key of {source} known, present and in range",
+        received="\n    ".join(["", *problems]),
+        remedy=f"correct the keys above in {source} or on the command line",
+    )
 
 
-def _plain_types(hint: Any) -> set[Any]:
-    if get_origin(hint) is Annotated:
-        return _plain_types(get_args(hint)[0])
-    if get_origin(hint) in (Union, types.UnionType):
-        return set().union(*(_plain_types(each) for each in get_args(hint)))
-    return {hint}
+def keys(kind: type) -> tuple[str, ...]:
+    """List the dotted keys of a dataclass of sections."""
+    return tuple(
+        f"{name}.{key.name}" for name, section in _sections(kind).items() for key in fields(section)
+    )
 
 
-def _allowed(value: Any, hint: Any) -> bool:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _allowed(value, arguments[0]) and value in arguments[1]
-    if origin is Literal:
-        return any(value == each and type(value) is type(each) for each in arguments)
-    if origin in (Union, types.UnionType):
-        return any(_allowed(value, each) for each in arguments)
-    if origin is dict:
-        return isinstance(value, dict)
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    return type(value) is hint
+@cache
+def expectations(kind: Any) -> dict[str, str]:
+    """Return in words what each dotted key of a dataclass of sections allows."""
+    return {
+        f"{name}.{key}": describe(schema)
+        for name, section in _sections(kind).items()
+        for key, schema in _adapter(section).json_schema()["properties"].items()
+    }
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """Say in words what a JSON schema allows, such as `a whole number from 0 to 8`."""
+    if "description" in schema:
+        return str(schema["description"])
+    if "anyOf" in schema:
+        return " or ".join(map(describe, schema["anyOf"]))
+    if "enum" in schema:
+        return " or ".join(map(repr, schema["enum"]))
+    if "const" in schema:
+        return repr(schema["const"])
+    return NAMES[schema["type"]] + _limits(schema)
+
+
+def _limits(schema: Mapping[str, Any]) -> str:
+    # Behind a BeforeValidator, pydantic names the limits `ge` and `le`.
+    low = schema.get("minimum", schema.get("ge"))
+    high = schema.get("maximum", schema.get("le"))
+    if low is None:
+        return ""
+    limits = f" at least {low:g}" if high is None else f" from {low:g} to {high:g}"
+    return f"{limits}, a multiple of {schema['multipleOf']}" if "multipleOf" in schema else limits
+
+
+def _sections(kind: type) -> dict[str, Any]:
+    return {section.name: section.type for section in fields(kind)}
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _problem(kind: type, error: str, location: tuple[int | str, ...], document: Any) -> str:
+    """Phrase one of pydantic's errors; a location is (), (section,) or (section, key, ...)."""
+    key = ".".join(map(str, location[:2]))
+    sections = _sections(kind)
+    is_key = len(location) > 1
+    if error in UNKNOWN:
+        known = keys(kind) if is_key else sections
+        return f"{key}: unknown{'' if is_key else ' section'}{did_you_mean(key, known)}"
+    expected = expectations(kind)[key] if is_key else "a section of keys"
+    if error == "missing":
+        return f"{key}: missing; expected {expected}"
+    if not location:
+        return f"expected sections such as {', '.join(sections)}, received {document!r}"
+    received = document[location[0]]
+    return f"{key}: expected {expected}, received {received[location[1]] if is_key else received!r}"
