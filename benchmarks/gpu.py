@@ -127,7 +127,8 @@ def train(arguments: argparse.Namespace) -> None:
 
 def recipe(arguments: argparse.Namespace) -> Any:
     """Return the parameters of params.yaml, with as many steps as asked for."""
-    from hpa.config.params import Augment, load_params
+    from hpa.config.params import load_params
+    from hpa.config.sections import Augment
 
     params = load_params(ROOT / "params.yaml")
     n_steps = arguments.rows // arguments.batch_size

@@ -209,7 +209,8 @@ def random_batch(size: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def keras_step(size: int, batch_size: int, name: str) -> Callable[[], Any]:
     """Return the step of the recipe in params.yaml, on the backend in force."""
-    from hpa.config.params import Augment, load_params
+    from hpa.config.params import load_params
+    from hpa.config.sections import Augment
     from hpa.training.recipe import compiled_networks
 
     params = load_params(ROOT / "params.yaml")

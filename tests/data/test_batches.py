@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from hpa.config.params import Augment
+from hpa.config.sections import Augment
 from hpa.data.augmentation import draw_changes
 from hpa.data.batches import ScoringBatches, TrainingBatches
 from hpa.data.packed import PackedImages, read_index

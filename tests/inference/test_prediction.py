@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.config.params import Score
+from hpa.config.sections import Score
 from hpa.data.augmentation import Turn
 from hpa.data.batches import N_VIEWS, turned
 from hpa.data.packed import PackedImages, read_index
@@ -250,7 +250,7 @@ def test_other_backends_give_the_same_scores(
     python = python_with(backend)
     model.save(tmp_path / "model.keras")
     code = (
-        "import sys, keras, numpy; from pathlib import Path; from hpa.config.params import Score;"
+        "import sys, keras, numpy; from pathlib import Path; from hpa.config.sections import Score;"
         "from hpa.data.packed import PackedImages;"
         "from hpa.inference.prediction import predict_views;"
         "network = keras.saving.load_model(sys.argv[1]); images = PackedImages(Path(sys.argv[2]));"

@@ -48,7 +48,7 @@ def workspace(raw_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_the_summary_says_the_score_and_where_to_look(workspace: Path) -> None:
     done = run_script(workspace, "evaluate")
     assert "macro F1 on" in done.stdout
-    assert "best constant answer" in done.stdout
+    assert "best constant prediction" in done.stdout
     assert "reports/metrics.json" in done.stdout
 
 
@@ -128,7 +128,7 @@ def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
     [
         (["--gama", "2"], "did you mean loss.gamma?"),
         (["--gamma", "two"], "loss.gamma: expected a number from 0 to 10, received 'two'"),
-        (["--threshold.rule", "sweep"], "--threshold.rule means nothing to this script"),
+        (["--threshold.rule", "sweep"], "--threshold.rule does not apply to this script"),
     ],
 )
 def test_a_wrong_override_is_refused_before_anything_is_loaded(
@@ -183,7 +183,7 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
     ):
         done = run_script(tmp_path, stage, *arguments)
         assert done.returncode == 0, done.stderr
-    assert "2 of them judge together" in (tmp_path / "reports/model_card.md").read_text()
+    assert "predictions of 2 networks are combined" in (tmp_path / "reports/model_card.md").read_text()
     assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
     val = assignment["Id"][assignment["fold"] >= 0]
     assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)

@@ -10,7 +10,7 @@ def brightness_in_fit(packed_dir: Path, n_devices: int = 1, workers: int = 2) ->
     """Return float[2,12]: the mean pixel of each step's batch, as it is and as `fit` took it."""
     import keras
 
-    from hpa.config.params import Augment
+    from hpa.config.sections import Augment
     from hpa.data.batches import TrainingBatches
     from hpa.data.packed import PackedImages
     from hpa.system import devices

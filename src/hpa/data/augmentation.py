@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hpa.config.params import Augment
+from hpa.config.sections import Augment
 from hpa.labels import CHANNELS
 from hpa.seeds import stream
 

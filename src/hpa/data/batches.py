@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hpa.config.params import Augment
+from hpa.config.sections import Augment
 from hpa.data.augmentation import draw_changes
 from hpa.data.oversampling import epoch_length, epoch_order
 from hpa.data.packed import PackedImages

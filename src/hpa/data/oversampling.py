@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hpa.config.params import Train
+from hpa.config.sections import Train
 from hpa.labels import N_LABELS, numbers_by_label
 from hpa.seeds import stream
 

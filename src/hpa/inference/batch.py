@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hpa.config.params import Serve
+from hpa.config.sections import Serve
 from hpa.data.images.formats import UnfitPictureError
 from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
 from hpa.inference.classifier import Classifier

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from scipy.special import expit
 
-from hpa.config.params import Score
+from hpa.config.sections import Score
 from hpa.data.batches import N_VIEWS, ScoringBatches
 from hpa.data.packed import PackedImages
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hpa.config.params import Score
+from hpa.config.sections import Score
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import UNLABELLED, read_assignment
 from hpa.errors import UserError

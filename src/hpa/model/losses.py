@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hpa.config.params import Loss
+from hpa.config.sections import Loss
 from hpa.labels import numbers_by_label
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 from keras.optimizers.schedules import CosineDecay, CosineDecayRestarts, LearningRateSchedule
 
-from hpa.config.params import Train
+from hpa.config.sections import Train
 
 
 class Schedule(LearningRateSchedule):
