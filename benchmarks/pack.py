@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.data import packing
 from hpa.data.images.catalogue import channel_path, read_catalogue
 from hpa.data.images.decoding import perceptual_hash, read_channel, read_image
+from hpa.data.shards import measure
 from hpa.labels import CHANNELS
 
 SIZE_PX, N_TURNS = 256, 5
@@ -79,7 +80,7 @@ def profile(raw_dir: Path, images: pd.DataFrame) -> None:
         ("reading channels, checks included", lambda: [read_channel(each) for each in paths]),
         ("the same, shrunk and merged", lambda: [read_image(*key, SIZE_PX) for key in keys]),
         ("hashes", lambda: [perceptual_hash(each) for each in pixels]),
-        ("statistics, hashes and CRC", lambda: [packing._describe(each) for each in pixels]),
+        ("statistics, hashes and CRC", lambda: [measure(each) for each in pixels]),
     ):
         best = min(cpu_s(work) for _ in range(N_TURNS))
         print(f"  {1e3 * best / len(keys):6.2f} ms {what}")

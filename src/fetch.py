@@ -1,12 +1,12 @@
-"""Bring the images into data/raw, one folder in Kaggle's layout.
+"""Fetch the images into data/raw, one folder in Kaggle's layout.
 
-    python src/fetch.py            a minute and a half for the default 2,000 synthetic images
+    python src/fetch.py            90 seconds for the default 2,000 synthetic images
     dvc exp run -S fetch.source=local -S fetch.path=FOLDER     your own images
     dvc exp run -S fetch.source=kaggle                         the competition's, with a token
-    dvc exp run -S fetch.source=hpa -S fetch.path=TABLE.csv    the public atlas, by a table of ids
+    dvc exp run -S fetch.source=hpa -S fetch.path=TABLE.csv    the public atlas, by a table of Ids
 
 The same parameters give the same bytes on every machine. Downloads are kept in .download_cache/,
-where a repeat goes on.
+so a later run resumes.
 """
 
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import RAW_DIR
-from hpa.config.params import Fetch
+from hpa.config.sections import Fetch
 from hpa.data.sources.atlas import fetch_atlas
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.data.sources.local import fetch_local
 from hpa.data.sources.synthetic import fetch_synthetic
 
 CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
-"""In the repository itself also where DVC runs an experiment in a folder that it deletes."""
+"""In the repository even if DVC runs an experiment in a temporary folder."""
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def synthetic(fetch: Fetch) -> None:
 
 
 def local(fetch: Fetch) -> None:
-    """Copy or convert the user's own files."""
+    """Copy or convert the user's files."""
     fetch_local(
         RAW_DIR,
         source_path=Path(fetch.path),

@@ -1,9 +1,9 @@
 """Decode every image once into data/packed: pixels, statistics, perceptual hashes.
 
-python src/pack.py             some seconds for the default images; a killed run goes on
+python src/pack.py             a few seconds for the default images; a killed run resumes
 python src/pack.py --pack.image_size 128
-python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares these files, started
-                                                  by: PYTHONPATH=src dask worker tcp://host:8786
+python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares these files:
+                                                  PYTHONPATH=src dask worker tcp://host:8786
 """
 
 from hpa.config import command_line
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="of a Dask cluster that packs instead of this machine's cores; same result",
+        help="address of a Dask cluster to pack on instead of this machine; same result",
     )
     params, arguments = command_line.parse(parser)
     with workers_of(arguments.scheduler):
@@ -34,7 +34,7 @@ def main() -> None:
     n_blank = int((index["blank"] != "").sum())
     print(f"{len(index)} images are in {PACKED_DIR}; {n_blank} have a blank channel (index.csv)")
     if n_unreadable := len(read_quarantine(PACKED_DIR)):
-        print(f"{n_unreadable} images could not be read and are left out (quarantine.csv)")
+        print(f"{n_unreadable} images could not be read and were skipped (quarantine.csv)")
 
 
 if __name__ == "__main__":

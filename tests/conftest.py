@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from hpa.data.packing import pack
 from support.clones import make_clone, shell
 from support.databases import find_programs, serve_postgresql
 from support.paths import ROOT
-from support.worlds import write_world
+from support.worlds import pack_small, write_world
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -62,7 +61,7 @@ def raw_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packed_world(raw_world: Path) -> Path:
     """`raw_world` packed at 32 pixels into three shards; read it, never change it."""
     packed_dir = raw_world.parent / "packed"
-    pack(raw_world, packed_dir, image_size=32, shard_rows=16, n_jobs=1)
+    pack_small(raw_world, packed_dir)
     return packed_dir
 
 

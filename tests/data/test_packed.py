@@ -1,4 +1,4 @@
-"""Packed rows are read as they were written, or not at all."""
+"""Reading packed rows, and errors for missing or damaged ones."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from support.worlds import IDS
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """Leave this process some hundred files that it may open."""
+    """Limit this process to a hundred more open files."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (n_open_files() + 100, limits[1]))
     yield
@@ -33,7 +33,7 @@ def n_open_files() -> int:
 
 @pytest.fixture(scope="module")
 def many_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A thousand shards and two; images-1000 comes before images-101 in the alphabet."""
+    """1,002 shards; images-1000 precedes images-101 in alphabetical order."""
     folder = tmp_path_factory.mktemp("shards")
     shards, checksums = [], []
     for number in range(1002):
@@ -47,14 +47,12 @@ def many_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_more_shards_than_files_may_be_open_keep_their_order(
-    many_shards: Path, few_files: None
-) -> None:
+def test_more_shards_than_open_files_keep_their_order(many_shards: Path, few_files: None) -> None:
     rows = np.array([0, 101, 999, 1000, 1001])
     assert PackedImages(many_shards).read(rows)[:, 0, 0, 0].tolist() == (rows % 251).tolist()
 
 
-def test_threads_that_close_each_other_s_shards_read_the_right_ones(
+def test_threads_that_evict_each_other_s_shards_read_the_right_rows(
     many_shards: Path, few_files: None
 ) -> None:
     images = PackedImages(many_shards)
@@ -67,7 +65,7 @@ def test_threads_that_close_each_other_s_shards_read_the_right_ones(
         assert all(threads.map(read_all, range(8)))
 
 
-def test_no_shard_stays_open_when_the_images_are_gone(many_shards: Path) -> None:
+def test_deleting_the_images_closes_all_shards(many_shards: Path) -> None:
     before = n_open_files()
     images = PackedImages(many_shards)
     images.read(np.arange(1002))
@@ -76,7 +74,7 @@ def test_no_shard_stays_open_when_the_images_are_gone(many_shards: Path) -> None
     assert n_open_files() == before
 
 
-def test_reading_rows_is_indexing(packed_world: Path) -> None:
+def test_reading_rows_equals_indexing(packed_world: Path) -> None:
     whole = np.concatenate([np.load(path) for path in sorted(packed_world.glob("*.npy"))])
     images = PackedImages(packed_world)
     random = np.random.default_rng(0)
@@ -94,18 +92,18 @@ def test_a_row_that_does_not_exist_is_refused(packed_world: Path, row: int) -> N
         PackedImages(packed_world).read(np.array([0, row]))
 
 
-def test_an_index_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_index_is_an_error_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"packed images(.|\n)*index\.csv(.|\n)*dvc repro pack"):
         read_index(tmp_path)
 
 
 def test_a_folder_that_is_not_packed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no packed images"):
+    with pytest.raises(UserError, match="contains no packed images"):
         PackedImages(tmp_path)
 
 
 @pytest.mark.parametrize("n_bytes", [None, 0, 50, 5000])
-def test_a_shard_that_is_missing_or_cut_is_refused(
+def test_a_missing_or_truncated_shard_is_refused(
     packed_world: Path, tmp_path: Path, n_bytes: int | None
 ) -> None:
     packed = shutil.copytree(packed_world, tmp_path / "packed")
@@ -114,7 +112,7 @@ def test_a_shard_that_is_missing_or_cut_is_refused(
         shard.unlink()
     else:
         os.truncate(shard, n_bytes)
-    with pytest.raises(UserError, match=r"holds no packed images(.|\n)*dvc repro pack"):
+    with pytest.raises(UserError, match=r"contains no packed images(.|\n)*dvc repro pack"):
         PackedImages(packed)
 
 

@@ -1,4 +1,4 @@
-"""Tiny worlds in Kaggle's layout: real files of simple shapes, drawn in a second."""
+"""Tiny data sets in Kaggle's layout: real files of simple shapes, drawn in a second."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -8,16 +8,17 @@ import cv2
 import numpy as np
 
 from hpa.data.images.catalogue import channel_path
+from hpa.data.packing import pack
 from hpa.labels import CHANNELS, N_LABELS
 
 N_LABELLED, N_UNLABELLED, SIZE_PX = 40, 4, 64
 NEAR_COPIES = {37: 5, 38: 5, 39: 12}
-"""Image 37 shows the picture of image 5, a little brighter, and so on."""
+"""Image 37 is a slightly brighter copy of image 5, and so on."""
 IDS = [f"cell-{number:03d}" for number in range(N_LABELLED + N_UNLABELLED)]
 
 
 def draw_pixels(seed: int, size_px: int = SIZE_PX) -> np.ndarray:
-    """Draw some discs over noise in each channel of uint8[S,S,4]."""
+    """Draw discs over noise in each channel of uint8[S,S,4]."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 12, (size_px, size_px, len(CHANNELS)), dtype=np.uint8)
     for channel in range(len(CHANNELS)):
@@ -42,7 +43,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def target(number: int) -> str:
-    """Label image `number`: every label at least once, every third image with two."""
+    """Return the Target of image `number`: every label occurs; every third image has two."""
     labels = {number % N_LABELS} | ({(number + 9) % N_LABELS} if number % 3 == 0 else set())
     return " ".join(map(str, sorted(labels)))
 
@@ -60,6 +61,11 @@ def write_world(raw_dir: Path) -> None:
     write_csv(raw_dir / "train.csv", ("Id", "Target"), rows)
     rows = [(image_id, "0") for image_id in unlabelled]
     write_csv(raw_dir / "sample_submission.csv", ("Id", "Predicted"), rows)
+
+
+def pack_small(raw_dir: Path, packed_dir: Path, *, n_jobs: int = 1, shard_rows: int = 16) -> None:
+    """Pack at 32 pixels; `write_world` gives three shards."""
+    pack(raw_dir, packed_dir, image_size=32, shard_rows=shard_rows, n_jobs=n_jobs)
 
 
 def digests(folder: Path) -> dict[str, bytes]:

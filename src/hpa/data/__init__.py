@@ -1,1 +1,1 @@
-"""From image files to batches: sources, packing, splitting, batches."""
+"""Image files, packing, splits and batches. May import the root, config and system."""

@@ -20,7 +20,7 @@ from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
 BLANK_STD = 1.0
-"""Grey levels: a channel that varies less shows nothing (as in `hpa.data.packing`)."""
+"""Grey levels: a channel that varies less shows nothing (as in `hpa.data.shards`)."""
 N_MEASURED = 2000
 """Training images measured at most: more would move the range's ends little, and take minutes."""
 SWAP_QUANTILE = 0.995

@@ -1,4 +1,4 @@
-"""The table of images: what is welcome, and what is refused with file, line and Id."""
+"""Reading the catalogue: accepted variants, and errors that name file, line and Id."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from support.worlds import IDS, N_LABELLED, target
 
 
 def rewrite(raw_dir: Path, *changes: tuple[str, str]) -> None:
-    """Replace texts in train.csv, each of which stands there once."""
+    """Replace texts in train.csv, each of which occurs once."""
     path = raw_dir / "train.csv"
     text = path.read_text(encoding="utf-8")
     for old, new in changes:
@@ -19,7 +19,7 @@ def rewrite(raw_dir: Path, *changes: tuple[str, str]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def test_the_table_lists_labelled_images_first_in_the_order_of_the_files(raw_world: Path) -> None:
+def test_labelled_images_come_first_in_the_order_of_the_files(raw_world: Path) -> None:
     catalogue = read_catalogue(raw_world)
     assert list(catalogue) == ["Id", "Target", "group", "labelled", "folder"]
     assert list(catalogue["Id"]) == IDS
@@ -41,7 +41,7 @@ def test_unlabelled_images_may_be_absent(own_world: Path, content: str | None) -
     assert catalogue["labelled"].dtype == bool
 
 
-def test_a_group_column_is_honoured_and_empty_cells_stand_alone(own_world: Path) -> None:
+def test_the_group_column_is_read_and_empty_cells_default_to_the_id(own_world: Path) -> None:
     path = own_world / "train.csv"
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     groups = ["NA", "NA", "", *["1"] * (len(rows) - 3)]
@@ -53,7 +53,7 @@ def test_a_group_column_is_honoured_and_empty_cells_stand_alone(own_world: Path)
     assert list(read_catalogue(own_world)["group"][:4]) == ["NA", "NA", IDS[2], "1"]
 
 
-def test_byte_order_mark_windows_line_ends_and_blank_lines_are_welcome(
+def test_byte_order_mark_windows_line_endings_and_blank_lines_are_accepted(
     own_world: Path, raw_world: Path
 ) -> None:
     path = own_world / "train.csv"
@@ -63,18 +63,14 @@ def test_byte_order_mark_windows_line_ends_and_blank_lines_are_welcome(
 
 
 @pytest.mark.parametrize("end", [b"  ", b"\t\n", b" \r\n \r\n"])
-def test_lines_of_blanks_alone_are_as_welcome_as_blank_ones(
-    own_world: Path, raw_world: Path, end: bytes
-) -> None:
+def test_lines_of_white_space_are_ignored(own_world: Path, raw_world: Path, end: bytes) -> None:
     path = own_world / "train.csv"
     path.write_bytes(path.read_bytes() + end)
     assert read_catalogue(own_world).equals(read_catalogue(raw_world))
 
 
 @pytest.mark.parametrize("more", ["line", "", ",", "note,note", "labelled,folder", "line,line"])
-def test_columns_that_nobody_asked_for_may_be_called_anything(
-    own_world: Path, raw_world: Path, more: str
-) -> None:
+def test_additional_columns_may_have_any_name(own_world: Path, raw_world: Path, more: str) -> None:
     path = own_world / "train.csv"
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     cells = more.count(",") * "," + "x"
@@ -82,14 +78,14 @@ def test_columns_that_nobody_asked_for_may_be_called_anything(
     assert read_catalogue(own_world).equals(read_catalogue(raw_world))
 
 
-def test_the_line_of_a_fault_is_told_beside_a_column_of_that_name(tmp_path: Path) -> None:
+def test_an_error_names_the_line_even_if_a_column_is_called_line(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("line,Id,Target\n7,a,1\n8,b,99\n")
     with pytest.raises(UserError, match="line 3, Id 'b': unknown label '99'"):
         read_catalogue(tmp_path)
 
 
 @pytest.mark.parametrize("image_id", ["NA", "null", "007", "1e5", "ä b", "-x"])
-def test_an_id_is_a_text_whatever_it_looks_like(own_world: Path, image_id: str) -> None:
+def test_an_id_is_read_as_text(own_world: Path, image_id: str) -> None:
     rewrite(own_world, ("cell-001", image_id))
     for path in (own_world / "train").glob("cell-001_*"):
         path.rename(path.with_name(path.name.replace("cell-001", image_id)))
@@ -118,22 +114,22 @@ def test_the_line_number_counts_blank_lines(own_world: Path) -> None:
 
 def test_a_duplicate_id_is_refused(own_world: Path) -> None:
     rewrite(own_world, ("cell-002,", "cell-001,"))
-    with pytest.raises(UserError, match=r"an Id stands twice(.|\n)*1 such: 'cell-001'"):
+    with pytest.raises(UserError, match=r"duplicate Ids(.|\n)*1: 'cell-001'"):
         read_catalogue(own_world)
 
 
 def test_an_id_may_not_be_labelled_and_unlabelled(own_world: Path) -> None:
     (own_world / "sample_submission.csv").write_text("Id,Predicted\ncell-003,0\n")
-    with pytest.raises(UserError, match=r"an Id stands twice(.|\n)*'cell-003'"):
+    with pytest.raises(UserError, match=r"duplicate Ids(.|\n)*'cell-003'"):
         read_catalogue(own_world)
 
 
 @pytest.mark.parametrize(
     "image_id", ["../secret", "/etc/passwd", "a/b", "..", ".", "", "a\\b", "a/"]
 )
-def test_an_id_that_leads_out_of_its_folder_is_refused(own_world: Path, image_id: str) -> None:
+def test_an_id_that_is_not_a_file_name_is_refused(own_world: Path, image_id: str) -> None:
     rewrite(own_world, ("cell-001,", f"{image_id},"))
-    with pytest.raises(UserError, match="an Id is no file name") as caught:
+    with pytest.raises(UserError, match="Ids that are not file names") as caught:
         read_catalogue(own_world)
     assert repr(image_id) in str(caught.value)
 
@@ -141,7 +137,7 @@ def test_an_id_that_leads_out_of_its_folder_is_refused(own_world: Path, image_id
 @pytest.mark.parametrize("image_id", ["x" * 300, "ä" * 101])
 def test_an_id_too_long_for_a_file_name_is_refused(own_world: Path, image_id: str) -> None:
     rewrite(own_world, ("cell-001,", f"{image_id},"))
-    with pytest.raises(UserError, match=r"longer than 200 bytes(.|\n)*1 such: '(x|ä){40}…'"):
+    with pytest.raises(UserError, match=r"longer than 200 bytes(.|\n)*1: '(x|ä){40}…'"):
         read_catalogue(own_world)
 
 
@@ -170,12 +166,12 @@ def test_a_missing_folder_is_refused(own_world: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "received"),
     [
-        (b"", r"not one column Id, Target in \[\]"),
-        (b"\xef\xbb\xbf", r"not one column Id, Target in \[\]"),
+        (b"", r"missing or duplicate columns Id, Target in \[\]"),
+        (b"\xef\xbb\xbf", r"missing or duplicate columns Id, Target in \[\]"),
         (b"Id,Target\n", "a header without rows"),
-        (b"Id,target\na,1\n", r"not one column Target in \['Id', 'target'\]"),
-        (b"Id,Target,Target\na,1,1\n", "not one column Target"),
-        (b"Id,Target,group,group\na,1,g,h\n", "not one column group in"),
+        (b"Id,target\na,1\n", r"missing or duplicate columns Target in \['Id', 'target'\]"),
+        (b"Id,Target,Target\na,1,1\n", "missing or duplicate columns Target"),
+        (b"Id,Target,group,group\na,1,g,h\n", "missing or duplicate columns group in"),
         (b"Id;Target\na;1\n", r"\['Id;Target'\]"),
         (b"Id,Target\na,1,2\n", r"3 cells in line 2: \['a', '1', '2'\]"),
         (b"Id,Target\na,1\nb\n", r"1 cells in line 3: \['b'\]"),
@@ -184,7 +180,7 @@ def test_a_missing_folder_is_refused(own_world: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", "can't decode byte"),
     ],
 )
-def test_a_file_that_is_no_such_table_is_refused(
+def test_a_file_that_is_not_such_a_table_is_refused(
     tmp_path: Path, content: bytes, received: str
 ) -> None:
     (tmp_path / "train.csv").write_bytes(content)

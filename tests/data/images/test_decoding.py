@@ -1,4 +1,4 @@
-"""Four PNG files become one array, or an error that names the file."""
+"""Decoding four PNG files into one array, or an error that names the file."""
 
 import struct
 import zlib
@@ -61,7 +61,7 @@ def test_a_smaller_original_is_enlarged(folder: Path) -> None:
     assert abs(enlarged.mean() - draw_pixels(1).mean()) < 1
 
 
-def test_another_decoder_reads_the_same_pixels(folder: Path) -> None:
+def test_pillow_reads_the_same_pixels(folder: Path) -> None:
     path = folder / "cell-1_green.png"
     assert np.array_equal(read_channel(path), np.asarray(Image.open(path)))
 
@@ -125,7 +125,7 @@ def test_another_depth_or_colour_is_refused(
         read_image(folder, "cell-1", 64)
 
 
-def test_a_palette_or_two_tone_picture_is_refused(tmp_path: Path) -> None:
+def test_a_palette_or_bilevel_image_is_refused(tmp_path: Path) -> None:
     grey = Image.fromarray(draw_pixels(1)[..., 0])
     for mode, received in (("P", "a 8-bit palette"), ("1", "a 1-bit grey"), ("LA", "with alpha")):
         grey.convert(mode).save(tmp_path / "a.png")
@@ -137,8 +137,8 @@ def test_a_palette_or_two_tone_picture_is_refused(tmp_path: Path) -> None:
     ("content", "received"),
     [
         (b"", "an empty file"),
-        (b"GIF89a", "6 bytes that are no PNG"),
-        (b"\xff\xd8\xff\xe0" * 9, "36 bytes that are no PNG"),
+        (b"GIF89a", "6 bytes that are not a PNG"),
+        (b"\xff\xd8\xff\xe0" * 9, "36 bytes that are not a PNG"),
         (b"\x89PNG\r\n\x1a\n", "cut off after 8 bytes"),
         (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IEND", b""), "without a header"),
         (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"short"), "without a header"),
@@ -151,7 +151,7 @@ def test_a_palette_or_two_tone_picture_is_refused(tmp_path: Path) -> None:
          "pixels that do not decode"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_whole_png_is_refused(
+def test_a_file_that_is_not_a_whole_png_is_refused(
     tmp_path: Path, content: bytes, received: str
 ) -> None:
     (tmp_path / "a.png").write_bytes(content)
@@ -199,7 +199,7 @@ def test_a_padded_picture_is_whole_and_in_the_middle(shape: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
-def test_a_cropped_picture_is_the_middle_square(shape: tuple[int, int]) -> None:
+def test_a_cropped_image_is_the_central_square(shape: tuple[int, int]) -> None:
     plane = np.arange(1, 1 + shape[0] * shape[1], dtype=np.uint8).reshape(shape)
     side = min(shape)
     top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
@@ -208,13 +208,13 @@ def test_a_cropped_picture_is_the_middle_square(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("rule", ODD_SIZES)
-def test_no_rule_mends_channels_of_differing_sizes(folder: Path, rule: str) -> None:
+def test_no_odd_size_rule_accepts_channels_of_differing_sizes(folder: Path, rule: str) -> None:
     assert cv2.imwrite(str(folder / "cell-1_blue.png"), np.zeros((32, 64), np.uint8))
     with pytest.raises(UserError, match="blue 64×32"):
         read_image(folder, "cell-1", 64, ODD_SIZES[rule])
 
 
-def test_the_hash_has_64_bits_a_channel_in_the_order_of_the_channels() -> None:
+def test_the_hash_has_64_bits_per_channel_in_the_order_of_the_channels() -> None:
     pixels = draw_pixels(1)
     whole = perceptual_hash(pixels)
     assert len(whole) == 64
@@ -225,7 +225,7 @@ def test_the_hash_has_64_bits_a_channel_in_the_order_of_the_channels() -> None:
         assert perceptual_hash(alone)[part] == whole[part]
 
 
-def test_hashes_of_near_copies_are_near_and_of_others_far() -> None:
+def test_hashes_of_near_copies_are_similar_and_of_others_different() -> None:
     pixels = draw_pixels(1)
     noise = np.random.default_rng(0).integers(0, 2, pixels.shape, dtype=np.uint8)
     brighter = np.minimum(pixels, 250) + noise + np.uint8(3)
@@ -236,8 +236,8 @@ def test_hashes_of_near_copies_are_near_and_of_others_far() -> None:
     assert min(distances) > 40
 
 
-def test_the_hash_is_nearly_that_of_imagehash(real_data: Path) -> None:
-    """It shrinks by averaging where imagehash takes Lanczos' filter; the bits mean the same."""
+def test_the_hash_is_close_to_that_of_imagehash(real_data: Path) -> None:
+    """Only the resizing differs: area averaging instead of a Lanczos filter."""
     ids = sorted(
         {path.name.rpartition("_")[0] for path in (real_data / "sample48/train").iterdir()}
     )
@@ -251,7 +251,7 @@ def test_the_hash_is_nearly_that_of_imagehash(real_data: Path) -> None:
     assert max(distances) < 20
 
 
-def test_real_pictures_are_far_apart_and_near_to_their_noisy_selves(real_data: Path) -> None:
+def test_real_images_have_different_hashes_that_noise_barely_changes(real_data: Path) -> None:
     paths = sorted((real_data / "sample48/train").glob("*_red.png"))
     ids = [path.name.removesuffix("_red.png") for path in paths]
     images = [read_image(real_data / "sample48/train", image_id, 256) for image_id in ids]
@@ -263,14 +263,14 @@ def test_real_pictures_are_far_apart_and_near_to_their_noisy_selves(real_data: P
     assert min(others) > 60
 
 
-def test_a_channel_of_one_grey_has_no_pattern() -> None:
+def test_a_constant_channel_has_at_most_one_bit_set() -> None:
     for value in (0, 1, 77, 255):
         bits = int(perceptual_hash(np.full((96, 96, 4), value, np.uint8)), 16).bit_count()
         assert bits == (4 if value else 0)
 
 
-def test_a_whole_chunk_that_is_missing_is_refused(tmp_path: Path) -> None:
-    """Every remaining chunk's checksum is right, and OpenCV alone might fill up with black."""
+def test_a_missing_chunk_is_refused(tmp_path: Path) -> None:
+    """The checksums of the other chunks are right; OpenCV alone might fill in black."""
     noise = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
     assert cv2.imwrite(str(tmp_path / "a.png"), noise)
     content = (tmp_path / "a.png").read_bytes()
@@ -295,8 +295,8 @@ def test_pixels_are_those_of_two_other_decoders(tmp_path: Path) -> None:
             assert np.array_equal(read_channel(path), np.asarray(Image.open(path)))
 
 
-def test_a_stream_with_flipped_bits_is_refused_or_pixels_but_never_a_crash(tmp_path: Path) -> None:
-    """The chunks' checksums are mended, as a broken writer would leave them."""
+def test_a_stream_with_flipped_bits_decodes_or_is_refused(tmp_path: Path) -> None:
+    """The checksums of the chunks are right, as if a broken writer had written them."""
     random = np.random.default_rng(0)
     rows = random.integers(0, 4, (32, 33), dtype=np.uint8)  # the first of each row is its filter
     stream = zlib.compress(rows.tobytes())

@@ -1,4 +1,4 @@
-"""Every file becomes 8-bit grey by a stated rule, or is refused by name."""
+"""Conversion of every accepted format to 8-bit grey, and errors for the others."""
 
 import contextlib
 import io
@@ -53,34 +53,34 @@ def test_grey_saved_as_colour_is_grey(tmp_path: Path) -> None:
     ("channel", "tint"),
     [("red", (1, 0, 0)), ("green", (0, 1, 0)), ("blue", (0, 0, 1)), ("yellow", (1, 1, 0))],
 )
-def test_the_atlas_s_tint_is_its_own_colour_and_elsewhere_refused(
+def test_a_channel_in_its_own_colour_is_accepted_only_if_tinted(
     tmp_path: Path, channel: str, tint: tuple[int, ...]
 ) -> None:
     content = encoded(Image.fromarray(GREY[..., None] * np.array(tint, np.uint8)), "PNG")
     np.testing.assert_array_equal(read(tmp_path, content, channel, tinted=True), GREY)
-    with pytest.raises(UserError, match="a coloured picture"):
+    with pytest.raises(UserError, match="a colour image"):
         read(tmp_path, content, channel, tinted=False)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "0 bytes in all"),
-        (b"<html>", "6 bytes that are no PNG"),
-        (encoded(Image.fromarray(GREY), "BMP"), "bytes that are no PNG, TIFF or JPEG"),
+        (b"", "an empty file"),
+        (b"<html>", "6 bytes that are not a PNG"),
+        (encoded(Image.fromarray(GREY), "BMP"), "bytes that are not a PNG, TIFF or JPEG"),
         (encoded(Image.fromarray(GREY), "PNG")[:-30], "cut or damaged"),
         (encoded(Image.fromarray(np.tile(GREY, (90, 90))), "JPEG")[:-900], "cut or damaged"),
         (encoded(Image.fromarray(np.tile(GREY, (90, 90))), "TIFF")[:-900], "cut or damaged"),
         (
             encoded(Image.fromarray(GREY).convert("1"), "PNG"),
-            r"^a picture of mode 1 \(1-bit PNG\)$",
+            r"^an image of mode 1 \(1-bit PNG\)$",
         ),
         (encoded(Image.fromarray(GREY).convert("RGBA"), "PNG"), "mode RGBA"),
         (encoded(Image.fromarray(GREY).convert("P"), "PNG"), "mode P"),
         (encoded(Image.fromarray(GREY).convert("CMYK"), "JPEG"), "mode CMYK"),
         (
             encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"),
-            r"^a picture of mode F \(TIFF\)$",
+            r"^an image of mode F \(TIFF\)$",
         ),
         (encoded(Image.new("L", (9000, 1)), "PNG"), "9000×1 pixels"),
         (
@@ -90,7 +90,7 @@ def test_the_atlas_s_tint_is_its_own_colour_and_elsewhere_refused(
                 save_all=True,
                 append_images=[Image.fromarray(GREY)],
             ),
-            "^a file of several pictures$",
+            "^a file of several images$",
         ),
         (
             cv2.imencode(".png", np.full((3, 3, 3), 999, np.uint16))[1].tobytes(),
@@ -102,13 +102,13 @@ def test_the_atlas_s_tint_is_its_own_colour_and_elsewhere_refused(
         ),
     ],
 )
-def test_what_is_no_whole_grey_picture_is_refused(content: bytes, said: str) -> None:
+def test_other_files_are_refused(content: bytes, said: str) -> None:
     with pytest.raises(UnfitPictureError, match=said):
         decode(content)
 
 
-def test_a_flipped_bit_in_where_a_tiff_s_next_picture_is_never_escapes() -> None:
-    """Of a TIFF of one picture, the last four bytes of its directory are 0: there is no next."""
+def test_a_flipped_bit_in_the_offset_of_a_tiff_s_next_image_raises_no_other_error() -> None:
+    """In a TIFF of one image, the last four bytes of its directory are 0: there is no next one."""
     content = encoded(Image.fromarray(GREY), "TIFF")
     start = int.from_bytes(content[4:8], "little")
     place = start + 2 + 12 * int.from_bytes(content[start : start + 2], "little")
@@ -121,7 +121,7 @@ def test_a_flipped_bit_in_where_a_tiff_s_next_picture_is_never_escapes() -> None
             np.testing.assert_array_equal(decode(bytes(damaged)), GREY)
 
 
-def test_the_second_of_many_pictures_is_enough_to_refuse_a_file(
+def test_a_file_of_many_images_is_refused_at_the_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pages = [Image.fromarray(GREY)] * 20
@@ -129,6 +129,6 @@ def test_the_second_of_many_pictures_is_enough_to_refuse_a_file(
     sought: list[int] = []
     seek = TiffImageFile.seek
     monkeypatch.setattr(TiffImageFile, "seek", lambda *each: sought.append(each[1]) or seek(*each))
-    with pytest.raises(UnfitPictureError, match=r"^a file of several pictures$"):
+    with pytest.raises(UnfitPictureError, match=r"^a file of several images$"):
         decode(content)
     assert max(sought) == 1

@@ -36,7 +36,7 @@ def bomb(side: int) -> bytes:
     )
 
 
-def test_folders_files_globs_and_csvs_lead_to_the_same_files(folder: Path) -> None:
+def test_folders_files_globs_and_csvs_find_the_same_files(folder: Path) -> None:
     expected = files(folder, "a")
     assert find_images([str(folder)]) == {"a": expected, "deep/b": files(folder / "deep", "b")}
     assert find_images([str(each) for each in expected.values()]) == {"a": expected}
@@ -46,13 +46,13 @@ def test_folders_files_globs_and_csvs_lead_to_the_same_files(folder: Path) -> No
     assert find_images([str(table)]) == {"one": expected}
 
 
-def test_pixels_are_those_that_pack_makes(folder: Path) -> None:
+def test_pixels_are_the_same_as_those_of_pack(folder: Path) -> None:
     for source in (files(folder, "a"), {k: v.read_bytes() for k, v in files(folder, "a").items()}):
         pixels = to_pixels(read_planes(source, RULES), RULES)
         np.testing.assert_array_equal(pixels, read_image(folder, "a", 32))
 
 
-def test_numbers_are_the_same_image_as_the_file(folder: Path) -> None:
+def test_an_image_as_numbers_is_the_same_as_its_file(folder: Path) -> None:
     numbers = {name: draw_pixels(1)[..., k].tolist() for k, name in enumerate(CHANNELS)}
     pixels = to_pixels(read_planes(numbers, RULES), RULES)
     np.testing.assert_array_equal(pixels, read_image(folder, "a", 32))
@@ -67,8 +67,8 @@ def test_an_absent_channel_is_black(folder: Path) -> None:
     ("green", "said"),
     [
         (None, "no green channel"),
-        (b"", "green: 0 bytes in all"),
-        (b"hello", "green: 5 bytes that are no PNG"),
+        (b"", "green: an empty file"),
+        (b"hello", "green: 5 bytes that are not a PNG"),
         (bomb(30_000), "decompression bomb"),
         (bomb(4000), "green: 4000×4000 pixels \\(at most 256×256\\)"),
         (bomb(64), "cut or damaged"),
@@ -82,7 +82,7 @@ def test_an_absent_channel_is_black(folder: Path) -> None:
         (Path("/nowhere/a_green.png"), "green: No such file"),
     ],
 )
-def test_an_unfit_channel_is_refused_with_its_reason(green: object, said: str) -> None:
+def test_an_invalid_channel_is_refused_with_its_reason(green: object, said: str) -> None:
     with pytest.raises(UnfitPictureError, match=said):
         read_planes({"green": green}, RULES)
 
@@ -90,7 +90,7 @@ def test_an_unfit_channel_is_refused_with_its_reason(green: object, said: str) -
 def test_channels_of_unequal_size_and_oblong_images_are_refused() -> None:
     with pytest.raises(UnfitPictureError, match="green 8×8, red 4×4"):
         read_planes({"green": [[0] * 8] * 8, "red": [[0] * 4] * 4}, RULES)
-    with pytest.raises(UnfitPictureError, match="8×4 pixels: no square"):
+    with pytest.raises(UnfitPictureError, match="8×4 pixels: not square"):
         to_pixels(read_planes({"green": [[0] * 8] * 4}, RULES), RULES)
 
 

@@ -104,7 +104,7 @@ def fetch(server: Server, table: Path, tmp_path: Path) -> Callable[..., None]:
     return call
 
 
-def test_ids_become_the_layout_with_groups_and_grey_values(
+def test_ids_are_fetched_with_groups_and_as_grey(
     fetch: Callable[..., None], tmp_path: Path
 ) -> None:
     fetch()
@@ -118,7 +118,7 @@ def test_ids_become_the_layout_with_groups_and_grey_values(
         assert np.abs(pixels - grey).mean() < 6  # JPEG thins out colour
 
 
-def test_urls_of_any_channel_or_blend_name_images_too(
+def test_urls_of_any_channel_or_blend_are_fetched(
     fetch: Callable[..., None], server: Server, tmp_path: Path
 ) -> None:
     urls = [
@@ -133,7 +133,7 @@ def test_urls_of_any_channel_or_blend_name_images_too(
     assert list(images["group"]) == ["g", "4109"]
 
 
-def test_a_repeat_asks_for_nothing_again(fetch: Callable[..., None], server: Server) -> None:
+def test_a_second_fetch_requests_nothing(fetch: Callable[..., None], server: Server) -> None:
     fetch()
     assert len(server.requests) == 12
     assert {each.headers["User-Agent"] for each in server.requests} == {downloads.USER_AGENT}
@@ -141,7 +141,7 @@ def test_a_repeat_asks_for_nothing_again(fetch: Callable[..., None], server: Ser
     assert len(server.requests) == 12
 
 
-def test_pictures_that_the_atlas_lacks_are_listed_after_all_others_came(
+def test_missing_images_are_listed_after_all_others_are_downloaded(
     fetch: Callable[..., None], fake: FakeAtlas, server: Server, tmp_path: Path
 ) -> None:
     gone = fake.pictures.pop("/images/10580/1610_C1_1_red.jpg")
@@ -154,7 +154,7 @@ def test_pictures_that_the_atlas_lacks_are_listed_after_all_others_came(
     assert len(server.requests) == 13
 
 
-def test_absent_images_are_left_out_by_explicit_parameter_only(
+def test_missing_images_are_skipped_only_by_explicit_parameter(
     fetch: Callable[..., None],
     fake: FakeAtlas,
     tmp_path: Path,
@@ -163,13 +163,13 @@ def test_absent_images_are_left_out_by_explicit_parameter_only(
     del fake.pictures["/images/10580/1610_C1_1_red.jpg"]
     fetch(skip_absent=True)
     assert list(read_catalogue(tmp_path / "raw")["Id"]) == IDS[1:]
-    assert "left out 1 images that the atlas lacks: 10580_1610_C1_1" in capsys.readouterr().out
+    assert "skipped 1 images that the atlas lacks: 10580_1610_C1_1" in capsys.readouterr().out
     fake.pictures.clear()
     with pytest.raises(UserError, match="12 not found"):
         fetch(skip_absent=True, cache_dir=tmp_path / "other")
 
 
-def test_an_absent_yellow_is_black_by_explicit_parameter(
+def test_a_missing_yellow_is_black_by_explicit_parameter(
     fetch: Callable[..., None], fake: FakeAtlas, tmp_path: Path
 ) -> None:
     del fake.pictures["/images/10580/1610_C1_1_yellow.jpg"]
@@ -180,7 +180,7 @@ def test_an_absent_yellow_is_black_by_explicit_parameter(
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("as_date", [False, True])
-def test_a_busy_server_gets_the_pause_that_it_asks_for(
+def test_retry_after_is_honoured(
     fetch: Callable[..., None], fake: FakeAtlas, server: Server, status: int, as_date: bool
 ) -> None:
     soon = email.utils.formatdate(time.time() + 2, usegmt=True)  # whole seconds: 1 to 2 ahead
@@ -229,7 +229,10 @@ def test_truncated_and_damaged_responses_are_requested_again(
     ("responses", "message"),
     [
         ([Response(403)], r"1610_C1_1_red\.jpg cannot be downloaded(.|\n)*403 Client Error"),
-        ([Response(200, b"<html>")] * 6, r"6 attempts(.|\n)*6 bytes that are no PNG, TIFF or JPEG"),
+        (
+            [Response(200, b"<html>")] * 6,
+            r"6 attempts(.|\n)*6 bytes that are not a PNG, TIFF or JPEG",
+        ),
         ([Response(503)] * 6, r"6 attempts(.|\n)*503 Server Error: Service Unavailable"),
     ],
 )
@@ -256,7 +259,7 @@ def test_an_unreachable_server_is_a_clear_error(
     assert pauses == [1, 2, 4, 8, 16]
 
 
-def test_no_more_connections_and_requests_than_allowed(
+def test_connections_and_request_rate_are_limited(
     fetch: Callable[..., None], fake: FakeAtlas
 ) -> None:
     fake.pause_s = 0.05
@@ -267,7 +270,7 @@ def test_no_more_connections_and_requests_than_allowed(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_download_goes_on_where_it_stopped(
+def test_a_killed_download_resumes(
     fetch: Callable[..., None],
     fake: FakeAtlas,
     server: Server,
@@ -305,13 +308,13 @@ def test_a_killed_download_goes_on_where_it_stopped(
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("Id", "cell-001", r"line 2: no image of the atlas(.|\n)*'cell-001'"),
-        ("Id", IDS[1], f"an Id stands twice(.|\n)*{IDS[1]}"),
-        ("Id", "1/../../2_A", "no image of the atlas"),
+        ("Id", "cell-001", r"line 2: not an image of the atlas(.|\n)*'cell-001'"),
+        ("Id", IDS[1], f"duplicate Ids(.|\n)*{IDS[1]}"),
+        ("Id", "1/../../2_A", "not an image of the atlas"),
         ("Target", "Cytosole", r"did you mean Cytosol\?"),
     ],
 )
-def test_a_fault_in_the_table_is_named_before_any_request(
+def test_an_error_in_the_table_is_named_before_any_request(
     fetch: Callable[..., None], server: Server, table: Path, column: str, value: str, said: str
 ) -> None:
     rows = pd.read_csv(table, dtype=str, keep_default_na=False)
@@ -324,11 +327,11 @@ def test_a_fault_in_the_table_is_named_before_any_request(
 
 def test_a_table_without_ids_and_urls_is_refused(fetch: Callable[..., None], table: Path) -> None:
     write_csv(table, ("name", "Target"), [("x", "0")])
-    with pytest.raises(UserError, match=r"names no image(.|\n)*columns name, Target"):
+    with pytest.raises(UserError, match=r"has neither Ids nor URLs(.|\n)*columns name, Target"):
         fetch()
 
 
-def test_a_url_cannot_lead_out_of_the_cache(
+def test_a_url_cannot_write_outside_the_cache(
     fetch: Callable[..., None], server: Server, tmp_path: Path
 ) -> None:
     url = f"{server.url}/images/%2e%2e/../../../../x/4_red.jpg"

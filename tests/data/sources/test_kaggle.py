@@ -1,8 +1,8 @@
-"""Kaggle's own client against a loopback server that speaks what the client uses of its protocol.
+"""Fetching with Kaggle's own client, against a loopback server with the needed endpoints.
 
-POST /v1/competitions.CompetitionApiService/DownloadDataFiles answers 302 to a storage address; GET
-there, with Range, hands out the archive. POST /v1/security.OAuthService/IntrospectToken names the
-user of a token.
+POST /v1/competitions.CompetitionApiService/DownloadDataFiles redirects to a storage address, where
+GET with Range returns the archive. POST /v1/security.OAuthService/IntrospectToken returns the user
+of a token.
 """
 
 import io
@@ -29,12 +29,12 @@ from support.worlds import digests
 SOURCE_DIR = ROOT / "src"
 COMPETITION = "human-protein-atlas-image-classification"
 CHUNK = 2**20
-"""The client writes so many bytes at a time; what it has of a broken one is lost."""
+"""Bytes that the client writes at a time; an incomplete chunk is lost."""
 MODIFIED = "Mon, 01 Oct 2018 12:00:00 GMT"
 
 
 def archive_of(folder: Path) -> bytes:
-    """Zip a folder as Kaggle does, with things in it that must stay out."""
+    """Zip a folder as Kaggle does, with additional files that must not be extracted."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in digests(folder).items():
@@ -46,7 +46,7 @@ def archive_of(folder: Path) -> bytes:
 
 
 class FakeKaggle:
-    """What the server does; tests change the fields."""
+    """Behaviour of the server; tests change the fields."""
 
     def __init__(self, archive: bytes) -> None:
         self.archive = archive
@@ -95,7 +95,7 @@ def fake(archive: bytes) -> FakeKaggle:
 
 @pytest.fixture
 def server(fake: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server in Kaggle's place, a user with a good token, and no waiting between attempts."""
+    """A server in place of Kaggle, a user with a valid token, and no pauses between attempts."""
     for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -130,16 +130,16 @@ def test_the_competition_is_downloaded_checked_and_unzipped(
     assert [each.headers["Authorization"] for each in asked] == ["Bearer good"]
 
 
-def test_a_repeat_downloads_no_byte_again(
+def test_a_second_fetch_downloads_nothing(
     fetch: Callable[[], None], fake: FakeKaggle, raw_world: Path, tmp_path: Path
 ) -> None:
     fetch()
-    fake.cuts = [0]  # whoever read the body would fail
+    fake.cuts = [0]  # reading the body would fail
     fetch()
     assert digests(tmp_path / "raw") == digests(raw_world)
 
 
-def test_a_legacy_key_is_welcome(
+def test_a_legacy_key_is_accepted(
     fetch: Callable[[], None], server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KAGGLE_API_TOKEN")
@@ -149,7 +149,7 @@ def test_a_legacy_key_is_welcome(
     assert server.requests[0].headers["Authorization"].startswith("Basic ")
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(
+def test_a_broken_connection_is_resumed(
     fetch: Callable[[], None],
     fake: FakeKaggle,
     server: Server,
@@ -162,7 +162,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
     assert ranges(server) == [None, f"bytes={CHUNK}-", f"bytes={2 * CHUNK}-"]
 
 
-def test_a_server_that_keeps_breaking_off_is_a_clear_error_and_a_repeat_goes_on(
+def test_a_server_that_keeps_breaking_off_is_a_clear_error_and_a_later_fetch_resumes(
     fetch: Callable[[], None],
     fake: FakeKaggle,
     server: Server,
@@ -170,16 +170,16 @@ def test_a_server_that_keeps_breaking_off_is_a_clear_error_and_a_repeat_goes_on(
     tmp_path: Path,
 ) -> None:
     fake.cuts = [CHUNK, 0, 0, 0, 0, 0]
-    with pytest.raises(UserError, match=r"did not hand out(.|\n)*goes on where it stopped"):
+    with pytest.raises(UserError, match=r"cannot be downloaded(.|\n)*resumes the download"):
         fetch()
     assert not (tmp_path / "raw").exists()
     server.requests.clear()
     fetch()
-    assert ranges(server) == [None, f"bytes={CHUNK}-"]  # the first only asks for the headers
+    assert ranges(server) == [None, f"bytes={CHUNK}-"]  # the first request only reads the headers
     assert digests(tmp_path / "raw") == digests(raw_world)
 
 
-def test_a_killed_download_goes_on_where_it_stopped(
+def test_a_killed_download_resumes(
     fetch: Callable[[], None],
     fake: FakeKaggle,
     server: Server,
@@ -208,7 +208,7 @@ def test_a_killed_download_goes_on_where_it_stopped(
         while not (partial.is_file() and partial.stat().st_size == CHUNK):
             assert process.poll() is None
             assert time.monotonic() < deadline
-            select_nothing()
+            pause()
         process.send_signal(signal.SIGKILL)
     del fake.respond
     server.requests.clear()
@@ -217,8 +217,8 @@ def test_a_killed_download_goes_on_where_it_stopped(
     assert digests(tmp_path / "raw") == digests(raw_world)
 
 
-def select_nothing() -> None:
-    """Wait a little; time.sleep is off."""
+def pause() -> None:
+    """Wait 50 ms without time.sleep, which is patched."""
     import select
 
     select.select([], [], [], 0.05)
@@ -227,15 +227,15 @@ def select_nothing() -> None:
 @pytest.mark.parametrize(
     ("refusal", "said"),
     [
-        ((401, "Unauthenticated"), r"401: Unauthenticated(.|\n)*make a new token"),
+        ((401, "Unauthenticated"), r"401: Unauthenticated(.|\n)*create a new token"),
         (
             (403, "You must accept this competition's rules"),
-            r"rules accepted(.|\n)*403: You must(.|\n)*accept the rules on .*/rules",
+            r"has accepted(.|\n)*403: You must(.|\n)*accept the rules on .*/rules",
         ),
         ((404, "Not found"), r"404: Not found(.|\n)*set fetch\.competition"),
     ],
 )
-def test_a_refusal_says_what_to_do(
+def test_a_refusal_names_the_remedy(
     fetch: Callable[[], None], fake: FakeKaggle, refusal: tuple[int, str], said: str
 ) -> None:
     fake.refusal = refusal
@@ -244,13 +244,13 @@ def test_a_refusal_says_what_to_do(
 
 
 @pytest.mark.parametrize("token", ["", "expired"])
-def test_without_valid_credentials_the_way_to_them_is_said(
+def test_missing_credentials_are_a_clear_error(
     fetch: Callable[[], None], monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", token)
     for module in [name for name in sys.modules if name.split(".")[0] == "kaggle"]:
         monkeypatch.delitem(sys.modules, module)
-    with pytest.raises(UserError, match=r"no valid Kaggle credentials(.|\n)*make a token"):
+    with pytest.raises(UserError, match=r"no valid Kaggle credentials(.|\n)*create a token"):
         fetch()
 
 
@@ -262,11 +262,11 @@ def test_an_unreachable_server_is_a_clear_error(
     monkeypatch.setitem(
         kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, "http://127.0.0.1:9"
     )
-    with pytest.raises(UserError, match=r"ConnectionError(.|\n)*goes on where it stopped"):
+    with pytest.raises(UserError, match=r"ConnectionError(.|\n)*resumes the download"):
         fetch()
 
 
-def test_a_disk_that_fills_is_a_clear_error_and_with_room_the_download_goes_on(
+def test_a_full_disk_is_a_clear_error_and_with_more_space_the_download_resumes(
     server: Server, raw_world: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     def fetch() -> None:
@@ -297,7 +297,7 @@ def test_a_damaged_archive_is_removed_and_downloaded_anew(
     name = b"cell-005_red.png"
     place = archive.index(name) + len(name) + 100
     fake.archive = archive[:place] + bytes([archive[place] ^ 255]) + archive[place + 1 :]
-    with pytest.raises(UserError, match=r"damaged(.|\n)*downloaded anew"):
+    with pytest.raises(UserError, match=r"damaged(.|\n)*downloaded again"):
         fetch()
     assert not (tmp_path / "raw").exists()
     fake.archive = archive
@@ -312,7 +312,7 @@ def test_a_damaged_archive_is_removed_and_downloaded_anew(
         (b"PK\x01\x02\x14\x03\x14\x00\x00\x00", 99, "compression method is not supported"),
     ],
 )
-def test_what_no_checksum_sees_is_a_damaged_archive_too(
+def test_damage_that_no_checksum_covers_is_detected(
     fetch: Callable[[], None],
     fake: FakeKaggle,
     archive: bytes,
@@ -321,19 +321,19 @@ def test_what_no_checksum_sees_is_a_damaged_archive_too(
     byte: int,
     said: str,
 ) -> None:
-    """A block of no type in a deflated file, and a method of no name in the directory."""
+    """An invalid block type in a deflated file, and an unknown method in the directory."""
     name = b"train/cell-005_red.png"
     first, last = archive.index(name), archive.rindex(name)
     place = last - 46 + len(before) if before else first + len(name)
     assert archive[place - len(before) : place] == before
     fake.archive = archive[:place] + bytes([byte]) + archive[place + 1 :]
-    with pytest.raises(UserError, match=rf"damaged(.|\n)*{said}(.|\n)*downloaded anew"):
+    with pytest.raises(UserError, match=rf"damaged(.|\n)*{said}(.|\n)*downloaded again"):
         fetch()
     assert not (tmp_path / "raw").exists()
     assert not (tmp_path / "cache" / f"{COMPETITION}.zip").exists()
 
 
-def test_an_answer_that_is_no_zip_is_refused(
+def test_a_response_that_is_not_a_zip_is_refused(
     fetch: Callable[[], None], fake: FakeKaggle, tmp_path: Path
 ) -> None:
     fake.archive = b"<html>come back later</html>"

@@ -1,4 +1,4 @@
-"""A user's own files, in a folder or by a CSV, end in Kaggle's layout without a silent change."""
+"""Fetching a user's files, from a folder or a CSV, into Kaggle's layout without silent changes."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_a_folder_in_the_layout_is_copied_byte_by_byte(raw_world: Path, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
-def test_only_files_that_the_tables_name_are_copied(own_world: Path, tmp_path: Path) -> None:
+def test_only_files_listed_in_the_tables_are_copied(own_world: Path, tmp_path: Path) -> None:
     (own_world / "train" / "secret.png").write_bytes(b"x")
     (own_world / "notes.txt").write_text("x")
     fetch(tmp_path / "copy", own_world)
@@ -75,14 +75,14 @@ def test_a_folder_without_unlabelled_images_is_copied(own_world: Path, tmp_path:
     assert len(read_catalogue(tmp_path / "copy")) == 40
 
 
-def test_groups_are_carried_along(own_world: Path, tmp_path: Path) -> None:
+def test_groups_are_copied(own_world: Path, tmp_path: Path) -> None:
     table = pd.read_csv(own_world / "train.csv").assign(group="one")
     table.to_csv(own_world / "train.csv", index=False)
     fetch(tmp_path / "copy", own_world)
     assert set(pd.read_csv(tmp_path / "copy/train.csv")["group"]) == {"one"}
 
 
-def test_an_unfit_folder_leaves_the_older_copy(
+def test_an_invalid_folder_leaves_the_older_copy(
     own_world: Path, raw_world: Path, tmp_path: Path
 ) -> None:
     fetch(tmp_path / "copy", own_world)
@@ -90,17 +90,19 @@ def test_an_unfit_folder_leaves_the_older_copy(
     with pytest.raises(UserError, match=r"1 missing: cell-001_red\.png(.|\n)*missing_channels"):
         fetch(tmp_path / "copy", own_world)
     (own_world / "train" / "cell-001_red.jpg").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"cell-001_red\.jpg cannot(.|\n)*7 bytes that are no PNG"):
+    with pytest.raises(
+        UserError, match=r"cell-001_red\.jpg cannot(.|\n)*7 bytes that are not a PNG"
+    ):
         fetch(tmp_path / "copy", own_world)
     assert digests(tmp_path / "copy") == digests(raw_world)
 
 
-def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"fetch\.path is no folder and no CSV(.|\n)*nowhere"):
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fetch\.path is neither a folder nor a CSV(.|\n)*nowhere"):
         fetch(tmp_path / "raw", tmp_path / "nowhere")
 
 
-def test_a_disk_that_fills_midway_is_a_clear_error(
+def test_a_disk_that_fills_up_is_a_clear_error(
     raw_world: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="not enough free disk for the copy"):
@@ -132,18 +134,16 @@ def test_originals_in_the_folder_that_is_replaced_are_refused(
 
 
 @pytest.mark.parametrize("column", ["Id", "Target", "group", "red", "green", "yellow"])
-def test_a_known_column_that_stands_twice_is_refused(
-    paths_csv: Path, tmp_path: Path, column: str
-) -> None:
+def test_a_duplicate_column_is_refused(paths_csv: Path, tmp_path: Path, column: str) -> None:
     header, *rows = paths_csv.read_text(encoding="utf-8").splitlines()
     paths_csv.write_text("\n".join([f"{header},{column}", *(f"{row},x" for row in rows)]))
-    with pytest.raises(UserError, match=rf"not the expected table(.|\n)*not one column {column} "):
+    with pytest.raises(
+        UserError, match=rf"not the expected table(.|\n)*missing or duplicate columns {column} "
+    ):
         fetch(tmp_path / "raw", paths_csv)
 
 
-def test_columns_without_a_name_of_their_own_are_passed_over(
-    paths_csv: Path, tmp_path: Path
-) -> None:
+def test_columns_without_a_unique_name_are_ignored(paths_csv: Path, tmp_path: Path) -> None:
     fetch(tmp_path / "expected", paths_csv)
     header, *rows = paths_csv.read_text(encoding="utf-8").splitlines()
     lines = [f"{header},line,,,a,a", *(f"{row},1,2,3,4,5" for row in rows)]
@@ -152,9 +152,7 @@ def test_columns_without_a_name_of_their_own_are_passed_over(
     assert digests(tmp_path / "raw") == digests(tmp_path / "expected")
 
 
-def test_a_csv_of_paths_brings_every_format_into_the_layout(
-    paths_csv: Path, tmp_path: Path
-) -> None:
+def test_a_csv_of_paths_converts_every_format(paths_csv: Path, tmp_path: Path) -> None:
     fetch(tmp_path / "raw", paths_csv)
     images = read_catalogue(tmp_path / "raw")
     assert list(images["Target"]) == ["0 25", ""]
@@ -171,9 +169,9 @@ def test_a_csv_of_paths_brings_every_format_into_the_layout(
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("Id", "", "an Id is no file name in .*table.csv"),
-        ("Id", "b", "an Id stands twice"),
-        ("Id", "../b", "an Id is no file name"),
+        ("Id", "", "Ids that are not file names in .*table.csv"),
+        ("Id", "b", "duplicate Ids"),
+        ("Id", "../b", "Ids that are not file names"),
         ("Target", "Cytosole", r"line 2: unknown label(.|\n)*'Cytosole'; did you mean Cytosol\?"),
         ("Target", "28", "line 2: unknown label '28'"),
         ("Target", "Cytosol;Cytosol", "stands twice"),
@@ -183,7 +181,7 @@ def test_a_csv_of_paths_brings_every_format_into_the_layout(
         ("yellow", "", "1 missing: a_yellow.png"),
     ],
 )
-def test_a_fault_in_the_csv_is_named(
+def test_an_error_in_the_csv_is_named(
     paths_csv: Path, tmp_path: Path, column: str, value: str, said: str
 ) -> None:
     change(paths_csv, column, value)
@@ -192,7 +190,7 @@ def test_a_fault_in_the_csv_is_named(
     assert not (tmp_path / "raw").exists()
 
 
-def test_an_absent_channel_is_black_by_explicit_parameter_only(
+def test_an_absent_channel_is_black_only_by_explicit_parameter(
     paths_csv: Path, tmp_path: Path
 ) -> None:
     change(paths_csv, "yellow", "")
@@ -205,10 +203,10 @@ def test_an_absent_channel_is_black_by_explicit_parameter_only(
 
 
 @pytest.mark.parametrize("bit", range(32))
-def test_a_flipped_bit_in_the_width_that_black_would_take_is_named(
+def test_a_flipped_bit_in_the_width_that_sets_the_size_of_black_channels_is_refused(
     paths_csv: Path, tmp_path: Path, bit: int
 ) -> None:
-    """Bytes 16 to 19 of a PNG are its width; half of these are larger than any memory."""
+    """Bytes 16 to 19 of a PNG are its width; half of these need more than any memory."""
     change(paths_csv, "yellow", "")
     green = paths_csv.parent / "plate/1-green.png"
     content = bytearray(green.read_bytes())
@@ -225,7 +223,7 @@ def test_two_files_for_one_channel_are_refused(own_world: Path, tmp_path: Path) 
         fetch(tmp_path / "raw", own_world)
 
 
-def test_sixteen_bits_need_a_word_about_white(paths_csv: Path, tmp_path: Path) -> None:
+def test_sixteen_bits_need_a_white_value(paths_csv: Path, tmp_path: Path) -> None:
     values = np.array([[0, 128, 129], [257, 32768, 65535]], np.uint16)
     save(paths_csv.parent / "deep.png", values)
     save(paths_csv.parent / "deep.tif", np.minimum(values, 4095))
@@ -243,7 +241,7 @@ def test_sixteen_bits_need_a_word_about_white(paths_csv: Path, tmp_path: Path) -
     assert read_channel(tmp_path / "raw/train/a_red.png").tolist() == [[0, 8, 8], [16, 255, 255]]
 
 
-def test_a_size_of_its_own_is_kept(paths_csv: Path, tmp_path: Path) -> None:
+def test_channels_keep_their_size(paths_csv: Path, tmp_path: Path) -> None:
     save(paths_csv.parent / "large.tif", draw_pixels(2, 130)[..., 0])
     change(paths_csv, "red", "large.tif")
     fetch(tmp_path / "raw", paths_csv)
@@ -251,7 +249,7 @@ def test_a_size_of_its_own_is_kept(paths_csv: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_images_come_unchanged(real_data: Path, tmp_path: Path) -> None:
+def test_real_images_are_copied_unchanged(real_data: Path, tmp_path: Path) -> None:
     fetch_local(tmp_path / "raw", source_path=real_data / "sample48")
     copied, original = digests(tmp_path / "raw"), digests(real_data / "sample48")
     assert {name: copied[name] for name in copied if name.endswith(".png")} == {

@@ -1,4 +1,4 @@
-"""The simulated competition is a folder like any other."""
+"""Simulating the competition: layout and reproducibility."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from hpa.data.sources.synthetic import fetch_synthetic
 from support.worlds import digests
 
 
-def synthesise(raw_dir: Path, **changes: float) -> None:
+def simulate(raw_dir: Path, **changes: float) -> None:
     arguments = {"n_images": 28, "n_unlabelled": 3, "image_size": 64, "tempering": 0.7, "seed": 1}
     fetch_synthetic(raw_dir, **{**arguments, **changes}, n_jobs=1)  # type: ignore[arg-type]
 
 
-def test_the_synthetic_world_is_in_kaggle_s_layout_and_repeatable(tmp_path: Path) -> None:
+def test_the_simulation_has_kaggle_s_layout_and_is_reproducible(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        synthesise(tmp_path / name, seed=seed)
+        simulate(tmp_path / name, seed=seed)
     catalogue = read_catalogue(tmp_path / "a")
     assert (len(catalogue), catalogue["labelled"].sum()) == (31, 28)
     first, again, other = (digests(tmp_path / name) for name in "abc")
@@ -22,6 +22,6 @@ def test_the_synthetic_world_is_in_kaggle_s_layout_and_repeatable(tmp_path: Path
     assert not set(first.values()) & set(other.values())
 
 
-def test_a_synthetic_world_may_lack_unlabelled_images(tmp_path: Path) -> None:
-    synthesise(tmp_path / "a", n_unlabelled=0)
+def test_unlabelled_images_are_optional(tmp_path: Path) -> None:
+    simulate(tmp_path / "a", n_unlabelled=0)
     assert read_catalogue(tmp_path / "a")["labelled"].all()

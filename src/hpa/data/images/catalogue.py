@@ -1,8 +1,8 @@
-"""The table of images: which there are, what they are labelled, and whether their files exist.
+"""Catalogue of the images of a folder: Ids, labels, groups, and a check that the files exist.
 
-The layout is Kaggle's: `train.csv` (`Id,Target` and perhaps `group`) with
+The layout is Kaggle's: `train.csv` (`Id,Target` and optionally `group`) with
 `train/<Id>_{red,green,blue,yellow}.png`; `sample_submission.csv` (`Id,Predicted`) with `test/`
-holds the unlabelled images, and may be absent.
+lists unlabelled images, and may be absent.
 """
 
 import csv
@@ -15,22 +15,22 @@ from hpa.errors import UserError
 from hpa.labels import CHANNELS, N_LABELS, parse_target
 
 MAX_ID_BYTES = 200
-"""With channel, suffix and the mark of a half-written file a name may have 255."""
+"""A file name may have 255 with the channel, the suffix and the prefix of temporary files."""
 LABELLED_CSV, LABELLED_FOLDER = "train.csv", "train"
 UNLABELLED_CSV, UNLABELLED_FOLDER = "sample_submission.csv", "test"
 
 
 def read_catalogue(raw_dir: Path) -> pd.DataFrame:
-    """Read the table of a folder in Kaggle's layout and check it as a whole.
+    """Read and check the catalogue of a folder in Kaggle's layout.
 
     Returns:
-        One row an image, labelled ones first, in the order of the CSVs: `Id`, `Target` (`""`
-        where unlabelled), `group` (the Id itself where the CSV has no such column),
-        `labelled` (bool), `folder` (`train` or `test`).
+        One row per image, labelled ones first, in the order of the CSVs: `Id`, `Target` (`""`
+        if unlabelled), `group` (the Id itself if the CSV gives none), `labelled` (bool),
+        `folder` (`train` or `test`).
 
     Raises:
-        UserError: a CSV is missing, empty or lacks a column; an Id stands twice, is empty or
-            leads out of its folder; a label is unknown; a channel's file is missing.
+        UserError: a CSV is missing, empty or lacks a column; an Id is duplicated, empty or not a
+            file name; a label is unknown; a channel file is missing.
     """
     catalogue = read_tables(raw_dir)
     for folder, rows in catalogue.groupby("folder", sort=False):
@@ -39,7 +39,7 @@ def read_catalogue(raw_dir: Path) -> pd.DataFrame:
 
 
 def read_tables(raw_dir: Path) -> pd.DataFrame:
-    """Read the table of a folder as `read_catalogue` does, but look for no channel file."""
+    """Read the catalogue without checking that the channel files exist."""
     tables = [_read_labelled(raw_dir / LABELLED_CSV)]
     if (raw_dir / UNLABELLED_CSV).is_file():
         tables.append(_read_unlabelled(raw_dir / UNLABELLED_CSV))
@@ -49,7 +49,7 @@ def read_tables(raw_dir: Path) -> pd.DataFrame:
 
 
 def channel_path(folder: Path, image_id: str, channel: str) -> Path:
-    """Return where a channel of an image lies."""
+    """Return the path of one channel of an image."""
     return folder / f"{image_id}_{channel}.png"
 
 
@@ -80,17 +80,17 @@ def _read_unlabelled(path: Path) -> pd.DataFrame:
 def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV as text, with the number of each row's `line`.
 
-    A byte order mark, Windows line ends and blank lines are welcome. The standard library reads
-    it, because pandas takes the first column of too long rows for the index, without a word.
+    A byte order mark, Windows line endings and blank lines are accepted. The csv module is used
+    because pandas silently takes the first column of too long rows as the index.
 
     Args:
         path: the CSV.
-        columns: names that must stand in its header, once.
-        optional: names that may, once. Of other columns, those are left out that have no name of
-            their own: none, one that stands twice, or `line`.
+        columns: names that must occur in the header exactly once.
+        optional: names that may occur once. Other columns are ignored if their name is empty,
+            duplicated or `line`.
 
     Raises:
-        UserError: the file is missing or no CSV, lacks one of `columns`, has one of them or of
+        UserError: the file is missing or not a CSV, lacks one of `columns`, has one of them or of
             `optional` twice, or a row is longer or shorter than the header.
     """
     if not path.is_file():
@@ -98,7 +98,7 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
             f"{path} is missing",
             expected=f"a CSV with the columns {', '.join(columns)}",
             received="no such file",
-            remedy="put the images into Kaggle's layout (see README, 'Your own data')",
+            remedy="arrange the images in Kaggle's layout (see README, 'Your own data')",
         )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -108,9 +108,11 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
     except (csv.Error, UnicodeDecodeError) as error:
         raise _bad_table(path, columns, str(error)) from error
     missing = [name for name in columns if name not in header]
-    twice = [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
-    if unfit := missing + twice:
-        raise _bad_table(path, columns, f"not one column {', '.join(unfit)} in {header}")
+    duplicate = [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
+    if invalid := missing + duplicate:
+        raise _bad_table(
+            path, columns, f"missing or duplicate columns {', '.join(invalid)} in {header}"
+        )
     for line, *cells in rows:
         if len(cells) != len(header):
             raise _bad_table(path, columns, f"{len(cells)} cells in line {line}: {cells}")
@@ -119,30 +121,30 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
 
 
 def _is_filled(row: list[str]) -> bool:
-    """Tell a row from a blank line, or one of blanks alone."""
+    """Return False for a line that is empty or only has white space."""
     return len(row) > 1 or any(cell.strip() for cell in row)
 
 
 def check_ids(catalogue: pd.DataFrame, place: str) -> None:
-    """Refuse Ids that stand twice or could not name files; `place` is where they come from.
+    """Check that Ids are unique and valid file names; `place` names their source in errors.
 
     Raises:
-        UserError: there are such; the first five are named.
+        UserError: some are not; the first five are listed.
     """
     ids = catalogue["Id"]
-    twice = ids[ids.duplicated()].unique()
+    duplicate = ids[ids.duplicated()].unique()
     unsafe = [each for each in ids if each.startswith(".") or set(each) & set("/\\\0") or not each]
     long = [f"{each[:40]}…" for each in ids if len(each.encode()) > MAX_ID_BYTES]
     for found, wrong in (
-        (list(twice), "an Id stands twice"),
-        (unsafe, "an Id is no file name"),
-        (long, f"an Id is longer than {MAX_ID_BYTES} bytes"),
+        (list(duplicate), "duplicate Ids"),
+        (unsafe, "Ids that are not file names"),
+        (long, f"Ids longer than {MAX_ID_BYTES} bytes"),
     ):
         if found:
             raise UserError(
                 f"{wrong} in {place}",
-                expected="each Id once, over labelled and unlabelled images, fit to name files",
-                received=f"{len(found)} such: {', '.join(map(repr, found[:5]))}",
+                expected="valid file names, each once among labelled and unlabelled images",
+                received=f"{len(found)}: {', '.join(map(repr, found[:5]))}",
                 remedy="remove or rename those rows",
             )
 
@@ -160,16 +162,16 @@ def _check_files(folder: Path, ids: list[str]) -> None:
             f"channel files are missing in {folder}",
             expected=f"<Id>_{{{','.join(CHANNELS)}}}.png for each of the {len(ids)} Ids",
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
-            remedy="bring the files back, or remove their rows from the CSV",
+            remedy="restore the files, or remove their rows from the CSV",
         )
 
 
 def _bad_row(path: Path, line: str, image_id: str, problem: str, target: str) -> UserError:
     return UserError(
         f"{path}, line {line}, Id {image_id!r}: {problem}",
-        expected=f"label numbers from 0 to {N_LABELS - 1} separated by blanks, each once",
+        expected=f"label numbers from 0 to {N_LABELS - 1} separated by spaces, each once",
         received=repr(target),
-        remedy="mend or remove the row",
+        remedy="correct or remove the row",
     )
 
 

@@ -1,4 +1,4 @@
-"""One image: from four PNG files to one array, checked on the way."""
+"""Decode the four PNG files of an image into one array, and check them."""
 
 import struct
 import zlib
@@ -15,20 +15,20 @@ from hpa.labels import CHANNELS
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIZE_PX = 8192
-"""No microscope's picture is larger; a small file may claim 2^31 and fill the memory."""
+"""Larger than any microscope image; a small file may claim 2^31 and exhaust the memory."""
 COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 
 
-HASH_SIDE_PX, HASH_BITS_A_SIDE = 32, 8
+HASH_SIDE_PX, HASH_FREQUENCIES = 32, 8
 """A channel is shrunk to 32×32 pixels; its 8×8 lowest frequencies give 64 bits."""
 COSINES = np.cos(
-    np.pi * np.outer(np.arange(HASH_BITS_A_SIDE), np.arange(HASH_SIDE_PX) + 0.5) / HASH_SIDE_PX
+    np.pi * np.outer(np.arange(HASH_FREQUENCIES), np.arange(HASH_SIDE_PX) + 0.5) / HASH_SIDE_PX
 ).astype(np.float32)
 """float32[8,32]: the lowest rows of the discrete cosine transform (DCT-II)."""
 
 
 class UnreadableImageError(UserError):
-    """An image that cannot become a row: `path` names its file, `reason` what is wrong with it."""
+    """Error for an image that cannot be packed: `path` of the file, and `reason`."""
 
     def __init__(self, path: Path, reason: str, *, wrong: str, expected: str, remedy: str) -> None:
         super().__init__(wrong, expected=expected, received=reason, remedy=remedy)
@@ -36,12 +36,12 @@ class UnreadableImageError(UserError):
 
 
 def refuse_odd_size(plane: np.ndarray) -> np.ndarray:
-    """Return what came: `read_image` refuses what is still no square."""
+    """Return the plane unchanged: `read_image` refuses it unless it is square."""
     return plane
 
 
 def pad_to_square(plane: np.ndarray) -> np.ndarray:
-    """Add black on both sides of the shorter axis: uint8[H,W] to a square of the longer one."""
+    """Pad the shorter axis of uint8[H,W] with black on both sides."""
     height, width = plane.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
@@ -49,7 +49,7 @@ def pad_to_square(plane: np.ndarray) -> np.ndarray:
 
 
 def crop_to_square(plane: np.ndarray) -> np.ndarray:
-    """Cut both ends of the longer axis away: uint8[H,W] to the middle square."""
+    """Return the central square of uint8[H,W]."""
     height, width = plane.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -61,7 +61,7 @@ ODD_SIZES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "pad": pad_to_square,
     "crop": crop_to_square,
 }
-"""What `pack.odd_size` does with an image that is no square."""
+"""Treatments of images that are not square, by the value of `pack.odd_size`."""
 
 
 def read_image(
@@ -72,25 +72,25 @@ def read_image(
 ) -> np.ndarray:
     """Read the four channels of an image as uint8[S,S,4], S = `image_size`.
 
-    A larger original is shrunk by averaging over areas, a smaller one enlarged bilinearly.
-    Channels of one image must be of one size; `square` (see `ODD_SIZES`) makes them squares.
+    Larger originals are resized by area averaging, smaller ones bilinearly. All channels must have
+    the same size; `square` (see `ODD_SIZES`) makes them square.
 
     Raises:
-        UnreadableImageError: a channel is no whole 8-bit grey PNG, differs in size from the others,
-            or is no square where `square` leaves it so.
+        UnreadableImageError: a channel is not a whole 8-bit grey PNG, differs in size from the
+            others, or is not square.
     """
     channels = [read_channel(channel_path(folder, image_id, channel)) for channel in CHANNELS]
     if len({channel.shape for channel in channels}) > 1:
-        raise _unfit(folder, image_id, channels, "four channels of one size")
+        raise _wrong_sizes(folder, image_id, channels, "four channels of one size")
     squares = [square(channel) for channel in channels]
     height, width = squares[0].shape
     if height != width:
-        raise _unfit(folder, image_id, channels, "four squares (pack.odd_size makes some)")
+        raise _wrong_sizes(folder, image_id, channels, "four squares (or another pack.odd_size)")
     return merge_channels(squares, image_size)
 
 
 def merge_channels(squares: list[np.ndarray], image_size: int) -> np.ndarray:
-    """Bring four squares of one size, each uint8[H,H], to uint8[S,S,4], S = `image_size`."""
+    """Resize and merge four uint8[H,H] into uint8[S,S,4], S = `image_size`."""
     height = len(squares[0])
     if height == image_size:
         return cv2.merge(squares)
@@ -102,11 +102,11 @@ def merge_channels(squares: list[np.ndarray], image_size: int) -> np.ndarray:
 def read_channel(path: Path) -> np.ndarray:
     """Read one 8-bit grey PNG as uint8[H,W].
 
-    Checked here, not left to the decoder: OpenCV cuts 16 bits to 8 and mends broken files without
-    a word, and takes two and a half times as long as this one.
+    OpenCV is not used, as it silently truncates 16 bits to 8 and repairs broken files, and takes
+    2.5 times as long.
 
     Raises:
-        UnreadableImageError: the file is no PNG, is cut or damaged, or is not 8-bit grey.
+        UnreadableImageError: the file is not a PNG, is truncated or damaged, or is not 8-bit grey.
     """
     try:
         content = path.read_bytes()
@@ -117,7 +117,7 @@ def read_channel(path: Path) -> np.ndarray:
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
     try:
         pixels: np.ndarray = decode_image_png_u8(content, (height, width), "mono")
-    except Exception as error:  # the decoder raises no narrower class
+    except Exception as error:  # the decoder raises plain exceptions
         raise _unreadable(path, f"pixels that do not decode: {error}") from error
     return pixels[..., 0]
 
@@ -125,27 +125,27 @@ def read_channel(path: Path) -> np.ndarray:
 def perceptual_hash(pixels: np.ndarray) -> str:
     """Return the 64-bit perceptual hash of each channel of uint8[S,S,4], as 64 hex digits.
 
-    A channel, shrunk to 32×32 by averaging over areas, is transformed by the discrete cosine
-    transform; a bit says whether one of its 8×8 lowest frequencies is above their median. So
-    brightness, contrast, noise and size change few bits, another picture about half of them; a
-    channel of one grey has no pattern and at most the bit of its brightness.
+    A channel is reduced to 32×32 pixels by area averaging. Each bit tells whether one of the 8×8
+    lowest frequencies of its discrete cosine transform exceeds their median. Brightness, contrast,
+    noise and size change few bits; a different image changes about half. A constant channel has at
+    most one bit set.
 
     Source: Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010;
-    imagehash.phash, which shrinks by Lanczos' filter instead, agrees in nearly all bits.
+    imagehash.phash, which resizes with a Lanczos filter, agrees in nearly all bits.
     """
     side = (HASH_SIDE_PX, HASH_SIDE_PX)
     small = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA)
     planes = np.moveaxis(small, -1, 0).astype(np.float32)
     lowest = (COSINES @ planes @ COSINES.T).reshape(len(CHANNELS), -1)
-    lowest = np.round(lowest, 1)  # one grey everywhere: zeros, not the noise of their rounding
+    lowest = np.round(lowest, 1)  # removes rounding noise in constant channels
     middle = np.sort(lowest, axis=1)[:, lowest.shape[1] // 2 - 1 :][:, :2].mean(axis=1)
     return np.packbits(lowest > middle[:, None]).tobytes().hex()
 
 
 def _png_problem(content: bytes) -> str | None:
-    """Name what keeps bytes from being a whole 8-bit grey PNG; checks every chunk's CRC."""
+    """Return why bytes are not a whole 8-bit grey PNG, or None; verifies the CRC of every chunk."""
     if not content.startswith(PNG_SIGNATURE):
-        return f"{len(content)} bytes that are no PNG" if content else "an empty file"
+        return f"{len(content)} bytes that are not a PNG" if content else "an empty file"
     position, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         length_and_kind = content[position : position + 8]
@@ -185,7 +185,7 @@ def _unreadable(path: Path, reason: str) -> UnreadableImageError:
     )
 
 
-def _unfit(
+def _wrong_sizes(
     folder: Path, image_id: str, channels: list[np.ndarray], expected: str
 ) -> UnreadableImageError:
     sizes = [
@@ -194,8 +194,8 @@ def _unfit(
     ]
     return UnreadableImageError(
         channel_path(folder, image_id, CHANNELS[0]),
-        f"unfit sizes: {', '.join(sizes)}",
-        wrong=f"image {image_id} in {folder} has channels of unfit sizes",
+        f"sizes {', '.join(sizes)}",
+        wrong=f"image {image_id} in {folder} has channels of unequal size or that are not square",
         expected=expected,
         remedy="crop or resize the files, or remove the row from the CSV",
     )

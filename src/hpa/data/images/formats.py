@@ -1,10 +1,10 @@
-"""One channel from a PNG, TIFF or JPEG file to 8-bit grey, by rules that are stated, never guessed.
+"""Conversion of a PNG, TIFF or JPEG file of one channel to 8-bit grey, by explicit rules.
 
-- 8 bits stay as they are.
-- 16 bits become round(255 · value / white), where the user says which value is white; without
-  that word, or with a value above it, the file is refused: a silent scale changes intensities.
-- A coloured picture is grey where its three components are equal. The atlas shows grey values
-  in the channel's own colour; there the largest of the colour's components is taken.
+- 8-bit values are unchanged.
+- 16-bit values become round(255 · value / white) for a white value that the user sets. Without it,
+  or if a value exceeds it, the file is refused: an implicit scale would change intensities.
+- A colour image is accepted if its three components are equal. The atlas shows grey values in the
+  channel's own colour; for its images the largest component of that colour is taken.
 """
 
 import io
@@ -18,33 +18,33 @@ from hpa.errors import UserError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 COMPONENTS = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
-"""Which of R, G and B make up the colour that a channel is shown in."""
+"""Indices into RGB of the components of each channel's colour."""
 GREY_8, GREY_16 = {"L"}, {"I;16", "I;16B", "I;16L"}
 TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 
 class UnfitPictureError(ValueError):
-    """Bytes that are no usable picture; the message says what they are."""
+    """Error for bytes that are not a usable image; the message describes them."""
 
 
 def is_grey_png(content: bytes) -> bool:
-    """Tell whether a file's first bytes announce what the layout wants already."""
+    """Return whether the first bytes of a file are those of an 8-bit grey PNG."""
     return content.startswith(PNG_SIGNATURE) and content[24:26] == b"\x08\x00"
 
 
 def read_grey(
     path: Path, channel: str, *, tinted: bool, sixteen_bit_white: int | None
 ) -> np.ndarray:
-    """Read a file as uint8[H,W] by the rules above.
+    """Read a file as uint8[H,W] by the rules of this module.
 
     Args:
         path: a PNG, TIFF or JPEG file.
-        channel: the channel that it shows.
-        tinted: coloured pictures show grey values in the channel's own colour.
-        sixteen_bit_white: the value of 16-bit files that becomes 255; None refuses them.
+        channel: name of the channel in the file.
+        tinted: accept colour images that show grey values in the channel's own colour.
+        sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
 
     Raises:
-        UserError: the file is damaged, of another kind, coloured or of 16 bits without leave.
+        UserError: the file is missing or damaged, or its format, colour or depth is not accepted.
     """
     try:
         return decode_grey(
@@ -53,13 +53,13 @@ def read_grey(
     except (UnfitPictureError, OSError) as error:
         raise UserError(
             f"{path} cannot be read",
-            expected="a whole PNG, TIFF or JPEG: one grey picture of 8 bits, or of 16 bits with "
+            expected="a whole PNG, TIFF or JPEG: one grey image of 8 bits, or of 16 bits with "
             "fetch.sixteen_bit_white",
             received=str(error),
-            remedy="convert the file, or set fetch.sixteen_bit_white to the value that is white "
-            "(65535, or 4095 of a 12-bit camera)"
+            remedy="convert the file, or set fetch.sixteen_bit_white to the value of white "
+            "(65535, or 4095 for a 12-bit camera)"
             if "16-bit" in str(error)
-            else "bring the file again or convert it, or remove the image's row from the CSV",
+            else "copy the file again or convert it, or remove the image's row from the CSV",
         ) from error
 
 
@@ -71,11 +71,11 @@ def decode_grey(
     sixteen_bit_white: int | None,
     max_size_px: int = MAX_SIZE_PX,
 ) -> np.ndarray:
-    """Decode a file's bytes as uint8[H,W] by the rules above; arguments as of `read_grey`.
+    """Decode the bytes of a file as `read_grey` does.
 
     Raises:
-        UnfitPictureError: the bytes are cut, damaged, of another kind, coloured, of 16 bits
-            without leave, or a picture larger than `max_size_px` in height or width.
+        UnfitPictureError: the bytes are truncated or damaged, their format, colour or depth is
+            not accepted, or the height or width exceeds `max_size_px`.
     """
     pixels = decode(content, max_size_px)
     if pixels.ndim == 3:
@@ -86,10 +86,10 @@ def decode_grey(
 def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     """Decode a whole PNG, TIFF or JPEG as uint8[H,W], uint16[H,W] or uint8[H,W,3].
 
-    The size is read from the header and refused before any pixel is unpacked.
+    The size is checked in the header, before any pixel is decompressed.
 
     Raises:
-        UnfitPictureError: the bytes are cut, damaged or of another kind.
+        UnfitPictureError: the bytes are truncated, damaged or of another format.
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "TIFF", "JPEG")) as picture:
@@ -99,28 +99,28 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     except UnfitPictureError:
         raise
     except UnidentifiedImageError as error:
-        what = "that are no PNG, TIFF or JPEG" if content else "in all"
-        raise UnfitPictureError(f"{len(content)} bytes {what}") from error
+        problem = f"{len(content)} bytes that are not a PNG, TIFF or JPEG"
+        raise UnfitPictureError(problem if content else "an empty file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnfitPictureError(str(error)) from error
-    except Exception as error:  # on damaged tags Pillow stumbles with whatever class it happens to
+    except Exception as error:  # Pillow raises many types for damaged tags
         raise UnfitPictureError(f"{len(content)} bytes, cut or damaged: {error}") from error
     return pixels.astype(np.uint16) if pixels.dtype.itemsize == 2 else pixels
 
 
 def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | None:
-    """Name what makes a picture unfit, from its header alone."""
+    """Return why an image is refused, from its header alone, or None."""
     width, height = picture.size
     if max(width, height) > max_size_px:
         return f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})"
     if _has_second(picture):
-        return "a file of several pictures"
+        return "a file of several images"
     depth = content[24] if picture.format == "PNG" else None
     if picture.mode not in GREY_8 | GREY_16 | {"RGB"} or depth not in (None, 8, 16):
         kind = f"{depth}-bit {picture.format}" if depth else picture.format
-        return f"a picture of mode {picture.mode} ({kind})"
-    if depth == 16 and picture.mode == "RGB":  # Pillow would cut it to 8 bits without a word
-        return "a coloured picture of 16-bit components"
+        return f"an image of mode {picture.mode} ({kind})"
+    if depth == 16 and picture.mode == "RGB":  # Pillow silently truncates it to 8 bits
+        return "a colour image of 16-bit components"
     tags = getattr(picture, "tag_v2", {})
     if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO and picture.mode in GREY_16:
         return "a TIFF in which zero is white"
@@ -128,7 +128,7 @@ def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | No
 
 
 def _has_second(picture: Image.Image) -> bool:
-    """Try to go to a second picture; to count all may take seconds."""
+    """Return whether there is a second image; counting all may take seconds."""
     try:
         picture.seek(1)
     except EOFError:
@@ -142,16 +142,16 @@ def _from_colour(pixels: np.ndarray, channel: str, tinted: bool) -> np.ndarray:
         return pixels[..., 0]
     if tinted:
         return pixels[..., COMPONENTS[channel]].max(axis=-1)
-    raise UnfitPictureError("a coloured picture (its red, green and blue differ)")
+    raise UnfitPictureError("a colour image (its red, green and blue differ)")
 
 
 def _from_16_bits(pixels: np.ndarray, white: int | None) -> np.ndarray:
-    """Scale uint16[H,W] to uint8[H,W]: round(255 · value / white), halves up."""
+    """Scale uint16[H,W] to uint8[H,W]: round(255 · value / white), half up."""
     if white is None:
-        raise UnfitPictureError(f"a 16-bit picture (brightest value {pixels.max()})")
+        raise UnfitPictureError(f"a 16-bit image (brightest value {pixels.max()})")
     if pixels.max() > white:
         raise UnfitPictureError(
-            f"a 16-bit picture whose brightest value {pixels.max()} is above "
+            f"a 16-bit image whose brightest value {pixels.max()} is above "
             f"fetch.sixteen_bit_white = {white}"
         )
     return ((pixels.astype(np.uint32) * 510 + white) // (2 * white)).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""A user's own images to be judged: found among paths, read by the rules of the sources.
+"""Find and read a user's images for prediction, by the same rules as the sources.
 
-An image is up to four files, <name>_<channel> with the suffix of a picture. The protein's channel,
-green, must be there; another one that is absent is black, and whoever judges the image says so.
+An image is up to four files named <name>_<channel>.<suffix>. The protein channel, green, is
+required. Other absent channels are black, and predictions carry a quality flag for them.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ PROTEIN = "green"
 
 @dataclass(frozen=True)
 class ReadingRules:
-    """How a picture becomes pixels.
+    """Rules of reading an image.
 
     Attributes:
-        image_size: height and width S that the network sees, in pixels.
-        odd_size: what to do with an image that is no square, a key of `ODD_SIZES`.
-        tinted: coloured pictures show a channel in its own colour; otherwise they are refused.
-        sixteen_bit_white: the value of 16-bit files that becomes 255; None refuses them.
-        max_size_px: larger pictures are refused before they are unpacked.
+        image_size: height and width S of the network's input, in pixels.
+        odd_size: treatment of images that are not square, a key of `ODD_SIZES`.
+        tinted: accept colour images that show a channel in its own colour.
+        sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
+        max_size_px: larger images are refused before they are decompressed.
     """
 
     image_size: int
@@ -41,14 +41,14 @@ class ReadingRules:
 
 
 def find_images(paths: list[str]) -> dict[str, dict[str, Path]]:
-    """Find images among files, folders, globs and CSVs: the file of each channel by image name.
+    """Find images in files, folders, globs and CSVs, as the path of each channel by image name.
 
-    A folder is searched with all below it; its images are named by their path from there. A CSV
-    has the columns Id, green and perhaps the other channels, with paths from its own folder.
+    Folders are searched recursively, and their images named by relative path. A CSV has the columns
+    Id, green and optionally the other channels, with paths relative to its folder.
 
     Raises:
-        UserError: a path leads to nothing, a file's name tells no channel, or two images have
-            one name.
+        UserError: a path matches no image, a file name does not end in a channel, or two images
+            have the same name.
     """
     found: dict[str, dict[str, Path]] = {}
     for text in paths:
@@ -70,22 +70,21 @@ def find_images(paths: list[str]) -> dict[str, dict[str, Path]]:
 
 
 def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndarray]:
-    """Read the channels of an image as four uint8[H,W] of one size; an absent one is black.
+    """Read the channels of an image as four uint8[H,W] of one size; absent ones are black.
 
     Args:
-        sources: by channel: a path, the bytes of a picture, or an array or nested list [H,W] of
-            whole grey levels from 0 to 255. None counts as absent.
+        sources: for each channel a path, the bytes of a file, or an array or nested list [H,W]
+            of integer grey levels from 0 to 255. None counts as absent.
         rules: see `ReadingRules`.
 
     Raises:
-        UnfitPictureError: green is absent, a channel is unfit, or their sizes differ; the message
-            says which and why.
+        UnfitPictureError: green is absent, a channel is invalid, or their sizes differ.
     """
     given = {name: sources[name] for name in CHANNELS if sources.get(name) is not None}
     if unknown := sorted(set(sources) - set(CHANNELS)):
         raise UnfitPictureError(f"unknown channels {', '.join(map(repr, unknown))}")
     if PROTEIN not in given:
-        raise UnfitPictureError(f"no {PROTEIN} channel: it shows the protein")
+        raise UnfitPictureError(f"no {PROTEIN} channel, which shows the protein")
     planes = {name: _read_plane(name, source, rules) for name, source in given.items()}
     shape = planes[PROTEIN].shape
     if odd := [
@@ -98,16 +97,16 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndar
 
 
 def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
-    """Bring four uint8[H,W] to what the network sees, uint8[S,S,4], exactly as `pack` does.
+    """Resize four uint8[H,W] to the network's input, uint8[S,S,4], exactly as `pack` does.
 
     Raises:
-        UnfitPictureError: they are no squares, and `odd_size` refuses such.
+        UnfitPictureError: they are not square, and `odd_size` is `refuse`.
     """
     squares = [ODD_SIZES[rules.odd_size](plane) for plane in planes]
     height, width = squares[0].shape
     if height != width:
         raise UnfitPictureError(
-            f"{width}×{height} pixels: no square, and the model was trained on squares"
+            f"{width}×{height} pixels: not square, and the model was trained on square images"
         )
     return merge_channels(squares, rules.image_size)
 
@@ -132,13 +131,13 @@ def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
 
 
 def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
-    """Check numbers [H,W] and return them as uint8."""
+    """Return grey levels [H,W] as uint8, if they are valid."""
     try:
         numbers = np.asarray(source)
-        if numbers.dtype == object:  # rows of a table come as arrays of arrays
+        if numbers.dtype == object:  # rows of a table are arrays of arrays
             numbers = np.stack([np.asarray(row) for row in source])
     except (TypeError, ValueError) as error:
-        raise UnfitPictureError("rows of unequal length, or no numbers") from error
+        raise UnfitPictureError("rows of unequal length, or not numbers") from error
     if numbers.ndim != 2 or not numbers.size:
         raise UnfitPictureError(f"an array of shape {numbers.shape}, not [height, width]")
     if max(numbers.shape) > max_size_px:
@@ -148,22 +147,22 @@ def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
         raise UnfitPictureError(f"an array of {numbers.dtype}, not of grey levels")
     wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
     if wrong.any():
-        raise UnfitPictureError(f"the value {numbers[wrong][0]}, not a whole number in 0…255")
+        raise UnfitPictureError(f"the value {numbers[wrong][0]}, not an integer from 0 to 255")
     return np.ascontiguousarray(numbers.astype(np.uint8))
 
 
 def _add_files(
     found: dict[str, dict[str, Path]], files: list[Path], root: Path | None, *, strict: bool
 ) -> None:
-    """Sort files into images by their names; what is no picture of a channel is passed over."""
+    """Assign files to images by their names; ignore other files, or refuse them if `strict`."""
     for path in files:
         stem, _, channel = path.stem.rpartition("_")
         if channel not in CHANNELS or not stem or path.suffix.lower() not in SUFFIXES:
             if strict:
                 raise _nothing_at(str(path)) if not path.exists() else _nameless(path)
             continue
-        place = path.parent if root is None else path.parent.relative_to(root)
-        _add(found, str(place / stem), channel, path)
+        folder = path.parent if root is None else path.parent.relative_to(root)
+        _add(found, str(folder / stem), channel, path)
 
 
 def _add_table(found: dict[str, dict[str, Path]], path: Path) -> None:
@@ -179,9 +178,9 @@ def _add(found: dict[str, dict[str, Path]], name: str, channel: str, path: Path)
     if files.setdefault(channel, path).absolute() != path.absolute():
         raise UserError(
             f"two files for the {channel} channel of {name!r}",
-            expected="one file a channel, and another name for each image",
+            expected="one file per channel, and a unique name for each image",
             received=f"{files[channel]} and {path}",
-            remedy="rename or leave out one of them",
+            remedy="rename or omit one of them",
         )
 
 
@@ -190,14 +189,14 @@ def _nothing_at(text: str) -> UserError:
         f"there is no image at {text}",
         expected=f"<name>_{{{','.join(CHANNELS)}}} as PNG, TIFF or JPEG: files, folders, globs, or "
         "a CSV with the columns Id, red, green, blue, yellow",
-        received=f"nothing of that kind (from {Path.cwd()})",
+        received=f"no such files (from {Path.cwd()})",
         remedy="check the path, or rename the files",
     )
 
 
 def _nameless(path: Path) -> UserError:
     return UserError(
-        f"the name of {path} tells no channel",
+        f"the name of {path} does not end in a channel",
         expected=f"<name>_<channel> with {', '.join(CHANNELS)}; {', '.join(SUFFIXES)}",
         received=path.name,
         remedy="rename it, or list files and channels in a CSV",

@@ -1,1 +1,1 @@
-"""Sources of images: whatever they are, each ends as one folder in Kaggle's layout."""
+"""Sources of images, all written in Kaggle's layout. May import data.images and data.synthesis."""

@@ -1,7 +1,7 @@
-"""Source `hpa`: pictures of the public Human Protein Atlas, by a table of image ids or URLs.
+"""Source `hpa`: images of the public Human Protein Atlas, from a table of image Ids or URLs.
 
 The table may be that of HPAv18 (`Id,Target`, Ids such as 10580_1610_C1_1: antibody, plate, well,
-field). The label set is constant for an antibody there, so images of one antibody are one group.
+field). All its images of an antibody have the same labels, so they form one group.
 """
 
 import re
@@ -21,7 +21,7 @@ ID = re.compile(r"(?P<antibody>\d+)_(?P<rest>[\w.-]+)")
 URL = re.compile(
     rf"(?P<stem>https?://[^?#]+?)(_({'|'.join(CHANNELS)}))+\.(?P<suffix>jpe?g|png|tiff?)", re.I
 )
-"""A picture of the atlas: one channel's, or a blend such as …_blue_red_green.jpg."""
+"""An image of one channel, or a blend such as …_blue_red_green.jpg."""
 
 
 def fetch_atlas(
@@ -37,22 +37,22 @@ def fetch_atlas(
     sixteen_bit_white: int | None = None,
     n_jobs: int = -1,
 ) -> None:
-    """Download the four channels of each image of a table, and bring them into the layout.
+    """Download the four channels of each image of a table, and write them in Kaggle's layout.
 
     Args:
-        raw_dir: becomes the folder in Kaggle's layout; an older one is replaced.
-        table_path: a CSV with Target, perhaps group, and Id or url (any channel's or a blend's).
-        base_url: what stands before <antibody>/<plate>_<well>_<field>_<channel>.jpg.
-        cache_dir: keeps every download, so that a repeat goes on from there.
-        n_connections, requests_per_second: politeness, see `download_images`.
-        skip_absent: leave out images that the server lacks; otherwise they are refused.
+        raw_dir: the folder to write; an older one is replaced.
+        table_path: a CSV with Target, optionally group, and Id or url (of any channel or a blend).
+        base_url: prefix of <antibody>/<plate>_<well>_<field>_<channel>.jpg.
+        cache_dir: keeps every download, so that a later call resumes.
+        n_connections, requests_per_second: see `download_images`.
+        skip_absent: skip images that the server does not have, instead of raising an error.
         missing_channels, sixteen_bit_white, n_jobs: see `fetch_local`.
 
     Raises:
-        UserError: the table is unfit, the server refuses or lacks images, or a file is unfit.
+        UserError: the table or a file is invalid, or the server refuses or lacks images.
     """
     images = _read_atlas_table(table_path, base_url)
-    files = {url: _place(cache_dir, url) for channel in CHANNELS for url in images[channel]}
+    files = {url: _cache_path(cache_dir, url) for channel in CHANNELS for url in images[channel]}
     absent = download_images(
         files, n_connections=n_connections, requests_per_second=requests_per_second
     )
@@ -61,10 +61,10 @@ def fetch_atlas(
     missing = lacking(images, missing_channels)
     if missing and not skip_absent:
         raise _incomplete(table_path, missing)
-    without = {image_id for image_id, _ in missing}
-    images = images[~images["Id"].isin(without)]
-    if without:
-        print(f"left out {len(without)} images that the atlas lacks: {_some(sorted(without))}")
+    skipped = {image_id for image_id, _ in missing}
+    images = images[~images["Id"].isin(skipped)]
+    if skipped:
+        print(f"skipped {len(skipped)} images that the atlas lacks: {_first(sorted(skipped))}")
     if not images["labelled"].any():
         raise _incomplete(table_path, missing)
     write_layout(raw_dir, images, tinted=True, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
@@ -75,10 +75,10 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
     table = read_table(path, [], ["Id", "url"])
     if not {"Id", "url"} & set(table):
         raise UserError(
-            f"{path} names no image",
+            f"{path} has neither Ids nor URLs",
             expected="a column Id (10580_1610_C1_1) or url (https://…_blue_red_green.jpg)",
             received=f"the columns {', '.join(map(str, table.columns.drop(['line', 'labelled'])))}",
-            remedy="add one of them, or name another table with fetch.path",
+            remedy="add one of them, or set fetch.path to another table",
         )
     cells = table["url"] if "url" in table else table["Id"]
     stems = [
@@ -97,36 +97,36 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
 
 
 def _stem(cell: str, base_url: str, path: Path, line: str) -> tuple[str, str]:
-    """Return what stands before and after the colour in an image's URLs."""
+    """Return the parts before and after the channel in the URLs of an image."""
     if match := URL.fullmatch(cell):
         return match["stem"], f".{match['suffix']}"
     if match := ID.fullmatch(cell):
         return f"{base_url.rstrip('/')}/{match['antibody']}/{match['rest']}", ".jpg"
     raise UserError(
-        f"{path}, line {line}: no image of the atlas",
+        f"{path}, line {line}: not an image of the atlas",
         expected="an Id such as 10580_1610_C1_1, or a URL that ends in _<channel>.jpg",
         received=repr(cell),
-        remedy="mend or remove the row",
+        remedy="correct or remove the row",
     )
 
 
-def _place(cache_dir: Path, url: str) -> Path:
-    """Mirror a URL below the cache; no part of it can lead out."""
+def _cache_path(cache_dir: Path, url: str) -> Path:
+    """Map a URL to a path that is always inside the cache."""
     parts = urlsplit(url)
     words = [word for word in parts.path.split("/") if word not in ("", ".", "..")]
     return cache_dir.joinpath(parts.netloc.replace(":", "_"), *words)
 
 
-def _some(names: list[str]) -> str:
+def _first(names: list[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
 
 
 def _incomplete(path: Path, missing: list[tuple[str, str]]) -> UserError:
     names = [f"{image_id}_{channel}" for image_id, channel in missing]
     return UserError(
-        f"the atlas lacks pictures of images in {path}",
+        f"the atlas lacks channels of images in {path}",
         expected=f"{', '.join(CHANNELS)} of every image",
-        received=f"{len(missing)} not found (404): {_some(names)}",
-        remedy="remove those rows, leave such images out with fetch.skip_absent=true, or make an "
-        "absent yellow or red channel black with fetch.missing_channels; the rest stays downloaded",
+        received=f"{len(missing)} not found (404): {_first(names)}",
+        remedy="remove those rows, skip such images with fetch.skip_absent=true, or make an absent "
+        "yellow or red channel black with fetch.missing_channels; finished downloads are kept",
     )

@@ -1,7 +1,7 @@
-"""Source `kaggle`: a competition's archive, by the `kaggle` package's own client.
+"""Source `kaggle`: the archive of a competition, downloaded by the `kaggle` package.
 
-The client finds the credentials, downloads with a bar, and goes on where a broken download
-stopped. What is added here: errors that say what to do, a check of every byte, and the layout.
+Its client finds the credentials, shows progress, and resumes broken downloads. Added here: errors
+with a remedy, a check of every byte, and the layout.
 """
 
 import re
@@ -24,20 +24,20 @@ WANTED = re.compile(
     rf"|({catalogue.LABELLED_FOLDER}|{catalogue.UNLABELLED_FOLDER})/"
     rf"[^/\\]+_({'|'.join(CHANNELS)})\.png"
 )
-"""Files of the archive that make the layout; others, and paths that lead elsewhere, stay in it."""
+"""Files of the layout; other files and unsafe paths of the archive are not extracted."""
 
 
 def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
     """Download a competition's archive, check it and unzip it.
 
     Args:
-        raw_dir: becomes the folder in Kaggle's layout; an older one is replaced.
+        raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
         competition: the last word of the competition's address.
-        cache_dir: keeps the archive, whole or in part, so that a repeat goes on from there.
+        cache_dir: keeps the archive, whole or in part, so that a later call resumes.
 
     Raises:
-        UserError: no credentials, refused ones, rules not accepted, no such competition, a
-            download that breaks off, a full disk, a damaged archive, or one that lacks images.
+        UserError: missing or invalid credentials, rules not accepted, unknown competition,
+            broken download, full disk, or an archive that is damaged or lacks images.
     """
     archive = cache_dir / f"{competition}.zip"
     _download(_client(), competition, archive)
@@ -47,19 +47,18 @@ def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
         archive.unlink()
         raise UserError(
             f"the archive of {competition} is damaged",
-            expected="a zip whose files have the checksums that it names",
+            expected="a zip whose files match their checksums",
             received=str(error),
-            remedy="run the same command again: the archive was removed, it is downloaded anew",
+            remedy="run the same command again: the archive was removed, and is downloaded again",
         ) from error
 
 
 def _client() -> Any:
-    """Return the client with the user's credentials; importing it logs in, or exits."""
+    """Return a client with the user's credentials; importing it authenticates, or exits."""
     import requests
 
-    said = StringIO()
     try:
-        with redirect_stdout(said):
+        with redirect_stdout(StringIO()):
             from kaggle.api.kaggle_api_extended import KaggleApi
 
             client = KaggleApi()
@@ -69,7 +68,7 @@ def _client() -> Any:
             "there are no valid Kaggle credentials",
             expected="a token in KAGGLE_API_TOKEN or ~/.kaggle/access_token, or a kaggle.json",
             received="none that the kaggle package accepts",
-            remedy="make a token on Kaggle's page Settings, API, and save it as "
+            remedy="create a token on Kaggle's page Settings, API, and save it as "
             "~/.kaggle/access_token, or run: kaggle auth login",
         ) from error
     except requests.RequestException as error:
@@ -90,7 +89,7 @@ def _download(client: Any, competition: str, archive: Path) -> None:
 
 
 def _unzip(archive: Path, raw_dir: Path) -> None:
-    """Unzip the files of the layout; reading one to its end compares its CRC-32."""
+    """Unzip the files of the layout; zipfile verifies their CRC-32."""
     with zipfile.ZipFile(archive) as opened, atomic_path(raw_dir) as folder:
         members = [each for each in opened.infolist() if WANTED.fullmatch(each.filename)]
         require_free_space(raw_dir.parent, sum(each.file_size for each in members), "the images")
@@ -103,33 +102,33 @@ def _unzip(archive: Path, raw_dir: Path) -> None:
 
 
 def _refused(error: Exception, competition: str) -> UserError:
-    """Turn what the client raises into what to do; a download that broke off goes on later."""
+    """Convert an error of the client into a UserError with a remedy."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     page = f"https://www.kaggle.com/c/{competition}"
     expected, remedy = {
         401: (
-            "credentials that are valid",
-            "make a new token on Kaggle's page Settings, API, and save it as "
+            "valid credentials",
+            "create a new token on Kaggle's page Settings, API, and save it as "
             "~/.kaggle/access_token",
         ),
         403: (
-            "leave to download: the competition's rules accepted by this account",
+            "permission to download: this account has accepted the competition's rules",
             f"accept the rules on {page}/rules, then run the same command again",
         ),
         404: (
-            "a competition that exists",
+            "an existing competition",
             "set fetch.competition to the last word of the competition's address",
         ),
     }.get(
         status or 0,
         (
-            "a download that runs to its end",
-            "run the same command again: it goes on where it stopped",
+            "a complete download",
+            "run the same command again: it resumes the download",
         ),
     )
     return UserError(
-        f"Kaggle did not hand out {competition or 'anything'}",
+        f"{competition or 'the competition'} cannot be downloaded from Kaggle",
         expected=expected,
         received=f"{status or type(error).__name__}: {error}",
         remedy=remedy,

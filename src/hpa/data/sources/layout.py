@@ -1,4 +1,4 @@
-"""The end of every source that brings files: one folder in Kaggle's layout, whole or not at all."""
+"""Write image files of any source as one folder in Kaggle's layout, whole or not at all."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ from hpa.system.files import atomic_path
 from hpa.system.progress import progress
 
 ABSENT = ""
-"""What stands in a channel's column where an image lacks that channel."""
+"""Path of a channel that an image lacks."""
 
 
 def write_layout(
@@ -27,20 +27,20 @@ def write_layout(
     sixteen_bit_white: int | None,
     n_jobs: int = -1,
 ) -> None:
-    """Write the images of a table into a folder in Kaggle's layout; an older one is replaced.
+    """Write the images of a table in Kaggle's layout.
 
-    An 8-bit grey PNG is copied byte by byte, any other file becomes one of its own size (see
-    `pictures`), and an absent channel a black one of green's size, for which green is read whole.
+    An 8-bit grey PNG is copied byte for byte, and any other file is converted to one of the same
+    size (see `hpa.data.images.formats`). An absent channel becomes black, in the size of green.
 
     Args:
-        raw_dir: becomes the folder.
-        images: a row an image: the columns of `catalogue.read_catalogue`, and one a channel with
-            the path of its file, or ABSENT.
-        tinted, sixteen_bit_white: see `pictures.read_grey`.
-        n_jobs: processes; -1 for one a core.
+        raw_dir: the folder to write; an older one is replaced.
+        images: one row per image: the columns of `catalogue.read_catalogue`, and one per
+            channel with the path of its file, or ABSENT.
+        tinted, sixteen_bit_white: see `formats.read_grey`.
+        n_jobs: number of processes; -1 for one per core.
 
     Raises:
-        UserError: a file is unfit, named with its path.
+        UserError: a file is invalid.
     """
     with atomic_path(raw_dir) as folder:
         folder.mkdir()
@@ -72,21 +72,21 @@ def _write_image(
 ) -> None:
     cv2.setNumThreads(1)
     shape: tuple[int, ...] = (0, 0)
-    for channel in ("green", "red", "blue", "yellow"):  # green lends its size to black channels
+    for channel in ("green", "red", "blue", "yellow"):  # green first: black channels take its size
         path = catalogue.channel_path(folder / row["folder"], row["Id"], channel)
         if row[channel] == ABSENT:
             _write_png(path, np.zeros(shape, np.uint8))
             continue
         source = Path(row[channel])
         with source.open("rb") as file:
-            whole = is_grey_png(file.read(32))
-        if whole:
+            is_copied = is_grey_png(file.read(32))
+        if is_copied:
             shutil.copyfile(source, path)
         else:
             pixels = read_grey(source, channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white)
             _write_png(path, pixels)
         if channel == "green" and ABSENT in [row[each] for each in CHANNELS]:
-            shape = read_channel(source).shape if whole else pixels.shape
+            shape = read_channel(source).shape if is_copied else pixels.shape
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

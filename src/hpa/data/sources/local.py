@@ -1,4 +1,4 @@
-"""Source `local`: a folder in Kaggle's layout, or a CSV of paths, of PNG, TIFF or JPEG files."""
+"""Source `local`: PNG, TIFF or JPEG files in a folder of Kaggle's layout, or listed in a CSV."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,19 +22,20 @@ def fetch_local(
     sixteen_bit_white: int | None = None,
     n_jobs: int = -1,
 ) -> None:
-    """Bring the files that a folder or a CSV names; what no table names stays where it is.
+    """Copy or convert the files that a folder's tables or a CSV list; other files are ignored.
 
     Args:
-        raw_dir: becomes the folder in Kaggle's layout; an older one is replaced.
+        raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
         source_path: a folder in that layout whose files may also be TIFF or JPEG, or a CSV with
-            the columns Id, Target, perhaps group, and one a channel with paths from its folder.
-        missing_channels: `yellow`, `red` or `red yellow`: black where an image lacks them.
-        sixteen_bit_white: the value of 16-bit files that becomes 255; None refuses them.
-        n_jobs: processes; -1 for one a core.
+            the columns Id, Target, optionally group, and one per channel with paths relative to
+            its folder.
+        missing_channels: `yellow`, `red` or `red yellow`: black if an image lacks them.
+        sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
+        n_jobs: number of processes; -1 for one per core.
 
     Raises:
-        UserError: there is no such folder or CSV, it names what is missing or what `raw_dir` is
-            about to replace, or a file is unfit.
+        UserError: the folder or CSV, or a file that it lists, is missing, invalid or inside
+            `raw_dir`.
     """
     images = _read_paths(source_path) if source_path.is_file() else _read_folder(source_path)
     if missing := lacking(images, missing_channels):
@@ -47,14 +48,14 @@ def fetch_local(
 
 
 def _read_folder(folder: Path) -> pd.DataFrame:
-    """Read a folder in Kaggle's layout, and find the file of each channel."""
+    """Read the tables of a folder in Kaggle's layout, and find the file of each channel."""
     if not folder.is_dir():
         raise UserError(
-            "fetch.path is no folder and no CSV",
+            "fetch.path is neither a folder nor a CSV",
             expected="a folder in Kaggle's layout (train.csv with train/<Id>_<channel>.png), or a "
             "CSV of paths",
             received=f"{folder} (from {Path.cwd()})",
-            remedy="name it: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
+            remedy="set it: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
         )
     images = catalogue.read_tables(folder)
     found = {name: _files_by_stem(folder / name) for name in images["folder"].unique()}
@@ -78,7 +79,7 @@ def _only_file(paths: list[Path]) -> str:
     if len(paths) > 1:
         raise UserError(
             f"a channel has several files in {paths[0].parent}",
-            expected="one file a channel",
+            expected="one file per channel",
             received=", ".join(sorted(path.name for path in paths)),
             remedy="remove all but one",
         )
@@ -92,31 +93,31 @@ def _read_paths(path: Path) -> pd.DataFrame:
     for channel in CHANNELS:
         cells = table[channel] if channel in table else [""] * len(table)
         table[channel] = [str(path.parent / cell) if cell else ABSENT for cell in cells]
-    gone = [
+    missing = [
         f"line {line}: {cell}"
         for channel in CHANNELS
         for line, cell in zip(table["line"], table[channel], strict=True)
         if cell != ABSENT and not Path(cell).is_file()
     ]
-    if gone:
+    if missing:
         raise UserError(
-            f"files that {path} names are missing",
-            expected=f"paths that exist, absolute or from {path.parent}",
-            received=f"{len(gone)} missing: {', '.join(gone[:5])}",
-            remedy="mend the paths, or leave the cell of an absent channel empty",
+            f"files listed in {path} are missing",
+            expected=f"existing paths, absolute or relative to {path.parent}",
+            received=f"{len(missing)} missing: {', '.join(missing[:5])}",
+            remedy="correct the paths, or leave the cell of an absent channel empty",
         )
     return with_groups(table, list(table["Id"]))
 
 
 def _refuse_inside(raw_dir: Path, paths: list[Path]) -> None:
-    """See that no original goes when the older `raw_dir` does."""
-    place = raw_dir.resolve()
-    if inside := [path for path in paths if path.resolve().is_relative_to(place)]:
+    """Refuse originals inside `raw_dir`, which would be deleted with the older version."""
+    folder = raw_dir.resolve()
+    if inside := [path for path in paths if path.resolve().is_relative_to(folder)]:
         raise UserError(
-            f"the files to bring lie in {raw_dir}, which this stage replaces",
-            expected=f"originals outside {place}",
+            f"the files to copy are in {raw_dir}, which this stage replaces",
+            expected=f"originals outside {folder}",
             received=f"{len(inside)} inside: {', '.join(map(str, inside[:5]))}",
-            remedy="move them to another folder and set fetch.path to it: here they would be lost",
+            remedy="move them to another folder and set fetch.path to it, or they would be deleted",
         )
 
 
@@ -126,6 +127,6 @@ def _incomplete(source_path: Path, missing: list[tuple[str, str]]) -> UserError:
         f"channel files are missing in {source_path}",
         expected=f"a file (PNG, TIFF or JPEG) for {', '.join(CHANNELS)} of every image",
         received=f"{len(missing)} missing: {names}",
-        remedy="bring the files back or remove their rows from the CSV; where images have no "
-        "yellow or red channel at all, fetch.missing_channels makes it black",
+        remedy="restore the files or remove their rows from the CSV; if the images have no yellow "
+        "or red channel at all, fetch.missing_channels makes it black",
     )

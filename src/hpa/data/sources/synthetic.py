@@ -1,4 +1,4 @@
-"""Source `synthetic`: the competition, simulated."""
+"""Source `synthetic`: a simulation of the competition."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from hpa.system.files import atomic_path, require_free_space
 from hpa.system.progress import progress
 
 UNLABELLED_BRIGHTNESS = 0.76
-"""How much dimmer the competition's test images are than its training images, in the mean."""
+"""Mean brightness of the competition's test images relative to its training images."""
 
 
 def fetch_synthetic(
@@ -35,12 +35,12 @@ def fetch_synthetic(
     The same arguments give the same bytes, whatever `n_jobs`.
 
     Args:
-        raw_dir: becomes the folder in Kaggle's layout; an older one is replaced.
-        n_images, n_unlabelled: how many images under `train/` and `test/`.
+        raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
+        n_images, n_unlabelled: number of images in `train/` and `test/`.
         image_size: their height and width in pixels.
         tempering: 0 for the competition's label frequencies, 1 for equal ones.
-        seed: of everything drawn.
-        n_jobs: processes; -1 for one a core.
+        seed: seed of all random draws.
+        n_jobs: number of processes; -1 for one per core.
     """
     n_bytes = (n_images + n_unlabelled) * len(CHANNELS) * image_size**2
     require_free_space(raw_dir.parent, n_bytes, "the synthetic images")

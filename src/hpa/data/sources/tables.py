@@ -1,29 +1,29 @@
-"""A user's own table of images: Ids, labels by number or by name, perhaps groups."""
+"""Tables of a user's images: Ids, labels by number or name, and optionally groups."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from hpa.config import validation
 from hpa.data.images import catalogue
-from hpa.errors import UserError
+from hpa.errors import UserError, did_you_mean
 from hpa.labels import LABELS, format_target, parse_target
 
 NUMBERS = {name.casefold(): number for number, name in enumerate(LABELS)}
 
 
 def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV with `Target`, `columns`, and perhaps `group` and `optional`, one row an image.
+    """Read a CSV with `Target`, `columns`, and optionally `group` and `optional`.
 
-    A `Target` holds label numbers separated by blanks, or names separated by semicolons; an
-    empty one makes an unlabelled image.
+    A `Target` holds label numbers separated by spaces, or names separated by semicolons. An image
+    with an empty `Target` is unlabelled.
 
     Returns:
-        The CSV's own columns, with `Target` in numbers, `line`, `labelled` and `folder`.
+        One row per image: the columns of the CSV, with `Target` as numbers, and `line`,
+        `labelled` and `folder`.
 
     Raises:
-        UserError: no such CSV, no row with labels, or a label that is unknown.
+        UserError: the CSV is missing, has no labelled row, or has an unknown label.
     """
     table = catalogue.read_csv(path, [*columns, "Target"], ["group", *optional])
     targets = zip(table["line"], table["Target"], strict=True)
@@ -32,7 +32,7 @@ def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.Da
     if not table["labelled"].any():
         raise UserError(
             f"{path} has no labelled image",
-            expected="a Target in one row at least",
+            expected="a Target in at least one row",
             received=f"{len(table)} rows, none with a Target",
             remedy="fill in label numbers (`25 0`) or names (`Cytosol; Nucleoplasm`)",
         )
@@ -45,13 +45,13 @@ def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.Da
 
 
 def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
-    """Carry the table's `group` along; where it is absent or empty, `default` holds."""
+    """Fill absent or empty cells of `group` from `default`."""
     given = list(table["group"]) if "group" in table else [""] * len(table)
     return table.assign(group=[own or other for own, other in zip(given, default, strict=True)])
 
 
 def _read_target(text: str, path: Path, line: str) -> str:
-    """Spell labels, by number or by name, as ascending numbers."""
+    """Convert labels, by number or name, to ascending numbers."""
     words = [word.strip() for word in text.split(";") if word.strip()]
     try:
         if all(word.casefold() in NUMBERS for word in words):
@@ -62,8 +62,8 @@ def _read_target(text: str, path: Path, line: str) -> str:
         unknown = next((word for word in words if word.casefold() not in NUMBERS), text)
         raise UserError(
             f"{path}, line {line}: {error}",
-            expected="label numbers separated by blanks, or names separated by semicolons, "
+            expected="label numbers separated by spaces, or names separated by semicolons, "
             "each once",
-            received=f"{text!r}{validation.nearest(unknown, LABELS)}",
-            remedy="mend or remove the row",
+            received=f"{text!r}{did_you_mean(unknown, LABELS)}",
+            remedy="correct or remove the row",
         ) from error

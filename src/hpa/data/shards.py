@@ -1,0 +1,137 @@
+"""Shards, the units of packing: decoded images as rows of a `.npy` file, with a description beside.
+
+One process packs one shard, into a folder where it stays until the packed folder is complete. A
+later run reuses a finished shard if its name, which digests all that decides its bytes, and the
+SHA-256 of its bytes still match.
+"""
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import kornia_rs
+import numpy as np
+import pandas as pd
+
+from hpa.data.images import decoding
+from hpa.data.images.catalogue import channel_path
+from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, perceptual_hash, read_image
+from hpa.labels import CHANNELS
+from hpa.system.files import atomic_path, digest, read_json, sha256, write_json
+
+BLANK_STD = 1 / 255
+"""A channel is blank if its standard deviation is below one grey level."""
+QUARANTINE_COLUMNS = ("Id", "path", "reason")
+
+
+@dataclass(frozen=True)
+class PackingTask:
+    """Images to pack into the shard `path`, given without suffix."""
+
+    path: Path
+    images: pd.DataFrame
+    raw_dir: Path
+    image_size: int
+    odd_size: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def pixels_path(self) -> Path:
+        """The shard's rows."""
+        return self.path.with_suffix(".npy")
+
+    @property
+    def description_path(self) -> Path:
+        """The shard's description, written last: its rows, unreadable images and SHA-256."""
+        return self.path.with_suffix(".json")
+
+
+def plan_shard(images: pd.DataFrame, raw_dir: Path, shards_dir: Path, **rules: Any) -> PackingTask:
+    """Name a shard by all that decides its bytes: files, rules, code, decoder and resizer.
+
+    A file is identified by its name, size and modification time, as in `make`.
+
+    Args:
+        images: rows of the catalogue.
+        raw_dir: the folder in Kaggle's layout.
+        shards_dir: the folder of unassembled shards.
+        rules: `image_size` and `odd_size` of `PackingTask`.
+    """
+    content: list[Any] = [cv2.__version__, kornia_rs.__version__, _code_digests(), rules]
+    for folder, image_id in zip(images["folder"], images["Id"], strict=True):
+        for channel in CHANNELS:
+            path = channel_path(raw_dir / folder, image_id, channel)
+            status = path.stat()
+            content.append((folder, path.name, status.st_size, status.st_mtime_ns))
+    return PackingTask(shards_dir / digest(content), images, raw_dir, **rules)
+
+
+@cache
+def _code_digests() -> list[str]:
+    return [sha256(Path(file)) for file in (decoding.__file__, __file__)]
+
+
+def pack_shard(task: PackingTask) -> dict[str, Any]:
+    """Write a shard unless it is already there, and return its description."""
+    if task.description_path.exists():
+        description: dict[str, Any] = read_json(task.description_path)
+        if task.pixels_path.exists() and sha256(task.pixels_path) == description["sha256"]:
+            return description
+    cv2.setNumThreads(1)
+    with atomic_path(task.pixels_path, flush=False) as path:
+        description = _write_rows(task, path)
+        description["sha256"] = sha256(path)
+    write_json(task.description_path, description)
+    return description
+
+
+def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
+    """Write the readable images; NumPy leaves room in the header, so it can be rewritten."""
+    rows: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
+    shape = (task.image_size, task.image_size, len(CHANNELS))
+    square = ODD_SIZES[task.odd_size]
+    with path.open("wb") as file:
+        _write_header(file, (len(task), *shape))
+        for folder, image_id in zip(task.images["folder"], task.images["Id"], strict=True):
+            try:
+                pixels = read_image(task.raw_dir / folder, image_id, task.image_size, square)
+            except UnreadableImageError as error:
+                cells = (image_id, str(error.path.relative_to(task.raw_dir)), error.reason)
+                unreadable.append(dict(zip(QUARANTINE_COLUMNS, cells, strict=True)))
+                continue
+            file.write(pixels.data)
+            rows.append({"Id": image_id} | measure(pixels))
+        file.seek(0)
+        _write_header(file, (len(rows), *shape))
+    return {"rows": rows, "unreadable": unreadable}
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def measure(pixels: np.ndarray) -> dict[str, Any]:
+    """Return the index columns of uint8[S,S,4]: statistics in [0,1], blank channels, hash, CRC-32.
+
+    `<channel>_saturated` is the fraction of white pixels.
+    """
+    means, stds = (each.ravel() / 255 for each in cv2.meanStdDev(pixels))
+    saturated = [float(np.mean(plane == 255)) for plane in cv2.split(pixels)]
+    columns: dict[str, Any] = {}
+    for number, channel in enumerate(CHANNELS):
+        columns[f"{channel}_mean"] = float(means[number])
+        columns[f"{channel}_std"] = float(stds[number])
+        columns[f"{channel}_saturated"] = saturated[number]
+    blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
+    return columns | {
+        "blank": " ".join(blank),
+        "hash": perceptual_hash(pixels),
+        "crc32": zlib.crc32(pixels.data),
+    }
