@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from training import random_batch
 
-from hpa.config.params import Augment, Params, load_params
+from hpa.config.params import Params, load_params
+from hpa.config.sections import Augment
 from hpa.data.batches import TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import read_assignment

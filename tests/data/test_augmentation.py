@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from hpa.config.params import Augment, load_params
+from hpa.config.params import load_params
+from hpa.config.sections import Augment
 from hpa.data.augmentation import Brighten, Turn, Warp, draw_changes, with_augmentation
 from support.paths import ROOT
 

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from hpa.config.params import Train, load_params
+from hpa.config.params import load_params
+from hpa.config.sections import Train
 from hpa.model.optimizers import averaged_weights, make_optimizer
 from hpa.model.schedules import make_schedules
 from support.paths import ROOT

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpa.config.params import Augment, Params, load_params
+from hpa.config.params import Params, load_params
+from hpa.config.sections import Augment
 from hpa.system.files import sha256
 from hpa.training.checkpoints import Checkpoint, Checkpoints
 from support.paths import ROOT

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.config.params import Augment, Params, load_params
+from hpa.config.params import Params, load_params
+from hpa.config.sections import Augment
 from hpa.data.batches import TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
