@@ -5,7 +5,6 @@ Means over classes leave such classes out.
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hpa.metrics.ranking import Ranking, rank_scores
 
@@ -52,6 +51,8 @@ def roc_auc(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
     >>> roc_auc(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 28))[0]  # one win, one tie
     np.float64(0.75)
     """
+    from scipy.stats import rankdata  # takes a second to load
+
     rank_scores(y_true, y_prob)  # checks both arrays
     ranks = rankdata(y_prob.astype(np.float32), axis=0)
     n_positives = y_true.sum(axis=0, dtype=np.int64)

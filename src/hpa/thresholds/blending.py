@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import qmc
 
 from hpa.metrics.ranking import Ranking
 from hpa.seeds import stream
@@ -134,6 +133,8 @@ def _even_settings(seed: int) -> list[Setting]:
 
     Source: Sobol's sequence, scrambled.
     """
+    from scipy.stats import qmc  # takes a second to load
+
     random_seed = int(stream(seed, "settings").integers(2**31))
     points = qmc.Sobol(len(Setting._fields), seed=random_seed).random(N_POINTS)
     return [Setting(*point) for point in points.tolist()]
