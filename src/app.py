@@ -1,11 +1,10 @@
-"""Show the trained model as a web page: drop images, see the answer and where it was seen.
+"""Show the trained model as a web page: drop images, see predictions and Grad-CAM maps.
 
     python src/app.py                                then open http://127.0.0.1:8000
     python src/app.py --model models:/hpa@champion --port 0
-    python src/app.py --serve.sixteen_bit_white 65535          for images of 16 bits
+    python src/app.py --serve.sixteen_bit_white 65535          for 16-bit images
 
-It is up after some ten seconds, for this computer alone, and keeps nothing of what it is sent.
-Ctrl-C ends it.
+The page is up after ten seconds, for this computer alone, and stores no upload. Ctrl-C ends it.
 """
 
 from hpa.config import command_line
@@ -15,7 +14,7 @@ MODEL = "model"
 
 
 def main() -> None:
-    """Serve the page until it is interrupted."""
+    """Serve the page until interrupted."""
     parser = command_line.parser(__doc__, "serve", "app")
     parser.add_argument(
         "--model",
@@ -26,7 +25,7 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     prepare_backend()
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # These imports take seconds: check the command line first.
     from hpa.app.examples import draw_examples
     from hpa.app.server import find_card, listen, make_app, run
     from hpa.app.views import Views
@@ -40,7 +39,7 @@ def main() -> None:
         card = find_card(folder, classifier.origin)
     views = Views(classifier, params.serve, params.app)
     examples = draw_examples(params.app.shown_px)
-    views.look("", examples[0].files)  # compiles the network, so that no visitor waits for it
+    views.predict_one("", examples[0].files)  # compiles the network before the first visitor
     app = make_app(views, examples, card)
     name, port = params.app.allowed_hosts.split()[0], listening.getsockname()[1]
     print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)

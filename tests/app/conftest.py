@@ -1,4 +1,4 @@
-"""The page's app on a small model."""
+"""The page's app with a small model."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -9,8 +9,8 @@ from support.worlds import draw_pixels
 IMAGE_SIZE = 32
 
 
-def test_whatever_the_training_range_doubts_has_advice(views: Views) -> None:
-    """Faults of all kinds, and every order of the channels."""
+def test_every_flag_of_the_training_range_has_advice(views: Views) -> None:
+    """Images with every kind of fault, and every order of the channels."""
     good = draw_pixels(3, IMAGE_SIZE)
     noise = np.random.default_rng(0).integers(0, 256, good.shape, dtype=np.uint8)
     images = [
@@ -22,12 +22,12 @@ def test_whatever_the_training_range_doubts_has_advice(views: Views) -> None:
         np.repeat(good[..., :1], 4, axis=-1),
         *(draw_pixels(3, IMAGE_SIZE)[..., list(order)] for order in ORDERS),
     ]
-    answers = views.classifier.predict(["x"] * len(images), np.stack(images), batch_size=8)
-    doubts = {flag for answer in answers for flag in answer.flags}
+    predictions = views.classifier.predict(["x"] * len(images), np.stack(images), batch_size=8)
+    flags = {flag for prediction in predictions for flag in prediction.flags}
     for kind in ("nothing", "same picture", "dimmer", "brighter", "blurrier", "sharper"):
-        assert [doubt for doubt in doubts if kind in doubt], kind
-    assert not [doubt for doubt in doubts if not advise(doubt)]
+        assert [flag for flag in flags if kind in flag], kind
+    assert not [flag for flag in flags if not advise(flag)]
 
 
-def test_nothing_is_advised_where_nothing_is_known() -> None:
+def test_an_unknown_text_has_no_advice() -> None:
     assert advise("something else") == ""

@@ -1,9 +1,10 @@
-"""The page in a headless Chromium, served by src/app.py as a user starts it."""
+"""The page in headless Chromium, served by src/app.py."""
 
 import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from hpa.data.images.decoding import read_image
 from hpa.inference.classifier import Classifier
 from hpa.labels import LABELS
 from hpa.system.files import read_json, write_json
-from support.model_folders import write_model_folder
 from support.page_forms import CARD, ROOT, form
 from support.worlds import draw_pixels, write_image
 
@@ -41,9 +41,9 @@ expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with its card."""
-    folder = write_model_folder(tmp_path_factory.mktemp("served") / "model")
+    folder = shutil.copytree(model_dir, tmp_path_factory.mktemp("served") / "model")
     origin = read_json(folder / "provenance.json") | {"weights_sha256": "5eed"}
     write_json(folder / "provenance.json", origin)
     (folder / "model_card.html").write_text(f"{CARD}<p>weights: sha256 5eed</p>")
@@ -60,7 +60,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[tuple[str, int]]:
-    """The address of a running page, and its process."""
+    """Address and process id of a running page."""
     command = [sys.executable, str(ROOT / "src/app.py"), "--model", str(folder), "--port", "0"]
     command += ["--images_per_request", str(GROUP), "--max_request_mb", "1"]
     process = subprocess.Popen(
@@ -85,22 +85,22 @@ def browser() -> Iterator[Browser]:
 
 
 def open_page(browser: Browser, url: str, **settings: object) -> Iterator[Page]:
-    """Open the page; at the end nothing may have left this server, and nothing been refused."""
+    """Open the page; in the end, require no request to another server and no script error."""
     context = browser.new_context(**settings)  # type: ignore[arg-type]
     page = context.new_page()
     requested: list[str] = []
-    troubles: list[str] = []
+    errors: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
     page.goto(url)
     expect(page.locator(".example")).to_have_count(7)
     yield page
     context.close()
     assert requested
     assert not [each for each in requested if not each.startswith((f"{url}/", "data:", "blob:"))]
-    refusals = "Failed to load resource: the server responded with a status of 4"
-    assert not [each for each in troubles if not each.startswith(refusals)]
+    expected_errors = "Failed to load resource: the server responded with a status of 4"
+    assert not [each for each in errors if not each.startswith(expected_errors)]
 
 
 @pytest.fixture
@@ -138,12 +138,12 @@ def expected(folder: Path, images: Path, name: str) -> np.ndarray:
 def test_an_upload_gets_the_classifier_s_probabilities_and_a_csv_of_them(
     page: Page, images: Path, folder: Path
 ) -> None:
-    with page.expect_response("**/api/look") as response:
+    with page.expect_response("**/api/prediction") as response:
         upload(page, files_of(images, "cell1"))
     expect(page.locator("#result-name")).to_have_text("cell1")
     y_prob = expected(folder, images, "cell1")
-    answer = response.value.json()["answer"]
-    found = {each["label"]: each["probability"] for each in answer["classes"]}
+    prediction = response.value.json()["prediction"]
+    found = {each["label"]: each["probability"] for each in prediction["classes"]}
     np.testing.assert_allclose([found[name] for name in LABELS], y_prob, atol=1e-5)
     for number in (0, 7, 27):
         expect(label(page, LABELS[number])).to_contain_text(f"{y_prob[number]:.2f}")
@@ -156,7 +156,7 @@ def test_an_upload_gets_the_classifier_s_probabilities_and_a_csv_of_them(
     ]
 
 
-def test_a_clicked_label_lays_its_map_over_the_picture_and_channels_switch(
+def test_clicking_a_label_shows_its_map_and_channels_can_be_switched(
     page: Page, images: Path
 ) -> None:
     upload(page, files_of(images, "cell1"))
@@ -170,7 +170,7 @@ def test_a_clicked_label_lays_its_map_over_the_picture_and_channels_switch(
     with_map = shown(page)
     assert with_map not in (colours, without_nucleus)
     canvas = page.locator("#canvas")
-    expect(canvas).to_have_attribute("aria-label", re.compile(f"Where {name} was seen"))
+    expect(canvas).to_have_attribute("aria-label", re.compile(f"Grad-CAM map of {name}"))
     assert orange_share(page) > 0.01
     page.get_by_role("button", name="Back to the colour picture").click()
     assert shown(page) == without_nucleus
@@ -179,7 +179,7 @@ def test_a_clicked_label_lays_its_map_over_the_picture_and_channels_switch(
 
 
 def orange_share(page: Page) -> float:
-    """Return the share of the canvas that is tinted: more red than blue, as no grey is."""
+    """Return the share of the canvas that is tinted: more red than blue, unlike grey."""
     return float(
         page.locator("#canvas").evaluate(
             """canvas => {
@@ -192,7 +192,7 @@ def orange_share(page: Page) -> float:
     )
 
 
-def test_files_of_any_name_find_their_places_by_slot(page: Page, images: Path) -> None:
+def test_files_with_any_name_can_be_chosen_by_slot(page: Page, images: Path) -> None:
     for channel in ("red", "blue", "yellow", "green"):
         content = (images / f"cell2_{channel}.png").read_bytes()
         file = {"name": f"scan of {channel} 7.png", "mimeType": "image/png", "buffer": content}
@@ -202,13 +202,11 @@ def test_files_of_any_name_find_their_places_by_slot(page: Page, images: Path) -
     expect(page.locator("#result")).to_be_hidden()
 
 
-def test_a_lone_green_file_is_answered_on_demand_with_flags_in_plain_words(
-    page: Page, images: Path
-) -> None:
-    ask = page.get_by_role("button", name="Name the structures")
-    expect(ask).to_be_disabled()
+def test_a_single_green_file_is_predicted_on_request_with_flags(page: Page, images: Path) -> None:
+    button = page.get_by_role("button", name="Name the structures")
+    expect(button).to_be_disabled()
     upload(page, [images / "cell2_green.png"])
-    ask.click()
+    button.click()
     flags = page.locator("#flags")
     expect(flags).to_contain_text("The red, blue and yellow channels show nothing.")
     expect(flags).to_contain_text("Check that the file is the right one")
@@ -230,28 +228,28 @@ def test_files_can_be_dropped(page: Page, images: Path) -> None:
     expect(page.locator("#result-name")).to_have_text("cell3")
 
 
-def test_an_example_is_one_click_away(page: Page) -> None:
+def test_an_example_needs_one_click(page: Page) -> None:
     page.get_by_role("button", name="Mitochondria").click()
     expect(page.locator("#result-name")).to_have_text("simulated-2")
     expect(page.locator("#labels button")).to_have_count(len(LABELS))
 
 
-def test_a_wrong_file_shows_its_reason_and_the_page_goes_on(
+def test_a_wrong_file_shows_a_reason_and_the_page_stays_usable(
     page: Page, images: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bad_green.png").write_bytes(b"no picture")
     upload(page, [tmp_path / "bad_green.png", *files_of(images, "bad")])
     page.get_by_role("button", name="Name the structures").click()
     problem = page.locator("#one-problem")
-    expect(problem).to_contain_text("Green: 10 bytes that are no PNG, TIFF or JPEG.")
+    expect(problem).to_contain_text("Green: 10 bytes that are not a PNG, TIFF or JPEG.")
     expect(problem).to_contain_text("Export the channel as PNG, TIFF or JPEG.")
     (tmp_path / "large_green.png").write_bytes(bytes(1_100_000))
     upload(page, [tmp_path / "large_green.png"])
     page.get_by_role("button", name="Name the structures").click()
-    expect(problem).to_contain_text("1.1 MB are too large (at most 1 MB a request).")
+    expect(problem).to_contain_text("1.1 MB are too large (at most 1 MB per request).")
     (tmp_path / "notes.txt").write_text("no picture")
     upload(page, [tmp_path / "notes.txt"])
-    expect(problem).to_contain_text("The name of notes.txt tells no channel.")
+    expect(problem).to_contain_text("Notes.txt has no channel in its name.")
     upload(page, files_of(images, "cell1"))
     expect(page.locator("#result-name")).to_have_text("cell1")
     expect(problem).to_be_hidden()
@@ -263,12 +261,12 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
     (tmp_path / "broken_green.png").write_bytes(b"no picture")
     (tmp_path / "readme.txt").write_text("no picture")
     held = []
-    page.route("**/api/answers", lambda route: held.append(route))
+    page.route("**/api/predictions", lambda route: held.append(route))
     page.get_by_role("tab", name="Many images").click()
     files = [*sorted(images.glob("*.png")), *sorted(tmp_path.iterdir())]
     page.locator("#many-files").set_input_files(files)
     status, bar = page.locator("#many-status"), page.locator("#many-bar")
-    for number in range(3):  # six images, two a request, one request after the other
+    for number in range(3):  # six images, two per request, one request at a time
         expect(status).to_have_text(f"{2 * number} of 6 images")
         expect(bar).to_have_js_property("value", 2 * number)
         page.wait_for_timeout(50)
@@ -276,10 +274,10 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
         held[number].continue_()
     expect(status).to_contain_text("6 images;")
     expect(status).to_contain_text("1 that cannot be read")
-    expect(status).to_contain_text("1 files left out, whose names tell no channel (readme.txt)")
+    expect(status).to_contain_text("1 files skipped, without a channel in their name (readme.txt)")
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(6)
-    expect(rows.last).to_contain_text("Cannot be read: green: 10 bytes that are no PNG")
+    expect(rows.last).to_contain_text("Cannot be read: green: 10 bytes that are not a PNG")
     page.get_by_label("Show").select_option("failed")
     expect(page.locator("#rows tr:visible")).to_have_count(1)
     with page.expect_download() as download:
@@ -290,7 +288,7 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
     np.testing.assert_allclose(found, y_prob, atol=1e-5)
 
 
-def test_an_unreadable_image_of_an_odd_name_takes_nobody_s_place(
+def test_an_unreadable_image_with_an_odd_name_replaces_no_other(
     page: Page, images: Path, folder: Path, tmp_path: Path
 ) -> None:
     odd, plain = "shot \u201cA\u201d 9.41\u202fAM", "shot B"
@@ -299,29 +297,29 @@ def test_an_unreadable_image_of_an_odd_name_takes_nobody_s_place(
         content = (images / f"cell3_{channel}.png").read_bytes()
         (tmp_path / f'{plain} "2"_{channel}.png').write_bytes(content)
     page.get_by_role("tab", name="Many images").click()
-    with page.expect_response("**/api/answers") as response:
+    with page.expect_response("**/api/predictions") as response:
         page.locator("#many-files").set_input_files(
             sorted(tmp_path.iterdir(), key=lambda path: plain in path.name)
         )
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text(odd)
-    expect(rows.first).to_contain_text("Cannot be read: red: 10 bytes that are no PNG")
+    expect(rows.first).to_contain_text("Cannot be read: red: 10 bytes that are not a PNG")
     expect(rows.last).to_contain_text(f'{plain} "2"')
     expect(rows.last).not_to_contain_text("Cannot be read")
-    found = [each["probability"] for each in response.value.json()["answers"][1]["classes"]]
+    found = [each["probability"] for each in response.value.json()["predictions"][1]["classes"]]
     np.testing.assert_allclose(found, expected(folder, images, "cell3"), atol=1e-5)
 
 
-def test_a_batch_can_be_stopped_and_an_image_of_it_looked_at(page: Page, images: Path) -> None:
+def test_a_batch_can_be_stopped_and_its_images_opened(page: Page, images: Path) -> None:
     held = []
-    page.route("**/api/answers", lambda route: held.append(route) if held else hold(route))
+    page.route("**/api/predictions", lambda route: held.append(route) if held else hold(route))
 
     def hold(route: object) -> None:
         held.append(route)
         route.continue_()  # type: ignore[attr-defined]
 
-    # Several images given to the first tab go on in the second.
+    # Several images chosen in the first tab open the second.
     upload(page, sorted(images.glob("*.png")))
     expect(page.locator("#many-status")).to_have_text(f"2 of {N_IMAGES} images")
     page.get_by_role("button", name="Stop").click()
@@ -330,7 +328,7 @@ def test_a_batch_can_be_stopped_and_an_image_of_it_looked_at(page: Page, images:
     expect(page.locator("#result-name")).to_have_text("cell1")
 
 
-def test_the_card_is_shown_and_tabs_go_by_arrow_keys(page: Page) -> None:
+def test_the_card_is_shown_and_arrow_keys_change_tabs(page: Page) -> None:
     page.locator("#tab-one").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#tab-about")).to_be_focused()
@@ -340,7 +338,9 @@ def test_the_card_is_shown_and_tabs_go_by_arrow_keys(page: Page) -> None:
     expect(page.locator("#one")).to_be_visible()
 
 
-def test_a_label_is_chosen_by_keyboard_and_read_out_whole(page: Page, images: Path) -> None:
+def test_a_label_can_be_chosen_by_keyboard_and_has_an_accessible_name(
+    page: Page, images: Path
+) -> None:
     upload(page, files_of(images, "cell1"))
     button = page.locator("#labels button").first
     button.focus()
@@ -370,27 +370,27 @@ def test_a_phone_needs_no_sideways_scrolling(phone: Page) -> None:
     check()
 
 
-def test_many_requests_good_and_bad_leave_memory_as_it_was(server: tuple[str, int]) -> None:
+def test_memory_is_stable_over_many_requests(server: tuple[str, int]) -> None:
     url, pid = server
 
     def resident_mb() -> float:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    def ask(n_times: int) -> None:
+    def send(n_times: int) -> None:
         for number in range(n_times):
             good = [*form("a", number), *form("b", number + 1)]
-            assert client.post(f"{url}/api/answers", files=good).status_code == 200
-            assert client.post(f"{url}/api/look", files=form("a")).status_code == 200
+            assert client.post(f"{url}/api/predictions", files=good).status_code == 200
+            assert client.post(f"{url}/api/prediction", files=form("a")).status_code == 200
             bad = form("a", green=bytes(number))
-            assert client.post(f"{url}/api/look", files=bad).status_code == 422
-            # The answer may be cut off: the server closes before all is sent.
+            assert client.post(f"{url}/api/prediction", files=bad).status_code == 422
+            # The server may close the connection before the whole body is sent.
             with suppress(httpx.TransportError):
                 large = form("a", green=bytes(1_000_000))
-                assert client.post(f"{url}/api/look", files=large).status_code == 413
+                assert client.post(f"{url}/api/prediction", files=large).status_code == 413
 
     with httpx.Client(timeout=60) as client:
-        ask(20)
+        send(20)
         before = resident_mb()
-        ask(100)
+        send(100)
     assert resident_mb() < before + 30, json.dumps([before, resident_mb()])

@@ -1,4 +1,4 @@
-"""The page's questions and refusals, asked as a browser asks them."""
+"""Requests to the page's server, as a browser sends them."""
 
 import base64
 import csv
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from hpa.app.server import PAGE_DIR, find_card, listen
+from hpa.app.server import PAGE_DIR, find_card, listen, make_app
 from hpa.app.views import Views
 from hpa.data.images.rendering import pseudo_colour
 from hpa.errors import UserError
@@ -35,30 +35,30 @@ def probabilities(document: dict[str, list[dict[str, float]]]) -> list[float]:
 
 
 def test_one_image_gets_the_classifier_s_probabilities(client: TestClient, views: Views) -> None:
-    found = client.post("/api/look", files=form("cell", 3)).json()
-    assert found["answer"]["image"] == "cell"
-    np.testing.assert_allclose(probabilities(found["answer"]), expected(views, 3), atol=1e-5)
+    found = client.post("/api/prediction", files=form("cell", 3)).json()
+    assert found["prediction"]["image"] == "cell"
+    np.testing.assert_allclose(probabilities(found["prediction"]), expected(views, 3), atol=1e-5)
 
 
-def test_many_images_get_theirs_in_order(client: TestClient, views: Views) -> None:
-    found = client.post("/api/answers", files=[*form("b", 1), *form("plate/a", 2)]).json()
-    assert [each["image"] for each in found["answers"]] == ["b", "plate/a"]
-    for seed, document in zip((1, 2), found["answers"], strict=True):
+def test_many_images_get_their_predictions_in_order(client: TestClient, views: Views) -> None:
+    found = client.post("/api/predictions", files=[*form("b", 1), *form("plate/a", 2)]).json()
+    assert [each["image"] for each in found["predictions"]] == ["b", "plate/a"]
+    for seed, document in zip((1, 2), found["predictions"], strict=True):
         np.testing.assert_allclose(probabilities(document), expected(views, seed), atol=1e-5)
 
 
-@pytest.mark.parametrize("address", ["/api/look", "/api/answers"])
-def test_the_csv_says_what_the_answer_says(client: TestClient, address: str) -> None:
+@pytest.mark.parametrize("address", ["/api/prediction", "/api/predictions"])
+def test_the_csv_agrees_with_the_json(client: TestClient, address: str) -> None:
     found = client.post(address, files=form("cell", 3)).json()
-    document = found["answer"] if address == "/api/look" else found["answers"][0]
+    document = found["prediction"] if address == "/api/prediction" else found["predictions"][0]
     rows = list(csv.DictReader(io.StringIO(found["csv"])))
     assert [row["label"] for row in rows] == list(LABELS)
     assert [f"{each:.6f}" for each in probabilities(document)] == [r["probability"] for r in rows]
     assert [each["present"] for each in document["classes"]] == [r["present"] == "1" for r in rows]
 
 
-def test_the_picture_s_planes_mix_to_the_report_s_pseudo_colour(client: TestClient) -> None:
-    picture = client.post("/api/look", files=form("cell", 3)).json()["picture"]
+def test_the_planes_of_the_picture_mix_to_pseudo_colour(client: TestClient) -> None:
+    picture = client.post("/api/prediction", files=form("cell", 3)).json()["picture"]
     planes = [
         cv2.imdecode(
             np.frombuffer(base64.b64decode(picture[name].partition(",")[2]), np.uint8),
@@ -71,10 +71,8 @@ def test_the_picture_s_planes_mix_to_the_report_s_pseudo_colour(client: TestClie
     assert np.abs(mixed - pseudo_colour(draw_pixels(3)).astype(float)).max() <= 2
 
 
-def test_maps_are_those_of_the_network_scaled_to_their_maximum(
-    client: TestClient, views: Views
-) -> None:
-    maps = client.post("/api/look", files=form("cell", 3)).json()["maps"]
+def test_maps_are_scaled_to_their_maximum(client: TestClient, views: Views) -> None:
+    maps = client.post("/api/prediction", files=form("cell", 3)).json()["maps"]
     pixels = cv2.resize(draw_pixels(3), (32, 32), interpolation=cv2.INTER_AREA)
     heat = activation_maps(views.classifier.network, pixels[None])[0]
     for number in np.flatnonzero(heat.max(axis=(0, 1)) > 0)[:3]:
@@ -83,18 +81,18 @@ def test_maps_are_those_of_the_network_scaled_to_their_maximum(
     assert heat.max() > 0
 
 
-def test_an_absent_channel_is_answered_with_a_flag_and_advice(client: TestClient) -> None:
+def test_an_absent_channel_gets_a_flag_and_advice(client: TestClient) -> None:
     files = [each for each in form("cell", 3) if each[0] != "yellow"]
-    found = client.post("/api/look", files=files).json()
-    assert "the yellow channel shows nothing" in found["answer"]["flags"]
+    found = client.post("/api/prediction", files=files).json()
+    assert "the yellow channel shows nothing" in found["prediction"]["flags"]
     assert "right one" in found["advice"]["the yellow channel shows nothing"]
 
 
 @pytest.mark.parametrize(
     ("files", "status", "said"),
     [
-        (form("a", green=b"no picture"), 422, "green: 10 bytes that are no PNG"),
-        (form("a", green=b""), 422, "green: 0 bytes in all"),
+        (form("a", green=b"no picture"), 422, "green: 10 bytes that are not a PNG"),
+        (form("a", green=b""), 422, "green: an empty file"),
         (form("a", red=png(np.zeros((32, 64), np.uint8))), 422, "channels of unequal size"),
         (form("a")[:1], 422, "no green channel"),
         (form("a", green=png(np.full((64, 64), 300, np.uint16))), 422, "16-bit"),
@@ -107,8 +105,8 @@ def test_an_absent_channel_is_answered_with_a_flag_and_advice(client: TestClient
         ([("mask", ("a_mask.png", b"x"))], 400, "unknown field 'mask'"),
     ],
 )
-@pytest.mark.parametrize("address", ["/api/look", "/api/answers"])
-def test_what_is_unfit_is_refused_with_a_reason_and_the_next_image_answered(
+@pytest.mark.parametrize("address", ["/api/prediction", "/api/predictions"])
+def test_an_unreadable_image_is_refused_with_a_reason_and_the_next_one_predicted(
     client: TestClient, address: str, files: Form, status: int, said: str
 ) -> None:
     refused = client.post(address, files=files)
@@ -118,11 +116,13 @@ def test_what_is_unfit_is_refused_with_a_reason_and_the_next_image_answered(
     assert client.post(address, files=form("good")).status_code == 200
 
 
-def test_a_bad_image_of_a_batch_leaves_the_others_their_answers(client: TestClient) -> None:
+def test_an_unreadable_image_of_a_batch_leaves_the_others_their_predictions(
+    client: TestClient,
+) -> None:
     files = [*form("good", 1), *form("bad", green=bomb()), *form("flat", 2)]
-    found = client.post("/api/answers", files=files).json()
-    good, bad, flat = found["answers"]
-    assert [each["image"] for each in found["answers"]] == ["good", "bad", "flat"]
+    found = client.post("/api/predictions", files=files).json()
+    good, bad, flat = found["predictions"]
+    assert [each["image"] for each in found["predictions"]] == ["good", "bad", "flat"]
     assert len(good["classes"]) == len(flat["classes"]) == len(LABELS)
     assert "decompression bomb" in bad["error"]
     assert "serve.max_size_px" in bad["advice"]
@@ -132,23 +132,26 @@ def test_a_bad_image_of_a_batch_leaves_the_others_their_answers(client: TestClie
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
-        ("plate/" + "a" * 200, "other/" + "a" * 200),  # equal where they are cut
-        ("shot 9.41\u202fAM", "shot 9.41\u3000AM"),  # equal where they are made readable
+        ("plate/" + "a" * 200, "other/" + "a" * 200),  # equal once cut
+        (
+            "shot 9.41\u202fAM",
+            "shot 9.41\u3000AM",
+        ),  # equal once unprintable characters are replaced
         ("a\\b", "a/b"),
     ],
 )
-def test_images_whose_shown_names_are_equal_keep_their_own_answers(
+def test_images_with_equal_display_names_keep_their_own_predictions(
     client: TestClient, views: Views, good: str, bad: str
 ) -> None:
     files = [*form(bad, green=b"no picture"), *form(good, 1)]
-    first, second = client.post("/api/answers", files=files).json()["answers"]
+    first, second = client.post("/api/predictions", files=files).json()["predictions"]
     assert first["image"] == second["image"]
-    assert "no PNG" in first["error"]
+    assert "not a PNG" in first["error"]
     np.testing.assert_allclose(probabilities(second), expected(views, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("address", "n_images", "status"), [("/api/look", 2, 400), ("/api/answers", 4, 400)]
+    ("address", "n_images", "status"), [("/api/prediction", 2, 400), ("/api/predictions", 4, 400)]
 )
 def test_more_images_than_allowed_are_refused(
     client: TestClient, address: str, n_images: int, status: int
@@ -171,10 +174,12 @@ def test_more_images_than_allowed_are_refused(
         (b"--b\r\nX\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b", 400),
     ],
 )  # fmt: skip
-def test_a_malformed_form_is_the_client_s_mistake(
+def test_a_malformed_form_is_a_client_error(
     client: TestClient, content: bytes, content_type: str, status: int
 ) -> None:
-    refused = client.post("/api/answers", content=content, headers={"content-type": content_type})
+    refused = client.post(
+        "/api/predictions", content=content, headers={"content-type": content_type}
+    )
     assert refused.status_code == status
     assert refused.json()["error"]
 
@@ -189,14 +194,16 @@ def test_no_upload_reaches_the_disk(
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     random = np.random.default_rng(0).integers(0, 256, (250, 250), dtype=np.uint8)
     noisy = {name: png(random) for name in CHANNELS}  # 250 kB together
-    assert client.post("/api/look", files=form("../../etc/passwd", **noisy)).status_code == 200
+    assert (
+        client.post("/api/prediction", files=form("../../etc/passwd", **noisy)).status_code == 200
+    )
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_is_only_text(client: TestClient) -> None:
-    found = client.post("/api/look", files=form("<b>=1+1\t" + "x" * 300)).json()
-    assert found["answer"]["image"] == "x" * 200
-    found = client.post("/api/look", files=form("=1+1")).json()
+def test_an_image_name_is_plain_text(client: TestClient) -> None:
+    found = client.post("/api/prediction", files=form("<b>=1+1\t" + "x" * 300)).json()
+    assert found["prediction"]["image"] == "x" * 200
+    found = client.post("/api/prediction", files=form("=1+1")).json()
     assert "'=1+1" in found["csv"]
 
 
@@ -205,14 +212,28 @@ def test_a_name_is_only_text(client: TestClient) -> None:
 )
 def test_an_unknown_host_name_is_refused(client: TestClient, host: str) -> None:
     for address in ("/", "/api/model", "/card"):
-        assert client.get(address, headers={"host": host}).status_code == 403
-    refused = client.post("/api/look", files=form("a"), headers={"host": host})
-    assert refused.status_code == 403
-    assert "app.allowed_hosts" in refused.json()["error"]
+        assert client.get(address, headers={"host": host}).status_code == 400
+    refused = client.post("/api/prediction", files=form("a"), headers={"host": host})
+    assert refused.status_code == 400
+    assert refused.text == "Invalid host header"
+    assert "content-security-policy" in refused.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("[::1]", 200), ("[::1]:8000", 200), ("LAB.example:80", 200), ("[::2]", 400), ("::1", 400),
+     ("www.lab.example", 400), ("127.0.0.1", 400)],
+)  # fmt: skip
+def test_allowed_hosts_may_be_names_and_ipv6_addresses(
+    views: Views, host: str, status: int
+) -> None:
+    settings = replace(views.app, allowed_hosts="[::1] lab.example")
+    client = TestClient(make_app(replace(views, app=settings), [], None))
+    assert client.get("/api/model", headers={"host": host}).status_code == status
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "LOCALHOST", "127.0.0.1"])
-def test_this_computer_s_names_are_answered_on_any_port(client: TestClient, host: str) -> None:
+def test_loopback_names_are_accepted_on_any_port(client: TestClient, host: str) -> None:
     assert client.get("/api/model", headers={"host": host}).status_code == 200
 
 
@@ -226,17 +247,17 @@ def test_this_computer_s_names_are_answered_on_any_port(client: TestClient, host
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_another_page_may_send_nothing(client: TestClient, headers: dict[str, str]) -> None:
-    assert client.post("/api/look", files=form("a"), headers=headers).status_code == 403
+def test_cross_origin_posts_are_refused(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.post("/api/prediction", files=form("a"), headers=headers).status_code == 403
 
 
-def test_the_page_itself_may(client: TestClient) -> None:
+def test_same_origin_posts_are_accepted(client: TestClient) -> None:
     headers = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
-    assert client.post("/api/look", files=form("a"), headers=headers).status_code == 200
+    assert client.post("/api/prediction", files=form("a"), headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("address", ["/", "/main.js", "/api/model", "/api/examples", "/nothing"])
-def test_every_response_says_what_the_browser_may_load(client: TestClient, address: str) -> None:
+def test_every_response_has_security_headers(client: TestClient, address: str) -> None:
     headers = client.get(address).headers
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
@@ -244,13 +265,13 @@ def test_every_response_says_what_the_browser_may_load(client: TestClient, addre
     assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_the_page_s_files_name_no_other_server() -> None:
+def test_the_page_refers_to_no_other_server() -> None:
     for path in PAGE_DIR.iterdir():
         addresses = set(re.findall(r"\w+://[^\s\"'<>]+", path.read_text()))
         assert addresses <= {"http://www.w3.org/2000/svg"}, path
 
 
-def test_the_card_runs_no_script_and_comes_from_nowhere_else(client: TestClient) -> None:
+def test_the_card_is_sandboxed_without_scripts(client: TestClient) -> None:
     shown = client.get("/card")
     assert shown.text == CARD
     assert "script-src" not in shown.headers["content-security-policy"]
@@ -258,7 +279,7 @@ def test_the_card_runs_no_script_and_comes_from_nowhere_else(client: TestClient)
     assert client.get("/api/model").json()["has_card"]
 
 
-def test_a_card_counts_only_where_it_tells_of_these_weights(tmp_path: Path) -> None:
+def test_a_card_counts_only_if_it_names_these_weights(tmp_path: Path) -> None:
     folder, reports = tmp_path / "model", tmp_path / "reports"
     reports.mkdir()
     assert find_card(folder, {"weights_sha256": "abc"}) is None
@@ -268,14 +289,14 @@ def test_a_card_counts_only_where_it_tells_of_these_weights(tmp_path: Path) -> N
     assert find_card(folder, {}) is None
 
 
-def test_an_example_comes_as_files_that_can_be_asked_about(client: TestClient) -> None:
+def test_the_files_of_an_example_can_be_predicted(client: TestClient) -> None:
     for example in client.get("/api/examples").json():
         name = example["name"]
         files = [
             (c, (f"{name}_{c}.png", client.get(f"/examples/{name}/{c}.png").content))
             for c in CHANNELS
         ]
-        assert client.post("/api/look", files=files).json()["answer"]["image"] == name
+        assert client.post("/api/prediction", files=files).json()["prediction"]["image"] == name
         assert client.get(f"/examples/{name}.jpg").headers["content-type"] == "image/jpeg"
     assert client.get("/examples/other.jpg").status_code == 404
     assert client.get(f"/examples/{name}/other.png").status_code == 404

@@ -109,7 +109,7 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
         for channel, path in files[each].items()
     ]
     with TestClient(make_app(views, [], None), base_url="http://127.0.0.1:8000") as page:
-        answers = page.post("/api/answers", files=form).json()["answers"]
+        answers = page.post("/api/predictions", files=form).json()["predictions"]
     told = {each["image"]: [row["probability"] for row in each["classes"]] for each in answers}
     assert_equal([told[each] for each in ids], scores)
 

@@ -2,16 +2,22 @@ import ast
 import base64
 import csv
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import httpx
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import uvicorn
 from mlflow.exceptions import MlflowException
 
 from hpa.config.params import load_params
@@ -20,13 +26,13 @@ from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.prediction import sigmoid
 from hpa.labels import CHANNELS, LABELS
-from hpa.serving.mlflow_model import REQUIRED, save_model
+from hpa.serving.mlflow_model import REQUIRED, SERVER, save_model
 from support.model_folders import IMAGE_SIZE, write_model_folder
 from support.paths import ROOT
 from support.worlds import draw_pixels, write_image
 
 SOURCE = ROOT / "src" / "hpa"
-SERVE = replace(load_params(ROOT / "params.yaml").serve, max_images=3)
+SERVE = replace(load_params(ROOT / "params.yaml").serve, max_images=3, max_request_mb=1)
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +50,36 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(model_dir: Path, images: Path) -> np.ndarray:
-    """Probabilities float32[5,28] as the score stage makes them of packed pixels."""
+    """Probabilities float32[5,28] that the score stage computes from packed pixels."""
     pixels = np.stack([read_image(images, f"cell{k}", IMAGE_SIZE) for k in range(5)])
     return sigmoid(Classifier(model_dir).network.predict(pixels, verbose=0))
 
 
 @pytest.fixture(scope="module")
-def served(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> mlflow.pyfunc.PyFuncModel:
+def saved(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "model"
     save_model(path, model_dir, SERVE)
-    return mlflow.pyfunc.load_model(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(saved: Path) -> mlflow.pyfunc.PyFuncModel:
+    return mlflow.pyfunc.load_model(str(saved))
+
+
+@pytest.fixture(scope="module")
+def address(saved: Path) -> Iterator[str]:
+    """Address of MLflow's scoring server, run in a thread by the app string of `models serve`."""
+    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as listening:
+        patch.setenv("__pyfunc_model_path__", str(saved))
+        patch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # which the server sets itself
+        server = uvicorn.Server(uvicorn.Config(f"{SERVER}:app", log_config=None))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
+        server.should_exit = True
+        thread.join()
+        del sys.modules[SERVER]
 
 
 def texts(images: Path, number: int) -> dict[str, str]:
@@ -77,11 +103,26 @@ def test_base64_pngs_and_arrays_get_the_probabilities_of_the_score_stage(
     np.testing.assert_allclose(probabilities(served.predict(table)), expected[2:3], atol=1e-5)
 
 
+def test_mlflow_s_server_has_the_request_limits(
+    address: str, images: Path, expected: np.ndarray
+) -> None:
+    with httpx.Client(timeout=60) as client:
+        response = client.post(address, json={"dataframe_records": [texts(images, 0)]})
+        found = probabilities(response.json()["predictions"])
+        np.testing.assert_allclose(found, expected[:1], atol=1e-5)
+        csv_body = {"content": b"green", "headers": {"content-type": "text/csv"}}
+        assert client.post(address, **csv_body).status_code == 415  # type: ignore[arg-type]
+        response = client.post(address, json="x" * 1_100_000)
+        assert response.status_code == 413
+        assert "at most 1 MB" in response.json()["error"]
+        assert client.post(address, json=["nothing"]).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("green", "said"),
-    [("###", "no base64"), ("aGVsbG8=", "5 bytes that are no PNG"), ([[300]], "300"), (7, "int")],
+    [("###", "not base64"), ("aGVsbG8=", "5 bytes that are not a PNG"), ([[300]], "300"), (7, "int")],
 )
-def test_an_unfit_image_is_a_client_s_mistake(
+def test_an_unreadable_image_is_a_client_error(
     served: mlflow.pyfunc.PyFuncModel, images: Path, green: object, said: str
 ) -> None:
     with pytest.raises(MlflowException, match=said) as caught:
@@ -97,7 +138,7 @@ def test_more_images_than_allowed_are_refused(
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
-def test_batch_size_changes_no_answer(
+def test_batch_size_changes_no_probability(
     model_dir: Path, images: Path, expected: np.ndarray, batch_size: int
 ) -> None:
     pixels = np.stack([read_image(images, f"cell{k}", IMAGE_SIZE) for k in range(5)])
@@ -105,8 +146,8 @@ def test_batch_size_changes_no_answer(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_folder_with_another_archive_is_refused(tmp_path: Path) -> None:
-    folder = write_model_folder(tmp_path / "model")
+def test_a_folder_with_another_archive_is_refused(model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
     content = bytearray((folder / "best.keras").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "best.keras").write_bytes(content)
@@ -118,11 +159,11 @@ def test_a_folder_with_another_archive_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_predict_answers_good_files_and_lists_bad_ones(
+def test_predict_reads_valid_files_and_lists_invalid_ones(
     model_dir: Path, images: Path, expected: np.ndarray, tmp_path: Path
 ) -> None:
     (images / "broken_green.png").write_bytes(b"no picture")
-    output = tmp_path / "answers.csv"
+    output = tmp_path / "predictions.csv"
     command = [sys.executable, str(ROOT / "src/predict.py"), str(images), "--output", str(output)]
     done = subprocess.run(
         [*command, "--model", str(model_dir), "--params", str(ROOT / "params.yaml")],
@@ -133,7 +174,7 @@ def test_predict_answers_good_files_and_lists_bad_ones(
     (images / "broken_green.png").unlink()
     assert done.returncode == 1, done.stderr
     assert "1 of 6 images could not be read" in done.stderr
-    assert "broken: green: 10 bytes that are no PNG" in done.stderr
+    assert "broken: green: 10 bytes that are not a PNG" in done.stderr
     with output.open() as file:
         rows = [float(row["probability"]) for row in csv.DictReader(file)]
     np.testing.assert_allclose(np.reshape(rows, (5, 28)), expected, atol=1e-5)
@@ -145,10 +186,10 @@ def test_predict_answers_good_files_and_lists_bad_ones(
     [
         (["nowhere"], "there is no image at nowhere"),
         (["nowhere", "--output", "a.txt"], "says no format"),
-        (["nowhere", "--gamma", "2"], "means nothing to this script"),
+        (["nowhere", "--gamma", "2"], "does not apply to this script"),
     ],
 )
-def test_predict_refuses_wrong_words_before_anything_is_loaded(
+def test_predict_refuses_wrong_arguments_before_it_loads_a_model(
     arguments: list[str], said: str
 ) -> None:
     command = [sys.executable, str(ROOT / "src/predict.py"), *arguments]
@@ -159,14 +200,14 @@ def test_predict_refuses_wrong_words_before_anything_is_loaded(
 
 
 def test_every_package_that_the_served_model_imports_is_required() -> None:
-    """Followed from module to module: an environment made of the requirements has no other."""
+    """Follow the imports: an environment made from the requirements has no other package."""
     waiting, seen, packages = ["serving.model_from_code"], set(), set()
     while waiting:
         if (name := waiting.pop()) in seen:
             continue
         seen.add(name)
         path = SOURCE / f"{name.replace('.', '/')}.py"
-        if not path.is_file():  # a package's own __init__, or a name in a module
+        if not path.is_file():  # a package, or a name in a module
             continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Import):
@@ -181,7 +222,6 @@ def test_every_package_that_the_served_model_imports_is_required() -> None:
                     packages.add(first)
     imported = packages - set(sys.stdlib_module_names)
     assert "data.images.decoding" in seen
-    required = {*REQUIRED, "starlette"}  # which fastapi is made of
     for package in imported:
         known = {name.lower().replace("_", "-") for name in packages_distributions()[package]}
-        assert known & required, f"{package} is not required"
+        assert known & set(REQUIRED), f"{package} is not required"

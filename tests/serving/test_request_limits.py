@@ -3,13 +3,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from hpa.serving.request_limits import Doorman, Message, Receive, Send
+from hpa.serving.request_limits import RequestLimits
 
 HEADERS = {"content-type": "application/json"}
 
 
-async def echo(scope: Message, receive: Receive, send: Send) -> None:
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     body = (await receive())["body"]
     if body == b"bad":
         raise RecursionError
@@ -17,22 +18,22 @@ async def echo(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def ask(doorman: Doorman, content: object, **headers: str) -> httpx.Response:
-    async def post() -> httpx.Response:
-        transport = httpx.ASGITransport(doorman)  # type: ignore[arg-type]
+def post(app: RequestLimits, content: object, **headers: str) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.post("/", content=content, headers=HEADERS | headers)  # type: ignore[arg-type]
 
-    return asyncio.run(post())
+    return asyncio.run(send())
 
 
 @pytest.fixture
-def doorman() -> Doorman:
-    return Doorman(echo, max_bytes=1000, content_types=("application/json",))
+def limited() -> RequestLimits:
+    return RequestLimits(echo, max_bytes=1000, content_types=("application/json",))
 
 
-def test_a_body_in_measure_passes_unchanged(doorman: Doorman) -> None:
-    assert ask(doorman, b"x" * 1000).content == b"x" * 1000
+def test_a_body_within_the_limits_passes_unchanged(limited: RequestLimits) -> None:
+    assert post(limited, b"x" * 1000).content == b"x" * 1000
 
 
 @pytest.mark.parametrize(
@@ -46,15 +47,15 @@ def test_a_body_in_measure_passes_unchanged(doorman: Doorman) -> None:
         (b"x", {"cookie": "a" * 40_000}, 431),
     ],
 )
-def test_what_is_out_of_measure_is_refused_with_a_reason(
-    doorman: Doorman, content: bytes, headers: dict[str, str], status: int
+def test_a_request_beyond_a_limit_is_refused_with_a_reason(
+    limited: RequestLimits, content: bytes, headers: dict[str, str], status: int
 ) -> None:
-    answer = ask(doorman, content, **headers)
-    assert answer.status_code == status
-    assert answer.json()["error"]
+    response = post(limited, content, **headers)
+    assert response.status_code == status
+    assert response.json()["error"]
 
 
-def test_a_stream_without_a_length_is_cut_at_the_limit(doorman: Doorman) -> None:
+def test_a_stream_without_a_length_ends_at_the_limit(limited: RequestLimits) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -63,12 +64,12 @@ def test_a_stream_without_a_length_is_cut_at_the_limit(doorman: Doorman) -> None
             sent += 100
             yield b"x" * 100
 
-    assert ask(doorman, endless()).status_code == 413
+    assert post(limited, endless()).status_code == 413
     assert sent <= 2000
 
 
-def test_a_client_that_stops_sending_is_told_so(
-    doorman: Doorman, monkeypatch: pytest.MonkeyPatch
+def test_a_client_that_stops_sending_gets_a_timeout(
+    limited: RequestLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpa.serving.request_limits.MAX_IDLE_S", 0.05)
 
@@ -76,12 +77,12 @@ def test_a_client_that_stops_sending_is_told_so(
         yield b"x"
         await asyncio.sleep(5)
 
-    answer = ask(doorman, pausing())
-    assert answer.status_code == 408
-    assert "paused" in answer.json()["error"]
+    response = post(limited, pausing())
+    assert response.status_code == 408
+    assert "paused" in response.json()["error"]
 
 
-def test_refused_bodies_leave_no_memory_accounted(doorman: Doorman) -> None:
-    for _ in range(20):  # 20 × 1,000 bytes would exceed the 4,000 that may be held
-        assert ask(doorman, b"x" * 1000).status_code == 200
-        assert ask(doorman, b"bad").status_code == 400
+def test_bodies_release_their_share_of_memory_when_done(limited: RequestLimits) -> None:
+    for _ in range(20):  # 20 × 1,000 bytes would exceed the limit of 4,000
+        assert post(limited, b"x" * 1000).status_code == 200
+        assert post(limited, b"bad").status_code == 400

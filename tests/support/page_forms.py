@@ -1,4 +1,4 @@
-"""Forms as the page sends them, with good pictures and with such as must be refused."""
+"""Forms as the page sends them, with valid and invalid image files."""
 
 import io
 import zlib
@@ -23,7 +23,7 @@ def png(plane: np.ndarray) -> bytes:
 
 
 def form(name: str, seed: int = 0, **instead: bytes) -> Form:
-    """Spell a drawn image as the fields of a form; `instead` replaces a channel's bytes."""
+    """Encode a drawn image as the fields of a form; `instead` replaces the bytes of channels."""
     pixels = draw_pixels(seed)
     files = {channel: png(pixels[..., k]) for k, channel in enumerate(CHANNELS)} | instead
     return [(channel, (f"{name}_{channel}.png", content)) for channel, content in files.items()]
@@ -36,7 +36,7 @@ def float_tiff() -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG of some kilobytes that claims 20,000 × 20,000 pixels."""
+    """Return a PNG of a few kilobytes whose header claims 20,000 × 20,000 pixels."""
     content = bytearray(png(np.zeros((64, 64), np.uint8)))
     content[16:24] = (20_000).to_bytes(4, "big") * 2
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")

@@ -1,1 +1,1 @@
-"""The web page: a trained model for people who drop images into a browser."""
+"""The web page of a trained model. May import every room except search."""

@@ -1,4 +1,4 @@
-"""Images to try the page with: simulated, so none has to be shipped, and the same each time."""
+"""Simulated images to try the page with, drawn by a fixed seed."""
 
 from dataclasses import dataclass
 
@@ -19,10 +19,10 @@ CHOSEN: tuple[tuple[int, tuple[str, ...]], ...] = (
     (5, ("Nuclear speckles",)),
     (2, ("Golgi apparatus",)),
 )
-"""Which cells, and what the protein shows in them: fields with few cells are easier to look at."""
-FAULT = "With a fault: blue and yellow exchanged"
+"""Index of the cells, and labels of the protein; fields with few cells are easier to read."""
+FAULT = "With a fault: blue and yellow swapped"
 FAULTY, FAULTY_ORDER = 3, [0, 1, 3, 2]
-"""Of which image the last example shows the channels in a wrong order, and which."""
+"""Image of the last example, and the wrong order of its channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +30,10 @@ class SampleImage:
     """A simulated image.
 
     Attributes:
-        name: as an image's name.
-        title: what the protein shows in it, or what is wrong with it.
-        files: by channel, the bytes of a grey PNG.
-        thumbnail: the bytes of a JPEG in pseudo-colour.
+        name: image name.
+        title: labels of the protein, or the fault of the image.
+        files: by channel, the bytes of a greyscale PNG.
+        thumbnail: the bytes of a pseudo-colour JPEG.
     """
 
     name: str
@@ -43,13 +43,13 @@ class SampleImage:
 
 
 def draw_examples(image_size: int) -> list[SampleImage]:
-    """Draw the examples in uint8[S,S,4]; a second for all at 256 pixels."""
+    """Draw all examples; takes a second at 256 pixels."""
     examples = []
     for number, (index, names) in enumerate(CHOSEN, start=1):
         pixels = _draw(index, names, image_size)
         examples.append(_example(f"simulated-{number}", " and ".join(names), pixels))
-    exchanged = _draw(*CHOSEN[FAULTY], image_size)[..., FAULTY_ORDER]
-    return [*examples, _example(f"simulated-{len(CHOSEN) + 1}", FAULT, exchanged)]
+    swapped = _draw(*CHOSEN[FAULTY], image_size)[..., FAULTY_ORDER]
+    return [*examples, _example(f"simulated-{len(CHOSEN) + 1}", FAULT, swapped)]
 
 
 def _draw(index: int, names: tuple[str, ...], image_size: int) -> np.ndarray:

@@ -1,21 +1,21 @@
-"""Who may talk to a server on one's own computer: the page itself, and no other page.
+"""ASGI middleware that keeps other web sites from using a server on the user's own computer.
 
-Any web site can make a visitor's browser send requests to 127.0.0.1, and by changing its own DNS
-entry (DNS rebinding) it can even read the answers. The first is told by Origin and Sec-Fetch-Site,
-the second by Host, which a browser fills in from the address bar.
+Any web site can make a visitor's browser send requests to 127.0.0.1 (cross-site request forgery).
+`Origin` and `Sec-Fetch-Site` reveal those. A site that points its own DNS entry at 127.0.0.1 (DNS
+rebinding) could even read the responses: Starlette's `TrustedHostMiddleware` refuses its `Host`.
 """
 
-import json
-from typing import Any
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hpa.serving.request_limits import App, Message, Receive, Send
+from hpa.serving.request_limits import refusal
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-"""What the page may load and send: its own files, from and to its own server."""
+"""Content of the page: its own files, from and to its own server."""
 HEADERS = {
     "content-security-policy": PAGE_POLICY,
     "cross-origin-opener-policy": "same-origin",
@@ -27,70 +27,36 @@ HEADERS = {
 SAFE_METHODS = ("GET", "HEAD")
 
 
-class Gatekeeper:
-    """ASGI middleware: refuses foreign hosts and origins, and tells browsers what they may do."""
+class OriginGuard:
+    """Refuse cross-origin requests with 403, and add security headers to every response."""
 
-    def __init__(self, app: App, *, allowed_hosts: tuple[str, ...]) -> None:
-        """Stand before `app`, which answers to the names `allowed_hosts`, on any port."""
-        self._app, self._allowed_hosts = app, allowed_hosts
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _completed(message.get("headers", []))
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
-        }
-        if reason := self._refusal(scope["method"], headers):
-            await _refuse(send_guarded, reason)
-        else:
-            await self._app(scope, receive, send_guarded)
+        reason = _reason_to_refuse(scope["method"], Headers(scope=scope))
+        app = refusal(403, reason) if reason else self._app
+        await app(scope, receive, send_with_headers)
 
-    def _refusal(self, method: str, headers: dict[str, str]) -> str | None:
-        host = headers.get("host", "")
-        if _without_port(host) not in self._allowed_hosts:
-            known = " or ".join(self._allowed_hosts)
-            return f"this page answers to {known}, not to {host!r} (app.allowed_hosts)"
-        if method in SAFE_METHODS:
-            return None
-        origin = headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            return f"a page of {origin} may not send anything here"
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return "another page may not send anything here"
+
+def _reason_to_refuse(method: str, headers: Headers) -> str | None:
+    if method in SAFE_METHODS:
         return None
-
-
-def _without_port(host: str) -> str:
-    name, _, port = host.rpartition(":")
-    return (name if name and port.isdigit() else host).lower()
-
-
-def _completed(headers: Any) -> list[tuple[bytes, bytes]]:
-    """Add the headers that a response does not set itself."""
-    given = {key.lower() for key, _ in headers}
-    return [
-        *headers,
-        *((k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in given),
-    ]
-
-
-async def _refuse(send: Send, reason: str) -> None:
-    content = json.dumps({"error": reason}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        return f"a page of {origin} may not send requests here"
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "another page may not send requests here"
+    return None

@@ -1,6 +1,7 @@
-"""The page's server: static files, the examples, the model card, and two questions of the network.
+"""The page's server: static files, examples, the model card and two prediction endpoints.
 
-`POST /api/look` takes one image, `POST /api/answers` several; `hpa.app.uploads` tells the form.
+`POST /api/prediction` takes one image, `POST /api/predictions` several, as a form described in
+`hpa.app.uploads`.
 """
 
 import errno
@@ -13,47 +14,49 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hpa.app.advice import advise
 from hpa.app.examples import SampleImage
-from hpa.app.origin_guard import Gatekeeper
+from hpa.app.origin_guard import OriginGuard
 from hpa.app.uploads import read_images
 from hpa.app.views import Views
-from hpa.config.params import App
+from hpa.config.sections import App
 from hpa.data.images.formats import UnfitPictureError
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
-from hpa.serving.request_limits import Doorman
+from hpa.serving.request_limits import RequestLimits
 
 PAGE_DIR = Path(__file__).parent / "page"
 CARD_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox "
     "allow-same-origin"
 )
-"""Of the model card, which brings its own style and no script."""
+"""Policy of the model card, which has inline styles and no script."""
 
 
 def make_app(views: Views, examples: list[SampleImage], card: str | None) -> FastAPI:
-    """Make the ASGI app.
+    """Create the ASGI app.
 
     Args:
-        views: answers for images.
-        examples: images to try it with.
-        card: the model card's HTML; None where the model has none.
+        views: predictions of the model.
+        examples: images to try the page with.
+        card: HTML of the model card, or None.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     max_bytes = views.serve.max_request_mb * 10**6
-    hosts = tuple(views.app.allowed_hosts.lower().split())
-    # What is added last stands first.
-    app.add_middleware(Doorman, max_bytes=max_bytes, content_types=("multipart/form-data",))
-    app.add_middleware(Gatekeeper, allowed_hosts=hosts)
-    app.add_exception_handler(AnyHTTPException, _refused)
-    _add_questions(app, views, max_bytes)
+    hosts = views.app.allowed_hosts.split()
+    # The middleware added last is outermost.
+    app.add_middleware(RequestLimits, max_bytes=max_bytes, content_types=("multipart/form-data",))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(OriginGuard)
+    app.add_exception_handler(StarletteHTTPException, _error_response)
+    _add_predictions(app, views, max_bytes)
     _add_examples(app, examples)
 
     @app.get("/api/model")
-    def tell_model() -> dict[str, Any]:
+    def show_model() -> dict[str, Any]:
         return describe_model(views, has_card=card is not None)
 
     @app.get("/card")
@@ -67,32 +70,31 @@ def make_app(views: Views, examples: list[SampleImage], card: str | None) -> Fas
     return app
 
 
-def _add_questions(app: FastAPI, views: Views, max_bytes: int) -> None:
-    @app.post("/api/look")
-    async def look(request: Request) -> JSONResponse:
-        images = await read_images(request, max_images=1, max_bytes=max_bytes)
-        [(name, files)] = images
+def _add_predictions(app: FastAPI, views: Views, max_bytes: int) -> None:
+    @app.post("/api/prediction")
+    async def predict_one(request: Request) -> JSONResponse:
+        [(name, files)] = await read_images(request, max_images=1, max_bytes=max_bytes)
         try:
-            return JSONResponse(await run_in_threadpool(views.look, name, files))
+            return JSONResponse(await run_in_threadpool(views.predict_one, name, files))
         except UnfitPictureError as error:
             raise HTTPException(422, str(error)) from error
 
-    @app.post("/api/answers")
-    async def answer(request: Request) -> JSONResponse:
+    @app.post("/api/predictions")
+    async def predict_many(request: Request) -> JSONResponse:
         n_images = views.serve.max_images
         images = await read_images(request, max_images=n_images, max_bytes=max_bytes)
-        found = await run_in_threadpool(views.answers, images)
-        if all("error" in each for each in found["answers"]):
-            first = found["answers"][0]  # its error and advice stand for all
-            refusal = {"error": first["error"], "advice": first["advice"]}
-            return JSONResponse(found | refusal, 422)
-        return JSONResponse(found)
+        content = await run_in_threadpool(views.predict_many, images)
+        if all("error" in each for each in content["predictions"]):
+            first = content["predictions"][0]
+            error = {"error": first["error"], "advice": first["advice"]}
+            return JSONResponse(content | error, 422)
+        return JSONResponse(content)
 
 
 def _add_examples(app: FastAPI, examples: list[SampleImage]) -> None:
     by_name = {example.name: example for example in examples}
 
-    def example_of(name: str) -> SampleImage:
+    def find_example(name: str) -> SampleImage:
         if name not in by_name:
             raise HTTPException(404, "there is no such example")
         return by_name[name]
@@ -103,18 +105,18 @@ def _add_examples(app: FastAPI, examples: list[SampleImage]) -> None:
 
     @app.get("/examples/{name}.jpg")
     def thumbnail(name: str) -> Response:
-        return Response(example_of(name).thumbnail, media_type="image/jpeg")
+        return Response(find_example(name).thumbnail, media_type="image/jpeg")
 
     @app.get("/examples/{name}/{channel}.png")
     def plane(name: str, channel: str) -> Response:
-        files = example_of(name).files
+        files = find_example(name).files
         if channel not in files:
             raise HTTPException(404, "there is no such channel")
         return Response(files[channel], media_type="image/png")
 
 
 def describe_model(views: Views, *, has_card: bool) -> dict[str, Any]:
-    """Return what the page tells of the model, and the limits that it keeps itself."""
+    """Describe the model, and the limits that the page checks itself."""
     origin, serve = views.classifier.origin, views.serve
     return {
         "run_id": str(origin.get("run_id", "")),
@@ -130,9 +132,9 @@ def describe_model(views: Views, *, has_card: bool) -> dict[str, Any]:
 
 
 def find_card(folder: Path, origin: dict[str, Any]) -> str | None:
-    """Return the HTML of a model folder's card: in it, or in the reports of its repository.
+    """Return the HTML of a model's card, from its folder or from the reports beside it.
 
-    Reports may tell of another model by now, so a card must name the weights' digest.
+    Reports may describe another model by now, so the card must contain the digest of the weights.
     """
     digest = origin.get("weights_sha256")
     for path in (folder / "model_card.html", folder.parent / "reports" / "model_card.html"):
@@ -142,10 +144,10 @@ def find_card(folder: Path, origin: dict[str, Any]) -> str | None:
 
 
 def listen(settings: App) -> socket.socket:
-    """Take the page's address before anything slow is done.
+    """Bind the page's address, before anything slow is done.
 
     Raises:
-        UserError: the port is taken, or the address is none of this computer's.
+        UserError: the port is taken, or the address does not belong to this computer.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -153,10 +155,10 @@ def listen(settings: App) -> socket.socket:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         raise UserError(
-            f"the page cannot be at {settings.host}, port {settings.port}",
-            expected="a free port of this computer, and one of its own addresses",
+            f"the page cannot listen at {settings.host}, port {settings.port}",
+            expected="a free port and an address of this computer",
             received=str(error.strerror or error),
-            remedy="choose another one: --port 8001, or --port 0 for any free one"
+            remedy="choose another port: --port 8001, or --port 0 for any free one"
             if taken
             else "choose another address (--host 127.0.0.1) or a port above 1023",
         ) from error
@@ -164,11 +166,13 @@ def listen(settings: App) -> socket.socket:
 
 def run(app: FastAPI, listening: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
+    config = uvicorn.Config(
+        app, log_level="warning", server_header=False, lifespan="off", ws="none"
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AnyHTTPException)
+async def _error_response(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StarletteHTTPException)
     reason = str(error.detail)
     return JSONResponse({"error": reason, "advice": advise(reason)}, error.status_code)

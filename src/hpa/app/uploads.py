@@ -1,4 +1,4 @@
-"""From a multipart form to images, in memory alone: no byte of an upload reaches the disk."""
+"""Parse multipart forms into images, in memory: no byte of an upload reaches the disk."""
 
 from pathlib import PurePosixPath
 
@@ -11,21 +11,20 @@ from hpa.data.images.formats import SUFFIXES
 from hpa.labels import CHANNELS
 
 MAX_NAME = 200
-"""Characters of an image's name; the last ones tell more than the first."""
+"""Characters kept of an image name: the last ones, which differ more than the first."""
 
 Images = list[tuple[str, dict[str, bytes]]]
-"""In the order sent, each image's name, which need not be its own alone, and by channel the bytes
-of a picture file."""
+"""Name, not necessarily unique, and file contents by channel of each image, in the order sent."""
 
 
 async def read_images(request: Request, *, max_images: int, max_bytes: int) -> Images:
-    """Read the images of a form whose fields are channels: the file names tell them apart.
+    """Read the images of a form whose fields are channels; file names assign files to images.
 
-    `red=@a_red.png, green=@a_green.png, green=@b_green.png` are the images `a` and `b`. What is in
-    the files is judged later, image by image.
+    `red=@a_red.png, green=@a_green.png, green=@b_green.png` are the images `a` and `b`. The files
+    are not decoded here.
 
     Raises:
-        HTTPException: 400, the form is malformed or holds something else; 413, too many images.
+        HTTPException: 400, the form is malformed or has unknown fields; 413, too many images.
     """
     n_files = max_images * len(CHANNELS)
     parser = MultiPartParser(request.headers, request.stream(), max_files=n_files, max_fields=0)
@@ -34,18 +33,18 @@ async def read_images(request: Request, *, max_images: int, max_bytes: int) -> I
         form = await parser.parse()
     except (MultiPartException, FormParserError) as error:
         reason = getattr(error, "message", str(error))
-        raise HTTPException(400, f"the upload is no form of picture files: {reason}") from error
+        raise HTTPException(400, f"the upload is not a form of image files: {reason}") from error
     try:
-        images = await _sort(form)
+        images = await _group(form)
     finally:
         await form.close()
     if not 0 < len(images) <= max_images:
         status = 413 if images else 400
-        raise HTTPException(status, f"{len(images)} images (from 1 to {max_images} a request)")
+        raise HTTPException(status, f"{len(images)} images (from 1 to {max_images} per request)")
     return images
 
 
-async def _sort(form: FormData) -> Images:
+async def _group(form: FormData) -> Images:
     images: dict[str, dict[str, bytes]] = {}
     for channel, file in form.multi_items():
         if channel not in CHANNELS or not isinstance(file, UploadFile):
@@ -55,22 +54,22 @@ async def _sort(form: FormData) -> Images:
         if channel in files:
             raise HTTPException(400, f"two files for the {channel} channel of one image")
         files[channel] = await file.read()
-    return [(_shown(stem), files) for stem, files in images.items()]
+    return [(_readable(stem), files) for stem, files in images.items()]
 
 
 def image_name(file_name: str, channel: str) -> str:
-    """Return the name of the image that a file shows a channel of; it is only ever shown."""
-    return _shown(_stem(file_name, channel))
+    """Return the image name of a file that holds one of its channels; for display only."""
+    return _readable(_stem(file_name, channel))
 
 
 def _stem(file_name: str, channel: str) -> str:
-    """Return what tells an image's files from those of others, as it was sent."""
+    """Return the part of a file name that the channels of an image share, as it was sent."""
     path = PurePosixPath(file_name)
     name = str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
     return name.removesuffix(f"_{channel}")
 
 
-def _shown(stem: str) -> str:
+def _readable(stem: str) -> str:
     name = stem.replace("\\", "/")
-    readable = "".join(letter if letter.isprintable() else "·" for letter in name)
-    return readable[-MAX_NAME:] if readable not in ("", ".") else "image"
+    text = "".join(letter if letter.isprintable() else "·" for letter in name)
+    return text[-MAX_NAME:] if text not in ("", ".") else "image"

@@ -1,6 +1,6 @@
-"""What the page shows of images: answers, and for one image its picture and where labels were seen.
+"""Responses of the page: predictions, and for a single image its picture and Grad-CAM maps.
 
-Nothing is kept between two requests.
+Nothing is kept between requests.
 """
 
 import base64
@@ -12,7 +12,7 @@ import numpy as np
 
 from hpa.app.advice import advise
 from hpa.app.uploads import Images
-from hpa.config.params import App, Serve
+from hpa.config.sections import App, Serve
 from hpa.data.images.formats import UnfitPictureError
 from hpa.data.images.rendering import stretched
 from hpa.data.images.user_images import read_planes, to_pixels
@@ -25,38 +25,38 @@ from hpa.model.grad_cam import activation_maps
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """A classifier's answers as the page wants them; threads may share it."""
+    """A classifier's predictions in the form that the page shows; thread-safe."""
 
     classifier: Classifier
     serve: Serve
     app: App
 
-    def answers(self, images: Images) -> dict[str, Any]:
-        """Answer for many images: `answers`, one an image in their order, and their `csv`.
+    def predict_many(self, images: Images) -> dict[str, Any]:
+        """Return `predictions`, one per image in the order sent, and their `csv`.
 
-        What cannot be read has `error` and `advice` in the place of its answer: names need not
-        differ, and are shown otherwise than they were sent, so only the order tells whose is which.
-        Images are decoded one after the other, so no more than one is in memory as it came.
+        An image that cannot be read has `error` and `advice` instead. Names are neither unique nor
+        exactly as sent, so match images by position. Images are decoded one at a time: only one is
+        in memory at its full size.
         """
         rules = self.classifier.rules(self.serve)
         good: dict[int, np.ndarray] = {}
-        answers: list[dict[str, Any]] = [{"image": name} for name, _ in images]
+        predictions: list[dict[str, Any]] = [{"image": name} for name, _ in images]
         for place, (_, files) in enumerate(images):
             try:
                 good[place] = to_pixels(read_planes(files, rules), rules)
             except UnfitPictureError as error:
-                answers[place] |= {"error": str(error), "advice": advise(str(error))}
+                predictions[place] |= {"error": str(error), "advice": advise(str(error))}
         names, pixels = [images[place][0] for place in good], list(good.values())
         documents = self._documents(names, np.stack(pixels)) if good else []
         for place, document in zip(good, documents, strict=True):
-            answers[place] = document
-        return {"answers": answers, "csv": to_csv(documents)}
+            predictions[place] = document
+        return {"predictions": predictions, "csv": to_csv(documents)}
 
-    def look(self, name: str, files: dict[str, bytes]) -> dict[str, Any]:
-        """Answer for one image: `answer`, `csv`, `advice` by flag, `picture` and `maps`.
+    def predict_one(self, name: str, files: dict[str, bytes]) -> dict[str, Any]:
+        """Return `prediction`, `csv`, `advice` by flag, `picture` and `maps` of one image.
 
         Raises:
-            UnfitPictureError: it cannot be read.
+            UnfitPictureError: the image cannot be read.
         """
         rules = self.classifier.rules(self.serve)
         planes = read_planes(files, rules)
@@ -65,7 +65,7 @@ class Views:
         shown = to_pixels(planes, replace(rules, image_size=shown_px))
         documents = self._documents([name], pixels[None])
         return {
-            "answer": documents[0],
+            "prediction": documents[0],
             "csv": to_csv(documents),
             "advice": {flag: advise(flag) for flag in documents[0]["flags"]},
             "picture": _picture(shown),
@@ -73,11 +73,11 @@ class Views:
         }
 
     def _documents(self, names: list[str], pixels: np.ndarray) -> list[dict[str, Any]]:
-        answers = self.classifier.predict(names, pixels, batch_size=self.serve.batch_size)
-        return [self.classifier.document(each) for each in answers]
+        predictions = self.classifier.predict(names, pixels, batch_size=self.serve.batch_size)
+        return [self.classifier.document(each) for each in predictions]
 
     def _maps(self, pixels: np.ndarray) -> dict[str, Any]:
-        """Return each label's map of uint8[S,S,4], scaled to its own maximum, row by row."""
+        """Return the Grad-CAM map of each label, scaled to its maximum and flattened by rows."""
         try:
             heat = activation_maps(self.classifier.network, pixels[None])[0]
         except UserError as error:
@@ -90,7 +90,7 @@ class Views:
 
 
 def _picture(pixels: np.ndarray) -> dict[str, str]:
-    """Return each channel, brightened to fill, as the address of a grey PNG."""
+    """Return each channel, contrast-stretched, as a data URL of a greyscale PNG."""
     planes = np.round(255 * stretched(pixels)).astype(np.uint8)
     return {
         channel: "data:image/png;base64,"

@@ -1,16 +1,16 @@
-"""The only door to MLflow's pyfunc: a model folder as a model that anybody can serve.
+"""The MLflow pyfunc model that wraps a model folder for serving.
 
 A row of the input is an image: columns red, green, blue, yellow, each the base64 text of a PNG,
 TIFF or JPEG, or an array [H,W] of grey levels; an absent channel is null. A row of the output
-holds `labels` (names), `flags` (why not to believe them) and, by name, `probabilities` and
+holds `labels` (names), `flags` (quality flags of the image) and, by name, `probabilities` and
 `thresholds`.
 """
 
+import asyncio
 import base64
 import binascii
 import json
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -20,31 +20,31 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import fastapi
 import mlflow
 import numpy as np
 import pandas as pd
-from fastapi.middleware import Middleware
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
 
-from hpa.config.params import Serve
+from hpa.config.sections import Serve
 from hpa.data.images.formats import UnfitPictureError
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.labels import CHANNELS, LABELS
-from hpa.serving.request_limits import Doorman
+from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend
 
 PACKAGE_DIR = Path(__file__).parents[1]
 MODEL = "model"
-"""The artifact that holds the model folder."""
+"""Name of the artifact that holds the model folder."""
 CONFIG = "serve"
 REQUIRED = (
     "fastapi", "filelock", "keras", "kornia-rs", "mlflow", "numpy", "opencv-python-headless",
-    "pandas", "pillow", "pyyaml", "scipy", "tensorflow", "tqdm", "uvicorn",
+    "pandas", "pillow", "pydantic", "pyyaml", "scipy", "starlette", "tensorflow", "tqdm", "uvicorn",
 )  # fmt: skip
 """Packages that the served model imports."""
+SERVER = "mlflow.pyfunc.scoring_server.app"
+"""Module that MLflow has uvicorn import: it loads the model, then creates the ASGI app `app`."""
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
     outputs=Schema(
@@ -59,12 +59,12 @@ SIGNATURE = ModelSignature(
 
 
 def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
-    """Write a model folder as an MLflow model with code, requirements and an example inside.
+    """Write a model folder as an MLflow model with code, requirements and an input example.
 
     Args:
-        path: becomes the MLflow model.
-        model_dir: the model folder; all of it goes along.
-        serve: limits, kept with the model.
+        path: folder of the MLflow model, created.
+        model_dir: the model folder, copied whole.
+        serve: limits, saved with the model.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*An input example was not provided")
@@ -81,7 +81,7 @@ def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
 
 
 def _add_example(path: Path) -> None:
-    """Write the input example by hand: MLflow would run it through the model in a server."""
+    """Write the input example without MLflow, which would start a server to run it."""
     example = request([_example()])
     row = example["dataframe_records"][0]
     table = {"columns": list(row), "data": [list(row.values())]}
@@ -98,42 +98,44 @@ def _add_example(path: Path) -> None:
 
 
 def request(images: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Spell images as the body that /invocations takes.
+    """Encode images as the body of a request to /invocations.
 
     Args:
-        images: by channel, the bytes of a picture or an array [H,W].
+        images: by channel, the bytes of an image file or an array [H,W].
     """
-    return {"dataframe_records": [{k: _spell(v) for k, v in image.items()} for image in images]}
+    return {"dataframe_records": [{k: _encode(v) for k, v in image.items()} for image in images]}
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     """A model folder behind MLflow's interface."""
 
     def load_context(self, context: Any) -> None:
-        """Load and verify the model folder, and in MLflow's server bound what it reads."""
+        """Load and verify the model folder; in MLflow's server, add request limits."""
         prepare_backend()
         from hpa.inference.classifier import Classifier
 
         self._serve = Serve(**context.model_config[CONFIG])
-        if _in_scoring_server():
-            guard_scoring_server(self._serve)
+        if SERVER in sys.modules:
+            limit_scoring_server(self._serve)
         self._classifier = Classifier(Path(context.artifacts[MODEL]))
         self._rules = self._classifier.rules(self._serve)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Answer for each row.
+        """Predict each row.
 
         Raises:
-            MlflowException: an image is unfit or there are too many; a server answers with 400.
+            MlflowException: an image cannot be read or there are too many; HTTP status 400.
         """
         records = model_input.to_dict("records")
         if not 0 < len(records) <= self._serve.max_images:
-            raise _unfit(f"{len(records)} images (from 1 to {self._serve.max_images} a request)")
+            raise _invalid(
+                f"{len(records)} images (from 1 to {self._serve.max_images} per request)"
+            )
         pixels = np.stack([self._read(row, each) for row, each in enumerate(records)])
         names = [f"image {row}" for row in range(len(records))]
-        answers = self._classifier.predict(names, pixels, batch_size=self._serve.batch_size)
+        predictions = self._classifier.predict(names, pixels, batch_size=self._serve.batch_size)
         thresholds = dict(zip(LABELS, self._classifier.thresholds.values.tolist(), strict=True))
         return [
             {
@@ -142,55 +144,47 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
                 "probabilities": dict(zip(LABELS, each.y_prob.tolist(), strict=True)),
                 "thresholds": thresholds,
             }
-            for each in answers
+            for each in predictions
         ]
 
     def _read(self, row: int, record: Mapping[Any, Any]) -> np.ndarray:
         try:
-            given = {name: _unspell(name, record.get(name)) for name in CHANNELS}
+            given = {name: _decode(name, record.get(name)) for name in CHANNELS}
             return to_pixels(read_planes(given, self._rules), self._rules)
         except UnfitPictureError as error:
-            raise _unfit(f"image {row}: {error}") from error
+            raise _invalid(f"image {row}: {error}") from error
 
 
-def guard_scoring_server(serve: Serve) -> None:
-    """Put a doorman before the app that MLflow's server is about to make in this process.
+def limit_scoring_server(serve: Serve) -> None:
+    """Add request limits to the app of MLflow's server, which has no setting for them.
 
-    The server reads bodies of any size, answers some malformed ones with 500, and has no setting
-    for either. It makes its app (`mlflow.pyfunc.scoring_server.init`) right after it has loaded
-    the model, with the `FastAPI` that it then imports.
+    uvicorn imports `SERVER` inside its event loop and sends the app its first message later, so a
+    callback of that loop runs in between. Middleware added last is outermost: MLflow's own time
+    limit would include the upload.
     """
 
-    class GuardedFastAPI(_FastAPI):
-        def build_middleware_stack(self) -> Any:
-            # Before MLflow's own, whose time limit covers the upload and answers with 504.
-            doorman = Middleware(
-                Doorman,
+    def add_limits() -> None:
+        try:
+            sys.modules[SERVER].app.add_middleware(
+                RequestLimits,
                 max_bytes=serve.max_request_mb * 10**6,
                 content_types=("application/json",),
             )
-            self.user_middleware.insert(0, doorman)
-            return super().build_middleware_stack()
+        except Exception as error:
+            sys.exit(f"the request limits cannot be added: {error!r}")  # never serve without
 
-    fastapi.FastAPI = GuardedFastAPI  # type: ignore[misc]
+    asyncio.get_running_loop().call_soon(add_limits)
     logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)
 
 
-_FastAPI = fastapi.FastAPI
-
-
-def _in_scoring_server() -> bool:
-    return "__pyfunc_model_path__" in os.environ and "uvicorn" in sys.modules
-
-
-def _spell(value: Any) -> Any:
+def _encode(value: Any) -> Any:
     return (
         base64.b64encode(value).decode() if isinstance(value, bytes) else np.asarray(value).tolist()
     )
 
 
-def _unspell(channel: str, value: Any) -> Any:
-    """Turn a cell into the bytes of a picture, numbers, or None."""
+def _decode(channel: str, value: Any) -> Any:
+    """Turn a cell into the bytes of an image file, numbers, or None."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
     if isinstance(value, str):
@@ -199,18 +193,18 @@ def _unspell(channel: str, value: Any) -> Any:
                 value.partition(",")[2] if value[:5] == "data:" else value, validate=True
             )
         except (binascii.Error, ValueError) as error:
-            raise UnfitPictureError(f"{channel}: text that is no base64: {error}") from error
+            raise UnfitPictureError(f"{channel}: text that is not base64: {error}") from error
     if isinstance(value, bytes | list | np.ndarray):
         return value
-    raise UnfitPictureError(f"{channel}: {type(value).__name__}, no base64 text and no array")
+    raise UnfitPictureError(f"{channel}: {type(value).__name__}, neither base64 text nor an array")
 
 
-def _unfit(reason: str) -> MlflowException:
+def _invalid(reason: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(reason)
 
 
 def _example() -> dict[str, bytes]:
-    """Draw a small image of discs, to try a server with."""
+    """Draw a disc in every channel."""
     plane = np.zeros((64, 64), np.uint8)
     cv2.circle(plane, (32, 32), 20, 180, -1)
     content = cv2.imencode(".png", plane)[1].tobytes()

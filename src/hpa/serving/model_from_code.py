@@ -1,4 +1,4 @@
-"""What MLflow runs to make the served model again from its code ("models from code")."""
+"""Entry point of the served model: MLflow runs this file to load it ("models from code")."""
 
 import mlflow
 

@@ -1,109 +1,124 @@
-"""What stands between the network and an app: requests in measure, and an answer to each.
+"""ASGI middleware that limits body size, concurrency and time.
 
-MLflow's scoring server and the page's framework read a request's body whole, whatever its size.
+MLflow's scoring server and FastAPI read a whole body into memory, whatever its size.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-N_AT_WORK = 2
-"""Requests worked on at once; the others wait with their body read."""
+N_CONCURRENT = 2
+"""Requests processed at once; further ones wait with their body read."""
 N_BODIES = 4
-"""Bodies of the greatest size that may wait in memory, all clients together."""
+"""Bodies of the greatest size that may wait in memory, of all clients together."""
 MAX_UPLOAD_S = 60.0
-"""A client that takes longer to send its body gives its place to others."""
+"""Time to send a body."""
 MAX_IDLE_S = 10.0
-"""And so does one that sends nothing for so long."""
+"""Time between two pieces of a body."""
 MAX_HEAD_BYTES = 32 * 2**10
 """Address and headers together: more than any browser sends."""
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""Errors of an app that could not parse the body."""
 
 
-class Doorman:
-    """ASGI middleware: bounds bodies, memory and time, and turns malformed requests into 4xx."""
+class RequestLimits:
+    """Refuse requests that are too large, too slow, too many or malformed with 4xx."""
 
-    def __init__(self, app: App, *, max_bytes: int, content_types: tuple[str, ...]) -> None:
-        """Stand before `app`.
+    def __init__(self, app: ASGIApp, *, max_bytes: int, content_types: tuple[str, ...]) -> None:
+        """Wrap `app`.
 
         Args:
             app: the ASGI app.
-            max_bytes: of a body.
-            content_types: beginnings of the Content-Type that a body may have.
+            max_bytes: limit of a body.
+            content_types: prefixes of Content-Type that a body may have.
         """
         self._app, self._max_bytes, self._content_types = app, max_bytes, content_types
-        self._held = 0
-        self._at_work = asyncio.Semaphore(N_AT_WORK)
+        self._n_held_bytes = 0
+        self._slots = asyncio.Semaphore(N_CONCURRENT)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "http" and _head_bytes(scope) > MAX_HEAD_BYTES:
-            await _answer(send, 431, f"address and headers above {MAX_HEAD_BYTES:,} bytes")
-            return
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         body = bytearray()
         try:
-            if refusal := self._refuse_headers(dict(scope["headers"])):
-                await _answer(send, *refusal)
-                return
-            try:
-                async with asyncio.timeout(MAX_UPLOAD_S):
-                    refusal = await self._read(receive, body)
-            except TimeoutError:
-                refusal = 408, f"the body paused for {MAX_IDLE_S:g} s or took {MAX_UPLOAD_S:g} s"
-            if refusal:
-                await _answer(send, *refusal)
-                return
-            async with self._at_work:
-                await self._pass_on(scope, body, receive, send)
+            await self._handle(scope, receive, send, body)
         finally:
-            self._held -= len(body)
+            self._n_held_bytes -= len(body)
 
-    def _refuse_headers(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-        content_type = headers.get(b"content-type", b"").decode("latin-1").lower()
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, body: bytearray) -> None:
+        has_body = scope["method"] not in WITHOUT_BODY
+        try:
+            _check_head(scope)
+            if has_body:
+                self._check_headers(Headers(scope=scope))
+                await self._read(receive, body)
+        except HTTPException as error:
+            await refusal(error.status_code, error.detail)(scope, receive, send)
+            return
+        if not has_body:
+            await self._app(scope, receive, send)
+            return
+        async with self._slots:
+            await self._pass_on(scope, body, receive, send)
+
+    def _check_headers(self, headers: Headers) -> None:
+        content_type = headers.get("content-type", "").lower()
         if not content_type.startswith(self._content_types):
             known = " or ".join(self._content_types)
-            return 415, f"expected Content-Type {known}, received {content_type or 'none'}"
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or len(length) > 20:
-            return 400, "Content-Length is no number"
-        return self._too_large(int(length)) if int(length) > self._max_bytes else None
+            raise HTTPException(
+                415, f"expected Content-Type {known}, received {content_type or 'none'}"
+            )
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()) or len(length) > 20:
+            raise HTTPException(400, "Content-Length is not a number")
+        self._check_size(int(length))
 
-    async def _read(self, receive: Receive, body: bytearray) -> tuple[int, str] | None:
-        """Collect the body; returns status and reason where it is too large or breaks off."""
-        more = True
-        while more:
-            async with asyncio.timeout(MAX_IDLE_S):
-                message = await receive()
-            if message["type"] == "http.disconnect":
-                return 400, "the request broke off"
-            chunk = message.get("body", b"")
-            if len(body) + len(chunk) > self._max_bytes:
-                return self._too_large(len(body) + len(chunk))
-            if self._held + len(chunk) > N_BODIES * self._max_bytes:
-                return 429, "too many large requests at once; try again in a moment"
-            body += chunk
-            self._held += len(chunk)
-            more = message.get("more_body", False)
-        return None
+    async def _read(self, receive: Receive, body: bytearray) -> None:
+        """Append the request's body to `body`, within the limits of size and time."""
+        try:
+            async with asyncio.timeout(MAX_UPLOAD_S):
+                while await self._read_chunk(receive, body):
+                    pass
+        except TimeoutError as error:
+            reason = f"the body paused for {MAX_IDLE_S:g} s or took {MAX_UPLOAD_S:g} s"
+            raise HTTPException(408, reason) from error
 
-    async def _pass_on(self, scope: Message, body: bytearray, receive: Receive, send: Send) -> None:
-        """Run the app with the body read; what it cannot parse is the client's mistake."""
-        given, started = False, False
+    async def _read_chunk(self, receive: Receive, body: bytearray) -> bool:
+        """Append a piece of the body; return whether more follows."""
+        async with asyncio.timeout(MAX_IDLE_S):
+            message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "the client disconnected")
+        chunk = message.get("body", b"")
+        self._check_size(len(body) + len(chunk))
+        if self._n_held_bytes + len(chunk) > N_BODIES * self._max_bytes:
+            raise HTTPException(429, "too many large requests at once; try again in a moment")
+        body += chunk
+        self._n_held_bytes += len(chunk)
+        return bool(message.get("more_body", False))
+
+    def _check_size(self, n_bytes: int) -> None:
+        if n_bytes > self._max_bytes:
+            allowed = self._max_bytes / 1e6
+            reason = f"{n_bytes / 1e6:,.1f} MB or more are too large (at most {allowed:g} MB)"
+            raise HTTPException(413, reason)
+
+    async def _pass_on(self, scope: Scope, body: bytearray, receive: Receive, send: Send) -> None:
+        """Run the app on the body; a body that it cannot parse is the client's mistake."""
+        replayed, started = False, False
 
         async def replay() -> Message:
-            nonlocal given
-            if given:
+            nonlocal replayed
+            if replayed:
                 return await receive()
-            given = True
+            replayed = True
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         async def watch(message: Message) -> None:
@@ -113,29 +128,21 @@ class Doorman:
 
         try:
             await self._app(scope, replay, watch)
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        except MALFORMED as error:
             if started:
                 raise
             logging.getLogger(__name__).warning("malformed request: %r", error)
-            await _answer(send, 400, f"malformed request: {type(error).__name__}")
-
-    def _too_large(self, n_bytes: int) -> tuple[int, str]:
-        allowed = self._max_bytes / 1e6
-        return 413, f"{n_bytes / 1e6:,.1f} MB or more are too large (at most {allowed:g} MB)"
+            reason = f"malformed request: {type(error).__name__}"
+            await refusal(400, reason)(scope, receive, send)
 
 
-def _head_bytes(scope: Message) -> int:
+def refusal(status: int, reason: str) -> JSONResponse:
+    """Return an error response that closes the connection: the rest of the body is not read."""
+    return JSONResponse({"error": reason}, status, headers={"connection": "close"})
+
+
+def _check_head(scope: Scope) -> None:
     address = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
-    return address + sum(len(name) + len(value) for name, value in scope["headers"])
-
-
-async def _answer(send: Send, status: int, reason: str) -> None:
-    """Refuse with a reason, and close: what is left of the body is not read."""
-    content = json.dumps({"error": reason}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    n_bytes = address + sum(len(name) + len(value) for name, value in scope["headers"])
+    if n_bytes > MAX_HEAD_BYTES:
+        raise HTTPException(431, f"address and headers above {MAX_HEAD_BYTES:,} bytes")

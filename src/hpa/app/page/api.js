@@ -1,10 +1,10 @@
-// The server's answers, and its refusals as errors that carry a reason and what to do about it.
+// Requests to the server; its errors carry a reason and advice.
 
-export class Refusal extends Error {
-  constructor(reason, advice = "", answers = null) {
+export class RequestError extends Error {
+  constructor(reason, advice = "", predictions = null) {
     super(reason);
     this.advice = advice;
-    this.answers = answers; // of several images that all failed, each one's reason
+    this.predictions = predictions; // the error of each image if all of several failed
   }
 }
 
@@ -14,17 +14,17 @@ export async function fetchJson(address, options) {
     response = await fetch(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("the server does not answer", "Is it still running? Start it again with: make app");
+    throw new RequestError("the server does not respond", "Is it still running? Start it again with: make app");
   }
   const content = await response.json().catch(() => ({}));
   if (!response.ok) {
-    const reason = content.error || `the server answered with status ${response.status}`;
-    throw new Refusal(reason, content.advice, content.answers);
+    const reason = content.error || `the server returned status ${response.status}`;
+    throw new RequestError(reason, content.advice, content.predictions);
   }
   return content;
 }
 
-/** Send images, as [name, files by channel], and return the answer. */
+/** Send images, as [name, files by channel], and return the response. */
 export function send(address, images, signal) {
   const form = new FormData();
   for (const [name, files] of images) {
@@ -33,18 +33,18 @@ export function send(address, images, signal) {
   return fetchJson(address, { method: "POST", body: form, signal });
 }
 
-/** Return how many bytes a request with an image takes, a little above the truth. */
+/** Estimate the bytes of an image in a request, rounded up. */
 export function bytesOf(name, files) {
   return Object.values(files).reduce((sum, file) => sum + file.size + 3 * name.length + 300, 200);
 }
 
 export function tooLarge(nBytes, allowed) {
-  return new Refusal(
-    `${(nBytes / 1e6).toFixed(1)} MB are too large (at most ${allowed / 1e6} MB a request)`,
-    "Send smaller pictures, or raise serve.max_request_mb.");
+  return new RequestError(
+    `${(nBytes / 1e6).toFixed(1)} MB are too large (at most ${allowed / 1e6} MB per request)`,
+    "Send smaller images, or raise serve.max_request_mb.");
 }
 
-/** Return the files of a simulated image, as if they had been chosen. */
+/** Download the files of a simulated image. */
 export async function exampleFiles(name, channels) {
   const blobs = channels.map(async channel => {
     const response = await fetch(`examples/${name}/${channel}.png`);

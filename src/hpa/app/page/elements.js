@@ -1,4 +1,4 @@
-// Making elements; texts are set as text, so a file's name never becomes markup.
+// Create elements; text is set as text, so a file name never becomes markup.
 
 export const byId = id => document.getElementById(id);
 
@@ -13,7 +13,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Show an error's reason and what to do about it; null hides the place. */
+/** Show an error's reason and advice; null hides the element. */
 export function showProblem(place, error) {
   place.hidden = !error;
   place.replaceChildren();
@@ -23,7 +23,7 @@ export function showProblem(place, error) {
   if (error.advice) place.append(` ${error.advice}`);
 }
 
-/** Let a link download texts as a file, in place of what it offered before. */
+/** Make a link download text as a file, instead of the previous one. */
 export function offerCsv(link, texts) {
   if (link.href) URL.revokeObjectURL(link.href);
   link.href = URL.createObjectURL(new Blob(texts, { type: "text/csv" }));

@@ -1,10 +1,10 @@
-// From files that a user chose or dropped to images: by name, then by channel, a File.
+// Group chosen or dropped files into images: a File by name and channel.
 
 export const CHANNELS = ["red", "green", "blue", "yellow"];
 const NAMED = /^(.+)_(red|green|blue|yellow)\.(png|tiff?|jpe?g)$/i;
 
-/** Sort files into images; those whose names tell no channel are `rest`. */
-export function sortFiles(files) {
+/** Group files into images; files without a channel in their name are `rest`. */
+export function groupFiles(files) {
   const images = new Map(), rest = [], twice = [];
   for (const file of files) {
     const match = NAMED.exec(pathOf(file));
@@ -17,9 +17,9 @@ export function sortFiles(files) {
   return { images, rest, twice };
 }
 
-/** Return the files of a drop, those of dropped folders too. */
+/** Return the dropped files, including those in dropped folders. */
 export async function droppedFiles(transfer) {
-  // Entries must be taken before the first await: the browser empties the transfer then.
+  // Read the entries before the first await: the browser then empties the transfer.
   const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files];
   return (await Promise.all(entries.map(filesBelow))).flat();
@@ -32,7 +32,7 @@ async function filesBelow(entry) {
     return [file];
   }
   const reader = entry.createReader(), children = [];
-  for (;;) { // a reader gives some hundred entries a call, at last none
+  for (;;) { // a reader returns about a hundred entries per call, finally none
     const some = await new Promise((done, failed) => reader.readEntries(done, failed));
     if (!some.length) break;
     children.push(...some);
@@ -44,7 +44,7 @@ function pathOf(file) {
   return file.path || file.webkitRelativePath || file.name;
 }
 
-/** Make an element a place to drop files onto; `use` gets the files. */
+/** Let an element accept dropped files; `use` receives them. */
 export function acceptDrops(element, use) {
   for (const kind of ["dragenter", "dragover"]) {
     element.addEventListener(kind, event => {

@@ -1,8 +1,8 @@
-// Flags in fewer words: what is said of several channels is said once.
+// Merge equal quality flags of several channels.
 
 const OF_CHANNEL = /^the (\w+) channel (is|shows) (.*)$/;
 
-/** Return [text, first flag behind it] for each thing that is said. */
+/** Return [text, first of the merged flags] pairs. */
 export function groupFlags(flags) {
   const groups = new Map();
   for (const flag of flags) {

@@ -1,4 +1,4 @@
-// The page: tabs, what is told of the model, and the two tabs that answer.
+// The page: tabs, model description, and the two prediction tabs.
 
 import { fetchJson } from "./api.js";
 import { byId, make, showProblem } from "./elements.js";
@@ -8,7 +8,7 @@ import { OneImage } from "./one.js";
 const TABS = ["one", "many", "about"];
 const SOURCES = {
   synthetic: "simulated images", kaggle: "the images of the 2018 competition",
-  hpa: "the public Human Protein Atlas", local: "somebody's own images",
+  hpa: "the public Human Protein Atlas", local: "user images",
 };
 
 function openTab(name, focus = false) {
@@ -35,14 +35,14 @@ function wireTabs() {
   });
 }
 
-function tellModel(model) {
+function describeModel(model) {
   const simulated = model.source === "synthetic";
   byId("model").replaceChildren("A neural network names 28 cell structures in four-channel microscopy images, ",
     `and was trained on ${SOURCES[model.source] ?? "images of unknown source"}.`,
-    ...(simulated ? [make("b", {}, " On real cells its answers show how the page works, no more.")] : []));
+    ...(simulated ? [make("b", {}, " On images of real cells its predictions only show how the page works.")] : []));
   const facts = {
     "Trained on": SOURCES[model.source] ?? model.source,
-    "Sees images of": `${model.image_size} × ${model.image_size} pixels, four channels`,
+    "Input size": `${model.image_size} × ${model.image_size} pixels, four channels`,
     "Training run": model.run_id || "unknown",
     "Weights (SHA-256)": model.weights_sha256 || "unknown",
   };
@@ -64,12 +64,12 @@ function fitCard() {
 async function main() {
   wireTabs();
   byId("host").textContent = location.host;
-  // A file that misses its place would otherwise replace the page.
+  // A file dropped elsewhere would otherwise replace the page.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
   addEventListener("resize", fitCard);
   try {
     const [model, examples] = await Promise.all([fetchJson("api/model"), fetchJson("api/examples")]);
-    tellModel(model);
+    describeModel(model);
     const one = new OneImage(model, examples, (images, rest) => {
       openTab("many");
       many.run(images, rest);

@@ -1,14 +1,14 @@
-// The tab of many images: sent in groups, one after the other, so that nobody holds them all.
+// The tab for many images, which are sent in batches that fit a request.
 
-import { bytesOf, exampleFiles, Refusal, send, tooLarge } from "./api.js";
+import { bytesOf, exampleFiles, RequestError, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem } from "./elements.js";
-import { acceptDrops, CHANNELS, sortFiles } from "./files.js";
+import { acceptDrops, CHANNELS, groupFiles } from "./files.js";
 import { groupFlags } from "./flags.js";
 
 export class ManyImages {
-  constructor(model, examples, look) {
+  constructor(model, examples, open) {
     this.model = model;
-    this.look = look; // shows one of the images in the other tab
+    this.open = open; // shows an image in the other tab
     acceptDrops(byId("many"), files => this.take(files));
     for (const id of ["many-folder", "many-files"]) {
       byId(id).onchange = event => {
@@ -22,7 +22,7 @@ export class ManyImages {
   }
 
   take(files) {
-    const { images, rest, twice } = sortFiles(files);
+    const { images, rest, twice } = groupFiles(files);
     return this.run(images, [...rest, ...twice]);
   }
 
@@ -32,19 +32,19 @@ export class ManyImages {
     return this.run(images, []);
   }
 
-  /** Answer for images; `left` are files that belong to none. */
+  /** Predict images; `left` are the files that belong to none. */
   async run(images, left) {
     if (!images.size) {
-      showProblem(byId("many-problem"), new Refusal("no file's name ends in a channel",
+      showProblem(byId("many-problem"), new RequestError("no file name ends in a channel",
         "Name them NAME_red.png, NAME_green.png, NAME_blue.png and NAME_yellow.png (or .tif, .jpg)."));
       return;
     }
     this.stop?.abort();
     const stop = this.stop = new AbortController();
     this.begin(images.size);
-    const groups = this.groups(images);
+    const batches = this.batches(images);
     try {
-      for (const group of groups) await this.answer(group, stop.signal);
+      for (const batch of batches) await this.predict(batch, stop.signal);
     } catch (error) {
       if (stop === this.stop && error.name !== "AbortError") showProblem(byId("many-problem"), error);
     }
@@ -67,68 +67,69 @@ export class ManyImages {
     parts.push(`${this.flagged} with flags`, `${this.failed} that cannot be read`);
     if (left.length) {
       const names = left.slice(0, 3).map(file => file.name).join(", ");
-      parts.push(`${left.length} files left out, whose names tell no channel (${names}${left.length > 3 ? ", …" : ""})`);
+      parts.push(`${left.length} files skipped, without a channel in their name (${names}${left.length > 3 ? ", …" : ""})`);
     }
     byId("many-status").textContent = `${parts.join("; ")}.`;
     byId("many-csv").hidden = !this.csv.length;
     if (this.csv.length) offerCsv(byId("many-csv"), this.csv);
   }
 
-  /** Cut images into groups that a request can hold. */
-  groups(images) {
-    const groups = [[]];
+  /** Divide images into batches that fit a request. */
+  batches(images) {
+    const batches = [[]];
     let nBytes = 0;
     for (const [name, files] of images) {
-      const size = bytesOf(name, files), last = groups.at(-1);
+      const size = bytesOf(name, files), last = batches.at(-1);
       const full = last.length === this.model.images_per_request || nBytes + size > this.model.max_request_bytes;
       if (last.length && full) {
-        groups.push([]);
+        batches.push([]);
         nBytes = 0;
       }
-      groups.at(-1).push([name, files]);
+      batches.at(-1).push([name, files]);
       nBytes += size;
     }
-    return groups;
+    return batches;
   }
 
-  async answer(group, signal) {
-    const found = await this.ask(group, signal);
+  async predict(batch, signal) {
+    const response = await this.request(batch, signal);
     if (signal.aborted) throw new DOMException("stopped", "AbortError");
-    if (found.csv) this.csv.push(this.csv.length ? found.csv.slice(found.csv.indexOf("\n") + 1) : found.csv);
-    // The order alone tells whose an answer is: the server shows names otherwise than the disk has them.
-    if (found.answers.length !== group.length) throw new Refusal("the names of some images cannot be told apart", "Rename them.");
-    for (const [place, [name, files]] of group.entries()) {
-      const answer = found.answers[place];
-      if (answer.error) this.addFailure(name, answer);
-      else this.addAnswer(name, files, answer);
+    const { csv, predictions } = response;
+    if (csv) this.csv.push(this.csv.length ? csv.slice(csv.indexOf("\n") + 1) : csv);
+    // Match predictions to images by position: the server may change names.
+    if (predictions.length !== batch.length) throw new RequestError("some images have the same name", "Rename them.");
+    for (const [place, [name, files]] of batch.entries()) {
+      const prediction = predictions[place];
+      if (prediction.error) this.addFailure(name, prediction);
+      else this.addPrediction(name, files, prediction);
     }
-    this.n += group.length;
+    this.n += batch.length;
     byId("many-bar").value = this.n;
     byId("many-status").textContent = `${this.n} of ${byId("many-bar").max} images`;
   }
 
-  /** Return the answers of a group, in its order; an error only where no further group can fare better. */
-  async ask(group, signal) {
-    const nBytes = group.reduce((sum, each) => sum + bytesOf(...each), 0);
-    if (nBytes > this.model.max_request_bytes) return allFailed(group, tooLarge(nBytes, this.model.max_request_bytes));
+  /** Return the predictions of a batch, in its order; throw only if further batches would fail, too. */
+  async request(batch, signal) {
+    const nBytes = batch.reduce((sum, each) => sum + bytesOf(...each), 0);
+    if (nBytes > this.model.max_request_bytes) return allFailed(batch, tooLarge(nBytes, this.model.max_request_bytes));
     try {
-      return await send("api/answers", group, signal);
+      return await send("api/predictions", batch, signal);
     } catch (error) {
-      if (error.answers) return { answers: error.answers, csv: "" };
+      if (error.predictions) return { predictions: error.predictions, csv: "" };
       throw error;
     }
   }
 
-  addAnswer(name, files, answer) {
-    const doubtful = new Set(answer.classes.filter(each => each.flags.length).map(each => each.label));
-    const labels = answer.labels.map(label => make("span", { class: doubtful.has(label) ? "chip doubtful" : "chip",
-      title: doubtful.has(label) ? "too little evidence for this label" : null }, doubtful.has(label) ? `${label} ?` : label));
-    const flags = groupFlags(answer.flags).map(([text]) => make("li", {}, text));
+  addPrediction(name, files, prediction) {
+    const flagged = new Set(prediction.classes.filter(each => each.flags.length).map(each => each.label));
+    const labels = prediction.labels.map(label => make("span", { class: flagged.has(label) ? "chip flagged" : "chip",
+      title: flagged.has(label) ? "too little evidence for this label" : null }, flagged.has(label) ? `${label} ?` : label));
+    const flags = groupFlags(prediction.flags).map(([text]) => make("li", {}, text));
     this.flagged += flags.length > 0;
-    const open = make("button", { class: "link", onclick: () => this.look(name, files), title: "Look at this image" }, name);
+    const open = make("button", { class: "link", onclick: () => this.open(name, files), title: "Show this image" }, name);
     byId("rows").append(make("tr", { class: flags.length ? "flagged" : "good" }, make("th", { scope: "row" }, open),
       make("td", {}, ...(labels.length ? labels : ["none above its threshold"])),
-      make("td", {}, flags.length ? make("ul", {}, ...flags) : make("span", { class: "faint" }, "nothing"))));
+      make("td", {}, flags.length ? make("ul", {}, ...flags) : make("span", { class: "faint" }, "none"))));
   }
 
   addFailure(name, { error, advice }) {
@@ -138,6 +139,6 @@ export class ManyImages {
   }
 }
 
-function allFailed(group, { message, advice }) {
-  return { answers: group.map(() => ({ error: message, advice })), csv: "" };
+function allFailed(batch, { message, advice }) {
+  return { predictions: batch.map(() => ({ error: message, advice })), csv: "" };
 }

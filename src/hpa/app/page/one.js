@@ -1,8 +1,8 @@
-// The tab of one image: files into slots, then the picture, the labels and the flags.
+// The tab for one image: a slot per channel, then the picture, labels and quality flags.
 
 import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem } from "./elements.js";
-import { acceptDrops, CHANNELS, sortFiles } from "./files.js";
+import { acceptDrops, CHANNELS, groupFiles } from "./files.js";
 import { groupFlags } from "./flags.js";
 import { Picture } from "./picture.js";
 
@@ -13,7 +13,7 @@ const STAINS = {
 export class OneImage {
   constructor(model, examples, passOn) {
     this.model = model;
-    this.passOn = passOn; // gets the images where there are several
+    this.passOn = passOn; // receives the images if there are several
     this.picture = new Picture(byId("canvas"));
     this.clear();
     this.wire();
@@ -27,14 +27,14 @@ export class OneImage {
       this.take([...event.target.files]);
       event.target.value = "";
     };
-    byId("one-ask").onclick = () => this.ask();
+    byId("one-predict").onclick = () => this.predict();
     byId("one-clear").onclick = () => this.clear();
     byId("map-off").onclick = () => this.choose(null);
   }
 
   exampleButton({ name, title }) {
-    const ask = async () => this.open(name, await exampleFiles(name, CHANNELS), `Simulated image — ${title}`);
-    return make("button", { class: "example", onclick: ask },
+    const open = async () => this.open(name, await exampleFiles(name, CHANNELS), `Simulated image — ${title}`);
+    return make("button", { class: "example", onclick: open },
       make("img", { src: `examples/${name}.jpg`, alt: "", width: 80, height: 80 }), make("span", {}, title));
   }
 
@@ -48,7 +48,7 @@ export class OneImage {
 
   showSlots() {
     byId("slots").replaceChildren(...CHANNELS.map(channel => this.slot(channel)));
-    byId("one-ask").disabled = !this.files.green;
+    byId("one-predict").disabled = !this.files.green;
     byId("one-clear").hidden = !Object.keys(this.files).length;
   }
 
@@ -56,7 +56,7 @@ export class OneImage {
     const file = this.files[channel];
     const input = make("input", { type: "file", id: `slot-${channel}`, accept: ".png,.tif,.tiff,.jpg,.jpeg" });
     input.onchange = () => this.put(channel, input.files[0]);
-    const empty = channel === "green" ? "needed: choose or drop" : "choose or drop";
+    const empty = channel === "green" ? "required: choose or drop" : "choose or drop";
     const slot = make("label", { class: `slot ${channel}${file ? " full" : ""}` },
       make("span", { class: "stain" }, make("i", { class: `swatch ${channel}` }), `${channel}: ${STAINS[channel]}`),
       make("span", { class: "file" }, file ? file.name : empty), input);
@@ -64,7 +64,7 @@ export class OneImage {
     return slot;
   }
 
-  /** Put a file of any name into a channel's slot. */
+  /** Put a file with any name into the slot of a channel. */
   put(channel, file) {
     if (!file) return;
     this.files = { ...this.files, [channel]: file };
@@ -72,12 +72,12 @@ export class OneImage {
     this.name ||= file.name.replace(/\.[^.]+$/, "").replace(/_(red|green|blue|yellow)$/i, "");
     this.showSlots();
     byId(`slot-${channel}`).focus();
-    if (CHANNELS.every(each => this.files[each])) this.ask();
+    if (CHANNELS.every(each => this.files[each])) this.predict();
   }
 
-  /** Take files whose names tell their channels. */
+  /** Take files with their channels in their names. */
   take(files) {
-    const { images, rest, twice } = sortFiles(files);
+    const { images, rest, twice } = groupFiles(files);
     if (images.size > 1) return this.passOn(images, [...rest, ...twice]);
     showProblem(byId("one-problem"), null);
     if (images.size === 1) {
@@ -86,62 +86,62 @@ export class OneImage {
       this.files = several || this.name !== name ? found : { ...this.files, ...found };
       [this.name, this.origin] = [name, ""];
       this.showSlots();
-      if (several && found.green) this.ask();
+      if (several && found.green) this.predict();
     }
-    if (rest.length || twice.length) this.tellUnknown(rest, twice);
+    if (rest.length || twice.length) this.showUnassigned(rest, twice);
   }
 
-  tellUnknown(rest, twice) {
+  showUnassigned(rest, twice) {
     const error = rest.length
-      ? new Error(`the name of ${rest[0].name} tells no channel`)
+      ? new Error(`${rest[0].name} has no channel in its name`)
       : new Error(`${twice[0].name} is a second file of its channel`);
-    error.advice = "Drop the file onto the place of its channel.";
+    error.advice = "Drop the file onto the slot of its channel.";
     showProblem(byId("one-problem"), error);
   }
 
-  /** Answer for an image at once. */
+  /** Predict an image immediately. */
   open(name, files, origin = "") {
     [this.name, this.files, this.origin] = [name, files, origin];
     this.showSlots();
-    return this.ask();
+    return this.predict();
   }
 
-  async ask() {
-    const asked = this.asked = Symbol(this.name);
+  async predict() {
+    const request = this.request = Symbol(this.name);
     showProblem(byId("one-problem"), null);
-    byId("one-status").textContent = `Looking at ${this.name} …`;
+    byId("one-status").textContent = `Predicting ${this.name} …`;
     byId("one").setAttribute("aria-busy", "true");
     try {
       const nBytes = bytesOf(this.name, this.files);
       if (nBytes > this.model.max_request_bytes) throw tooLarge(nBytes, this.model.max_request_bytes);
-      const found = await send("api/look", [[this.name, this.files]]);
-      if (asked === this.asked) await this.show(found); // not if another image was given meanwhile
+      const response = await send("api/prediction", [[this.name, this.files]]);
+      if (request === this.request) await this.show(response); // unless another image has been chosen since
     } catch (error) {
-      if (asked !== this.asked) return;
+      if (request !== this.request) return;
       byId("result").hidden = true;
       showProblem(byId("one-problem"), error);
     } finally {
-      if (asked === this.asked) {
+      if (request === this.request) {
         byId("one-status").textContent = "";
         byId("one").removeAttribute("aria-busy");
       }
     }
   }
 
-  async show(found) {
-    this.found = found;
-    await this.picture.load(found.picture);
+  async show({ prediction, picture, maps, advice, csv }) {
+    this.maps = maps;
+    await this.picture.load(picture);
     this.shown = { colour: new Set(CHANNELS), map: new Set(["green"]) };
-    byId("result-name").textContent = found.answer.image;
+    byId("result-name").textContent = prediction.image;
     byId("origin").textContent = this.origin;
-    byId("found").textContent = found.answer.labels.length
-      ? `Found: ${found.answer.labels.join(", ")}.`
+    byId("found").textContent = prediction.labels.length
+      ? `Found: ${prediction.labels.join(", ")}.`
       : "No label is above its threshold.";
     byId("flags").replaceChildren(
-      ...groupFlags(found.answer.flags).map(([text, flag]) => flagItem(text, found.advice[flag])));
-    this.showLabels(found.answer.classes);
-    offerCsv(byId("one-csv"), [found.csv]);
-    byId("one-csv").download = `${found.answer.image.replace(/[^\w.-]+/g, "_")}.csv`;
+      ...groupFlags(prediction.flags).map(([text, flag]) => flagItem(text, advice[flag])));
+    this.showLabels(prediction.classes);
+    offerCsv(byId("one-csv"), [csv]);
+    byId("one-csv").download = `${prediction.image.replace(/[^\w.-]+/g, "_")}.csv`;
     byId("result").hidden = false;
     this.choose(null);
     byId("result").scrollIntoView({ block: "start" });
@@ -160,17 +160,17 @@ export class OneImage {
     const bar = make("span", { class: "bar" }, fill, tick);
     const [p, limit] = apart(probability, threshold);
     const numbers = make("span", { class: "numbers" }, make("b", {}, p), make("span", { class: "threshold" }, ` / ${limit}`));
-    const doubt = flags.length ? `too little evidence: ${flags.join("; ")}` : "";
+    const note = flags.length ? `too little evidence: ${flags.join("; ")}` : "";
     const spoken = [label, present ? "found" : "not found", `probability ${p}`,
-      `threshold ${limit}`, doubt].filter(Boolean).join(", ");
+      `threshold ${limit}`, note].filter(Boolean).join(", ");
     const button = make("button", { class: present ? "label found" : "label", "aria-pressed": "false",
       "aria-label": spoken, "data-label": label }, make("span", { class: "name" }, label), bar, numbers);
-    if (doubt) button.append(make("span", { class: "doubt" }, doubt));
+    if (note) button.append(make("span", { class: "label-note" }, note));
     button.onclick = () => this.choose(this.label === label ? null : label);
     return button;
   }
 
-  /** Show where a label was seen; null shows the colours again. */
+  /** Show the map of a label; null shows the colours again. */
   choose(label) {
     this.label = label;
     for (const button of byId("labels").querySelectorAll("button")) {
@@ -196,25 +196,25 @@ export class OneImage {
   }
 
   paint() {
-    const { maps } = this.found, shown = this.channels();
+    const { maps } = this, shown = this.channels();
     const map = this.label !== null && !maps.error && { ...maps, values: maps.values[this.label] };
     this.picture.paint(shown, map);
     for (const channel of CHANNELS) byId(`show-${channel}`).checked = shown.has(channel);
     const names = [...shown].map(each => STAINS[each]).join(", ") || "nothing";
     byId("canvas").setAttribute("aria-label", map
-      ? `Where ${this.label} was seen, in orange over ${names} in grey` : `The image in pseudo-colour: ${names}`);
+      ? `Grad-CAM map of ${this.label}, in orange over ${names} in grey` : `The image in pseudo-colour: ${names}`);
     byId("map-note").textContent = this.mapNote(maps);
   }
 
   mapNote(maps) {
-    if (this.label === null) return "Each channel is brightened to fill; the network sees it as it is.";
-    if (maps.error) return `This network cannot tell where: ${maps.error}`;
-    return `Orange: what spoke most for “${this.label}” (Grad-CAM, from ${maps.width} × ${maps.height} `
-      + "pixels, so it tells a region and no outline). The protein lies below in grey.";
+    if (this.label === null) return "Each channel is contrast-stretched for display; the network receives it unchanged.";
+    if (maps.error) return `This network has no maps: ${maps.error}`;
+    return `Orange: the strongest evidence for “${this.label}” (Grad-CAM at ${maps.width} × ${maps.height} `
+      + "pixels: a region, not an outline), over the protein in grey.";
   }
 }
 
-/** Spell two numbers in two digits, or in three where two do not tell them apart. */
+/** Format two numbers with two digits, or with three if two make them equal. */
 function apart(one, other) {
   const digits = [2, 3].find(n => one.toFixed(n) !== other.toFixed(n)) ?? 3;
   return [one.toFixed(digits), other.toFixed(digits)];

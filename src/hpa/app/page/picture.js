@@ -1,4 +1,4 @@
-// The picture on the canvas: channels mixed in their colours, or in grey under a map.
+// The picture on the canvas: channels in pseudo-colour, or in grey under a map.
 
 const ORANGE = [255, 122, 20], MOST = 0.55;
 
@@ -9,7 +9,7 @@ export class Picture {
     this.size = 0;
   }
 
-  /** Take the planes of an image, addresses of grey PNGs by channel. */
+  /** Load the planes of an image: URLs of greyscale PNGs by channel. */
   async load(addresses) {
     const loaded = await Promise.all(Object.entries(addresses).map(async ([channel, address]) => {
       const image = new Image();
@@ -22,7 +22,7 @@ export class Picture {
     this.canvas.width = this.canvas.height = this.size;
   }
 
-  /** Show the channels of a set; with a map {height, width, values}, in grey below it. */
+  /** Paint a set of channels; with a map {height, width, values}, in grey below it. */
   paint(channels, map) {
     const n = this.size ** 2, pixels = new ImageData(this.size, this.size), rgba = pixels.data;
     const plane = name => (channels.has(name) ? this.planes[name] : new Uint8Array(n));
@@ -32,7 +32,7 @@ export class Picture {
       if (heat) {
         const grey = Math.max(red[k], green[k], blue[k], yellow[k]), weight = MOST * heat[k];
         for (let c = 0; c < 3; c++) rgba[at + c] = (1 - weight) * grey + weight * ORANGE[c];
-      } else { // as hpa.gallery.pseudo_colour; the array clips at 255
+      } else { // as hpa.data.images.rendering.pseudo_colour; the array clips at 255
         rgba[at] = red[k] + 0.6 * yellow[k];
         rgba[at + 1] = green[k] + 0.6 * yellow[k];
         rgba[at + 2] = blue[k];
@@ -51,7 +51,7 @@ function values(image) {
   return Uint8Array.from({ length: rgba.length / 4 }, (_, k) => rgba[4 * k]);
 }
 
-/** Enlarge a map linearly, its outer half pixels held, as OpenCV's INTER_LINEAR does. */
+/** Enlarge a map bilinearly with replicated borders, as OpenCV's INTER_LINEAR does. */
 function enlarge({ height, width, values }, size) {
   const columns = places(width, size), rows = places(height, size);
   const enlarged = new Float32Array(size * size);
