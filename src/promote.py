@@ -1,14 +1,15 @@
-"""Make the model of a finished run the champion that is served, unless it is worse.
+"""Promote the model of a finished run to champion, the model that is served, unless it is worse.
 
     python src/promote.py RUN_ID                 half a minute
     python src/promote.py RUN_ID --force "the champion has a label wrong"
-    python src/promote.py --rollback             back to the champion before
+    python src/promote.py --rollback             return to the previous champion
 
-The run's model is registered as a version of models:/hpa. It becomes models:/hpa@champion if, on
-the same draws of the same test images, the 95 % interval of its macro F1 minus the champion's does
-not reach below -promote.macro_margin, and no class with evaluate.min_support test images falls by
-more than promote.class_margin. Otherwise the reasons are printed, the champion stays, and the exit
-code is 1. A forced promotion keeps its reason as a tag of the version.
+The run's model is registered as a version of models:/hpa. It becomes models:/hpa@champion if it is
+non-inferior on the same bootstrap draws of the same test images: the 95 % interval of its macro F1
+minus the champion's does not reach below -promote.macro_margin, and no class with
+evaluate.min_support test images falls by more than promote.class_margin. Otherwise the reasons are
+printed, the champion stays, and the exit code is 1. A forced promotion keeps its reason as a tag of
+the version.
 """
 
 import argparse
@@ -22,18 +23,18 @@ def make_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = command_line.parser(__doc__, "promote", "serve")
     parser.add_argument("run_id", nargs="?", metavar="RUN_ID", help="an MLflow run id")
-    parser.add_argument("--force", metavar="REASON", help="promote even a worse one, and say why")
+    parser.add_argument("--force", metavar="REASON", help="promote an inferior model, and say why")
     parser.add_argument(
-        "--rollback", action="store_true", help="make the champion before the champion again"
+        "--rollback", action="store_true", help="make the previous champion champion again"
     )
     return parser
 
 
 def check_request(arguments: argparse.Namespace) -> None:
-    """Refuse what says nothing, or two things.
+    """Check that the arguments ask for exactly one thing.
 
     Raises:
-        UserError: neither a run nor --rollback, or both, or a reason that is none.
+        UserError: neither a run nor --rollback, or both, or an empty reason.
     """
     force: str | None = arguments.force
     if bool(arguments.run_id) == arguments.rollback or (arguments.rollback and force is not None):
@@ -41,7 +42,7 @@ def check_request(arguments: argparse.Namespace) -> None:
             "it is not clear what to do",
             expected="RUN_ID, or --rollback alone",
             received=" ".join(sys.argv[1:]) or "nothing",
-            remedy="take the run's id from reports/metrics.json or make ui",
+            remedy="take the run id from reports/metrics.json or make ui",
         )
     if force is not None and not force.strip():
         raise UserError(
@@ -57,7 +58,7 @@ def main() -> None:
     params, arguments = command_line.parse(make_parser())
     check_request(arguments)
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # These imports take seconds: check the command line first.
     from hpa.serving.promotion import as_text, promote, roll_back
     from hpa.serving.registry import open_registry
 

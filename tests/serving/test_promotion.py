@@ -1,4 +1,4 @@
-"""A run becomes champion only if it is whole and not worse; else it says why and nothing moves."""
+"""A run becomes champion only if it is complete and non-inferior."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from hpa.inference.classifier import Classifier
 from hpa.serving.promotion import Promotion, as_text, promote, roll_back
 from hpa.serving.registry import NAME, Registry, model_folder, open_registry
 from support.paths import ROOT
-from support.promotion_runs import client, make_judged, make_run
+from support.promotion_runs import client, make_run, make_test_predictions
 
 PARAMS = load_params(ROOT / "params.yaml", {"promote.n_draws": 200})
 CHAMPION = "models:/hpa@champion"
@@ -69,7 +69,7 @@ def test_the_first_model_is_champion_without_a_comparison(registry: Registry, we
     assert version.tags["promotion.champion_before"] == "none"
 
 
-def test_what_is_registered_is_whole(registry: Registry, weak: str) -> None:
+def test_the_registered_model_is_complete(registry: Registry, weak: str) -> None:
     go(registry, weak)
     model = mlflow.models.get_model_info(CHAMPION)
     assert set(model.signature.inputs.input_names()) == {"red", "green", "blue", "yellow"}
@@ -87,7 +87,7 @@ def test_what_is_registered_is_whole(registry: Registry, weak: str) -> None:
     }
 
 
-def test_a_better_model_takes_the_place_and_a_worse_one_does_not(
+def test_a_better_model_becomes_champion_and_a_worse_one_does_not(
     registry: Registry, weak: str, good: str
 ) -> None:
     go(registry, weak)
@@ -98,15 +98,15 @@ def test_a_better_model_takes_the_place_and_a_worse_one_does_not(
     assert registry.champion() == "2"
     promotion = go(registry, weak)
     assert not promotion.done
-    assert promotion.version == "1"  # registered before: no second version of one run
+    assert promotion.version == "1"  # registered already: one version per run
     assert registry.champion() == "2"
     said = as_text(promotion)
-    assert "against it: macro F1 may fall by" in said
+    assert "objection: macro F1 may fall by" in said
     assert "version 2 stays champion" in said
     assert len(client().search_model_versions(f"name = '{NAME}'")) == 2
 
 
-def test_force_promotes_all_the_same_and_keeps_the_reason(
+def test_force_promotes_an_inferior_model_and_keeps_the_reason(
     registry: Registry, weak: str, good: str
 ) -> None:
     go(registry, good)
@@ -126,7 +126,7 @@ def test_the_champion_is_not_promoted_again(registry: Registry, good: str) -> No
 
 
 @pytest.mark.slow
-def test_rolling_back_twice_goes_back_two_champions_and_then_ends(
+def test_rolling_back_twice_returns_to_the_first_of_three_champions(
     registry: Registry, weak: str, good: str, store: Path
 ) -> None:
     best = make_run(store / "runs", 0.97)
@@ -135,14 +135,14 @@ def test_rolling_back_twice_goes_back_two_champions_and_then_ends(
     assert roll_back(registry) == ("3", "2")
     assert roll_back(registry) == ("2", "1")
     assert registry.champion() == "1"
-    with pytest.raises(UserError, match=r"no earlier champion[\s\S]*version 1 alone"):
+    with pytest.raises(UserError, match=r"no previous champion[\s\S]*version 1 alone"):
         roll_back(registry)
     assert go(registry, best).version == "3"
     assert roll_back(registry) == ("3", "1")
 
 
 @pytest.mark.slow
-def test_rolling_back_passes_over_versions_that_were_deleted(
+def test_rolling_back_skips_deleted_versions(
     registry: Registry, weak: str, good: str, store: Path
 ) -> None:
     for run_id in (weak, good, make_run(store / "runs", 0.97)):
@@ -151,18 +151,18 @@ def test_rolling_back_passes_over_versions_that_were_deleted(
     assert roll_back(registry) == ("3", "1")
 
 
-def test_a_champion_without_a_predecessor_is_not_rolled_back(registry: Registry) -> None:
-    with pytest.raises(UserError, match=r"no earlier champion[\s\S]*no champion at all"):
+def test_a_registry_without_champion_cannot_be_rolled_back(registry: Registry) -> None:
+    with pytest.raises(UserError, match=r"no previous champion[\s\S]*no champion"):
         roll_back(registry)
 
 
-def test_other_test_images_are_refused_but_for_a_reason(
+def test_other_test_images_are_refused_unless_forced(
     registry: Registry, weak: str, store: Path
 ) -> None:
     go(registry, weak)
-    judged = make_judged(0.9, store / "runs/model", rolled=5)
-    other = make_run(store / "runs", judged)
-    with pytest.raises(UserError, match="not judged on the same data"):
+    predictions = make_test_predictions(0.9, store / "runs/model", first_id=5)
+    other = make_run(store / "runs", predictions)
+    with pytest.raises(UserError, match="not evaluated on the same data"):
         go(registry, other)
     assert registry.champion() == "1"
     assert go(registry, other, force="a larger test split").done
@@ -176,12 +176,12 @@ def test_other_test_images_are_refused_but_for_a_reason(
         ({"status": "FAILED"}, r"is not finished[\s\S]*FAILED"),
         ({"without": ("model/best.keras",)}, r"has no model/best\.keras"),
         ({"without": ("model/thresholds.json",)}, r"has no model/thresholds\.json"),
-        ({"without": ("reports/test_predictions.npz",)}, r"has no reports/judged\.npz"),
-        ({"params": {"score.models": "models"}}, r"did not judge one network's best weights"),
-        ({"params": {"score.models": "model/last.keras"}}, r"did not judge one network's best"),
+        ({"without": ("reports/test_predictions.npz",)}, r"has no reports/test_predictions\.npz"),
+        ({"params": {"score.models": "models"}}, r"did not evaluate one network's best weights"),
+        ({"params": {"score.models": "model/last.keras"}}, r"did not evaluate one network's best"),
     ],
 )
-def test_an_unfit_run_is_refused_before_anything_is_registered(
+def test_an_incomplete_run_is_refused_before_anything_is_registered(
     registry: Registry, store: Path, changes: dict[str, object], said: str
 ) -> None:
     run_id = make_run(store / "runs", 0.9, **changes)  # type: ignore[arg-type]
@@ -197,7 +197,7 @@ def test_an_unknown_run_is_refused(registry: Registry) -> None:
             go(registry, run_id)
 
 
-def test_a_run_that_chose_other_thresholds_has_its_network_from_upstream(
+def test_a_run_that_only_chose_thresholds_takes_its_network_from_upstream(
     registry: Registry, weak: str, store: Path
 ) -> None:
     own = ("best.keras", "provenance.json", "training_range.json")
@@ -224,7 +224,7 @@ def test_a_flipped_byte_in_the_run_s_archive_is_refused(registry: Registry, stor
     run_id = make_run(store / "runs", 0.9)
     flip(artifact(run_id, "model/best.keras"))
     with pytest.raises(UserError, match="SHA-256"):
-        go(registry, run_id, force="no reason makes it whole")
+        go(registry, run_id, force="no reason repairs it")
     assert registry.champion() is None
 
 
@@ -246,21 +246,23 @@ def test_a_flipped_byte_in_the_registered_archive_is_refused_everywhere(
         Classifier(folder)
 
 
-def test_a_champion_that_moved_meanwhile_is_not_overwritten(
+def test_a_champion_that_changed_in_the_meantime_is_not_overwritten(
     registry: Registry, weak: str, good: str
 ) -> None:
     go(registry, weak)
     version = go(registry, good).version
-    with pytest.raises(UserError, match="the champion has changed meanwhile"):
-        registry.crown(version, instead_of="1")
+    with pytest.raises(UserError, match="the champion has changed in the meantime"):
+        registry.promote(version, instead_of="1")
     assert registry.history() == ["1"]
 
 
 @pytest.mark.slow
-def test_decisions_are_judged_as_served_not_as_filled(registry: Registry, store: Path) -> None:
-    """A run that judged with evaluate.fill_empty is served without: that is what counts."""
+def test_models_are_compared_as_served_without_filled_decisions(
+    registry: Registry, store: Path
+) -> None:
+    """A run evaluated with evaluate.fill_empty is served, and so compared, without it."""
     model_dir = store / "runs/model"
-    plain = make_judged(0.5, model_dir)
+    plain = make_test_predictions(0.5, model_dir)
     filled = replace(plain, y_pred=np.maximum(plain.y_pred, plain.y_true))
     go(registry, make_run(store / "runs", plain))
     promotion = go(registry, make_run(store / "runs", filled))
@@ -281,7 +283,7 @@ def script(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_script_ends_with_1_where_the_champion_stays(store: Path, weak: str, good: str) -> None:
+def test_the_script_exits_with_1_if_the_champion_stays(store: Path, weak: str, good: str) -> None:
     done = script(store, good)
     assert done.returncode == 0, done.stderr
     assert "version 1 is champion now" in done.stdout
@@ -302,11 +304,11 @@ def test_the_script_ends_with_1_where_the_champion_stays(store: Path, weak: str,
         ([], "not clear what to do"),
         (["0" * 32, "--rollback"], "not clear what to do"),
         (["0" * 32, "--force", " "], "--force gives no reason"),
-        (["0" * 32, "--gamma", "2"], "means nothing to this script"),
+        (["0" * 32, "--gamma", "2"], "does not apply to this script"),
         (["0" * 32, "--macro_margin", "2"], "from 0 to 1"),
     ],
 )
-def test_the_script_refuses_wrong_words(store: Path, arguments: list[str], said: str) -> None:
+def test_the_script_refuses_wrong_arguments(store: Path, arguments: list[str], said: str) -> None:
     done = script(store, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -314,7 +316,7 @@ def test_the_script_refuses_wrong_words(store: Path, arguments: list[str], said:
 
 
 @pytest.mark.slow
-def test_racing_promotions_leave_one_champion_and_one_history(
+def test_concurrent_promotions_leave_one_champion_and_one_history(
     store: Path, weak: str, good: str
 ) -> None:
     third = make_run(store / "runs", 0.9)
@@ -329,9 +331,9 @@ def test_racing_promotions_leave_one_champion_and_one_history(
     assert [each.wait() for each in running] == [0] * 4
     with open_registry() as registry:
         versions = client().search_model_versions(f"name = '{NAME}'")
-        assert len(versions) == 3  # the run that came twice has one version
+        assert len(versions) == 3  # one version of the run that was promoted twice
         assert {each.run_id for each in versions} == {weak, good, third}
         champions = [*registry.history(), registry.champion()]
-        assert set(champions) == {"1", "2", "3"}  # one twice, where another came between
+        assert set(champions) == {"1", "2", "3"}  # one may be there twice
         assert all(before != after for before, after in pairwise(champions))
     client().delete_registered_model(NAME)

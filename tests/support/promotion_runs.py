@@ -1,4 +1,4 @@
-"""Finished runs with all artifacts that promotion needs, in a store of their own."""
+"""Finished runs with all artifacts that promotion needs."""
 
 import shutil
 from pathlib import Path
@@ -9,25 +9,22 @@ import numpy as np
 
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.system.files import write_json
-from hpa.thresholds.fitting import read_thresholds
+from hpa.thresholds.thresholds_file import read_thresholds
 from hpa.tracking.mlflow_store import open_store
 from support.model_folders import write_model_folder
 
 N_IMAGES = 280
 
 
-def make_judged(skill: float, model_dir: Path, *, rolled: int = 0, seed: int = 0) -> EvaluatedSplit:
-    """Judge 280 images, ten a class, of which a share `skill` of positives and negatives is right.
-
-    `rolled` makes other images of them: their ids begin elsewhere.
-    """
+def make_test_predictions(skill: float, model_dir: Path, *, first_id: int = 0) -> EvaluatedSplit:
+    """Return predictions of 280 images, ten per class, of which a share `skill` is correct."""
     thresholds, _ = read_thresholds(model_dir / "thresholds.json")
     y_true = (np.arange(28) == np.arange(N_IMAGES)[:, None] % 28).astype(np.uint8)
-    right = np.random.default_rng(seed).random(y_true.shape) < skill
+    right = np.random.default_rng(0).random(y_true.shape) < skill
     y_pred = np.where(right, y_true, 0).astype(np.uint8)
     values = thresholds.values.astype(np.float32)
     y_prob = np.where(y_pred == 1, (1 + values) / 2, values / 2).astype(np.float32)
-    ids = np.array([f"cell-{row + rolled:04d}" for row in range(N_IMAGES)])
+    ids = np.array([f"cell-{row + first_id:04d}" for row in range(N_IMAGES)])
     return EvaluatedSplit(ids, np.arange(N_IMAGES), y_true, y_prob, y_pred, "r")
 
 
@@ -40,14 +37,15 @@ def make_run(
     without: tuple[str, ...] = (),
     tags: dict[str, str] | None = None,
 ) -> str:
-    """Log a finished run: a small network, and a test split judged with some skill."""
+    """Log a finished run with a small network and test predictions of some skill."""
     model_dir, reports = folder / "model", folder / "reports"
     if not model_dir.is_dir():
         write_model_folder(model_dir)
-        write_json(model_dir / "class_flags.json", {"run_id": "r", "classes": doubts()})
+        write_json(model_dir / "class_flags.json", {"run_id": "r", "classes": class_flags()})
     shutil.rmtree(reports, ignore_errors=True)
-    judged = skill if isinstance(skill, EvaluatedSplit) else make_judged(skill, model_dir)
-    judged.write(reports / "test_predictions.npz")
+    if not isinstance(skill, EvaluatedSplit):
+        skill = make_test_predictions(skill, model_dir)
+    skill.write(reports / "test_predictions.npz")
     write_json(reports / "metrics.json", {"run_id": "r"})
     for suffix in ("md", "html"):
         (reports / f"model_card.{suffix}").write_text("# Model card")
@@ -64,8 +62,8 @@ def make_run(
     return run_id
 
 
-def doubts() -> dict[str, str]:
-    """Doubt one class: the third."""
+def class_flags() -> dict[str, str]:
+    """Flag the third class."""
     from hpa.labels import LABELS
 
     return dict.fromkeys(LABELS, "") | {LABELS[2]: "test: fewer than 10 positives"}

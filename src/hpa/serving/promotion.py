@@ -1,7 +1,7 @@
-"""From a finished run to the champion that everybody is served, and back.
+"""Promote a finished run to champion, the model that is served, and roll back.
 
-A run's files are gathered and verified, registered as one version, and compared with the champion
-on what both would be served with: their thresholds on their probabilities of the test images.
+The run's files are verified and registered as one version. Its test predictions are compared with
+the champion's, both by the thresholds that they are served with.
 """
 
 from dataclasses import dataclass, replace
@@ -16,20 +16,20 @@ from hpa.evaluation.paired_bootstrap import PairedComparison, compare
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit, check_same_data
 from hpa.serving.mlflow_model import save_model
 from hpa.serving.registry import CHAMPION, NAME, SCHEME, Registry, model_folder
-from hpa.serving.run_artifacts import check_answers, finished_run, gather
-from hpa.thresholds.fitting import read_thresholds
+from hpa.serving.run_artifacts import check_model, collect, finished_run
+from hpa.thresholds.thresholds_file import read_thresholds
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """How a promotion ended.
+    """Result of a promotion.
 
     Attributes:
-        version: the run's, registered.
-        before: the champion's version before, None where there was none.
-        comparison: of the two, None where there was nothing or no way to compare.
-        objections: why the champion should stay; with a reason given, it went all the same.
-        done: whether the version has become champion.
+        version: registered version of the run.
+        before: version of the previous champion; None if this is the first.
+        comparison: with the previous champion; None if there was none or the test images differ.
+        objections: reasons for keeping the champion; a forced promotion overrules them.
+        done: whether the version is champion now.
     """
 
     version: str
@@ -40,26 +40,32 @@ class Promotion:
 
 
 def promote(registry: Registry, run_id: str, params: Params, force: str | None) -> Promotion:
-    """Register the model of a run; make it champion if it is not worse, or if `force` says why.
+    """Register the model of a run; make it champion if it is non-inferior or if forced.
+
+    Args:
+        registry: locked for this promotion.
+        run_id: of a finished run with an evaluated model.
+        params: margins, number of draws, limits of serving.
+        force: reason for promoting an inferior model; None to keep the champion in that case.
 
     Raises:
-        UserError: there is no such run, it is not finished or was not judged, its model is missing,
-            damaged or not the judged one; or, without `force`, the data differ.
+        UserError: there is no such run, it is not finished or not evaluated, its model is missing,
+            damaged or not the evaluated one; or, without `force`, the test images differ.
     """
     run = finished_run(run_id)
     version, before = registry.version_of(run.run_id), registry.champion()
     if version is not None and version == before:
         return Promotion(version, before, None, [], done=False)
     with TemporaryDirectory(prefix="hpa-promote-") as name:
-        print(f"gathering the model of run {run.run_id}", flush=True)
-        folder = gather(run, Path(name) / "model")
-        check_answers(folder)
+        print(f"collecting the model of run {run.run_id}", flush=True)
+        folder = collect(run, Path(name) / "model")
+        check_model(folder)
         comparison, reasons = None, []
         if before is not None:
             try:
                 comparison = compare_with_champion(before, folder, params)
                 reasons = _objections(comparison, params)
-            except UserError as error:  # other test images, as after new data
+            except UserError as error:  # other test images, after the data changed
                 if force is None:
                     raise
                 reasons = [str(error).splitlines()[0]]
@@ -71,15 +77,15 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
     done = not reasons or force is not None
     registry.tag(version, _tags(before, comparison, reasons, force))
     if done:
-        registry.crown(version, instead_of=before)
+        registry.promote(version, instead_of=before)
     return Promotion(version, before, comparison, reasons, done)
 
 
 def as_text(promotion: Promotion) -> str:
-    """Tell how a promotion ended."""
+    """Describe a promotion in a few lines."""
     version, before = promotion.version, promotion.before
     if version == before:
-        return f"version {version} is champion already: nothing was changed"
+        return f"version {version} is champion already: nothing changed"
     lines = []
     if promotion.comparison is not None:
         low, high = promotion.comparison.interval
@@ -89,7 +95,7 @@ def as_text(promotion: Promotion) -> str:
             f"{promotion.comparison.difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, on "
             f"the same {promotion.comparison.n_images:,} test images"
         )
-    lines += [f"against it: {reason}" for reason in promotion.objections]
+    lines += [f"objection: {reason}" for reason in promotion.objections]
     if promotion.done:
         lines += [
             f"version {version} is champion now, instead of {before or 'none'}: "
@@ -98,29 +104,29 @@ def as_text(promotion: Promotion) -> str:
         ]
     else:
         lines += [
-            f"version {before} stays champion; version {version} is registered beside it",
-            'to promote it all the same: --force "REASON"',
+            f"version {before} stays champion; version {version} is registered",
+            'to promote it nevertheless: --force "REASON"',
         ]
     return "\n".join(lines)
 
 
 def roll_back(registry: Registry) -> tuple[str, str]:
-    """Make the champion before today's champion again; returns the versions: left, and now.
+    """Make the previous champion champion again; return the versions before and after.
 
     Raises:
-        UserError: there is no earlier champion, or its files are not what was registered.
+        UserError: there is no previous champion, or its files are not what was registered.
     """
     today = registry.champion()
     earlier = [version for version in registry.history() if version != today]
     if today is None or not earlier:
         raise UserError(
-            "there is no earlier champion",
-            expected=f"a version of {NAME} that was {CHAMPION} before",
-            received="no champion at all" if today is None else f"version {today} alone",
+            "there is no previous champion",
+            expected=f"a version of {NAME} that was {CHAMPION} earlier",
+            received="no champion" if today is None else f"version {today} alone",
             remedy="promote another run: python src/promote.py RUN_ID",
         )
     check_version(earlier[-1])
-    registry.step_back(earlier[-1])
+    registry.roll_back(earlier[-1])
     registry.tag(today, {"promotion.rolled_back": _now()})
     return today, earlier[-1]
 
@@ -132,26 +138,26 @@ def check_version(version: str) -> None:
         UserError: they are not what was registered.
     """
     with model_folder(f"{SCHEME}{NAME}/{version}") as folder:
-        check_answers(folder)
+        check_model(folder)
 
 
 def compare_with_champion(version: str, folder: Path, params: Params) -> PairedComparison:
     """Compare a model folder (B) with the champion's (A) on the test images of both.
 
     Raises:
-        UserError: they were judged on other images, labels or groups, or the champion never was.
+        UserError: their test images, labels or groups differ, or the champion has no predictions.
     """
     with model_folder(f"{SCHEME}{NAME}/{version}") as champion:
-        a, b = check_same_data(_as_served(champion), _as_served(folder))
+        a, b = check_same_data(_served_predictions(champion), _served_predictions(folder))
     settings = params.promote
     return compare(a.y_true, a.groups, a.y_pred, b.y_pred, settings.seed, settings.n_draws)
 
 
-def _as_served(folder: Path) -> EvaluatedSplit:
-    """Read what a model was judged on, with the decisions that it is served with."""
-    judged = EvaluatedSplit.read(folder / FILE_NAME)
+def _served_predictions(folder: Path) -> EvaluatedSplit:
+    """Read a model's test predictions, decided by the thresholds that it is served with."""
+    evaluated = EvaluatedSplit.read(folder / FILE_NAME)
     thresholds, _ = read_thresholds(folder / "thresholds.json")
-    return replace(judged, y_pred=thresholds.predict(judged.y_prob))
+    return replace(evaluated, y_pred=thresholds.predict(evaluated.y_prob))
 
 
 def _objections(comparison: PairedComparison, params: Params) -> list[str]:
@@ -173,7 +179,7 @@ def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> 
 def _tags(
     before: str | None, comparison: PairedComparison | None, reasons: list[str], force: str | None
 ) -> dict[str, str]:
-    """Tell of the decision, for the registry's page."""
+    """Describe the decision for the registry's page."""
     tags = {
         "promotion.at": _now(),
         "promotion.champion_before": before or "none",

@@ -1,4 +1,4 @@
-"""The registry's door: the versions of the model, which one is champion, and the files of one."""
+"""MLflow's model registry: versions, the champion, and the files of a version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,39 +16,36 @@ from hpa.tracking.mlflow_store import open_store, tracking_uri
 NAME, CHAMPION = "hpa", "champion"
 SCHEME = "models:/"
 ARTIFACT = "registered_model"
-"""Where a run keeps what was registered of it."""
+"""Artifact of a run that holds its registered model."""
 HISTORY = "champions.before"
-"""Tag of the registered model: the versions that were champion before, the last one last."""
+"""Tag of the registered model: earlier champions, the latest last."""
 LOCK = ".promote.lock"
 
 
 class Registry:
-    """The versions of the registered model; one process of this machine at a time holds it.
+    """The versions of the registered model.
 
-    On other machines the champion may move meanwhile; `crown` then refuses.
+    Open it with `open_registry`, which locks it against other processes of this machine. Another
+    machine may still move the champion; `promote` then refuses.
     """
 
     def __init__(self) -> None:
         self._client = open_store()
 
     def champion(self) -> str | None:
-        """Return the champion's version, None where there is none yet."""
+        """Return the champion's version; None before the first promotion."""
         return self._aliases().get(CHAMPION)
 
     def version_of(self, run_id: str) -> str | None:
-        """Return the version that was registered of a run, None where there is none."""
+        """Return the version registered from a run, or None."""
         found = self._client.search_model_versions(f"name = '{NAME}' and run_id = '{run_id}'")
         ready = [each.version for each in found if each.status == "READY"]
         return str(max(ready, key=int)) if ready else None
 
-    def run_of(self, version: str) -> str:
-        """Return the run that a version was registered of."""
-        return self._client.get_model_version(NAME, version).run_id or ""
-
     def register(self, run_id: str, model: Path, description: str) -> str:
-        """Copy an MLflow model to its run and register it; returns the version.
+        """Copy an MLflow model to its run and register it; return the version.
 
-        The version is made last, so that what a killed process left is no version.
+        The version is created last: a killed process leaves no incomplete version.
         """
         self._client.log_artifacts(run_id, str(model), ARTIFACT)
         try:
@@ -61,29 +58,29 @@ class Registry:
         return str(made.version)
 
     def tag(self, version: str, tags: dict[str, str]) -> None:
-        """Keep words with a version."""
+        """Set tags of a version."""
         for key, value in tags.items():
             self._client.set_model_version_tag(NAME, version, key, value)
 
-    def crown(self, version: str, *, instead_of: str | None) -> None:
-        """Make a version champion, and remember the one before it.
+    def promote(self, version: str, *, instead_of: str | None) -> None:
+        """Make a version champion instead of `instead_of`, which joins the history.
 
         Raises:
-            UserError: somebody else has moved the champion meanwhile.
+            UserError: the champion is another one by now.
         """
         if (found := self.champion()) != instead_of:
             raise UserError(
-                "the champion has changed meanwhile",
+                "the champion has changed in the meantime",
                 expected=f"version {instead_of}, which this one was compared with",
                 received=f"version {found}",
                 remedy="run the same command again: it compares with the new champion",
             )
         if instead_of is not None:
-            self._remember([*self.history(), instead_of])
+            self._set_history([*self.history(), instead_of])
         self._client.set_registered_model_alias(NAME, CHAMPION, version)
 
     def history(self) -> list[str]:
-        """Return the champions before today's that still exist, the last one last."""
+        """Return earlier champions that still exist, the latest last."""
         if (model := self._model()) is None:
             return []
         known = {
@@ -92,14 +89,14 @@ class Registry:
         named = model.tags.get(HISTORY, "").split()
         return [version for version in named if version in known]
 
-    def step_back(self, version: str) -> None:
-        """Make an earlier champion champion again, and forget those after it."""
+    def roll_back(self, version: str) -> None:
+        """Make an earlier champion champion again; drop later ones from the history."""
         history = self.history()
         last = len(history) - 1 - history[::-1].index(version)
         self._client.set_registered_model_alias(NAME, CHAMPION, version)
-        self._remember(history[:last])
+        self._set_history(history[:last])
 
-    def _remember(self, versions: list[str]) -> None:
+    def _set_history(self, versions: list[str]) -> None:
         self._client.set_registered_model_tag(NAME, HISTORY, " ".join(versions[-100:]))
 
     def _aliases(self) -> dict[str, str]:
@@ -117,10 +114,10 @@ class Registry:
 
 @contextmanager
 def open_registry() -> Iterator[Registry]:
-    """Hold the registry until the block ends; whoever comes second on this machine waits.
+    """Lock the registry until the block ends; other processes of this machine wait.
 
     Raises:
-        UserError: the store does not answer, or knows no registry.
+        UserError: the store does not respond, or has no registry.
     """
     with FileLock(repository_root() / LOCK):
         try:
@@ -129,21 +126,21 @@ def open_registry() -> Iterator[Registry]:
             raise
         except MlflowException as error:
             raise UserError(
-                "the registry refuses",
-                expected=f"a registry that takes models, at {tracking_uri()}",
+                "the model registry refuses the request",
+                expected=f"a registry that accepts models, at {tracking_uri()}",
                 received=str(error).strip().splitlines()[0],
-                remedy="start the server, or set MLFLOW_TRACKING_URI; the champion is as it was",
+                remedy="start the server, or set MLFLOW_TRACKING_URI; the champion is unchanged",
             ) from error
 
 
 @contextmanager
 def model_folder(source: str) -> Iterator[Path]:
-    """Yield the model folder that a path or `models:/NAME@ALIAS` names; nothing in it is executed.
+    """Yield the model folder of a path or of `models:/NAME@ALIAS`, without executing its code.
 
-    A registered model is copied to a temporary folder, which the block's end removes.
+    A registered model is copied to a temporary folder, removed when the block ends.
 
     Raises:
-        UserError: the registry has no such model, or the model no such folder.
+        UserError: the registry has no such model, or its files cannot be read.
     """
     if not source.startswith(SCHEME):
         yield Path(source)
@@ -154,9 +151,9 @@ def model_folder(source: str) -> Iterator[Path]:
             copied = Path(mlflow.artifacts.download_artifacts(source, dst_path=temporary))
         except (MlflowException, OSError) as error:
             raise UserError(
-                f"the registry gives no {source}",
+                f"{source} cannot be read from the registry",
                 expected=f"a registered model, such as {SCHEME}{NAME}@{CHAMPION}",
                 received=str(error),
-                remedy="name a registered model and its alias, or use the folder model",
+                remedy="name a registered model and its alias, or a model folder",
             ) from error
         yield copied / "artifacts" / "model"

@@ -1,4 +1,4 @@
-"""The model of a finished run: gathered from its artifacts, verified, never executed."""
+"""Collect and verify the model of a finished run, without executing its code."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from hpa.labels import CHANNELS
 from hpa.tracking.mlflow_store import PastRun, download, past_run
 
 REPORTS = (FILE_NAME, "metrics.json", "model_card.html", "model_card.md")
-"""What the evaluate stage says of a model, and goes along with it."""
+"""Outputs of the evaluate stage that are registered with the model."""
 
 
 def finished_run(run_id: str) -> PastRun:
-    """Look up a run whose model was judged as it would be served.
+    """Look up a run that evaluated the network that would be served.
 
     Raises:
-        UserError: there is no such run, it is not finished, or judged another network.
+        UserError: there is no such run, it is not finished, or it evaluated another network.
     """
     run = past_run(run_id)
     if run.status != "FINISHED":
@@ -30,55 +30,55 @@ def finished_run(run_id: str) -> PastRun:
             f"run {run.run_id} is not finished",
             expected="a run whose status is FINISHED",
             received=run.status,
-            remedy="wait for its end, or name another run: make ui shows them",
+            remedy="wait until it ends, or name another run: make ui lists them",
         )
-    if Path(judged := run.params.get("score.models", "")).name != BEST:
+    if Path(scored := run.params.get("score.models", "")).name != BEST:
         raise UserError(
-            f"run {run.run_id} did not judge one network's best weights",
+            f"run {run.run_id} did not evaluate one network's best weights",
             expected=f"score.models ending in {BEST}",
-            received=judged or "a run without the score stage",
-            remedy="score, threshold and evaluate with that network alone",
+            received=scored or "a run without the score stage",
+            remedy="run score, threshold and evaluate for that network alone",
         )
     return run
 
 
-def gather(run: PastRun, folder: Path) -> Path:
-    """Lay out the model folder of a run, with its card and what it was judged on.
+def collect(run: PastRun, folder: Path) -> Path:
+    """Download the model folder of a run, its model card and its test predictions.
 
-    A run that only chose other thresholds has its network from the run upstream of it.
+    A run that only chose other thresholds takes its network from its upstream run.
 
     Raises:
-        UserError: neither has one of the files.
+        UserError: a file is missing in these runs.
     """
     folder.mkdir(parents=True)
-    with TemporaryDirectory(prefix="hpa-gather-") as name:
+    with TemporaryDirectory(prefix="hpa-collect-") as name:
         for artifact in [f"model/{each}" for each in (*FILES, CLASS_FLAGS)]:
-            _fetch(artifact, list(_line(run)), Path(name), folder)
+            _fetch(artifact, list(_with_upstream(run)), Path(name), folder)
         for artifact in [f"reports/{each}" for each in REPORTS]:
             _fetch(artifact, [run], Path(name), folder)
     return folder
 
 
-def check_answers(folder: Path) -> None:
-    """Load a model folder, every digest and key verified, and let it answer once.
+def check_model(folder: Path) -> None:
+    """Load a model folder, verify its digests, and predict once.
 
     Raises:
-        UserError: it is damaged, not what was trained, or answers no number.
+        UserError: it is damaged, not what was trained, or predicts NaN.
     """
     classifier = Classifier(folder)
     size = classifier.image_size
     pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, len(CHANNELS)), np.uint8)
     if not np.isfinite(classifier.probabilities(pixels, batch_size=1)).all():
         raise UserError(
-            f"the model in {folder} answers no number",
+            f"the model in {folder} predicts NaN",
             expected="28 probabilities",
             received="NaN",
             remedy="its training diverged: promote another run",
         )
 
 
-def _line(run: PastRun) -> Iterator[PastRun]:
-    """Yield a run and those that it built upon, the nearest first."""
+def _with_upstream(run: PastRun) -> Iterator[PastRun]:
+    """Yield a run and its upstream runs, the nearest first."""
     seen: set[str] = set()
     while run.run_id not in seen:
         seen.add(run.run_id)
@@ -95,7 +95,7 @@ def _fetch(artifact: str, runs: list[PastRun], temporary: Path, folder: Path) ->
             return
     raise UserError(
         f"run {runs[0].run_id} has no {artifact}",
-        expected="a run in which train, score, threshold and evaluate have finished",
-        received=f"none in {', '.join(run.run_id for run in runs)}",
-        remedy="finish it with dvc repro, or name another run: make ui shows them",
+        expected="a run with finished stages train, score, threshold and evaluate",
+        received=f"not in {', '.join(run.run_id for run in runs)}",
+        remedy="finish it with dvc repro, or name another run: make ui lists them",
     )
