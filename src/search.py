@@ -1,15 +1,15 @@
-"""Search for better hyper-parameters: a study of Optuna, each trial a run nested below its own.
+"""Search for better hyper-parameters with Optuna; each trial is a nested MLflow run.
 
-    python src/search.py                     20 trials of a quarter training each, then the best one
-                                             against the current parameters: six whole trainings
+    python src/search.py                     20 trials of a quarter of a training each, then the
+                                             best against the current parameters: six full trainings
     python src/search.py --workers 2 --n_trials 50
-    python src/search.py --join --workers 4  more workers for a study that runs, from any machine
+    python src/search.py --join --workers 4  more workers for a running study, from any machine
     python src/search.py --scheduler tcp://host:8786      on a Dask cluster that shares these files
     mlflow run . -e search -P n_trials=50
 
-What a trial may change is in params.yaml, `search.space`. Stopped or killed, the same command goes
-on with the same study. Expect search/best.yaml, search/report.html and a command that runs the
-pipeline with what was found. `make dashboard` shows a study while it runs.
+`search.space` of params.yaml is the search space. The same command resumes a study that was stopped
+or killed. Expect search/best.yaml, search/report.html and a command that runs the pipeline with the
+best parameters. `make dashboard` shows a running study.
 """
 
 import os
@@ -26,19 +26,21 @@ OUTPUT = Path("search")
 
 
 def main() -> None:
-    """Lead a study, or join one."""
+    """Run a study, or join one."""
     parser = command_line.parser(
         __doc__, "model", "loss", "augment", "train", "score", "threshold", "evaluate", "search"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes here (default: 1)")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that works")
-    parser.add_argument("--join", action="store_true", help="only do trials of a study that runs")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this machine (default: 1)"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask cluster")
+    parser.add_argument("--join", action="store_true", help="only run trials of an existing study")
     params, arguments = command_line.parse(parser)
     if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
-        parser.error("--workers takes 1 or more, and not beside --scheduler")
+        parser.error("--workers takes 1 or more, and excludes --scheduler")
     prepare_backend()
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # These imports take seconds: check the command line first.
     from hpa.search.launcher import work_here, work_on_cluster
     from hpa.search.storage import storage_url
     from hpa.search.study import Study, load_study
@@ -52,12 +54,12 @@ def main() -> None:
     if arguments.join:
         work(load_study(storage_url(params.search.storage), params.search.study_name))
     else:
-        bring_data()
-        lead(params, work)
+        update_data()
+        run_study(params, work)
 
 
-def bring_data() -> None:
-    """Bring the data stages up to date, where DVC keeps them."""
+def update_data() -> None:
+    """Bring the data stages up to date, if this is a DVC repository."""
     if Path("dvc.yaml").is_file():
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         command = [sys.executable, "-m", "dvc", "repro", "split"]
@@ -65,14 +67,14 @@ def bring_data() -> None:
             sys.exit(code)
 
 
-def lead(params: Params, work: Callable[..., None]) -> None:
-    """Begin a study or go on with it, see it through, and say what it found."""
+def run_study(params: Params, work: Callable[..., None]) -> None:
+    """Create or resume a study, confirm its best trial, and report."""
     from hpa.search.study import VALUE, begin_study
 
     study = begin_study(params)
 
-    # These take seconds more, so not before the study is known to be right.
-    from hpa.search.confirmation import as_text, find_winner
+    # These imports take more seconds: check the study first.
+    from hpa.search.confirmation import as_text, confirm_best
     from hpa.search.report import study_page
     from hpa.system.files import atomic_path
     from hpa.tracking.stage_run import log_artifacts, log_metrics, stage_run
@@ -84,14 +86,14 @@ def lead(params: Params, work: Callable[..., None]) -> None:
     with stage_run("search", params, sections=sections, upstream=upstream, name=name) as run:
         study.optuna.set_user_attr("run_id", run)
         work(study)
-        winner = find_winner(study, work)
-        winner.write(OUTPUT / "best.yaml")
+        confirmation = confirm_best(study, work)
+        confirmation.write(OUTPUT / "best.yaml")
         with atomic_path(OUTPUT / "report.html") as temporary:
-            temporary.write_text(study_page(study, as_text(winner)), encoding="utf-8")
-        log_metrics({VALUE: winner.value})
+            temporary.write_text(study_page(study, as_text(confirmation)), encoding="utf-8")
+        log_metrics({VALUE: confirmation.value})
         log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
-    print(as_text(winner))
-    print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml; the study's run is {run}")
+    print(as_text(confirmation))
+    print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml; MLflow run {run}")
 
 
 if __name__ == "__main__":

@@ -15,33 +15,38 @@ from hpa.search import launcher
 from hpa.search.report import study_page
 from hpa.search.study import begin_study
 from hpa.search.worker import work
-from support.racing import by_gamma
+from support.racing import gamma_as_value
 from support.search_workspaces import make_workspace, small_params
 
 
-def test_workers_share_the_cores_and_no_thread_is_left_over(
+def test_workers_share_the_cores_equally(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for n_workers, each in ((1, "8"), (3, "2"), (8, "1"), (20, "1")):
-        shares = launcher._shares(n_workers, 1)
+        shares = launcher._resource_shares(n_workers, 1)
         assert len(shares) == n_workers
         assert all(share == dict.fromkeys(launcher.THREADS, each) for share in shares)
 
 
-def test_each_worker_gets_gpus_of_its_own_and_more_workers_are_refused(
+def test_each_worker_gets_its_own_gpus_and_more_workers_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5,7")
-    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._shares(4, 1)] == ["0", "2", "5", "7"]
-    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._shares(2, 2)] == ["0,2", "5,7"]
-    with pytest.raises(UserError, match=r"--workers 2 or less: 4 GPUs"):
-        launcher._shares(3, 2)
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._resource_shares(4, 1)] == [
+        "0",
+        "2",
+        "5",
+        "7",
+    ]
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._resource_shares(2, 2)] == ["0,2", "5,7"]
+    with pytest.raises(UserError, match=r"at most --workers 2 for 4 GPUs"):
+        launcher._resource_shares(3, 2)
 
 
 @pytest.mark.slow
-def test_tensorflow_starts_no_more_threads_than_its_worker_was_given() -> None:
+def test_tensorflow_starts_no_more_threads_than_its_worker_has() -> None:
     code = (
         "import sys; import tensorflow as tf\n"
         "a = tf.random.normal((300, 300)); tf.function(lambda: a @ a)()\n"
@@ -56,24 +61,24 @@ def test_tensorflow_starts_no_more_threads_than_its_worker_was_given() -> None:
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True
         )
         counts[n] = int(done.stdout)
-    # the pools: within an operator, of several operators, and of the linear algebra
+    # three pools: intra-op, inter-op and linear algebra
     assert counts[1] < counts[4] <= counts[1] + 3 * 3
 
 
-def test_a_study_in_a_file_is_refused_for_several_machines(
+def test_a_study_in_a_sqlite_file_is_refused_for_several_machines(
     packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     study = begin_study(small_params())
     launcher._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.1:40001"])
-    with pytest.raises(UserError, match="a study in a file is for one machine"):
+    with pytest.raises(UserError, match="a study in a SQLite file is limited to one machine"):
         launcher._require_shared(study, ["tcp://10.0.0.1:40000", "tcp://10.0.0.2:40000"])
 
 
 @dataclass
 class StudyOfOne:
-    """Done once a file is there; whoever watches it for a minute waits in vain."""
+    """Stand-in for a study of one trial, done once a file exists; fails after a minute."""
 
     done: Path
     name: str = "hpa"
@@ -82,19 +87,19 @@ class StudyOfOne:
     until: float = field(default_factory=lambda: time.monotonic() + 60)
 
     def n_done(self) -> int:
-        assert time.monotonic() < self.until, "the search waits for a worker that is lost"
+        assert time.monotonic() < self.until, "the search waits for a lost worker"
         return int(self.done.exists())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("survivors", [1, 0])
-def test_a_cluster_s_lost_worker_is_not_waited_for(
+def test_a_lost_worker_of_a_cluster_does_not_block_the_search(
     survivors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one to begin loses its worker of Dask, the other one waits for that and ends."""
+    """The first task kills its Dask worker; the second finishes the study three seconds later."""
     from distributed import LocalCluster
 
-    loses = (
+    script = (
         "import os, pathlib, signal, time\n"
         "number = 0\n"
         "while True:\n"
@@ -105,7 +110,7 @@ def test_a_cluster_s_lost_worker_is_not_waited_for(
         "else: os.kill(os.getppid(), signal.SIGKILL)\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launcher, "_command", lambda _: [sys.executable, "-c", loses])
+    monkeypatch.setattr(launcher, "_command", lambda _: [sys.executable, "-c", script])
     study = StudyOfOne(tmp_path / "done")
     ends = nullcontext() if survivors else pytest.raises(UserError, match="all workers ended")
     with (
@@ -120,7 +125,7 @@ def test_a_cluster_s_lost_worker_is_not_waited_for(
         launcher.work_on_cluster(study, cluster.scheduler_address)  # type: ignore[arg-type]
 
 
-def test_the_page_of_a_study_needs_no_network(
+def test_the_report_of_a_study_opens_offline(
     packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
@@ -128,7 +133,7 @@ def test_the_page_of_a_study_needs_no_network(
     study = begin_study(small_params())
     empty = study_page(study, "nothing <yet>")
     assert "nothing &lt;yet&gt;" in empty
-    work(study, by_gamma)
+    work(study, gamma_as_value)
     page = study_page(study, "a verdict")
     for title in ("History", "Importances", "Slices", "Parallel coordinates", "Intermediate"):
         assert f"<h2>{title}" in page

@@ -1,4 +1,4 @@
-"""The script as a user runs it: on one machine, on a cluster, with servers, by `mlflow run`."""
+"""src/search.py on one machine, on a cluster, with servers, and by `mlflow run`."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def workspace(packed_world: Path, tmp_path: Path) -> Path:
 
 
 def require_one_parent(client: mlflow.MlflowClient, experiment: str, n_trials: int) -> None:
-    """Require one finished run of the study, and that all others are nested below it and ended."""
+    """Require one finished run of the search, with all other runs nested in it and ended."""
     runs = client.search_runs([experiment])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     nested = [run for run in runs if run is not parent]
@@ -46,12 +46,14 @@ def require_one_parent(client: mlflow.MlflowClient, experiment: str, n_trials: i
         (["--workers", "0"], "--workers takes 1 or more"),
         (["--n_trials", "0"], "search.n_trials: expected a whole number at least 1"),
         (["--search.space", "{loss: {gama: [1]}}"], "did you mean loss.gamma"),
-        (["--storage", "optuna.db"], "search.storage is no address of a database"),
+        (["--storage", "optuna.db"], "search.storage is not the address of a database"),
         (["--join"], "there is no study 'hpa'"),
-        (["--pack.image_size", "64"], "--pack.image_size means nothing to this script"),
+        (["--pack.image_size", "64"], "--pack.image_size does not apply to this script"),
     ],
 )
-def test_a_mistake_is_refused_at_the_door(workspace: Path, arguments: list[str], said: str) -> None:
+def test_a_wrong_argument_is_refused_before_any_trial(
+    workspace: Path, arguments: list[str], said: str
+) -> None:
     done = run_script(workspace, "search", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -59,17 +61,18 @@ def test_a_mistake_is_refused_at_the_door(workspace: Path, arguments: list[str],
 
 
 @pytest.mark.slow
-def test_a_search_ends_with_a_winner_a_page_and_a_command(workspace: Path) -> None:
+def test_a_search_leaves_a_best_trial_a_report_and_a_command(workspace: Path) -> None:
     done = run_script(workspace, "search", "--workers", "2", "--n_trials", "2", "--n_seeds", "1")
     assert done.returncode == 0, done.stderr
     best = yaml.safe_load((workspace / "search/best.yaml").read_text())
-    assert best["command"] in done.stdout or not best["params"]
+    assert (best["command"] if best["params"] else "found nothing better") in done.stdout
+    assert best["better"] == ("seeds: better" in done.stdout)
     assert (workspace / "search/report.html").stat().st_size > 1e6
     require_one_parent(mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db"), "0", 2)
 
 
 @pytest.mark.slow
-def test_a_cluster_of_two_workers_does_the_trials(workspace: Path) -> None:
+def test_a_cluster_of_two_workers_runs_the_trials(workspace: Path) -> None:
     from distributed import LocalCluster
 
     with LocalCluster(
@@ -83,7 +86,7 @@ def test_a_cluster_of_two_workers_does_the_trials(workspace: Path) -> None:
 
 @contextmanager
 def running(command: list[str], address: str, **environment: str) -> Iterator[str]:
-    """Run a server until the block ends; yields its address once it answers."""
+    """Run a server until the block ends; yield its address once it responds."""
     server = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -104,7 +107,7 @@ def running(command: list[str], address: str, **environment: str) -> Iterator[st
 
 
 @pytest.mark.slow
-def test_study_runs_and_artifacts_may_all_be_on_servers(
+def test_study_runs_and_artifacts_can_all_be_on_servers(
     workspace: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Optuna and MLflow in PostgreSQL, artifacts in an S3 store, nothing in the workspace."""
@@ -122,7 +125,7 @@ def test_study_runs_and_artifacts_may_all_be_on_servers(
     moto = [str(scripts / "moto_server"), "-H", "127.0.0.1", "-p", s3_port]
     with closing(psycopg2.connect(postgresql)) as connection:
         connection.autocommit = True
-        connection.cursor().execute("CREATE DATABASE mlflow")  # both keep a table alembic_version
+        connection.cursor().execute("CREATE DATABASE mlflow")  # both have a table alembic_version
     storage = storage_url(postgresql)
     backend = storage.replace("/postgres", "/mlflow")
     server = [str(scripts / "mlflow"), "server", "--port", port, "--workers", "1"]
@@ -150,7 +153,7 @@ def test_study_runs_and_artifacts_may_all_be_on_servers(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no .venv: run make setup")
-def test_mlflow_run_searches_below_one_run(tmp_path: Path) -> None:
+def test_mlflow_run_nests_all_runs_of_a_search_in_one(tmp_path: Path) -> None:
     clone = make_clone(tmp_path / "hpa")
     write = "-P n_trials=2 -P trial_steps=2 -P trial_rounds=1 -P n_seeds=1"
     done = shell(clone, f"mlflow run . -e search {write}")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from hpa.errors import UserError
-from hpa.search.storage import open_storage, storage_url, turn
+from hpa.search.storage import lock_study, open_storage, storage_url
 
 
-def test_a_relative_file_lies_in_the_repository(
+def test_a_relative_path_is_relative_to_the_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -18,28 +18,28 @@ def test_a_relative_file_lies_in_the_repository(
 
 
 @pytest.mark.parametrize("stated", ["optuna.db", "", "mysql://host/name", "sqlite://", "http://a"])
-def test_what_is_no_sqlite_file_or_postgresql_server_is_refused(stated: str) -> None:
-    with pytest.raises(UserError, match=r"search\.storage is no address of a database"):
+def test_other_databases_are_refused(stated: str) -> None:
+    with pytest.raises(UserError, match=r"search\.storage is not the address of a database"):
         storage_url(stated)
 
 
 def test_a_password_is_refused_and_not_repeated() -> None:
-    with pytest.raises(UserError, match="holds a password") as caught:
+    with pytest.raises(UserError, match="contains a password") as caught:
         storage_url("postgresql://me:secret@host/name")
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_named() -> None:
+def test_a_server_that_does_not_respond_is_an_error() -> None:
     with pytest.raises(UserError, match="cannot be used"):
         open_storage(storage_url("postgresql://me@127.0.0.1:1/name"))
 
 
-def test_one_at_a_time_has_its_turn(tmp_path: Path) -> None:
+def test_one_thread_at_a_time_holds_the_lock_of_a_study(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/optuna.db")
     inside: list[int] = []
 
     def enter(number: int) -> None:
-        with turn(storage, "study"):
+        with lock_study(storage, "study"):
             inside.append(number)
             time.sleep(0.05)
             assert inside[-1] == number

@@ -16,7 +16,7 @@ from hpa.search.study import Study, begin_comparison, begin_study, load_study
 from hpa.search.worker import work
 from hpa.training import loop
 from support.networks import compiled_small_networks
-from support.racing import by_gamma, race, work_slowly, work_small
+from support.racing import gamma_as_value, race, work_slowly, work_small
 from support.search_workspaces import make_workspace, small_params
 
 search_trial = partial(trials.search_trial, build_networks=compiled_small_networks)
@@ -52,22 +52,22 @@ def test_the_same_seed_gives_the_same_trials_and_values_twice(workspace: Path) -
 
 
 @pytest.mark.slow
-def test_a_search_that_was_cut_draws_what_it_would_have_drawn(workspace: Path) -> None:
+def test_a_resumed_search_suggests_the_same_trials_as_an_uninterrupted_one(workspace: Path) -> None:
     whole = begin_study(small_params(**{"search.study_name": "whole"}))
-    work(whole, by_gamma)
-    for n_trials in (1, 3, 4):  # as many starts, each with another process' random numbers
+    work(whole, gamma_as_value)
+    for n_trials in (1, 3, 4):  # three starts of the search
         cut = begin_study(small_params(**{"search.study_name": "cut", "search.n_trials": n_trials}))
-        work(cut, by_gamma)
+        work(cut, gamma_as_value)
     assert outcomes(cut) == outcomes(whole)
 
 
-def test_the_first_trial_is_that_of_the_current_parameters(workspace: Path) -> None:
+def test_the_first_trial_uses_the_current_parameters(workspace: Path) -> None:
     study = begin_study(small_params(**{"loss.gamma": 1.25}))
-    work(study, by_gamma)
+    work(study, gamma_as_value)
     first = study.trials()[0].params
     assert (first["loss.gamma"], first["train.learning_rate"]) == (1.25, 0.002)
     begin_study(small_params(**{"loss.gamma": 1.25}))
-    assert len(study.trials()) == 4  # it is not tried twice
+    assert len(study.trials()) == 4  # not repeated
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_every_trial_is_a_nested_run_with_its_number_and_thresholds(workspace: P
             assert "thresholds.json" in names
 
 
-def test_a_pruned_trial_s_run_ends_as_killed_and_says_why(
+def test_the_run_of_a_pruned_trial_ends_as_killed_with_a_reason(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
@@ -103,12 +103,12 @@ def test_a_pruned_trial_s_run_ends_as_killed_and_says_why(
     assert "failure" not in run.data.tags
 
 
-def test_a_failed_trial_says_why_and_does_not_count(workspace: Path) -> None:
+def test_a_failed_trial_does_not_count(workspace: Path) -> None:
     def fail_first(trial: optuna.Trial, study: Study) -> float:
         if trial.number == 0:
             trial.set_user_attr("failure", "ValueError: no luck")
             raise ValueError("no luck")
-        return by_gamma(trial, study)
+        return gamma_as_value(trial, study)
 
     study = begin_study(small_params())
     work(study, fail_first)
@@ -117,11 +117,11 @@ def test_a_failed_trial_says_why_and_does_not_count(workspace: Path) -> None:
     ] * 4
 
 
-def test_a_training_that_diverges_leaves_its_reason_in_trial_and_run(
+def test_a_diverging_training_leaves_its_reason_in_trial_and_run(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_validate", lambda *_: {"val/loss": float("nan")})
-    monkeypatch.setattr(worker, "FAILURES", 1)
+    monkeypatch.setattr(worker, "MAX_FAILURES", 1)
     study = begin_study(small_params(**{"search.n_trials": 1}))
     with pytest.raises(UserError, match=r"1 trials in a row failed[\s\S]*diverged"):
         work(study, search_trial)
@@ -132,9 +132,9 @@ def test_a_training_that_diverges_leaves_its_reason_in_trial_and_run(
     assert not list((workspace / ".checkpoints/search").iterdir())
 
 
-def test_what_was_begun_for_something_else_is_refused_by_key(workspace: Path) -> None:
+def test_a_study_created_for_other_parameters_or_data_is_refused_by_key(workspace: Path) -> None:
     begin_study(small_params())
-    begin_study(small_params(**{"search.n_trials": 9, "loss.gamma": 3}))  # in the space, or length
+    begin_study(small_params(**{"search.n_trials": 9, "loss.gamma": 3}))  # both may differ
     with pytest.raises(UserError, match=r"train\.batch_size: 4 then, 8 now"):
         begin_study(small_params(**{"train.batch_size": 8}))
     with (workspace / "data/split/assignment.csv").open("a") as file:
@@ -143,27 +143,27 @@ def test_what_was_begun_for_something_else_is_refused_by_key(workspace: Path) ->
         begin_study(small_params())
 
 
-def test_who_joins_must_have_the_same_data(workspace: Path) -> None:
+def test_joining_requires_the_same_data(workspace: Path) -> None:
     study = begin_study(small_params())
-    judging = begin_comparison(study, {"current": {}}, "judging")
-    for each in (study, judging):
+    comparison = begin_comparison(study, {"current": {}}, "comparison")
+    for each in (study, comparison):
         assert load_study(each.storage.url, each.name).n_trials == each.n_trials
     with (workspace / "data/split/assignment.csv").open("a") as file:
         file.write("\n")
-    for each in (study, judging):
-        with pytest.raises(UserError, match=r"begun for something else[\s\S]*assignment\.csv"):
+    for each in (study, comparison):
+        with pytest.raises(UserError, match=r"created for other data[\s\S]*assignment\.csv"):
             load_study(each.storage.url, each.name)
 
 
-def test_a_study_that_tells_nothing_cannot_be_joined(workspace: Path) -> None:
-    """Another program's, or one that is begun at this moment."""
+def test_a_study_without_shared_attributes_cannot_be_joined(workspace: Path) -> None:
+    """It belongs to another program, or is being created at this moment."""
     url = begin_study(small_params()).storage.url
     optuna.create_study(storage=url, study_name="foreign")
-    with pytest.raises(UserError, match="does not tell its fixed, params, n_trials"):
+    with pytest.raises(UserError, match="a study without fixed, params, n_trials"):
         load_study(url, "foreign")
 
 
-def test_without_data_or_study_the_error_says_what_to_do(
+def test_missing_data_or_study_is_an_error_with_a_remedy(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="there is no study 'absent'"):
@@ -175,33 +175,33 @@ def test_without_data_or_study_the_error_says_what_to_do(
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
-def test_a_trial_that_is_interrupted_goes_on_in_its_run_with_its_parameters(
+def test_an_interrupted_trial_is_retried_in_its_run_with_its_parameters(
     workspace: Path, interruption: type[BaseException]
 ) -> None:
     def interrupted(trial: optuna.Trial, study: Study) -> float:
-        by_gamma(trial, study)
+        gamma_as_value(trial, study)
         trial.set_user_attr("run_id", "of the first attempt")
         raise interruption
 
     study = begin_study(small_params(**{"search.n_trials": 2}))
     with pytest.raises(interruption):
         work(study, interrupted)
-    work(study, by_gamma)
+    work(study, gamma_as_value)
     first, again, other = study.trials()
     assert [t.state for t in study.trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
     assert again.params == first.params != other.params
     assert again.user_attrs["run_id"] == "of the first attempt"
 
 
-def test_a_trial_that_another_worker_took_over_is_left_to_it(workspace: Path) -> None:
-    def overtaken(trial: optuna.Trial, study: Study) -> float:
-        value = by_gamma(trial, study)
+def test_a_trial_taken_over_by_another_worker_is_left_to_it(workspace: Path) -> None:
+    def taken_over(trial: optuna.Trial, study: Study) -> float:
+        value = gamma_as_value(trial, study)
         if trial.number == 0:
-            worker._give_back(study, 0)  # as the other worker does
+            worker._release(study, 0)  # as another worker does
         return value
 
     study = begin_study(small_params())
-    work(study, overtaken)
+    work(study, taken_over)
     states = [trial.state for trial in study.trials()]
     assert states == [TrialState.FAIL, *[TrialState.COMPLETE] * 4]
 
@@ -210,14 +210,14 @@ def require_each_trial_once(study: Study) -> None:
     done = [t for t in study.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     assert len(done) == study.n_trials == 12
     assert len({str(t.params) for t in done}) == len(done)
-    rest = [t for t in study.trials() if t not in done]
-    assert [t.state for t in rest] == [TrialState.FAIL]  # of the worker that was killed
+    others = [t for t in study.trials() if t not in done]
+    assert [t.state for t in others] == [TrialState.FAIL]  # of the killed worker
     (again,) = [t for t in done if "failed_trial" in t.system_attrs]
-    assert again.params == rest[0].params
+    assert again.params == others[0].params
 
 
 @pytest.mark.slow
-def test_workers_neither_overshoot_nor_lose_a_trial_when_one_is_killed(workspace: Path) -> None:
+def test_workers_run_each_trial_once_when_one_is_killed(workspace: Path) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12}))
     race(study, work_slowly, n_workers=3)
     require_each_trial_once(study)
@@ -231,7 +231,7 @@ def test_workers_share_a_study_on_a_postgresql_server(workspace: Path, postgresq
 
 
 @pytest.mark.slow
-def test_twelve_trainings_leave_twelve_ended_runs_though_a_worker_is_killed(
+def test_twelve_trainings_leave_twelve_ended_runs_when_a_worker_is_killed(
     workspace: Path,
 ) -> None:
     study = begin_study(small_params(**{"search.n_trials": 12}))

@@ -1,4 +1,4 @@
-"""A PostgreSQL server on the loopback, of Debian's package `postgresql`."""
+"""A PostgreSQL server on the loopback, from Debian's package `postgresql`."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 def find_programs() -> Path | None:
-    """Return the folder of initdb and postgres, the newest where there are several."""
+    """Return the folder of initdb and postgres, the newest if there are several."""
     if found := shutil.which("postgres"):
         return Path(found).resolve().parent
     folders = sorted(DEBIAN.glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -27,9 +27,9 @@ def free_port() -> int:
 
 @contextmanager
 def serve_postgresql(programs: Path, folder: Path) -> Iterator[str]:
-    """Run a fresh server whose files are in `folder`; yields the address of its database.
+    """Run a new server with its files in `folder`; yield the URL of its database.
 
-    It refuses to run as root, so root starts it as `nobody`, who must be able to enter `folder`.
+    PostgreSQL refuses to run as root, so root starts it as `nobody`, who needs access to `folder`.
     """
     data, port = folder / "data", free_port()
     data.mkdir(parents=True)

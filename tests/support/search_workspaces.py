@@ -1,4 +1,4 @@
-"""A folder in which studies run: the tiny world, packed and split, and small parameters."""
+"""Workspaces for studies: the tiny world, packed and split, and small parameters."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ SMALL = {
 
 
 def make_workspace(folder: Path, packed_dir: Path) -> Path:
-    """Lay out data/packed and data/split: sixteen images learn, sixteen choose, the rest judges."""
+    """Prepare data/packed and data/split: 16 images for train, 16 for val, the rest for test."""
     index = read_index(packed_dir)
     split = np.repeat(["train", "val", "test"], [16, 16, len(index) - 32])
     split[~index["labelled"]] = "unlabelled"

@@ -1,1 +1,1 @@
-"""The search for better hyper-parameters: a study of Optuna, its workers, and its winner."""
+"""Hyper-parameter search with Optuna. May import every room except app."""

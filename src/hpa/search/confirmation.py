@@ -1,7 +1,7 @@
-"""Is the best trial's recipe better than the current parameters? Several seeds of each judge.
+"""Confirm the best trial: compare it with the current parameters over several seeds.
 
-Both are trained in full length with the same seeds; val rows are decided by thresholds that were
-fitted without them, and whole groups of images are drawn. Test takes part in no choice.
+Both are trained at full length with the same seeds and compared on val by cross-fitted decisions
+and a bootstrap of whole groups. Test images take no part.
 """
 
 import json
@@ -22,7 +22,7 @@ from hpa.labels import indicator_matrix
 from hpa.metrics.bootstrap import bootstrap_f1, percentile_interval
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
-from hpa.search.decision_text import from_text
+from hpa.search.decision_text import decode_decisions
 from hpa.search.space import SECTIONS, with_nulls
 from hpa.search.study import VALUE, Study, begin_comparison
 from hpa.system.files import atomic_path, digest
@@ -32,14 +32,14 @@ CURRENT, BEST = "current", "best"
 
 @dataclass(frozen=True)
 class SeedComparison:
-    """Macro F1 on val of two recipes, each trained with the same seeds.
+    """Macro F1 on val of two parameter sets, each trained with the same seeds.
 
     Attributes:
         seeds: of the trainings.
-        current, best: macro F1 a seed.
+        current, best: macro F1 per seed.
         difference: of their means, best minus current.
-        interval: of the difference, 95 %: the luck of the images; that of the seeds is averaged.
-        probability_better: share of the draws in which the best is ahead.
+        interval: 95 % interval of the difference over images; seeds are averaged.
+        probability_better: fraction of draws in which the best is ahead.
     """
 
     seeds: list[int]
@@ -51,14 +51,15 @@ class SeedComparison:
 
 
 @dataclass(frozen=True)
-class Winner:
-    """The best trial and what is known of it.
+class Confirmation:
+    """The best trial and its comparison with the current parameters.
 
     Attributes:
-        trial: its number.
-        value: cross-fitted macro F1 on val, the highest of many and so a lucky one.
-        params: its values by dotted key; those that differ from the current parameters.
-        comparison: None where nothing differs.
+        study: name.
+        trial: number of the best trial.
+        value: cross-fitted macro F1 on val; biased upwards, as the maximum of many.
+        params: values by dotted key that differ from the current parameters.
+        comparison: None if nothing differs.
     """
 
     study: str
@@ -69,19 +70,19 @@ class Winner:
 
     @property
     def is_better(self) -> bool:
-        """Whether the interval of the difference lies above zero."""
+        """Whether the interval of the difference is above zero."""
         return self.comparison is not None and self.comparison.interval[0] > 0
 
     @property
     def command(self) -> str:
-        """What runs the pipeline with its parameters."""
+        """Command that runs the pipeline with these parameters."""
         if not self.params:
             return "dvc repro"
-        words = [f"{key}={_spelt(value)}" for key, value in self.params.items()]
+        words = [f"{key}={_as_yaml(value)}" for key, value in self.params.items()]
         return shlex.join(["dvc", "exp", "run", *(part for w in words for part in ("-S", w))])
 
     def write(self, path: Path) -> None:
-        """Write it as YAML, whole or not at all."""
+        """Write as YAML, atomically."""
         document = {
             "study": self.study,
             "trial": self.trial,
@@ -96,18 +97,18 @@ class Winner:
             temporary.write_text(text, encoding="utf-8")
 
 
-def find_winner(study: Study, work: Callable[[Study], None]) -> Winner:
-    """Take the best trial and train it against the current parameters.
+def confirm_best(study: Study, work: Callable[[Study], None]) -> Confirmation:
+    """Train the best trial's parameters and the current ones with several seeds, and compare.
 
     Args:
-        study: done.
-        work: does the trials of a study.
+        study: finished.
+        work: runs the trials of a study.
     """
     best, flat = study.best(), study.params.flat()
-    drawn = with_nulls(best.params, study.params)
-    values = {key: value for key, value in drawn.items() if value != flat[key]}
+    suggested = with_nulls(best.params, study.params)
+    values = {key: value for key, value in suggested.items() if value != flat[key]}
     comparison = _compare(study, best.number, values, work) if values else None
-    return Winner(study.name, best.number, float(best.values[0]), values, comparison)
+    return Confirmation(study.name, best.number, float(best.values[0]), values, comparison)
 
 
 def compare_seeds(
@@ -120,30 +121,31 @@ def compare_seeds(
     seed: int,
     n: int,
 ) -> SeedComparison:
-    """Compare the decisions of trainings by paired draws of whole groups.
+    """Compare the decisions of trainings by a paired bootstrap of whole groups.
 
     Args:
         y_true: uint8[N,28].
         groups: integers [N].
-        current, best: uint8[N,28] a training, in the order of `seeds`.
+        current, best: uint8[N,28] per training, in the order of `seeds`.
         seeds: of the trainings.
-        seed: of the draws.
-        n: draws.
+        seed: of the bootstrap.
+        n: number of draws.
     """
 
-    def draw(decided: list[np.ndarray]) -> np.ndarray:
-        drawn = [bootstrap_f1(y_true, each, groups, seed=seed, n=n).macro for each in decided]
-        return np.asarray(np.mean(drawn, axis=0))
+    def draws(predictions: list[np.ndarray]) -> np.ndarray:
+        by_seed = [bootstrap_f1(y_true, y, groups, seed=seed, n=n).macro for y in predictions]
+        return np.asarray(np.mean(by_seed, axis=0))
 
-    def judge(decided: list[np.ndarray]) -> list[float]:
-        return [macro_f1(count_outcomes(y_true, each)) for each in decided]
+    def scores(predictions: list[np.ndarray]) -> list[float]:
+        return [macro_f1(count_outcomes(y_true, y_pred)) for y_pred in predictions]
 
-    differences, scores = draw(best) - draw(current), (judge(current), judge(best))
+    differences = draws(best) - draws(current)
+    current_f1, best_f1 = scores(current), scores(best)
     return SeedComparison(
         seeds=seeds,
-        current=scores[0],
-        best=scores[1],
-        difference=float(np.mean(scores[1]) - np.mean(scores[0])),
+        current=current_f1,
+        best=best_f1,
+        difference=float(np.mean(best_f1) - np.mean(current_f1)),
         interval=list(percentile_interval(differences)),
         probability_better=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
     )
@@ -154,21 +156,21 @@ def _compare(
 ) -> SeedComparison:
     params = study.params
     name = _name(study.name, number, params, values)
-    judging = begin_comparison(study, {CURRENT: {}, BEST: values}, name)
-    work(judging)
+    comparison = begin_comparison(study, {CURRENT: {}, BEST: values}, name)
+    work(comparison)
     index, assignment = read_index(PACKED_DIR), read_assignment(SPLIT_DIR, params.train.fold)
     is_val = (assignment["split"] == "val").to_numpy()
     y_true = indicator_matrix(index["Target"][is_val])
-    decided: dict[str, dict[int, np.ndarray]] = {CURRENT: {}, BEST: {}}
-    for trial in judging.trials():
+    decisions: dict[str, dict[int, np.ndarray]] = {CURRENT: {}, BEST: {}}
+    for trial in comparison.trials():
         if "y_pred" in trial.user_attrs:
-            y_pred = from_text(trial.user_attrs["y_pred"], len(y_true))
-            decided[trial.params["candidate"]][trial.params["train.seed"]] = y_pred
-    seeds = sorted(decided[CURRENT].keys() & decided[BEST].keys())
+            y_pred = decode_decisions(trial.user_attrs["y_pred"], len(y_true))
+            decisions[trial.params["candidate"]][trial.params["train.seed"]] = y_pred
+    seeds = sorted(decisions[CURRENT].keys() & decisions[BEST].keys())
     return compare_seeds(
         y_true,
         assignment["group"].to_numpy()[is_val],
-        *([decided[name][seed] for seed in seeds] for name in (CURRENT, BEST)),
+        *([decisions[name][seed] for seed in seeds] for name in (CURRENT, BEST)),
         seeds=seeds,
         seed=params.evaluate.seed,
         n=params.evaluate.n_bootstrap,
@@ -176,7 +178,7 @@ def _compare(
 
 
 def _name(study: str, number: int, params: Params, values: dict[str, Any]) -> str:
-    """Name a comparison by what both sides are: other current parameters begin another one."""
+    """Name a comparison after both parameter sets: other current ones start a new comparison."""
     flat = params.flat()
     sections = (*SECTIONS, "score", "threshold")
     current = {key: flat[key] for key in flat if key.partition(".")[0] in sections}
@@ -184,27 +186,29 @@ def _name(study: str, number: int, params: Params, values: dict[str, Any]) -> st
     return f"{study}: trial {number} against current, {sides}"
 
 
-def _spelt(value: Any) -> str:
-    """Spell a value for `dvc exp run -S`."""
+def _as_yaml(value: Any) -> str:
+    """Format a value for `dvc exp run -S`."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
-def as_text(winner: Winner) -> str:
-    """Say in some lines what was found."""
-    lines = [f"trial {winner.trial} is the best: {VALUE} {winner.value:.4f}"]
-    if winner.comparison is None:
-        return "\n".join([*lines, "these are the current parameters: nothing better was found"])
-    found = winner.comparison
-    low, high = found.interval
-    ahead = sum(b > a for a, b in zip(found.current, found.best, strict=True))
-    verdict = "better" if winner.is_better else "not shown to be better"
+def as_text(confirmation: Confirmation) -> str:
+    """Describe a confirmation in a few lines."""
+    lines = [f"trial {confirmation.trial} is the best: {VALUE} {confirmation.value:.4f}"]
+    if confirmation.comparison is None:
+        return "\n".join(
+            [*lines, "these are the current parameters: the search found nothing better"]
+        )
+    result = confirmation.comparison
+    low, high = result.interval
+    ahead = sum(b > a for a, b in zip(result.current, result.best, strict=True))
+    verdict = "better" if confirmation.is_better else "not shown to be better"
     return "\n".join(
         [
             *lines,
-            f"in full length, mean of {len(found.seeds)} seeds: {np.mean(found.best):.4f}, the "
-            f"current parameters {np.mean(found.current):.4f}",
-            f"difference {found.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, ahead "
-            f"with {ahead} of {len(found.seeds)} seeds: {verdict}",
-            winner.command,
+            f"at full length, mean of {len(result.seeds)} seeds: {np.mean(result.best):.4f}, the "
+            f"current parameters {np.mean(result.current):.4f}",
+            f"difference {result.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, ahead "
+            f"with {ahead} of {len(result.seeds)} seeds: {verdict}",
+            confirmation.command,
         ]
     )

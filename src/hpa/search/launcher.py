@@ -1,7 +1,7 @@
-"""Starting workers: processes of this machine, or of the workers of a Dask cluster.
+"""Launch worker processes on this machine or on the workers of a Dask cluster.
 
-Each gets its share of the cores before anything that counts threads is loaded, and GPUs of its
-own where there are any.
+Each gets a share of the cores, by environment variables that libraries read when they load, and
+its own GPUs if there are any.
 """
 
 import os
@@ -26,34 +26,35 @@ THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
-CARRIED = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "KERAS_BACKEND", "DVC_ROOT")
-"""What workers of a cluster must know of this process' environment."""
+FORWARDED = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "KERAS_BACKEND", "DVC_ROOT")
+"""Environment variables that workers of a cluster take from this process."""
 POLL_S = 1.0
 
 Environment = dict[str, str]
 
 
 def work_here(study: Study, n_workers: int) -> None:
-    """Do the study's trials in processes of this machine; they end with this one.
+    """Run the study in processes of this machine, which end with this one.
 
     Raises:
-        UserError: fewer GPUs than workers want, or they all ended before the study was done.
+        UserError: there are too few GPUs, or all workers ended before the study was done.
     """
-    shares = _shares(n_workers, study.params.train.n_devices)
+    shares = _resource_shares(n_workers, study.params.train.n_devices)
     command = _command(study)
     workers = [_start(command, {**os.environ, **share}, Path.cwd()) for share in shares]
     try:
         _watch(study, lambda: any(worker.poll() is None for worker in workers))
     finally:
-        _end(workers)
+        _stop(workers)
     _require_done(study)
 
 
 def work_on_cluster(study: Study, scheduler: str) -> None:
-    """Do the study's trials on the workers of a Dask cluster, one each.
+    """Run the study on a Dask cluster, one process per Dask worker.
 
     Raises:
-        UserError: no cluster, one of several machines with a study in a file, or all workers ended.
+        UserError: there is no cluster, it has several machines but the storage is SQLite, or all
+            workers ended before the study was done.
     """
     with workers_of(scheduler):
         from distributed import Event, default_client
@@ -62,37 +63,37 @@ def work_on_cluster(study: Study, scheduler: str) -> None:
         addresses = list(client.nthreads())
         _require_shared(study, addresses)
         stop = Event(f"hpa-search-{uuid.uuid4().hex}", client=client)
-        environment = {name: os.environ[name] for name in CARRIED if name in os.environ}
+        environment = {name: os.environ[name] for name in FORWARDED if name in os.environ}
         arguments = _command(study), environment, Path.cwd(), stop.name
         futures = {
             address: client.submit(_work_as_task, *arguments, workers=[address], pure=False)
             for address in addresses
         }
 
-        def is_at_work() -> bool:
-            """A lost worker's task waits for ever: the one that takes its place has a new port."""
-            living = client.nthreads()
-            return any(a in living and not future.done() for a, future in futures.items())
+        def is_working() -> bool:
+            """Ignore tasks of lost workers: they stay pending, as a new worker has a new port."""
+            alive = client.nthreads()
+            return any(a in alive and not future.done() for a, future in futures.items())
 
         try:
-            _watch(study, is_at_work)
+            _watch(study, is_working)
         finally:
             stop.set()
     _require_done(study)
 
 
-def _work_as_task(command: list[str], carried: Environment, folder: Path, stop_name: str) -> None:
-    """Run a worker's process from within a task of Dask, whose threads are the worker's."""
+def _work_as_task(command: list[str], forwarded: Environment, folder: Path, stop_name: str) -> None:
+    """Run a worker process inside a Dask task, with as many threads as the Dask worker has."""
     from distributed import Event, get_worker
 
     share = dict.fromkeys(THREADS, str(get_worker().state.nthreads))
     stop = Event(stop_name)
-    worker = _start(command, {**os.environ, **carried, **share}, folder)
+    worker = _start(command, {**os.environ, **forwarded, **share}, folder)
     try:
         while worker.poll() is None and not stop.is_set():
             time.sleep(POLL_S)
     finally:
-        _end([worker])
+        _stop([worker])
 
 
 def _command(study: Study) -> list[str]:
@@ -100,15 +101,15 @@ def _command(study: Study) -> list[str]:
 
 
 def _start(command: list[str], environment: Environment, folder: Path) -> "subprocess.Popen[bytes]":
-    """Start a worker in a session of its own: of Ctrl-C it hears from this process alone."""
+    """Start a worker in a session of its own, so that Ctrl-C reaches only this process."""
     environment = {key: value for key, value in environment.items() if key != "MLFLOW_RUN_ID"}
     path = os.pathsep.join(filter(None, [str(SOURCE_DIR), environment.get("PYTHONPATH")]))
     own = {"PYTHONPATH": path, "TQDM_DISABLE": "1"}
     return subprocess.Popen(command, env={**environment, **own}, cwd=folder, start_new_session=True)
 
 
-def _end(workers: "list[subprocess.Popen[bytes]]") -> None:
-    """Ask those that still live to end after the step under way, and wait for it."""
+def _stop(workers: "list[subprocess.Popen[bytes]]") -> None:
+    """Terminate running workers, which finish their current step, and wait."""
     for worker in workers:
         if worker.poll() is None:
             worker.terminate()
@@ -116,49 +117,49 @@ def _end(workers: "list[subprocess.Popen[bytes]]") -> None:
         worker.wait()
 
 
-def _watch(study: Study, is_at_work: Callable[[], bool]) -> None:
+def _watch(study: Study, is_working: Callable[[], bool]) -> None:
     done = study.n_done()
     with progress(what=study.name, total=study.n_trials, unit="trial", initial=done) as bar:
-        while is_at_work():
+        while is_working():
             time.sleep(POLL_S)
             bar.update(study.n_done() - bar.n)
         bar.update(study.n_done() - bar.n)
 
 
-def _shares(n_workers: int, n_devices: int) -> list[Environment]:
-    """Give each worker its share of the cores, and the GPUs that it trains on."""
+def _resource_shares(n_workers: int, n_devices: int) -> list[Environment]:
+    """Return environment variables that give each worker its cores and GPUs."""
     n_cores = len(os.sched_getaffinity(0))
     threads = dict.fromkeys(THREADS, str(max(1, n_cores // n_workers)))
     gpus = _gpus()
     if gpus and len(gpus) < n_workers * n_devices:
         raise UserError(
             "there are fewer GPUs than the workers need",
-            expected=f"--workers {len(gpus) // n_devices} or less: {len(gpus)} GPUs here",
+            expected=f"at most --workers {len(gpus) // n_devices} for {len(gpus)} GPUs",
             received=f"--workers {n_workers}, each with train.n_devices {n_devices}",
-            remedy="start fewer workers here, others on another machine with --join",
+            remedy="start fewer workers here, and others on another machine with --join",
         )
     parts = [gpus[place * n_devices : (place + 1) * n_devices] for place in range(n_workers)]
     return [threads | ({"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}) for part in parts]
 
 
 def _gpus() -> list[str]:
-    """Name the NVIDIA GPUs that this process may use, without loading what computes on them."""
-    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if stated is not None:
-        return [name for name in stated.split(",") if name not in ("", "-1")]
+    """List the NVIDIA GPUs that this process may use, without loading TensorFlow."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name not in ("", "-1")]
     if not (tool := shutil.which("nvidia-smi")):
         return []
     query = [tool, "--query-gpu=index", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True)
-    return answer.stdout.split() if answer.returncode == 0 else []
+    done = subprocess.run(query, capture_output=True, text=True)
+    return done.stdout.split() if done.returncode == 0 else []
 
 
 def _require_shared(study: Study, addresses: list[str]) -> None:
     hosts = {address.rpartition(":")[0] for address in addresses}
     if len(hosts) > 1 and study.storage.url.startswith("sqlite"):
         raise UserError(
-            "a study in a file is for one machine",
-            expected="search.storage postgresql://USER@HOST/NAME for a cluster of several",
+            "a study in a SQLite file is limited to one machine",
+            expected="search.storage postgresql://USER@HOST/NAME for a cluster of several machines",
             received=f"{study.storage.url} for {', '.join(sorted(hosts))}",
             remedy="see docs/search.md",
         )
@@ -170,6 +171,6 @@ def _require_done(study: Study) -> None:
         raise UserError(
             "all workers ended before the study was done",
             expected=f"{study.n_trials} trials of the study {study.name!r}",
-            received=f"{n_done}; what the workers said stands above",
-            remedy="mend what ended them, then give the same command again: it goes on",
+            received=f"{n_done}; see the output of the workers above",
+            remedy="fix the cause, then run the same command again: it resumes the study",
         )

@@ -1,4 +1,4 @@
-"""What a trial may change: the ranges and choices of `search.space`, checked before any trial."""
+"""Search space: the ranges and choices of `search.space`, validated before any trial."""
 
 import math
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from optuna.distributions import (
 
 from hpa.config import validation
 from hpa.config.params import KEYS, Params, changed_params
-from hpa.errors import UserError
+from hpa.errors import UserError, did_you_mean
 
 SECTIONS = ("model", "loss", "augment", "train")
-LUCK = ("train.fold", "train.seed")
-"""What decides luck, not the recipe: the best of many is the luckiest."""
-BESIDE = {
+FIXED = ("train.fold", "train.seed")
+"""Parameters that are never searched: the best of many would only be the luckiest."""
+CONDITIONS = {
     "loss.gamma": ("loss.name", "focal"),
     "loss.alpha": ("loss.name", "focal"),
     "loss.gamma_negative": ("loss.name", "asymmetric"),
@@ -31,19 +31,19 @@ BESIDE = {
     "train.cycle_growth": ("train.schedule", "cycles"),
     "train.cycle_decay": ("train.schedule", "cycles"),
 }
-"""The other parameter beside whose value alone a parameter means anything."""
-ELSE_NULL = ("loss.alpha", "train.repeats")
-"""What must be null where it means nothing."""
+"""Parameter and value that a conditional parameter depends on."""
+NULL_IF_UNUSED = ("loss.alpha", "train.repeats")
+"""Conditional parameters that must be null if their condition does not hold."""
 
 Space = dict[str, BaseDistribution]
 
 
 def read_space(params: Params) -> Space:
-    """Return what Optuna draws from by dotted key, every key after the one it depends on.
+    """Return distributions by dotted key, each key after the one it depends on.
 
     Raises:
-        UserError: a key that no trial may change, a range or choice that the parameter does not
-            allow, or one without the current value; all in one error.
+        UserError: a key cannot be searched, or a range or choice is invalid or lacks the current
+            value; one error lists all problems.
     """
     space: Space = {}
     problems: list[str] = []
@@ -54,34 +54,34 @@ def read_space(params: Params) -> Space:
             problems.append(f"search.space.{key}: {error}")
     if problems or not space:
         raise UserError(
-            "search.space cannot be drawn from",
-            expected="for parameters of model, loss, augment and train a list, or low and high",
-            received="\n    ".join(["", *problems]) if problems else "nothing to draw",
-            remedy="mend the keys above in params.yaml",
+            "search.space is invalid",
+            expected="a list, or low and high, for parameters of model, loss, augment or train",
+            received="\n    ".join(["", *problems]) if problems else "an empty space",
+            remedy="fix these keys in params.yaml",
         )
-    return dict(sorted(space.items(), key=lambda item: item[0] in BESIDE))
+    return dict(sorted(space.items(), key=lambda item: item[0] in CONDITIONS))
 
 
 def suggest(trial: optuna.Trial, space: Space, params: Params) -> dict[str, Any]:
-    """Draw a trial's values by dotted key; what means nothing beside the others is not drawn."""
+    """Suggest values by dotted key, without parameters whose condition does not hold."""
     values: dict[str, Any] = {}
     for key, distribution in space.items():
-        if _means_something(key, values, params):
-            values[key] = _draw(trial, key, distribution)
+        if _applies(key, values, params):
+            values[key] = _suggest(trial, key, distribution)
     return with_nulls(values, params)
 
 
 def current(space: Space, params: Params) -> dict[str, Any]:
-    """Return what a trial with the parameters as they are would draw."""
+    """Return the values of a trial with the current parameters."""
     flat = params.flat()
-    return {key: flat[key] for key in space if _means_something(key, {}, params)}
+    return {key: flat[key] for key in space if _applies(key, {}, params)}
 
 
 def trial_params(params: Params, values: Mapping[str, Any]) -> Params:
-    """Return all parameters of a trial: its own values, and its own length.
+    """Return all parameters of a trial, with its values and its shorter training.
 
     Raises:
-        UserError: they contradict one another.
+        UserError: the values contradict each other.
     """
     n_steps = params.search.trial_steps or params.train.n_steps
     every = math.ceil(n_steps / params.search.trial_rounds)
@@ -89,20 +89,20 @@ def trial_params(params: Params, values: Mapping[str, Any]) -> Params:
     return changed_params(params, {**values, **length})
 
 
-def _means_something(key: str, values: Mapping[str, Any], params: Params) -> bool:
-    if key not in BESIDE:
+def _applies(key: str, values: Mapping[str, Any], params: Params) -> bool:
+    if key not in CONDITIONS:
         return True
-    other, wanted = BESIDE[key]
-    return bool({**params.flat(), **values}[other] == wanted)
+    other, required = CONDITIONS[key]
+    return bool({**params.flat(), **values}[other] == required)
 
 
 def with_nulls(values: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """Add what must be null beside the values that a trial drew."""
-    idle = [key for key in ELSE_NULL if not _means_something(key, values, params)]
-    return {**values, **dict.fromkeys(idle)}
+    """Add null for unused parameters that must be null."""
+    unused = [key for key in NULL_IF_UNUSED if not _applies(key, values, params)]
+    return {**values, **dict.fromkeys(unused)}
 
 
-def _draw(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> Any:
+def _suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(key, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -112,7 +112,7 @@ def _draw(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> Any:
 
 
 def _flat(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each range its dotted key; what is no section of keys stays, to be refused."""
+    """Flatten to dotted keys; values that are not sections stay, to be refused later."""
     flat: dict[str, Any] = {}
     for section, keys in space.items():
         if isinstance(keys, Mapping):
@@ -123,10 +123,10 @@ def _flat(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _distribution(key: str, stated: Any, params: Params) -> BaseDistribution:
-    """Read a range or a list of choices; a ValueError says what is wrong with it."""
-    if key not in KEYS or key.partition(".")[0] not in SECTIONS or key in LUCK:
+    """Parse a range or a list of choices; raise ValueError if it is invalid."""
+    if key not in KEYS or key.partition(".")[0] not in SECTIONS or key in FIXED:
         known = [each for each in KEYS if each.partition(".")[0] in SECTIONS]
-        raise ValueError(f"no parameter that trials may change{validation.nearest(key, known)}")
+        raise ValueError(f"not a parameter that can be searched{did_you_mean(key, known)}")
     if isinstance(stated, list) and stated:
         _require_allowed(key, stated, params)
         found: BaseDistribution = CategoricalDistribution(stated)
@@ -134,10 +134,10 @@ def _distribution(key: str, stated: Any, params: Params) -> BaseDistribution:
         _require_allowed(key, [stated["low"], stated["high"]], params)
         found = _range(stated, whole=isinstance(params.flat()[key], int))
     else:
-        raise ValueError(f"expected a list, or low, high and maybe log, received {stated!r}")
+        raise ValueError(f"expected a list, or low, high and optionally log, received {stated!r}")
     value = params.flat()[key]
-    if _means_something(key, {}, params) and not _holds(found, value):
-        raise ValueError(f"expected a choice or range with the current value {value!r} in it")
+    if _applies(key, {}, params) and not _holds(found, value):
+        raise ValueError(f"expected a list or range that contains the current value {value!r}")
     return found
 
 
@@ -145,7 +145,7 @@ def _range(stated: Mapping[str, Any], *, whole: bool) -> BaseDistribution:
     low, high, log = float(stated["low"]), float(stated["high"]), stated.get("log", False)
     if not low < high or not isinstance(log, bool) or (log and low <= 0):
         raise ValueError(
-            "expected low less than high, log true or false, and with log a low above 0, "
+            "expected low less than high, log true or false, and low above 0 if log is true, "
             f"received {dict(stated)!r}"
         )
     if whole:
@@ -154,14 +154,13 @@ def _range(stated: Mapping[str, Any], *, whole: bool) -> BaseDistribution:
 
 
 def _require_allowed(key: str, values: list[Any], params: Params) -> None:
-    """Try each value with the other one that gives it a meaning."""
-    beside = dict([BESIDE[key]]) if key in BESIDE else {}
-    hint = validation.field_hints(Params)[key]
+    """Validate each value together with its condition."""
+    condition = dict([CONDITIONS[key]]) if key in CONDITIONS else {}
     for value in values:
         try:
-            changed_params(params, with_nulls({**beside, key: value}, params))
+            changed_params(params, with_nulls({**condition, key: value}, params))
         except UserError as error:
-            allowed = validation.describe(hint)
+            allowed = validation.expectations(Params)[key]
             raise ValueError(f"expected {allowed}, received {value!r}") from error
 
 

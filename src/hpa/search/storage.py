@@ -1,4 +1,4 @@
-"""Where studies are kept: a file for one machine, a PostgreSQL server for many."""
+"""Storage of studies: a SQLite file for one machine, a PostgreSQL server for several."""
 
 import hashlib
 import warnings
@@ -17,19 +17,19 @@ from hpa.errors import UserError
 from hpa.system.files import repository_root
 
 HEARTBEAT_S, GRACE_S = 10, 60
-"""A trial whose worker was not heard of for GRACE_S is given to another one."""
+"""A trial without a heartbeat for GRACE_S is retried by another worker."""
 MAX_RETRIES = 3
-"""What kills its worker so often (by its memory, say) would do so for ever."""
+"""Retries of a trial whose worker dies, out of memory for example."""
 SQLITE_TIMEOUT_S = 60
 DRIVER = "postgresql+psycopg2"
-"""The one that is installed; SQLAlchemy 2.1 would take another unless told."""
+"""The installed driver; SQLAlchemy 2.1 has another default."""
 
 
 def storage_url(stated: str) -> str:
-    """Return the address of `search.storage`; a relative file lies in the repository.
+    """Return the URL of `search.storage`; a relative path is relative to the repository.
 
     Raises:
-        UserError: neither sqlite nor PostgreSQL, or a password, which runs would show.
+        UserError: it is neither SQLite nor PostgreSQL, or contains a password.
     """
     try:
         url = sqlalchemy.engine.make_url(stated)
@@ -38,17 +38,17 @@ def storage_url(stated: str) -> str:
         backend, password = "", None
     if backend not in ("sqlite", "postgresql") or (backend == "sqlite" and not url.database):
         raise UserError(
-            "search.storage is no address of a database",
+            "search.storage is not the address of a database",
             expected="sqlite:///FILE, or postgresql://USER@HOST/NAME for several machines",
             received=repr(stated),
             remedy="see docs/search.md",
         )
     if password:
         raise UserError(
-            "search.storage holds a password, which Git and every run would show",
-            expected="an address without one",
+            "search.storage contains a password, which Git and every run would reveal",
+            expected="an address without password",
             received=url.render_as_string(hide_password=True),
-            remedy="put it into ~/.pgpass or PGPASSWORD, which PostgreSQL's library reads itself",
+            remedy="put it into ~/.pgpass or PGPASSWORD, which the PostgreSQL library reads",
         )
     if backend == "sqlite":
         return f"sqlite:///{repository_root().resolve() / str(url.database)}"
@@ -56,13 +56,16 @@ def storage_url(stated: str) -> str:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Connect, and make the tables where there are none; `url` is what `storage_url` returned.
+    """Connect to a storage, and create its tables if needed.
+
+    Args:
+        url: from `storage_url`.
 
     Raises:
-        UserError: the database cannot be reached, or another Optuna made its tables.
+        UserError: the database cannot be reached, or its tables are of another Optuna version.
     """
     warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, since 2.9
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # workers tell of their trials themselves
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # workers report their trials themselves
     sqlite = url.startswith("sqlite")
     try:
         with _file_lock(url) if sqlite else nullcontext():
@@ -80,19 +83,19 @@ def open_storage(url: str) -> RDBStorage:
             "the storage of the study cannot be used",
             expected=f"a database at {url}",
             received=str(error).strip().splitlines()[0],
-            remedy="start the server, or mend search.storage; MLflow needs another database",
+            remedy="start the server, or fix search.storage; MLflow needs a database of its own",
         ) from error
 
 
 @contextmanager
-def turn(storage: RDBStorage, study_name: str) -> Iterator[None]:
-    """Let one process at a time look at a study and take from it; ends with its process."""
+def lock_study(storage: RDBStorage, study_name: str) -> Iterator[None]:
+    """Hold the lock of a study across processes; a process that ends releases it."""
     if storage.engine.dialect.name == "sqlite":
         with _file_lock(storage.url):
             yield
         return
     number = int.from_bytes(hashlib.sha256(study_name.encode()).digest()[:7])
-    with storage.engine.connect() as connection:  # the end of the transaction lets it go
+    with storage.engine.connect() as connection:  # the end of the transaction releases the lock
         lock = sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)")
         connection.execute(lock, {"number": number})
         yield

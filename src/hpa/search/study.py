@@ -1,7 +1,6 @@
-"""A study: what its trials share, how many there may be, and which of them is free to take.
+"""Optuna studies: create, resume and join them.
 
-All that a worker must know is in the study itself, so a storage address and a name are enough to
-join it from anywhere.
+Everything that a worker needs is stored in the study: a storage URL and a name suffice to join.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, params_from_document
 from hpa.errors import UserError
 from hpa.search.space import SECTIONS, Space, current, read_space, trial_params
-from hpa.search.storage import open_storage, storage_url, turn
+from hpa.search.storage import lock_study, open_storage, storage_url
 from hpa.seeds import stream
 from hpa.system.backends import chosen_backend
 from hpa.system.files import sha256
@@ -27,10 +26,10 @@ from hpa.system.files import sha256
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 VALUE = "val/macro_f1_cross_fitted"
-TOLD = ("fixed", "params", "n_trials")
-"""What a study tells those who join it."""
+SHARED = ("fixed", "params", "n_trials")
+"""User attributes that a worker reads when it joins."""
 FIRST_ROUND = 2
-"""The first one pruned after: earlier, the learning rate has only just risen."""
+"""First round that may prune: before it the learning rate is still warming up."""
 
 SAMPLERS: Mapping[str, Callable[[int, int], BaseSampler]] = {
     "tpe": lambda seed, n: TPESampler(seed=seed, n_startup_trials=n),
@@ -45,12 +44,13 @@ PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
 
 @dataclass(frozen=True)
 class Study:
-    """A study of Optuna with what it was begun for.
+    """An Optuna study with its parameters.
 
     Attributes:
-        optuna: the study itself.
-        params: all parameters, of which trials change some.
-        n_trials: complete or pruned trials in all.
+        optuna: the Optuna study.
+        storage: its storage.
+        params: all parameters; trials change some of them.
+        n_trials: complete and pruned trials to reach.
     """
 
     optuna: optuna.Study
@@ -65,18 +65,18 @@ class Study:
 
     @property
     def parent_run_id(self) -> str | None:
-        """The run below which those of the trials are nested."""
+        """MLflow run in which the runs of the trials are nested."""
         found: str | None = self.optuna.user_attrs.get("run_id")
         return found
 
     @property
     def candidates(self) -> dict[str, dict[str, Any]] | None:
-        """Values by dotted key of each name that trials choose from, where they search nothing."""
+        """Parameter sets by name, values by dotted key, in a study that compares; else None."""
         found: dict[str, dict[str, Any]] | None = self.optuna.user_attrs.get("candidates")
         return found
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials as they stand."""
+        """Return all trials."""
         return self.optuna.get_trials(deepcopy=False)
 
     def n_done(self) -> int:
@@ -84,11 +84,11 @@ class Study:
         return sum(trial.state in DONE for trial in self.trials())
 
     def best(self) -> FrozenTrial:
-        """Return the complete trial of the highest value, the first of equal ones."""
+        """Return the complete trial with the highest value, the first if several are equal."""
         return self.optuna.best_trial
 
     def prepare_sampler(self) -> None:
-        """Seed what the next trial draws by how many there are: a restart repeats nothing."""
+        """Seed sampler and pruner by the number of trials, so that a restart repeats none."""
         search = self.params.search
         seed = int(stream(search.seed, "trial", len(self.trials())).integers(2**31))
         self.optuna.sampler = SAMPLERS[search.sampler](seed, search.n_startup_trials)
@@ -96,19 +96,20 @@ class Study:
 
 
 def begin_study(params: Params) -> Study:
-    """Begin the study that the parameters name, or go on with it.
+    """Create or resume the study that the parameters name.
 
-    The parameters as they are become the first trial of it.
+    The first trial uses the current parameters.
 
     Raises:
-        UserError: a wrong space or storage, no data, or a study that was begun for something else.
+        UserError: space or storage are invalid, data are missing, or the study was created for
+            other data or parameters.
     """
     space = read_space(params)
-    trial_params(params, current(space, params))  # refused now rather than in every trial
+    trial_params(params, current(space, params))  # fail now rather than in every trial
     fixed = _fixed(params, space)
     storage = open_storage(storage_url(params.search.storage))
     name = params.search.study_name
-    with turn(storage, name):
+    with lock_study(storage, name):
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
@@ -122,28 +123,30 @@ def begin_study(params: Params) -> Study:
 
 
 def begin_comparison(study: Study, candidates: dict[str, dict[str, Any]], name: str) -> Study:
-    """Begin a study, or go on with it, that trains each candidate once a seed."""
+    """Create or resume a study that trains each candidate once per seed."""
     seeds = range(study.params.train.seed, study.params.train.seed + study.params.search.n_seeds)
-    with turn(study.storage, name):
-        made = optuna.create_study(
+    with lock_study(study.storage, name):
+        comparison = optuna.create_study(
             storage=study.storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        made.set_user_attr("fixed", study.optuna.user_attrs["fixed"])
-        made.set_user_attr("params", asdict(study.params))
-        made.set_user_attr("candidates", candidates)
-        made.set_user_attr("n_trials", len(candidates) * len(seeds))
-        made.set_user_attr("run_id", study.parent_run_id)
+        comparison.set_user_attr("fixed", study.optuna.user_attrs["fixed"])
+        comparison.set_user_attr("params", asdict(study.params))
+        comparison.set_user_attr("candidates", candidates)
+        comparison.set_user_attr("n_trials", len(candidates) * len(seeds))
+        comparison.set_user_attr("run_id", study.parent_run_id)
         for seed in seeds:
             for each in candidates:
-                made.enqueue_trial({"candidate": each, "train.seed": seed}, skip_if_exists=True)
-    return Study(made, study.storage, study.params, len(candidates) * len(seeds))
+                comparison.enqueue_trial(
+                    {"candidate": each, "train.seed": seed}, skip_if_exists=True
+                )
+    return Study(comparison, study.storage, study.params, len(candidates) * len(seeds))
 
 
 def load_study(url: str, name: str) -> Study:
-    """Open a study that another process has begun, perhaps on another machine.
+    """Open a study that another process, maybe on another machine, has created.
 
     Raises:
-        UserError: the storage has none of that name that is ready, or the data here are others.
+        UserError: there is no such study, it is not ready, or it was created for other data.
     """
     storage = open_storage(url)
     try:
@@ -151,32 +154,32 @@ def load_study(url: str, name: str) -> Study:
     except KeyError as error:
         raise UserError(
             f"there is no study {name!r}",
-            expected="a study that another process has begun, to join it",
+            expected="a study that another process has created",
             received=f"in {url}: {', '.join(optuna.get_all_study_names(storage)) or 'none'}",
-            remedy="begin it without --join, or mend search.study_name and search.storage",
+            remedy="create it without --join, or fix search.study_name and search.storage",
         ) from error
     stated = study.user_attrs
-    if absent := [key for key in TOLD if key not in stated]:
+    if absent := [key for key in SHARED if key not in stated]:
         raise UserError(
             f"the study {name!r} cannot be joined",
-            expected="a study of this program, begun a moment ago or earlier",
-            received=f"one that does not tell its {', '.join(absent)}",
-            remedy="give the command again in a moment, or name another study: search.study_name",
+            expected="a study created by this program",
+            received=f"a study without {', '.join(absent)}",
+            remedy="retry in a moment, or name another study: search.study_name",
         )
-    _require_same(study, stated["fixed"] | _here())
+    _require_same(study, stated["fixed"] | _data_and_backend())
     return Study(study, storage, params_from_document(stated["params"]), stated["n_trials"])
 
 
 def _fixed(params: Params, space: Space) -> dict[str, Any]:
-    """Return what all trials of a study must share, or their values mean different things."""
+    """Return what all trials of a study must share for their values to be comparable."""
     flat = params.flat()
     own = ("search.trial_steps", "search.trial_rounds", "search.space")
     keys = [key for key in flat if key.partition(".")[0] in (*SECTIONS, "score") or key in own]
-    return {key: flat[key] for key in keys if key not in space} | _here()
+    return {key: flat[key] for key in keys if key not in space} | _data_and_backend()
 
 
-def _here() -> dict[str, str]:
-    """Return what a machine brings along: data and backend."""
+def _data_and_backend() -> dict[str, str]:
+    """Return the digests of the data, and the Keras backend, of this machine."""
     try:
         digests = {str(path): sha256(path) for path in DATA}
         return digests | {"keras.backend": chosen_backend()[0]}
@@ -185,7 +188,7 @@ def _here() -> dict[str, str]:
             f"{error.filename} does not exist",
             expected="packed images and their split",
             received=f"no such file in {Path.cwd()}",
-            remedy="make them: dvc repro split",
+            remedy="create them: dvc repro split",
         ) from error
 
 
@@ -198,8 +201,8 @@ def _require_same(study: optuna.Study, fixed: dict[str, Any]) -> None:
     ]
     if differing:
         raise UserError(
-            f"the study {study.study_name!r} was begun for something else",
-            expected="what all of its trials share, as it was",
+            f"the study {study.study_name!r} was created for other data or parameters",
+            expected="the same data and parameters in all of its trials",
             received="\n    ".join(["", *differing]),
             remedy="change it back, or name a new study: search.study_name",
         )

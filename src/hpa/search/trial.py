@@ -1,4 +1,4 @@
-"""What a trial does: train with its own parameters, judge on val, all in a nested run."""
+"""Trials: train with suggested parameters and evaluate on val, each in a nested MLflow run."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -19,19 +19,31 @@ from hpa.inference.prediction import predict_views, sigmoid
 from hpa.inference.scoring import BEST
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
-from hpa.search.decision_text import as_text
+from hpa.search.decision_text import encode_decisions
 from hpa.search.space import read_space, suggest, trial_params
 from hpa.search.study import DATA, VALUE, Study
 from hpa.system.files import repository_root, write_json
+from hpa.thresholds.blending import blend_rule
+from hpa.thresholds.cross_fitting import cross_fitted_decisions
 from hpa.thresholds.fitting import fit_thresholds
-from hpa.thresholds.held_out import cross_fitted_decisions
+from hpa.thresholds.thresholds_file import thresholds_to_json
 from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
 from hpa.training.checkpoints import Checkpoints
 from hpa.training.loop import Examples, examples_of, fit
 from hpa.training.provenance import checkpoint_key
 from hpa.training.recipe import NetworkBuilder, compiled_networks
 
-TRACKED = ("fetch", "pack", "split", "model", "loss", "augment", "train", "score", "threshold")
+LOGGED_SECTIONS = (
+    "fetch",
+    "pack",
+    "split",
+    "model",
+    "loss",
+    "augment",
+    "train",
+    "score",
+    "threshold",
+)
 PRUNED_BY = "val/macro_f1"
 OnRound = Callable[[int, dict[str, float]], None]
 
@@ -39,10 +51,10 @@ OnRound = Callable[[int, dict[str, float]], None]
 def search_trial(
     trial: optuna.Trial, study: Study, *, build_networks: NetworkBuilder = compiled_networks
 ) -> float:
-    """Draw parameters and train with them; returns cross-fitted macro F1 on val.
+    """Train with suggested parameters; return cross-fitted macro F1 on val.
 
     Raises:
-        TrialPruned: it is not worth going on with.
+        TrialPruned: the trial is behind the others.
     """
     values = suggest(trial, read_space(study.params), study.params)
     params = trial_params(study.params, values)
@@ -53,7 +65,7 @@ def search_trial(
         thresholds = fit_thresholds(
             val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
         )
-        write_json(Path(name) / "thresholds.json", thresholds.to_json())
+        write_json(Path(name) / "thresholds.json", thresholds_to_json(thresholds))
         log_metrics({VALUE: thresholds.cross_fitted_macro_f1}, params.train.n_steps)
         log_artifacts([Path(name) / "thresholds.json", Path(name) / "history.csv"])
         return thresholds.cross_fitted_macro_f1
@@ -62,9 +74,9 @@ def search_trial(
 def comparison_trial(
     trial: optuna.Trial, study: Study, *, build_networks: NetworkBuilder = compiled_networks
 ) -> float:
-    """Train a candidate in full length with a seed; returns macro F1 of held-out decisions on val.
+    """Train a candidate at full length with a seed; return macro F1 of cross-fitted decisions.
 
-    The decisions themselves are kept in the study.
+    The decisions on val are stored in the study.
     """
     candidates = study.candidates or {}
     name = trial.suggest_categorical("candidate", sorted(candidates))
@@ -75,12 +87,13 @@ def comparison_trial(
         TemporaryDirectory(prefix="hpa-trial-") as folder,
     ):
         val, y_prob = _train(params, Path(folder), _logging, build_networks)
+        seed = params.threshold.seed
         y_pred = cross_fitted_decisions(
-            val.y_true, y_prob, _groups(val), seed=params.threshold.seed
+            val.y_true, y_prob, _groups(val), blend_rule(seed), seed=seed
         )
         value = macro_f1(count_outcomes(val.y_true, y_pred))
         log_metrics({VALUE: value}, params.train.n_steps)
-        trial.set_user_attr("y_pred", as_text(y_pred))
+        trial.set_user_attr("y_pred", encode_decisions(y_pred))
         return value
 
 
@@ -88,11 +101,11 @@ def comparison_trial(
 def _nested_run(
     trial: optuna.Trial, study: Study, params: Params, tags: dict[str, str] | None = None
 ) -> Iterator[None]:
-    """Track a trial below its study; one that was begun elsewhere goes on in the same run."""
+    """Track a trial in a run nested in its study's; a retried trial resumes its run."""
     with stage_run(
         "trial",
         params,
-        sections=TRACKED,
+        sections=LOGGED_SECTIONS,
         upstream=trial.user_attrs.get("run_id"),
         parent=study.parent_run_id,
         tags={"optuna.study": study.name, "optuna.trial": str(trial.number), **(tags or {})},
@@ -114,11 +127,11 @@ def _nested_run(
 def _train(
     params: Params, model_dir: Path, on_round: OnRound, build_networks: NetworkBuilder
 ) -> tuple[Examples, np.ndarray]:
-    """Train and return val with the best weights' probabilities of it.
+    """Train; return val and the best weights' probabilities for it.
 
-    A training that was stopped goes on from its checkpoint; one that ended leaves none.
+    An interrupted training resumes from its checkpoint; a finished one removes it.
     """
-    unfinished = Checkpoints(
+    checkpoints = Checkpoints(
         repository_root() / ".checkpoints" / "search", checkpoint_key(params, DATA)
     )
     try:
@@ -128,20 +141,20 @@ def _train(
             split_dir=SPLIT_DIR,
             model_dir=model_dir,
             on_round=on_round,
-            checkpoints=unfinished,
+            checkpoints=checkpoints,
             build_networks=build_networks,
         )
-        found = _judge(params, model_dir / BEST)
+        predicted = _predict_val(params, model_dir / BEST)
     except Exception:
-        unfinished.remove()
+        checkpoints.remove()
         raise
     finally:
-        keras.backend.clear_session()  # it would keep the networks of all trials
-    unfinished.remove()
-    return found
+        keras.backend.clear_session()  # or it keeps the networks of all trials
+    checkpoints.remove()
+    return predicted
 
 
-def _judge(params: Params, path: Path) -> tuple[Examples, np.ndarray]:
+def _predict_val(params: Params, path: Path) -> tuple[Examples, np.ndarray]:
     index = read_index(PACKED_DIR)
     val = examples_of(index, read_assignment(SPLIT_DIR, params.train.fold)["split"], "val")
     network = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -158,7 +171,7 @@ def _logging(step: int, metrics: dict[str, float]) -> None:
 
 
 def _pruning(trial: optuna.Trial, n_steps: int) -> OnRound:
-    """Log and report each round; end the training after one that is too far behind."""
+    """Return a callback that logs and reports each round, and prunes."""
     rounds = itertools.count(1)
 
     def on_round(step: int, metrics: dict[str, float]) -> None:

@@ -1,9 +1,9 @@
-"""A worker: it takes trials of a study until as many as wanted are done. Any number may do so.
+"""Worker process: run trials of a study until enough are done. Any number may run at once.
 
     PYTHONPATH=src python -m hpa.search.worker sqlite:////repository/optuna.db hpa
 
-How many trials are under way is looked at, and one taken, by one worker at a time, so there are
-never more than wanted. A trial whose worker is gone goes to another one.
+A lock lets one worker at a time count the running trials and start the next, so no trial is too
+many. Another worker retries the trial of a worker that died.
 """
 
 import argparse
@@ -22,31 +22,33 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpa.config import command_line
 from hpa.errors import UserError
-from hpa.search.storage import turn
+from hpa.search.storage import lock_study
 from hpa.search.study import DONE, Study, load_study
 from hpa.system import processes
 from hpa.system.backends import prepare_backend
 
 POLL_S = 2.0
-FAILURES = 5
-"""So many failed trials one after the other: the cause is not in what they drew."""
+MAX_FAILURES = 5
+"""Failed trials in a row that end the worker: the cause is not their parameters."""
 PR_SET_PDEATHSIG = 1
-LOST = (UpdateFinishedTrialError, ValueError, AssertionError)
-"""What Optuna raises where another worker has taken the trial over: this machine slept, say."""
+TAKEN_OVER = (UpdateFinishedTrialError, ValueError, AssertionError)
+"""Errors of Optuna if another worker has taken the trial over, after this machine slept, say."""
 
 Objective = Callable[[optuna.Trial, Study], float]
 
 
 def main() -> None:
-    """Work for a process that ends its workers when it ends."""
+    """Work until the study is done or the parent process ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("storage")
     parser.add_argument("study")
     arguments = parser.parse_args()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    prepare_backend()  # a worker of a cluster inherits nothing from the search
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each trial's graphs are new
+    prepare_backend()  # a worker of a cluster inherits no environment
+    logging.getLogger("tensorflow").setLevel(
+        logging.ERROR
+    )  # it warns about retracing in every trial
     study = load_study(arguments.storage, arguments.study)
     from hpa.search.trial import comparison_trial, search_trial  # loads Keras
 
@@ -54,67 +56,70 @@ def main() -> None:
 
 
 def work(study: Study, objective: Objective) -> None:
-    """Do trials until the study has as many as wanted.
+    """Run trials until the study has enough.
 
     Raises:
-        UserError: one trial after the other fails.
+        UserError: several trials in a row have failed.
     """
     n_failed = 0
     while study.n_done() < study.n_trials:
-        trial = _take(study, objective)
+        trial = _run_next(study, objective)
         if trial is None:
-            time.sleep(POLL_S)  # the last ones are under way; one may yet be given back
+            time.sleep(POLL_S)  # the last ones are running; one may still be released
             continue
         n_failed = 0 if trial.state in DONE else n_failed + 1
         _report(study, trial)
-        if n_failed == FAILURES:
+        if n_failed == MAX_FAILURES:
             raise UserError(
-                f"{FAILURES} trials in a row failed",
-                expected="a failure now and then, of parameters that do not work",
+                f"{MAX_FAILURES} trials in a row failed",
+                expected="occasional failures, due to the parameters of a trial",
                 received=trial.user_attrs.get("failure", "no reason"),
-                remedy="mend that, then give the same command again",
+                remedy="fix the cause, then run the same command again",
             )
 
 
-def _take(study: Study, objective: Objective) -> FrozenTrial | None:
-    """Take a trial and do it; None where all that are wanted are done or under way."""
-    with ExitStack() as held:
-        held.enter_context(turn(study.storage, study.name))
+def _run_next(study: Study, objective: Objective) -> FrozenTrial | None:
+    """Run a trial; return None if enough are done or running."""
+    with ExitStack() as lock:
+        lock.enter_context(lock_study(study.storage, study.name))
         fail_stale_trials(study.optuna)
-        under_way = sum(trial.state is TrialState.RUNNING for trial in study.trials())
-        if study.n_done() + under_way >= study.n_trials:
+        n_running = sum(trial.state is TrialState.RUNNING for trial in study.trials())
+        if study.n_done() + n_running >= study.n_trials:
             return None
         study.prepare_sampler()
-        return _do(study, objective, begun=held.close)  # then the next worker has its turn
+        return _run(study, objective, on_start=lock.close)
 
 
-def _do(study: Study, objective: Objective, begun: Callable[[], None]) -> FrozenTrial:
-    """Do the next trial: one that waits, or a new one; `begun` is called once it is this worker's.
+def _run(study: Study, objective: Objective, on_start: Callable[[], None]) -> FrozenTrial:
+    """Run the next waiting or new trial; release it if interrupted.
 
-    Interrupted, it gives the trial back.
+    Args:
+        study: with a sampler for this trial.
+        objective: returns the value of a trial.
+        on_start: called as soon as the trial belongs to this worker.
     """
-    taken: list[int] = []
+    started: list[int] = []
 
     def run(trial: optuna.Trial) -> float:
-        taken.append(trial.number)
-        begun()
+        started.append(trial.number)
+        on_start()
         trial.set_user_attr("process", processes.identity())
         return objective(trial, study)
 
     try:
         study.optuna.optimize(run, n_trials=1, catch=(Exception,))
     except (KeyboardInterrupt, SystemExit):
-        for number in taken:
-            _give_back(study, number)
+        for number in started:
+            _release(study, number)
         raise
-    except LOST:
-        if not taken or _state(study, taken[0]) is TrialState.RUNNING:
+    except TAKEN_OVER:
+        if not started or _state(study, started[0]) is TrialState.RUNNING:
             raise
-    return study.trials()[taken[0]]
+    return study.trials()[started[0]]
 
 
-def _give_back(study: Study, number: int) -> None:
-    """Let any worker do the trial anew, with the same parameters and in the same run."""
+def _release(study: Study, number: int) -> None:
+    """Let any worker retry the trial with the same parameters and in the same run."""
     if _state(study, number) is TrialState.RUNNING:
         study.optuna.tell(number, state=TrialState.FAIL)
     RetryHeartbeatStaleTrialCallback()(study.optuna, study.trials()[number])
@@ -136,7 +141,7 @@ def _report(study: Study, trial: FrozenTrial) -> None:
     elif trial.state is TrialState.PRUNED:
         print(f"trial {trial.number}: pruned; {done}", flush=True)
     else:
-        reason = trial.user_attrs.get("failure", "another worker took it over")
+        reason = trial.user_attrs.get("failure", "taken over by another worker")
         print(f"trial {trial.number}: failed: {reason}", file=sys.stderr, flush=True)
 
 
