@@ -1,10 +1,10 @@
-"""Make a run again from what it left, and say whether weights and metrics are equal.
+"""Repeat a run and report whether weights and metrics are equal.
 
-    python src/reproduce.py RUN_ID          as long as the run itself, and half a minute
+    python src/reproduce.py RUN_ID          as long as the run itself, plus half a minute
 
-A clone in a temporary folder gets the run's commit, the change to it if there was one, its
-parameters and its data, and the stages run there with a tracking store of their own. Exit code 0:
-equal bit by bit; 1: something differs. The same processor and the same packages give the same bits.
+A clone in a temporary folder gets the run's commit, the patch to it if there was one, its
+parameters and its data. The stages run there with a tracking store of their own. Exit code 0: equal
+bit by bit; 1: something differs. The same processor and the same packages give the same bits.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from hpa.config import command_line
 
 
 def main() -> None:
-    """Repeat the run that the command line names."""
+    """Repeat the run named on the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -27,21 +27,21 @@ def main() -> None:
 
 
 def repeat(run_id: str, clone: Path) -> None:
-    """Lay out the run's code and data, run it again, and print how it compares."""
+    """Clone the run's code and data, run its stages, and print the comparison."""
     # These take seconds to load, so not before the command line is known to be right.
     from hpa.tracking import reproduction
     from hpa.tracking.mlflow_store import past_run
 
     run = past_run(run_id)
-    print(f"[1/3] code, parameters and data of run {run.run_id} into {clone}", flush=True)
-    reproduction.lay_out(run, clone)
+    print(f"[1/3] clone code, parameters and data of run {run.run_id} to {clone}", flush=True)
+    reproduction.prepare_clone(run, clone)
     if reproduction.environment_differs(run, clone):
-        print("  note: other packages are locked here than the run had; its bits may differ")
-    print("[2/3] the stages again", flush=True)
+        print("  note: this repository locks other packages than the run used; bits may differ")
+    print("[2/3] run the stages", flush=True)
     again = reproduction.repeat(run, clone)
     print("[3/3] compare", flush=True)
     verdict = reproduction.compare(run, again, clone)
-    words = {None: "not known: the run made none", True: "equal", False: "DIFFERENT"}
+    words = {None: "unknown: the run has none", True: "equal", False: "DIFFERENT"}
     print(f"weights: {words[verdict.weights_equal]}")
     n_equal = verdict.n_metrics - len(verdict.metrics)
     print(f"metrics: {n_equal} of {verdict.n_metrics} equal")

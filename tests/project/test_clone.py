@@ -61,7 +61,7 @@ def test_what_cannot_be_repeated_is_refused_with_its_reason(clone: Path) -> None
     client(clone).set_tag(run_id, "git.commit", head)
     client(clone).set_tag(run_id, "git.dirty", "true")
     said = shell(clone, f"python src/reproduce.py {run_id}").stderr
-    assert "the run's code is not known" in said
+    assert "the run's code is unknown" in said
     assert "Traceback" not in said
     client(clone).delete_run(run_id)
 

@@ -1,4 +1,4 @@
-"""Where a result comes from, whatever bytes its files hold."""
+"""The lineage of a run, whatever bytes its files hold."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
 
 
-def test_a_change_is_kept_byte_by_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_patch_restores_every_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "src").mkdir()
     for name in ("latin.py", "crlf.txt"):
         (tmp_path / "src" / name).write_bytes(b"old\n")
@@ -35,6 +35,6 @@ def test_a_change_is_kept_byte_by_byte(tmp_path: Path, monkeypatch: pytest.Monke
         assert (tmp_path / "src" / name).read_bytes() == content
 
 
-def test_the_backend_is_part_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_is_part_of_the_lineage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert lineage.lineage()["keras.backend"] == "jax"

@@ -1,4 +1,4 @@
-"""A tracking store that is away at the start, midway or for good; and runs that nobody ended."""
+"""A tracking store that is unavailable at the start, midway or for good; and orphaned runs."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -17,7 +17,7 @@ import pytest
 from hpa.config.params import load_params
 from hpa.system import processes
 from hpa.tracking.mlflow_store import find_run, tracking_uri
-from hpa.tracking.stage_run import log_artifacts, log_metrics, spool_dir, stage_run
+from hpa.tracking.stage_run import log_artifacts, log_metrics, outbox_dir, stage_run
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -50,7 +50,7 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.2)
-        raise TimeoutError("the server does not answer")
+        raise TimeoutError("the server does not respond")
 
     def kill(self) -> None:
         if self.process:
@@ -61,7 +61,7 @@ class Server:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stages take for the repository, with a file of an artifact in it."""
+    """A folder that stages take for the repository, with a file to log as an artifact."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -77,12 +77,12 @@ def server(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
     made.kill()
 
 
-def train(on_round: dict[int, object] | None = None, n_rounds: int = 6) -> str:
-    """Track a training of some rounds, before which something may happen; returns the run's id."""
+def train(before_round: dict[int, Callable[[], None]] | None = None, n_rounds: int = 6) -> str:
+    """Track a training, with calls before some of its rounds; return the run's id."""
     with stage_run("train", PARAMS, sections=("train",)) as run_id:
         for step in range(1, n_rounds + 1):
-            if happens := (on_round or {}).get(step):
-                happens()
+            if call := (before_round or {}).get(step):
+                call()
             log_metrics({"val/loss": 1 / step}, step)
         log_artifacts([Path("model.txt")], "model")
     return run_id
@@ -94,7 +94,7 @@ def follow(stage: str, upstream: str) -> str:
 
 
 def run_code(*arguments: str) -> str:
-    """Run Python in a process of its own; returns what it prints."""
+    """Run Python in a process of its own; return its stdout."""
     done = subprocess.run(
         [sys.executable, *(("-c", *arguments) if "\n" in arguments[0] else arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
@@ -110,7 +110,7 @@ def deliver() -> str:
 
 
 def require_complete(client: mlflow.MlflowClient, run_id: str, stages: tuple[str, ...]) -> None:
-    """Assert that the store holds one run, of which nothing is lost and nothing twice."""
+    """Assert that the store holds one run, with everything that was logged, once."""
     run = find_run(client, run_id)
     assert run is not None
     experiments = [each.experiment_id for each in client.search_experiments()]
@@ -131,11 +131,11 @@ def require_complete(client: mlflow.MlflowClient, run_id: str, stages: tuple[str
 def test_a_server_killed_midway_gets_everything_when_it_is_back(server: Server) -> None:
     server.start()
     run_id = train({3: server.kill})
-    assert list(spool_dir().glob("*/calls.jsonl"))
+    assert list(outbox_dir().glob("*/calls.jsonl"))
     server.start()
     assert follow("score", run_id) == run_id
     require_complete(mlflow.MlflowClient(server.url), run_id, ("train", "score"))
-    assert list(spool_dir().iterdir()) == []
+    assert list(outbox_dir().iterdir()) == []
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_a_server_that_comes_back_midway_gets_everything_by_the_end(server: Serv
     server.start()
     run_id = train({2: server.kill, 5: server.start})
     require_complete(mlflow.MlflowClient(server.url), run_id, ("train",))
-    assert list(spool_dir().iterdir()) == []
+    assert list(outbox_dir().iterdir()) == []
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_stages_of_a_server_that_is_down_from_the_start_make_one_run_later(serve
     scored = follow("score", pending)
     evaluated = follow("evaluate", scored)
     server.start()
-    assert "sent what 3 processes had kept" in deliver()
+    assert "sent the calls of 3 processes" in deliver()
     for run_id in (pending, scored, evaluated):
         require_complete(mlflow.MlflowClient(server.url), run_id, ("train", "score", "evaluate"))
 
@@ -164,11 +164,11 @@ def test_a_store_that_is_read_only_stops_nothing_and_loses_nothing(
     uri = f"sqlite:///{small_disk}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     remount(small_disk, "size=64m")
-    deliver()  # makes the store
+    deliver()  # creates the store
     remount(small_disk, "ro")
     code = f"import sys; sys.path.append({str(ROOT / 'tests')!r}); import test_outages\n"
     run_id = run_code(f"{code}print(test_outages.train())").splitlines()[-1]
-    assert list(spool_dir().glob("*/calls.jsonl"))
+    assert list(outbox_dir().glob("*/calls.jsonl"))
     remount(small_disk, "rw")
     deliver()
     shutil.copy(small_disk / "mlflow.db", repository)  # a client here would keep the disk busy
@@ -179,7 +179,7 @@ def remount(disk: Path, option: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
-def test_a_store_that_is_down_for_good_is_said_and_costs_no_time(
+def test_a_store_that_stays_down_is_reported_once_and_costs_no_time(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as closed:
@@ -187,17 +187,17 @@ def test_a_store_that_is_down_for_good_is_said_and_costs_no_time(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
         started = time.monotonic()
         run_id = train(n_rounds=200)
-    assert time.monotonic() - started < 60  # a try a round would take 200 times as long
+    assert time.monotonic() - started < 60  # one attempt per round would take 200 times as long
     assert run_id.startswith("pending-train-")
-    said = capsys.readouterr().err
-    assert said.count("the store is away") == 1
-    assert "python src/sync_runs.py" in said
+    printed = capsys.readouterr().err
+    assert printed.count("the store is unavailable") == 1
+    assert "python src/sync_runs.py" in printed
 
 
-def test_a_server_that_never_answers_costs_no_wait_a_round(
+def test_a_server_that_never_responds_costs_two_waits_and_not_one_per_round(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One wait at the start, one at the end; one a round would take 400 seconds.
+    # One wait at the start, one at the end; one per round would take 400 seconds.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -218,7 +218,7 @@ def test_a_user_s_error_passes_through_an_outage_unchanged(
 
 
 def start_and_wait() -> subprocess.Popen[str]:
-    """Start a process that has a run open and sleeps."""
+    """Start a process that opens a run and sleeps."""
     code = (
         "import time; from pathlib import Path; from hpa.config.params import load_params\n"
         "from hpa.tracking.stage_run import stage_run\n"
@@ -258,7 +258,7 @@ def test_the_next_start_ends_the_runs_of_killed_processes_and_of_no_other(
             unclaimed.info.run_id: "RUNNING",
             mine: "FINISHED",
         }
-        assert "ended without" in client.get_run(killed).data.tags["failure"]
+        assert "was killed" in client.get_run(killed).data.tags["failure"]
     finally:
         for child in children:
             with child:

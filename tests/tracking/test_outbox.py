@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from hpa.tracking.outbox import Call, Outbox, StoreAwayError, deliver, kept_calls
+from hpa.tracking.outbox import Call, Outbox, StoreUnavailableError, deliver, kept_calls
 from support.paths import ROOT
 
 
 class Store:
-    """Takes calls while it is up, and counts the attempts."""
+    """Accepts calls while it is up, and counts the attempts."""
 
     def __init__(self) -> None:
         self.up, self.made, self.attempts = True, [], 0
@@ -17,7 +17,7 @@ class Store:
     def __call__(self, call: Call) -> None:
         self.attempts += 1
         if not self.up:
-            raise StoreAwayError("away")
+            raise StoreUnavailableError("down")
         contents = [Path(path).read_text() for path in call.get("paths", [])]
         self.made.append((call["call"], *contents))
 
@@ -32,7 +32,7 @@ def send(outbox: Outbox, *names: str) -> None:
         outbox.send({"call": name})
 
 
-def test_calls_go_straight_to_a_store_that_answers(store: Store, tmp_path: Path) -> None:
+def test_calls_go_straight_to_a_store_that_is_up(store: Store, tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "box", store)
     send(outbox, "a", "b")
     outbox.close()
@@ -66,41 +66,41 @@ def test_a_file_is_sent_as_it_was_when_it_was_logged(store: Store, tmp_path: Pat
 def test_attempts_take_a_fiftieth_of_the_time(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each attempt takes 2 s of a clock that steps 1 s a call: so one in 2 + 50 · 2 = 102 s.
+    # Each attempt takes 2 s, each call 1 s of the clock: one attempt in 2 + 50 · 2 = 102 s.
     clock = 0.0
 
-    def away(_: Call) -> None:
+    def fail(_: Call) -> None:
         nonlocal clock
         clock, store.attempts = clock + 2, store.attempts + 1
-        raise StoreAwayError("no answer")
+        raise StoreUnavailableError("no response")
 
     monkeypatch.setattr("hpa.tracking.outbox.time.monotonic", lambda: clock)
-    outbox = Outbox(tmp_path / "box", away)
+    outbox = Outbox(tmp_path / "box", fail)
     while clock < 1020:
         send(outbox, "metric")
         clock += 1
     assert store.attempts == pytest.approx(10, abs=1)
 
 
-def test_a_store_just_found_away_is_left_alone_for_a_while(store: Store, tmp_path: Path) -> None:
+def test_the_first_attempt_waits_for_a_store_just_found_down(store: Store, tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "box", store, wait_s=1000)
     send(outbox, "a")
     assert store.attempts == 0
-    outbox.close()  # but once more in the end
+    outbox.close()  # one attempt at the end
     assert store.made == [("a",)]
 
 
-def test_what_is_left_is_delivered_once_and_only_after_the_process(
+def test_kept_calls_are_delivered_once_and_only_after_their_process(
     store: Store, tmp_path: Path
 ) -> None:
     outbox = Outbox(tmp_path / "box", store)
     store.up = False
     send(outbox, "a", "b")
     store.up = True
-    assert deliver(tmp_path, lambda: store) == 0  # its process lives
+    assert deliver(tmp_path, lambda: store) == 0  # its process is alive
     store.up = False
     outbox.close()
-    with pytest.raises(StoreAwayError):
+    with pytest.raises(StoreUnavailableError):
         deliver(tmp_path, lambda: store)
     store.up = True
     assert deliver(tmp_path, lambda: store) == 1
@@ -109,12 +109,12 @@ def test_what_is_left_is_delivered_once_and_only_after_the_process(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_kept_is_delivered(store: Store, tmp_path: Path) -> None:
+def test_the_calls_of_a_killed_process_are_delivered(store: Store, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from hpa.tracking.outbox import Outbox, StoreAwayError\n"
-        "def away(call): raise StoreAwayError('away')\n"
-        "outbox = Outbox(Path(sys.argv[1]) / 'box', away)\n"
+        "from hpa.tracking.outbox import Outbox, StoreUnavailableError\n"
+        "def fail(call): raise StoreUnavailableError('down')\n"
+        "outbox = Outbox(Path(sys.argv[1]) / 'box', fail)\n"
         "outbox.send({'call': 'a'}); outbox.send({'call': 'b'})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -123,7 +123,7 @@ def test_what_a_killed_process_kept_is_delivered(store: Store, tmp_path: Path) -
     assert store.made == [("a",), ("b",)]
 
 
-def test_a_line_cut_short_spoils_no_other(tmp_path: Path) -> None:
+def test_a_line_cut_short_damages_no_other(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").write_text('\n{"call": "a"}\n{"call": "b", "pa\n{"call": "c"}')
     assert [call["call"] for call in kept_calls(tmp_path)] == ["a", "c"]
 

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -11,20 +12,31 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from hpa.config.params import load_params
 from hpa.errors import UserError
-from hpa.tracking.mlflow_store import past_run, tracking_uri
-from hpa.tracking.reproduction import lay_out
+from hpa.tracking.mlflow_store import open_store, past_run, tracking_uri
+from hpa.tracking.reproduction import prepare_clone
 from hpa.tracking.stage_run import _note, _run_name, log_metrics, stage_run
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose store the tests share: a fresh one takes seconds to create."""
+    return tmp_path_factory.mktemp("repository")
+
+
+def work_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    """Take a folder for the repository; return a client of the store in it."""
+    monkeypatch.setenv("DVC_ROOT", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(root)
+    return open_store()
+
+
+@pytest.fixture
+def store(shared_root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    return work_in(shared_root, monkeypatch)
 
 
 def track(stage: str, upstream: str | None = None) -> str:
@@ -33,7 +45,7 @@ def track(stage: str, upstream: str | None = None) -> str:
 
 
 def test_the_stages_of_a_pipeline_share_one_finished_run(
-    store: mlflow.MlflowClient, tmp_path: Path
+    store: mlflow.MlflowClient, shared_root: Path
 ) -> None:
     train = track("train")
     assert track("threshold", upstream=train) == train
@@ -42,22 +54,54 @@ def test_the_stages_of_a_pipeline_share_one_finished_run(
     assert run.data.params["train.seed"] == str(PARAMS.train.seed)
     assert run.data.params["threshold.rule"] == PARAMS.threshold.rule
     assert len(run.data.tags["code.sha256"]) == 64
+    require_complete(store, train, shared_root)
+
+
+@pytest.fixture(scope="module")
+def served_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose store `mlflow ui` created, with artifacts behind its server."""
+    folder = tmp_path_factory.mktemp("served")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", "mlflow-artifacts:/")
+    return folder
+
+
+@pytest.fixture
+def served_store(served_root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    store = work_in(served_root, monkeypatch)
+    assert store.get_experiment("0").artifact_location == "mlflow-artifacts:/0"
+    return store
+
+
+def require_complete(store: mlflow.MlflowClient, run_id: str, root: Path) -> None:
+    run = store.get_run(run_id)
     assert store.get_experiment(run.info.experiment_id).name == "hpa"
-    assert Path(run.info.artifact_uri).is_relative_to(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert Path(run.info.artifact_uri).is_relative_to(root)
+    assert "params.yaml" in {each.path for each in store.list_artifacts(run_id)}
+    assert not (root / ".tracking_outbox").exists()
 
 
-def test_a_store_that_mlflow_ui_made_first_is_as_good(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_store_created_by_mlflow_ui_serves_without_its_server(
+    served_store: mlflow.MlflowClient, served_root: Path
 ) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    SqlAlchemyStore(f"sqlite:///{tmp_path}/mlflow.db", "mlflow-artifacts:/")  # as its server does
-    run_id = track("train")
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    assert "params.yaml" in {each.path for each in client.list_artifacts(run_id)}
-    assert client.get_run(run_id).info.status == "FINISHED"
-    assert not (tmp_path / ".tracking_spool").exists()
+    train = track("train")
+    require_complete(served_store, train, served_root)
+    assert track("score", upstream=train) == train
+    assert track("train") != train
+    assert len(served_store.search_experiments()) == 2
+
+
+def test_mlflow_run_in_a_store_created_by_mlflow_ui_leaves_a_complete_run(
+    served_store: mlflow.MlflowClient, served_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projects = served_store.create_run("0").info.run_id  # its artifacts need the server
+    served_store.log_param(projects, "gamma", "2")
+    monkeypatch.setenv("MLFLOW_RUN_ID", projects)
+    train = track("train")
+    require_complete(served_store, train, served_root)
+    run = served_store.get_run(train)
+    assert run.data.tags["upstream_run_id"] == projects
+    assert run.data.params["gamma"] == "2"
 
 
 def test_a_stage_run_again_on_the_same_inputs_gets_a_run_of_its_own(
@@ -72,7 +116,7 @@ def test_a_stage_run_again_on_the_same_inputs_gets_a_run_of_its_own(
     assert run.data.params["train.seed"] == str(PARAMS.train.seed)  # inherited
 
 
-def test_outputs_of_an_unknown_store_start_a_run_that_names_their_origin(
+def test_outputs_of_an_unknown_store_start_a_run_that_names_its_upstream_run(
     store: mlflow.MlflowClient,
 ) -> None:
     elsewhere = "0123456789abcdef0123456789abcdef"
@@ -84,7 +128,7 @@ def test_outputs_of_an_unknown_store_start_a_run_that_names_their_origin(
     ("raised", "status"),
     [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
 )
-def test_a_run_that_ends_badly_says_so(
+def test_a_run_that_does_not_finish_has_the_status_of_its_end(
     store: mlflow.MlflowClient, raised: type[BaseException], status: str
 ) -> None:
     with (
@@ -106,18 +150,24 @@ def test_sigterm_ends_a_run_as_killed_with_exit_code_143(store: mlflow.MlflowCli
         "from hpa.tracking.stage_run import stage_run\n"
         "def main():\n"
         f"    params = load_params(Path({str(ROOT / 'params.yaml')!r}))\n"
-        "    with stage_run('train', params, sections=('train',)):\n"
+        "    with stage_run('train', params, sections=('train',)) as run_id:\n"
+        "        print(run_id, flush=True)\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "        time.sleep(60)\n"
         "command_line.run(main)\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True)
     assert ended.returncode == 128 + signal.SIGTERM, ended.stderr.decode()
-    assert [run.info.status for run in store.search_runs(["0"])] == ["KILLED"]
+    assert store.get_run(ended.stdout.decode().strip()).info.status == "KILLED"
 
 
 @pytest.mark.slow
-def test_processes_that_start_at_once_on_a_fresh_store_all_log(store: mlflow.MlflowClient) -> None:
+def test_processes_that_start_at_once_on_a_fresh_store_all_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
     code = (
         "from pathlib import Path; from hpa.config.params import load_params\n"
         "from hpa.tracking.stage_run import stage_run\n"
@@ -127,13 +177,14 @@ def test_processes_that_start_at_once_on_a_fresh_store_all_log(store: mlflow.Mlf
     command = [sys.executable, "-c", code]
     processes = [subprocess.Popen(command, env=environment()) for _ in range(8)]
     assert [process.wait(120) for process in processes] == [0] * 8
+    store = open_store()
     (experiment,) = store.search_experiments()
     assert experiment.name == "hpa"
     runs = store.search_runs([experiment.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 8
 
 
-def test_a_relative_store_lies_in_the_repository(
+def test_a_relative_store_is_in_the_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -144,9 +195,7 @@ def test_a_relative_store_lies_in_the_repository(
 
 
 def environment() -> dict[str, str]:
-    """This process' environment, with the package importable."""
-    import os
-
+    """Return this process' environment, with the package importable."""
     return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 
@@ -158,7 +207,7 @@ def test_a_run_is_named_by_what_differs_from_the_committed_parameters() -> None:
     assert "code.diff" in _note("train", differing, lineage)
 
 
-def test_a_stage_that_failed_says_why_and_may_begin_again_with_other_values(
+def test_a_failed_stage_names_its_error_and_may_be_repeated_with_other_values(
     store: mlflow.MlflowClient,
 ) -> None:
     train = track("train")
@@ -177,7 +226,7 @@ def test_a_stage_that_failed_says_why_and_may_begin_again_with_other_values(
     assert ids[1] == train
 
 
-def test_a_trial_is_nested_below_its_study(store: mlflow.MlflowClient) -> None:
+def test_a_trial_is_nested_under_its_study(store: mlflow.MlflowClient) -> None:
     with (
         stage_run("search", PARAMS, sections=()) as study,
         stage_run(
@@ -191,20 +240,22 @@ def test_a_trial_is_nested_below_its_study(store: mlflow.MlflowClient) -> None:
     assert store.get_run(study).data.metrics == {}
 
 
-@pytest.mark.parametrize(("stage", "way"), [("search", "best.yaml"), ("trial", "dvc exp run -S")])
-def test_a_run_of_a_search_says_how_else_it_is_repeated(
-    stage: str, way: str, store: mlflow.MlflowClient, tmp_path: Path
+@pytest.mark.parametrize(
+    ("stage", "command"), [("search", "best.yaml"), ("trial", "dvc exp run -S")]
+)
+def test_a_run_of_a_search_names_another_way_to_repeat_it(
+    stage: str, command: str, store: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
     with stage_run(stage, PARAMS, sections=()) as run_id:
         pass
     note = store.get_run(run_id).data.tags["mlflow.note.content"]
-    assert way in note
+    assert command in note
     assert "reproduce.py" not in note
     with pytest.raises(UserError, match=f"a run of a search[\\s\\S]*{run_id}, a {stage}"):
-        lay_out(past_run(run_id), tmp_path / "clone")
+        prepare_clone(past_run(run_id), tmp_path / "clone")
 
 
-def test_the_system_is_measured_while_a_stage_runs(
+def test_system_metrics_are_logged_while_a_stage_runs(
     store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")

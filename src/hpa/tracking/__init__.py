@@ -1,1 +1,1 @@
-"""TODO."""
+"""MLflow runs of the stages, their lineage and reproduction. May import config and system."""

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, code, data, parameters, versions."""
+"""Lineage of a run: commit, code, data, parameters, environment."""
 
 import json
 import os
@@ -18,12 +18,12 @@ ENVIRONMENT_LOCK = SOURCE_DIR.parent / "requirements.lock"
 
 
 def lineage() -> dict[str, str]:
-    """Return what identifies code and data of a run, each value a short text, ready for tags.
+    """Return what identifies code and data of a run, as tags.
 
-    `git.commit` and `git.dirty` (`unknown` outside a repository; dirty is code that differs, see
-    `code_diff`), `code.sha256` over src/, `environment.sha256` of the packages' lock,
-    `keras.backend`, `dvc.data/raw`, `dvc.data/packed`, `dvc.data/split` as in dvc.lock, and in an
-    experiment of DVC `dvc.experiment` and `dvc.baseline`, the commit that it started from.
+    `git.commit` and `git.dirty` (`unknown` outside a repository; dirty if `code_diff` is not
+    empty), `code.sha256` of src/, `environment.sha256` of requirements.lock, `keras.backend`,
+    `dvc.data/raw`, `dvc.data/packed` and `dvc.data/split` from dvc.lock; in a DVC experiment also
+    `dvc.experiment` and `dvc.baseline`, the commit that it started from.
     """
     commit, diff = _git("rev-parse", "HEAD"), code_diff()
     found = {
@@ -42,10 +42,10 @@ def lineage() -> dict[str, str]:
 
 
 def code_diff() -> bytes:
-    """Return the patch from the commit to the code that runs; nothing where they are equal.
+    """Return the patch from the commit to the code that runs; empty if they are equal.
 
-    It holds every tracked file but `params.yaml` and `dvc.lock`, which runs keep by themselves, and
-    new files below src/.
+    It covers new files below src/, and all tracked files except `params.yaml` and `dvc.lock`, which
+    a run keeps as artifacts.
     """
     changed = _git("diff", "--binary", "HEAD", "--", ".", *(f":!{name}" for name in KEPT)) or b""
     new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "src") or b""
@@ -58,9 +58,9 @@ def code_diff() -> bytes:
 
 
 def differences(params: Params) -> dict[str, Any]:
-    """Return the parameters, by dotted key, that are not as in the commit's params.yaml.
+    """Return the parameters, by dotted key, that differ from the commit's params.yaml.
 
-    In an experiment of DVC the commit is the one that it started from.
+    In a DVC experiment the commit is the one that it started from.
     """
     commit = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
     text = _git("show", f"{commit}:./params.yaml")
@@ -79,9 +79,9 @@ def differences(params: Params) -> dict[str, Any]:
 
 
 def datasets(lock: Path) -> list[dict[str, str]]:
-    """Return the data of a dvc.lock as fields of MLflow's datasets; [] where there is no lock.
+    """Return the data of a dvc.lock as fields of MLflow's datasets; [] without a lock.
 
-    `digest` is DVC's, by which `dvc.lock` and DVC's cache know the folder.
+    `digest` is DVC's, the folder's name in `dvc.lock` and in DVC's cache.
     """
     return [
         {
@@ -97,22 +97,22 @@ def datasets(lock: Path) -> list[dict[str, str]]:
 
 
 def _git(*arguments: str, differs: int = 0) -> bytes | None:
-    """Ask git about the code's repository; None where there is none, or it cannot tell.
+    """Return git's output in the code's repository; None if git fails.
 
     Args:
         arguments: of git.
-        differs: an exit code that also means success.
+        differs: another exit code that means success.
     """
     command = ["git", "-C", str(SOURCE_DIR.parent), *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True)
+        done = subprocess.run(command, capture_output=True)
     except OSError:
         return None
-    return answer.stdout if answer.returncode in (0, differs) else None
+    return done.stdout if done.returncode in (0, differs) else None
 
 
 def _locked_data(path: Path) -> list[dict[str, Any]]:
-    """Read the data stages' outputs from a dvc.lock, each with `path` and `md5`."""
+    """Read the outputs of the data stages, with `path` and `md5`, from a dvc.lock."""
     if not path.is_file():
         return []
     stages = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", {})

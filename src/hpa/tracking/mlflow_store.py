@@ -1,32 +1,27 @@
-"""What tracking asks of MLflow, each call safe to repeat: the store may be away in between."""
+"""MLflow store: open it, and read the runs in it."""
 
 import logging
 import os
-import sqlite3
-from contextlib import chdir, closing
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import repository_root
-from hpa.tracking.outbox import Call, StoreAwayError
 
 EXPERIMENT = "hpa"
 SQLITE = "sqlite:///"
 PENDING = "pending"
-BATCH = 100  # parameters or tags a request: MLflow's limit
-REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+BEHIND_SERVER = "mlflow-artifacts:"
+"""Scheme of artifact locations that only an MLflow server can write to."""
 DEFAULTS = {
-    # One try and a short wait; what fails is kept and tried again. MLflow's own take four minutes.
+    # One attempt and a short wait: a failed call is kept and retried. MLflow's own take 4 minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -34,9 +29,10 @@ DEFAULTS = {
 
 
 def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or `mlflow.db` in the repository; a relative file lies there too.
+    """Return MLFLOW_TRACKING_URI, by default that of `mlflow.db`, with an absolute path.
 
-    So experiments in DVC's temporary folders leave their runs where all others are.
+    Relative files are in the repository, so that runs of experiments in DVC's temporary folders
+    outlive those folders.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
@@ -45,39 +41,44 @@ def tracking_uri() -> str:
 
 
 def open_store() -> mlflow.MlflowClient:
-    """Return a client of the store; a local one is made, with its artifacts beside it.
+    """Return a client of the store; create a local store first, with its artifacts beside it.
 
-    Any number of processes may do so at once.
+    Any number of processes may call this at once.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are said here, in one line
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are printed here, in one line
     if not uri.startswith(SQLITE):
         return mlflow.MlflowClient(uri)
     root = repository_root()
     with FileLock(root / ".mlflow.lock"), chdir(root):
         client = mlflow.MlflowClient(uri)
-        if client.get_experiment("0").name == "Default":
-            _keep_artifacts_beside(Path(uri.removeprefix(SQLITE)), root)
-            client.rename_experiment("0", EXPERIMENT)  # where `mlflow run` puts its runs, too
+        _prepare_experiment(client, root.resolve() / "mlruns" / EXPERIMENT)
     return client
 
 
-def _keep_artifacts_beside(database: Path, root: Path) -> None:
-    """Let artifacts go to a folder where `mlflow ui`, started first, made a store of its server's.
+def _prepare_experiment(client: mlflow.MlflowClient, artifacts: Path) -> None:
+    """Create the experiment `hpa` in a local store, unless it exists.
 
-    No client could write there without that server.
+    `mlflow run` puts its runs into the default experiment, so that one gets the name. If
+    `mlflow ui` created the store, its default experiment keeps artifacts behind that server, and
+    `hpa` becomes an experiment of its own.
     """
-    folder = root.resolve() / "mlruns" / "0"
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            connection.execute(
-                f"UPDATE {table} SET {column} = replace({column}, 'mlflow-artifacts:/0', ?) "
-                f"WHERE {column} LIKE 'mlflow-artifacts:/0%'",
-                (str(folder),),
-            )
+    default = client.get_experiment("0")
+    if default.name != "Default" or client.get_experiment_by_name(EXPERIMENT):
+        return
+    if str(default.artifact_location).startswith(BEHIND_SERVER):
+        client.create_experiment(EXPERIMENT, artifact_location=str(artifacts))
+    else:
+        client.rename_experiment("0", EXPERIMENT)
+
+
+def can_write_artifacts(client: mlflow.MlflowClient, run: Run) -> bool:
+    """Tell whether this client, without a server, can write the artifacts of a run."""
+    local = str(client.tracking_uri).startswith(SQLITE)
+    return not (local and str(run.info.artifact_uri).startswith(BEHIND_SERVER))
 
 
 def all_experiments(client: mlflow.MlflowClient) -> list[str]:
@@ -86,9 +87,9 @@ def all_experiments(client: mlflow.MlflowClient) -> list[str]:
 
 
 def find_run(client: mlflow.MlflowClient, run_id: str | None) -> Run | None:
-    """Look a run up, also by the id that a stage got while the store was away.
+    """Find a run by its id, also by the pending id of a stage that began without the store.
 
-    None where this store never heard of it, as after a pull of its outputs, or has deleted it.
+    Returns None if the store does not hold the run (its outputs were pulled, say), or deleted it.
     """
     if not run_id:
         return None
@@ -108,21 +109,21 @@ def find_run(client: mlflow.MlflowClient, run_id: str | None) -> Run | None:
 
 
 def close_orphans(client: mlflow.MlflowClient) -> list[str]:
-    """End as KILLED the RUNNING runs whose process on this machine is gone; returns their ids."""
+    """End RUNNING runs whose process on this machine is gone as KILLED; return their ids."""
     claimed = client.search_runs(
         all_experiments(client),
         f"attributes.status = 'RUNNING' and tags.process LIKE '{processes.host()} %'",
     )
     orphans = [run for run in claimed if processes.is_gone(run.data.tags["process"])]
     for run in orphans:
-        client.set_tag(run.info.run_id, "failure", "the process ended without a word")
+        client.set_tag(run.info.run_id, "failure", "the process was killed")
         client.set_terminated(run.info.run_id, "KILLED")
     return [run.info.run_id for run in orphans]
 
 
 @dataclass(frozen=True)
 class PastRun:
-    """What the store knows of a run; metrics are the last values."""
+    """A run as the store holds it, with the last value of each metric."""
 
     run_id: str
     status: str
@@ -132,7 +133,7 @@ class PastRun:
 
 
 def past_run(run_id: str) -> PastRun:
-    """Read a run, also by the id that a stage got while the store was away.
+    """Read a run by its id, pending or not.
 
     Raises:
         UserError: the store cannot be read, or has no such run.
@@ -143,7 +144,7 @@ def past_run(run_id: str) -> PastRun:
         raise UserError(
             "the tracking store cannot be read",
             expected=f"runs in {tracking_uri()}",
-            received=_first_line(error),
+            received=first_line(error),
             remedy="start the server, or set MLFLOW_TRACKING_URI",
         ) from error
     if run is None:
@@ -163,7 +164,7 @@ def past_run(run_id: str) -> PastRun:
 
 
 def download(run_id: str, name: str, folder: Path) -> Path | None:
-    """Copy an artifact of a run into a folder; None where the run has none of that name."""
+    """Download an artifact of a run into a folder; None if the run has none of that name."""
     client = open_store()
     parent = str(Path(name).parent)
     found = client.list_artifacts(run_id, None if parent == "." else parent)
@@ -172,169 +173,6 @@ def download(run_id: str, name: str, folder: Path) -> Path | None:
     return Path(client.download_artifacts(run_id, name, str(folder)))
 
 
-class RunCalls:
-    """Makes the calls of one outbox: `begin` first, or calls that name their run themselves.
-
-    Attributes:
-        run_id: MLflow's id of the run, once it is known.
-    """
-
-    def __init__(self, client: mlflow.MlflowClient | None = None) -> None:
-        self._client = client
-        self.run_id: str | None = None
-        self._joined = False
-
-    def __call__(self, call: Call) -> None:
-        """Make a call.
-
-        A call that the store understands and refuses is reported and dropped: it would be refused
-        for ever, and stops no training.
-
-        Raises:
-            StoreAwayError: any other failure.
-        """
-        arguments = {key: value for key, value in call.items() if key not in ("call", "run_id")}
-        run_id = call["run_id"] or self.run_id
-        try:
-            self._client = self._client or open_store()
-            if call["call"] == "begin":
-                self.run_id = self._begin(self._client, **arguments)
-            elif run_id:
-                getattr(self, f"_{call['call']}")(self._client, run_id, **arguments)
-        except MlflowException as error:
-            if error.error_code not in REFUSALS:
-                raise StoreAwayError(_first_line(error)) from error
-            print(f"tracking: {call['call']} was refused: {_first_line(error)}", flush=True)
-        except Exception as error:  # of SQLAlchemy, requests, S3 or the file system
-            raise StoreAwayError(_first_line(error)) from error
-
-    def _begin(
-        self,
-        client: mlflow.MlflowClient,
-        *,
-        key: str,
-        stage: str,
-        upstream: str | None,
-        name: str,
-        note: str,
-        parent: str | None,
-        params: dict[str, Any],
-        tags: dict[str, str],
-        time: int,
-    ) -> str:
-        """Join the run that made the inputs, or start one."""
-        run = find_run(client, key)  # begun by an attempt whose answer got lost
-        origin = None if run else find_run(client, upstream)
-        if origin and _is_open_to(origin, stage, params):
-            run = origin
-        self._joined = run is not None
-        if run is None:
-            new_tags = {"upstream_run_id": upstream} if upstream else {}
-            if above := find_run(client, parent):  # it may have begun while the store was away
-                new_tags[MLFLOW_PARENT_RUN_ID] = above.info.run_id
-            run = client.create_run(
-                _experiment_id(client),
-                start_time=time,
-                run_name=name,
-                tags={**resolve_tags(), **tags, **new_tags, f"started.{stage}": key},
-            )
-            params = {**(origin.data.params if origin else {}), **params}
-        elif MLFLOW_RUN_NOTE not in run.data.tags:  # made by `mlflow run`: as yet without a name
-            client.update_run(run.info.run_id, name=name)
-            self._joined = False
-        run_id: str = run.info.run_id
-        client.update_run(run_id, status="RUNNING")
-        tags = {**tags, f"started.{stage}": key}
-        if not self._joined:
-            tags[MLFLOW_RUN_NOTE] = note.replace("RUN_ID", run_id)
-        self._batch(client, run_id, params=params, tags=tags)
-        return run_id
-
-    def _batch(
-        self,
-        client: mlflow.MlflowClient,
-        run_id: str,
-        *,
-        metrics: dict[str, float] | None = None,
-        params: dict[str, Any] | None = None,
-        tags: dict[str, str] | None = None,
-        step: int = 0,
-        time: int = 0,
-    ) -> None:
-        """Log at one time; the store knows a metric again by its time, step and value."""
-        own_params = [Param(key, str(value)) for key, value in (params or {}).items()]
-        own_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
-        if metrics:
-            values = [Metric(key, value, time, step) for key, value in metrics.items()]
-            client.log_batch(run_id, metrics=values)
-        for first in range(0, max(len(own_params), len(own_tags)), BATCH):
-            part = slice(first, first + BATCH)
-            client.log_batch(run_id, params=own_params[part], tags=own_tags[part])
-
-    def _files(
-        self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], folder: str | None
-    ) -> None:
-        for path in map(Path, paths):
-            if path.is_dir():
-                inner = "/".join(filter(None, [folder, path.name]))
-                client.log_artifacts(run_id, str(path), inner)
-            else:
-                client.log_artifact(run_id, str(path), folder)
-
-    def _image(
-        self,
-        client: mlflow.MlflowClient,
-        run_id: str,
-        *,
-        paths: list[str],
-        key: str,
-        step: int,
-        time: int,
-    ) -> None:
-        client.log_image(run_id, mlflow.Image(paths[0]), key=key, step=step, timestamp=time)
-
-    def _inputs(
-        self, client: mlflow.MlflowClient, run_id: str, *, datasets: list[dict[str, str]]
-    ) -> None:
-        """Name the data: digests and places, no copy."""
-        if self._joined:
-            return  # named when the run began
-        inputs = [
-            DatasetInput(
-                Dataset(**{key: value for key, value in each.items() if key != "context"}),
-                [InputTag(MLFLOW_DATASET_CONTEXT, each["context"])],
-            )
-            for each in datasets
-        ]
-        client.log_inputs(run_id, inputs)
-
-    def _end(self, client: mlflow.MlflowClient, run_id: str, *, status: str, time: int) -> None:
-        client.set_terminated(run_id, status, time)
-
-
-def _experiment_id(client: mlflow.MlflowClient) -> str:
-    """Find the experiment, or make it; MLFLOW_EXPERIMENT_NAME leads elsewhere."""
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    if found := client.get_experiment_by_name(name):
-        return found.experiment_id
-    try:
-        return client.create_experiment(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        found = client.get_experiment_by_name(name)  # another process was quicker
-        if found is None:
-            raise  # it was deleted
-        return found.experiment_id
-
-
-def _is_open_to(run: Run, stage: str, params: dict[str, Any]) -> bool:
-    """Tell whether a stage may join: it has not finished there, nor begun with other values."""
-    known = run.data.params
-    return f"stage.{stage}" not in run.data.tags and all(
-        known.get(key, str(value)) == str(value) for key, value in params.items()
-    )
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

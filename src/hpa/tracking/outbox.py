@@ -1,4 +1,4 @@
-"""Calls to a store that may be away: made at once, or kept on disk in order and made later."""
+"""Outbox: calls to a store that may be away, made at once or kept on disk and made later."""
 
 import json
 import shutil
@@ -12,38 +12,38 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 PATIENCE = 50
-"""After a failed attempt of t seconds, this many times t pass without one: it costs 2 %."""
+"""After a failed attempt of t seconds, wait this many times t: retries take 2 % of the time."""
 
 Call = dict[str, Any]
-"""What JSON can spell; `paths` names files or folders, which are kept with the call."""
+"""Values for JSON; `paths` names files or folders, whose copies are kept with the call."""
 
 
-class StoreAwayError(Exception):
+class StoreUnavailableError(Exception):
     """The store cannot be reached, or cannot write now; the same call may succeed later."""
 
 
 class Outbox:
-    """The way of one process' calls to the store. Nothing here ever raises because of the store.
+    """Calls of one process to the store; a failure of the store never raises.
 
-    A call is made at once. Where that fails, it and all after it go to `folder`, so that their
-    order stays, and are tried again now and then, and when the outbox closes. What is left is for
-    `deliver`: a lock, which ends with the process, tells it that nobody else will.
+    A call is made at once. If that fails, it and all later ones are kept in `folder`, in their
+    order, and retried from time to time and when the outbox closes. `deliver` makes the calls that
+    are still left once the process, and with it the lock on the folder, is gone.
 
     Args:
-        folder: of this outbox alone; exists only while it holds something.
-        make: makes a call, or raises StoreAwayError; the same call may reach it twice.
-        wait_s: seconds until the first attempt, where the store was just found away.
+        folder: used by this outbox alone; exists only while it holds calls.
+        make: makes a call, or raises StoreUnavailableError; may be given the same call twice.
+        wait_s: seconds before the first attempt, if the store was just found away.
     """
 
     def __init__(self, folder: Path, make: Callable[[Call], None], *, wait_s: float = 0.0) -> None:
         self._folder, self._make = folder, make
-        self._lock = threading.RLock()  # metrics of the system come from another thread
+        self._lock = threading.RLock()  # system metrics come from another thread
         self._file_lock: FileLock | None = None
         self._n_kept = self._n_made = 0
         self._retry_at = time.monotonic() + wait_s
 
     def send(self, call: Call) -> None:
-        """Make a call, or keep it."""
+        """Make a call, or keep it for later."""
         with self._lock:
             if not self._n_kept and self._is_time() and self._attempt(call):
                 return
@@ -56,7 +56,7 @@ class Outbox:
                 self._drain()
 
     def close(self) -> None:
-        """Try once more whatever is kept; the rest stays for the next start of anything."""
+        """Retry the kept calls once more; what fails is left for the next process."""
         with self._lock:
             if self._n_kept:
                 self._drain()
@@ -74,9 +74,9 @@ class Outbox:
         started = time.monotonic()
         try:
             self._make(call)
-        except StoreAwayError as error:
+        except StoreUnavailableError as error:
             if not self._n_kept:
-                _say(f"tracking: the store is away, so its calls wait on disk: {error}")
+                _say(f"tracking: the store is unavailable, calls wait on disk: {error}")
             now = time.monotonic()
             self._retry_at = now + PATIENCE * (now - started)
             return False
@@ -90,7 +90,7 @@ class Outbox:
         if "paths" in call:
             call = {**call, "paths": self._keep_files(call["paths"])}
         with (self._folder / "calls.jsonl").open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps(call))  # first, so that a line cut short spoils no other
+            file.write("\n" + json.dumps(call))  # newline first: a line cut short damages no other
         self._n_kept += 1
 
     def _keep_files(self, paths: list[str]) -> list[str]:
@@ -108,7 +108,7 @@ class Outbox:
             if not self._attempt(call):
                 return
             self._n_made += 1
-        _say(f"tracking: the store is back, {self._n_kept} calls sent")
+        _say(f"tracking: the store is back, sent {self._n_kept} calls")
         self._n_kept = self._n_made = 0
         self._release()
         _remove(self._folder)
@@ -119,36 +119,36 @@ class Outbox:
             self._file_lock = None
 
 
-def deliver(spool_dir: Path, maker: Callable[[], Callable[[Call], None]]) -> int:
-    """Make what ended processes have left below `spool_dir`; return how many outboxes got empty.
+def deliver(folder: Path, maker: Callable[[], Callable[[Call], None]]) -> int:
+    """Make the calls that ended processes left; return the number of outboxes emptied.
 
     Args:
-        spool_dir: holds a folder an outbox.
-        maker: gives each outbox a function that makes its calls one after the other.
+        folder: holds one folder per outbox.
+        maker: returns, per outbox, the function that makes its calls.
 
     Raises:
-        StoreAwayError: the store cannot be reached; what is not made yet stays.
+        StoreUnavailableError: the store cannot be reached; the remaining calls are kept.
     """
     done = 0
-    for folder in sorted(path.parent for path in spool_dir.glob("*/calls.jsonl")):
+    for outbox in sorted(path.parent for path in folder.glob("*/calls.jsonl")):
         try:
-            with FileLock(_lock_path(folder), timeout=0):
+            with FileLock(_lock_path(outbox), timeout=0):
                 make = maker()
-                for call in kept_calls(folder):
+                for call in kept_calls(outbox):
                     make(call)
-                _remove(folder)
+                _remove(outbox)
                 done += 1
         except Timeout:
-            continue  # its process lives and sends them itself
+            continue  # its process is alive and sends them itself
     return done
 
 
 def kept_calls(folder: Path) -> Iterator[Call]:
-    """Read the calls of an outbox; a line that a kill or a full disk cut short is none."""
+    """Read the calls of an outbox; skip a line that a kill or a full disk cut short."""
     try:
         lines = (folder / "calls.jsonl").read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        return  # somebody else has just sent them
+        return  # another process has just sent them
     for line in lines:
         try:
             call = json.loads(line)
@@ -160,7 +160,7 @@ def kept_calls(folder: Path) -> Iterator[Call]:
 
 
 def _lock_path(folder: Path) -> Path:
-    """Lie beside the folder: the lock must outlive its removal."""
+    """Return a path beside the folder: the lock must outlive the folder."""
     return folder.with_name(f"{folder.name}.lock")
 
 

@@ -1,4 +1,4 @@
-"""A run made again from what it left: commit, change, parameters, data; and how equal it is."""
+"""Reproduction: repeat a run from its commit, patch, parameters and data, and compare results."""
 
 import os
 import shutil
@@ -14,17 +14,17 @@ from hpa.tracking.mlflow_store import SQLITE, PastRun, download, past_run
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
 DATA_STAGES = ("pack", "split")
 SEARCH_STAGES = ("search", "trial")
-NOT_RESULTS = ("system/", "train/images_per_s")  # how fast, not what
+NOT_RESULTS = ("system/", "train/images_per_s")  # measures of speed
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a repeated run compares.
+    """Comparison of a run with its repetition.
 
     Attributes:
-        weights_equal: None where the run never ended a training.
-        metrics: name to (then, now), those that differ; now is None where it was not logged.
-        n_metrics: how many were compared.
+        weights_equal: None if the run has no finished training.
+        metrics: those that differ, name to (then, now); now is None if it was not logged.
+        n_metrics: number of metrics compared.
     """
 
     weights_equal: bool | None
@@ -37,15 +37,15 @@ class Verdict:
         return self.weights_equal is not False and not self.metrics
 
 
-def lay_out(run: PastRun, clone: Path) -> None:
-    """Make a clone of this repository with the run's code, parameters and data.
+def prepare_clone(run: PastRun, clone: Path) -> None:
+    """Clone this repository with the run's code, parameters and data.
 
     Args:
-        run: to be repeated.
+        run: the run to repeat.
         clone: a folder that does not exist yet.
 
     Raises:
-        UserError: a run of a search, or commit, change or data is gone.
+        UserError: the run belongs to a search, or its commit, patch or data is missing.
     """
     _refuse_search(run)
     commit = run.tags.get("git.commit", "unknown")
@@ -59,27 +59,27 @@ def lay_out(run: PastRun, clone: Path) -> None:
             remedy="git fetch it from where the run was started",
         )
     kept = clone.with_name(f"{clone.name}-kept")
-    _apply_change(run, clone, kept)
+    _apply_patch(run, clone, kept)
     for name in ("params.yaml", "dvc.lock"):
         if (path := download(run.run_id, name, kept)) is None:
             raise UserError(
-                f"the run keeps no {name}",
-                expected="parameters and digests of data among its artifacts",
+                f"the run has no artifact {name}",
+                expected="the parameters and the digests of the data among its artifacts",
                 received=f"run {run.run_id} without {name}",
-                remedy="only a run on data that DVC made can be repeated; start it by dvc repro",
+                remedy="start a run on data tracked by DVC: dvc repro; this one cannot be repeated",
             )
         shutil.copy(path, clone / name)
     _check_out_data(run, clone, root)
 
 
 def repeat(run: PastRun, clone: Path) -> PastRun:
-    """Run the stages again that the run finished, in the clone, with a store of its own."""
+    """Run the stages that the run finished, in the clone, with a tracking store of its own."""
     finished = [stage for stage in STAGES if f"stage.{stage}" in run.tags]
     if not finished:
         raise UserError(
             "the run has finished no stage",
             expected=f"one of {', '.join(STAGES)}",
-            received=f"run {run.run_id} without any",
+            received=f"run {run.run_id} without one",
             remedy="name a run whose status is FINISHED",
         )
     ambient = {key: value for key, value in os.environ.items() if not key.startswith("DVC_EXP")}
@@ -99,13 +99,13 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
                 f"stage {stage} failed in the repeated run",
                 expected="exit code 0, as in the run itself",
                 received=f"exit code {code}",
-                remedy="see its message above; other packages than the run's lock are a reason",
+                remedy="see its message above; packages other than the run's lock are one cause",
             )
     return _repeated(clone)
 
 
 def compare(run: PastRun, again: PastRun, clone: Path) -> Verdict:
-    """Compare the hash of the best weights, and every metric but those of speed, bit by bit."""
+    """Compare the best weights by hash, and every metric except those of speed bit by bit."""
     then = weights_sha256(run, clone.with_name(f"{clone.name}-kept"))
     now = read_json(clone / "model" / "provenance.json")["weights_sha256"]
     metrics = {
@@ -120,7 +120,7 @@ def compare(run: PastRun, again: PastRun, clone: Path) -> Verdict:
 
 
 def weights_sha256(run: PastRun, folder: Path) -> str | None:
-    """Return the digest of the weights that a run made, or built upon; None if it has none."""
+    """Return the digest of the weights of a run, or of the run upstream; None without weights."""
     path = download(run.run_id, "model/provenance.json", folder)
     if path is not None:
         return read_json(path)["weights_sha256"]
@@ -129,48 +129,47 @@ def weights_sha256(run: PastRun, folder: Path) -> str | None:
 
 
 def environment_differs(run: PastRun, clone: Path) -> bool:
-    """Tell whether the run was made with another lock than this repository's packages."""
+    """Tell whether the run used another requirements.lock than this repository's."""
     here = repository_root() / "requirements.lock"
     lock = run.tags.get("environment.sha256") or sha256(clone / "requirements.lock")
     return not here.is_file() or sha256(here) != lock
 
 
 def _refuse_search(run: PastRun) -> None:
-    """Refuse what a study did: what a trial draws depends on the trials before it."""
+    """Refuse the runs of a study: what a trial draws depends on the trials before it."""
     begun = [stage for stage in SEARCH_STAGES if f"started.{stage}" in run.tags]
     if begun:
         raise UserError(
-            "a run of a search is not repeated by itself",
+            "a run of a search cannot be repeated on its own",
             expected="a run of dvc repro, dvc exp run or mlflow run",
             received=f"run {run.run_id}, a {begun[0]}",
-            remedy="dvc exp run -S KEY=VALUE … with all that the trial's description says differs, "
-            "or the command in search/best.yaml among the search's artifacts; that makes a run "
-            "which can be repeated",
+            remedy="start a run that can be repeated: dvc exp run -S KEY=VALUE … with all that the "
+            "trial's description lists, or the command in search/best.yaml among the artifacts",
         )
 
 
-def _apply_change(run: PastRun, clone: Path, kept: Path) -> None:
-    """Put back what was not committed."""
+def _apply_patch(run: PastRun, clone: Path, kept: Path) -> None:
+    """Apply the changes that were not committed."""
     kept.mkdir()
     diff = download(run.run_id, "code.diff", kept)
     if diff is None and run.tags.get("git.dirty") != "false":
         raise UserError(
-            "the run's code is not known",
-            expected="a clean commit, or the change to it as code.diff among the artifacts",
+            "the run's code is unknown",
+            expected="a clean commit, or the patch to it as code.diff among the artifacts",
             received=f"git.dirty is {run.tags.get('git.dirty')!r} and there is no code.diff",
-            remedy="such a run cannot be repeated; commit before the next one",
+            remedy="this run cannot be repeated; commit before the next one",
         )
     if diff is not None and _git(clone, "apply", "--whitespace=nowarn", str(diff)):
         raise UserError(
-            "the run's change does not fit its commit",
-            expected="a patch that git apply takes",
+            "the run's patch does not apply to its commit",
+            expected="a patch that git apply accepts",
             received=f"{diff.name} of run {run.run_id}",
             remedy="the artifact is damaged: the run cannot be repeated",
         )
 
 
 def _check_out_data(run: PastRun, clone: Path, root: Path) -> None:
-    """Take the data from this repository's cache, or from the remote."""
+    """Check out the data from this repository's cache, or pull it from the remote."""
     local = root / ".dvc" / "config.local"
     if local.is_file():
         shutil.copy(local, clone / ".dvc" / "config.local")
@@ -182,15 +181,15 @@ def _check_out_data(run: PastRun, clone: Path, root: Path) -> None:
             return
     wanted = [f"{key.removeprefix('dvc.')} {run.tags[key]}" for key in run.tags if "data/" in key]
     raise UserError(
-        "the run's data is gone",
+        "the run's data is missing",
         expected=f"in DVC's cache or remote: {', '.join(wanted)}",
         received=(done.stderr.strip().splitlines() or ["no data"])[-1],
-        remedy="dvc push from where the run was made, or name the remote that has it",
+        remedy="dvc push it from the repository of the run, or name the remote that has it",
     )
 
 
 def _repeated(clone: Path) -> PastRun:
-    """Read the run that the repetition left in its own store."""
+    """Read the repeated run from its own store."""
     usual = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = _store_of(clone)
     try:

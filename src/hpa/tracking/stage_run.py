@@ -1,7 +1,7 @@
-"""What stages say of themselves: one run a pipeline run, joined by each stage in turn.
+"""Log one MLflow run per pipeline run; each stage joins it in turn.
 
-Nothing here stops or changes a stage: what the store does not take is kept on disk (see
-`hpa.tracking.outbox`) and sent later.
+A failure of the store neither stops nor changes a stage: `hpa.tracking.outbox` keeps the calls on
+disk and sends them later.
 """
 
 import os
@@ -23,44 +23,38 @@ from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import repository_root
 from hpa.tracking.lineage import ENVIRONMENT_LOCK, code_diff, datasets, differences, lineage
-from hpa.tracking.mlflow_store import (
-    PENDING,
-    RunCalls,
-    close_orphans,
-    download,
-    open_store,
-    past_run,
-)
-from hpa.tracking.outbox import PATIENCE, Outbox, StoreAwayError, deliver
+from hpa.tracking.mlflow_store import PENDING, close_orphans, download, open_store, past_run
+from hpa.tracking.outbox import PATIENCE, Outbox, StoreUnavailableError, deliver
+from hpa.tracking.run_calls import RunCalls
 from hpa.tracking.system_metrics import SystemMetrics
 
-SPOOL = ".tracking_spool"
+OUTBOX = ".tracking_outbox"
 PROCESS_TAG, FAILURE_TAG = "process", "failure"
 RUN_NAME = "mlflow.runName"
-AGAIN = {
-    "search": "What it found: the command in `search/best.yaml` among the artifacts. To go on with "
-    "the study: `python src/search.py`",
-    "trial": "Again, as a run of its own: `dvc exp run -S KEY=VALUE …` with all that differs",
+REPEAT = {
+    "search": "Result: the command in `search/best.yaml` among the artifacts. Resume the study: "
+    "`python src/search.py`",
+    "trial": "Repeat it as a run of its own: `dvc exp run -S KEY=VALUE …` with all that differs",
 }
-"""How to repeat what a stage does, where `src/reproduce.py` does not."""
-NAME = 120  # characters of a run's name at most
+"""Ways to repeat the stages that `src/reproduce.py` refuses."""
+MAX_NAME = 120  # characters
 
 
 class _Recorder:
-    """The open run of a stage: what is said goes to the store or to its outbox."""
+    """The open run of a stage: sends calls to the store, or to the outbox."""
 
     def __init__(self, key: str, wait_s: float) -> None:
         self.key = key
         self._calls = RunCalls()
-        folder = spool_dir() / f"{_now()}-{key}"  # sent in the order of their names
+        folder = outbox_dir() / f"{_now()}-{key}"  # delivered in the order of the names
         self._outbox = Outbox(folder, self._calls, wait_s=wait_s)
 
     @property
     def run_id(self) -> str:
-        """MLflow's id; while the store has not been reached, one that leads to it later."""
+        """MLflow's id; until the store has been reached, a pending one that finds it later."""
         return self._calls.run_id or self.key
 
-    def say(self, call: str, **arguments: Any) -> None:
+    def send(self, call: str, **arguments: Any) -> None:
         self._outbox.send({"call": call, "run_id": self._calls.run_id, **arguments})
 
     def close(self) -> None:
@@ -82,82 +76,82 @@ def stage_run(
     name: str | None = None,
     stops: tuple[type[Exception], ...] = (),
 ) -> Iterator[str]:
-    """Track a stage: join the run that made its inputs, or start one; yields the run's id.
+    """Track a stage: join the run that made its inputs, or start one; yield the run's id.
 
-    A stage that the upstream run has already finished is a new experiment on its outputs (other
-    thresholds for the same model, say). It gets a run of its own that carries the upstream
-    parameters and names its origin in the tag `upstream_run_id`.
+    If the upstream run has already finished this stage, the stage is a new experiment on its
+    outputs (other thresholds for the same model, say). It gets a run of its own, with the upstream
+    parameters and the tag `upstream_run_id`.
 
-    The run ends FINISHED, FAILED after an exception, which the tag `failure` names, or KILLED
-    after Ctrl-C or SIGTERM. Runs of this machine whose process is gone are ended as KILLED first.
+    The run ends FINISHED; FAILED after an exception, which the tag `failure` names; or KILLED
+    after Ctrl-C or SIGTERM. Runs of this machine whose process is gone are first ended as KILLED.
 
     Args:
         stage: the stage's name.
         params: all parameters in force.
-        sections: those that this stage reads; their values are logged as `section.key`.
+        sections: the sections that this stage reads; their values are logged as `section.key`.
         upstream: id of the run that made the inputs; None for the first tracked stage, which
-            joins the run of `mlflow run` where there is one.
-        parent: id of the run below which a new one is nested.
-        tags: more tags of the run.
-        name: of the run; None says what differs from the committed parameters.
-        stops: exceptions that are no failure: they too end the run KILLED.
+            joins the run of `mlflow run` if there is one.
+        parent: id of the run under which a new one is nested.
+        tags: additional tags.
+        name: of the run; by default all that differs from the committed parameters.
+        stops: exceptions that are not failures: they too end the run as KILLED.
     """
-    recorder = _Recorder(f"{PENDING}-{stage}-{uuid.uuid4().hex}", _clear_up())
+    recorder = _Recorder(f"{PENDING}-{stage}-{uuid.uuid4().hex}", _send_leftovers())
     token, status = _open.set(recorder), "FAILED"
     ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
     tags = (tags or {}) | ({RUN_NAME: name} if name else {})
     _begin(recorder, stage, params, sections, upstream, parent, tags)
     monitor = SystemMetrics(
-        lambda metrics, step: recorder.say("batch", metrics=metrics, step=step, time=_now())
+        lambda metrics, step: recorder.send("batch", metrics=metrics, step=step, time=_now())
     )
     try:
         yield recorder.run_id
-        recorder.say("batch", tags={f"stage.{stage}": "finished"})
+        recorder.send("batch", tags={f"stage.{stage}": "finished"})
         status = "FINISHED"
     except ends:
         status = "KILLED"
         raise
     except Exception as error:
-        recorder.say("batch", tags={FAILURE_TAG: f"{type(error).__name__}: {error}"})
+        recorder.send("batch", tags={FAILURE_TAG: f"{type(error).__name__}: {error}"})
         raise
     finally:
         monitor.close()
-        recorder.say("end", status=status, time=_now())
+        recorder.send("end", status=status, time=_now())
         recorder.close()
         _open.reset(token)
 
 
 def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
-    """Log a round's metrics to the open run, in one call."""
+    """Log the metrics of a round to the open run, in one call."""
     numbers = {key: float(value) for key, value in metrics.items()}
-    _open.get().say("batch", metrics=numbers, step=step or 0, time=_now())
+    _open.get().send("batch", metrics=numbers, step=step or 0, time=_now())
 
 
 def log_tags(tags: dict[str, str]) -> None:
     """Add tags to the open run."""
-    _open.get().say("batch", tags=tags)
+    _open.get().send("batch", tags=tags)
 
 
 def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
-    """Copy files, and folders with all they hold, to the open run."""
-    _open.get().say("files", paths=[str(path) for path in paths], folder=folder)
+    """Copy files, and folders with their content, to the open run."""
+    _open.get().send("files", paths=[str(path) for path in paths], folder=folder)
 
 
 def log_image(path: Path, key: str, step: int = 0) -> None:
-    """Show a picture among the run's charts, beside those of other runs under the same key."""
-    _open.get().say("image", paths=[str(path)], key=key, step=step, time=_now())
+    """Log an image; MLflow charts it beside those of other runs with the same key."""
+    _open.get().send("image", paths=[str(path)], key=key, step=step, time=_now())
 
 
 def download_artifact(run_id: str, path: str, folder: Path) -> Path:
-    """Copy an artifact of a run into a folder and return where it is.
+    """Download an artifact of a run into a folder and return its path.
 
     Raises:
-        UserError: this store knows no such run, or the run holds no such artifact.
+        UserError: the store has no such run, or the run no such artifact.
     """
     found = download(past_run(run_id).run_id, path, folder)
     if found is None:
         raise UserError(
-            f"run {run_id} holds no {path}",
+            f"run {run_id} has no artifact {path}",
             expected="a run that the evaluate stage finished",
             received="no such artifact",
             remedy="evaluate that run again, or compare folders of reports",
@@ -166,35 +160,38 @@ def download_artifact(run_id: str, path: str, folder: Path) -> Path:
 
 
 def send_kept() -> tuple[int, list[str]]:
-    """Send what ended processes could not, then end their runs as KILLED where they are open.
+    """Send the calls that ended processes kept, then end their open runs as KILLED.
 
     Returns:
-        How many processes' calls were sent, and the ids of the runs that were ended.
+        The number of processes whose calls were sent, and the ids of the runs that were ended.
 
     Raises:
-        StoreAwayError: the store cannot be reached.
+        StoreUnavailableError: the store cannot be reached.
     """
     try:
         client = open_store()
-        return deliver(spool_dir(), lambda: RunCalls(client)), close_orphans(client)
-    except StoreAwayError:
+        return deliver(outbox_dir(), lambda: RunCalls(client)), close_orphans(client)
+    except StoreUnavailableError:
         raise
     except Exception as error:
-        raise StoreAwayError(str(error)) from error
+        raise StoreUnavailableError(str(error)) from error
 
 
-def spool_dir() -> Path:
-    """Where calls wait for the store: beside it, also for DVC's temporary folders."""
-    return repository_root() / SPOOL
+def outbox_dir() -> Path:
+    """Return the folder of kept calls: in the repository, also in DVC's temporary folders."""
+    return repository_root() / OUTBOX
 
 
-def _clear_up() -> float:
-    """Do what earlier starts left; returns how many seconds a store that is away be left alone."""
+def _send_leftovers() -> float:
+    """Send what earlier processes kept; return the seconds to wait before the next attempt."""
     started = time.monotonic()
     try:
         send_kept()
-    except StoreAwayError as error:
-        print(f"tracking: the store is away, so its calls wait on disk: {error}", file=sys.stderr)
+    except StoreUnavailableError as error:
+        print(
+            f"tracking: the store is unavailable, calls wait on disk: {error}",
+            file=sys.stderr,
+        )
         return PATIENCE * (time.monotonic() - started)
     return 0.0
 
@@ -208,9 +205,9 @@ def _begin(
     parent: str | None,
     tags: dict[str, str],
 ) -> None:
-    """Begin or join the run, with all that tells where it comes from."""
+    """Begin or join the run, and log its lineage."""
     changes, origin = differences(params), lineage()
-    recorder.say(
+    recorder.send(
         "begin",
         key=recorder.key,
         stage=stage,
@@ -224,13 +221,13 @@ def _begin(
         tags={**origin, PROCESS_TAG: processes.identity(), **tags},
         time=_now(),
     )
-    recorder.say("inputs", datasets=datasets(Path("dvc.lock")))
+    recorder.send("inputs", datasets=datasets(Path("dvc.lock")))
     with TemporaryDirectory(prefix="hpa-tracking-") as name:
-        recorder.say("files", paths=_write_origin(Path(name), params), folder=None)
+        recorder.send("files", paths=_write_origin(Path(name), params), folder=None)
 
 
 def _write_origin(folder: Path, params: Params) -> list[str]:
-    """Lay out what a run can be repeated from; an empty change is no file."""
+    """Write the files that a run can be repeated from; return the paths of those that exist."""
     contents = {
         "params.yaml": yaml.safe_dump(asdict(params), sort_keys=False).encode(),
         "code.diff": code_diff(),
@@ -243,30 +240,30 @@ def _write_origin(folder: Path, params: Params) -> list[str]:
 
 
 def _run_name(differences: dict[str, Any], lineage: dict[str, str]) -> str:
-    """Say what differs from the committed parameters, in the spelling of the command line."""
+    """Name what differs from the committed parameters, as on the command line."""
     if differences:
-        words = (f"{short_key(key)}={_spelt(value)}" for key, value in differences.items())
-        return " ".join(words)[:NAME]
+        words = (f"{short_key(key)}={_as_text(value)}" for key, value in differences.items())
+        return " ".join(words)[:MAX_NAME]
     return f"as committed in {lineage['git.commit'][:7]}"
 
 
-def _spelt(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _note(stage: str, differences: dict[str, Any], lineage: dict[str, str]) -> str:
-    """Describe a run in Markdown; RUN_ID stands for its id."""
+    """Describe a run in Markdown, with RUN_ID in place of its id."""
     lines = [f"- `{key}`: {value}" for key, value in differences.items()]
     lines = ["Differs from the committed params.yaml in", *lines] if lines else []
     changed = ", with the changes of `code.diff`" if lineage["git.dirty"] == "true" else ""
     lines += ["", f"Code: commit `{lineage['git.commit']}`{changed}"]
     if name := lineage.get("dvc.experiment"):
         lines += ["", f"DVC experiment: `dvc exp apply {name}`"]
-    again = "Again, in a clone of its own: `python src/reproduce.py RUN_ID`"
-    lines += ["", AGAIN.get(stage, again)]
+    repeat = "Repeat it, in a clone of its own: `python src/reproduce.py RUN_ID`"
+    lines += ["", REPEAT.get(stage, repeat)]
     return "\n".join(lines).strip()
 
 
 def _now() -> int:
-    """Return milliseconds since 1970, as MLflow counts."""
+    """Return the milliseconds since 1970, MLflow's unit."""
     return int(1000 * time.time())

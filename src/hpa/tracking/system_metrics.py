@@ -1,4 +1,4 @@
-"""Processor, memory, disk, network and GPU while a stage runs, as MLflow measures them."""
+"""System metrics of MLflow (processor, memory, disk, network, GPU) while a stage runs."""
 
 import os
 import threading
@@ -16,14 +16,14 @@ INTERVAL_S = 10.0
 
 
 class SystemMetrics:
-    """Measures in a thread of its own until it is closed.
+    """Measure in a thread until closed.
 
-    MLflow's own thread asks the server for the run each time and ends where it gets no answer.
-    `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL` sets the seconds between measures, 10 if not set;
+    MLflow's own thread requests the run from the server each time and ends if that fails.
+    `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL` sets the seconds between samples (default: 10);
     `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false` turns them off.
 
     Args:
-        log: gets the metrics, named `system/…`, and as step the seconds since the start.
+        log: receives the metrics, named `system/…`, and as step the seconds since the start.
     """
 
     def __init__(self, log: Callable[[dict[str, float], int], None]) -> None:
