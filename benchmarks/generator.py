@@ -1,13 +1,13 @@
-"""Speed and memory of the batch generator: packed rows against tf.data over TFRecord.
+"""Compare speed and memory of the batch generator with tf.data over TFRecord.
 
-    python benchmarks/generator.py           two minutes; 1.1 GB of disk for a while
+    python benchmarks/generator.py           two minutes; 1.1 GB of temporary files
 
-Speed is images a second of one core, which all threads share, by the clock and by CPU time (user
-and system), both readers on the same random pixels at 256²×4, shuffled, in batches of 32, from
-files in the page cache, in alternating rounds; medians. tf.data reads raw pixels, so nothing is
-decoded; its shuffle buffer holds 1,024 images, and both its pools one thread.
-Memory is the peak of a process that walks 200 batches through 1,000 rows and through 100,000 (a
-sparse file: holes read as zeros), each with the index that pack would have written.
+Speed is images per second on one core, by wall time and by CPU time (user and system). Both
+readers read the same random pixels at 256²×4, shuffled, in batches of 32, from the page cache, in
+alternating rounds; medians. tf.data reads raw pixels, so nothing is decoded; its shuffle buffer
+holds 1,024 images, and both its pools have one thread.
+Memory is the peak of a process that reads 200 batches from 1,000 rows and from 100,000 (sparse
+files, whose holes read as zeros), each with an index as pack writes it.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--n-images", type=int, default=2000, help="images of the speed test")
+    parser.add_argument("--n-images", type=int, default=2000, help="images in the speed test")
     parser.add_argument("--walk", type=Path, help=argparse.SUPPRESS)  # the process measured
     arguments = parser.parse_args()
     if arguments.walk:
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def print_speed(folder: Path, n_images: int) -> None:
-    """Time both readers in turns, on one core."""
+    """Time both readers alternately, on one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     packed, records = folder / "packed", folder / "images.tfrecord"
     write_packed(packed, n_images, fill=True)
@@ -66,7 +66,7 @@ def print_speed(folder: Path, n_images: int) -> None:
         first.append(speed(walk(packed), n_batches=n_images // BATCH_SIZE))
         ours.append(speed(batches))
         theirs.append(speed(read_records(records)))
-    print("images a second of one core             by the clock   of CPU time")
+    print("images per second on one core              wall time      CPU time")
     for name, rounds in (
         ("packed rows, first epoch (CRC-32)", first),
         ("packed rows", ours),
@@ -80,7 +80,7 @@ def print_speed(folder: Path, n_images: int) -> None:
 
 
 def print_memory(folder: Path) -> None:
-    """Compare the peaks of two processes."""
+    """Compare the peak memory of two processes."""
     peaks = []
     for n_images in (1_000, 100_000):
         write_packed(folder / str(n_images), n_images, fill=False)
@@ -92,7 +92,7 @@ def print_memory(folder: Path) -> None:
 
 
 def walk(packed: Path) -> TrainingBatches:
-    """Set up the walk that training takes, with every change switched on."""
+    """Return training batches with every augmentation."""
     images = PackedImages(packed)
     y_true = np.zeros((len(images), N_LABELS), np.uint8)
     return TrainingBatches(
@@ -107,21 +107,21 @@ def walk(packed: Path) -> TrainingBatches:
 
 
 def exhaust(batches: TrainingBatches) -> None:
-    """Read every batch; at the default number of images that is more than an epoch."""
+    """Read every batch; by default, more than an epoch."""
     for _ in batches:
         pass
 
 
 def peak_bytes() -> int:
-    """Return this process' largest resident size; getrusage would count the parent's with it."""
+    """Return the peak resident size of this process; getrusage would include the parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def speed(batches: Any, n_batches: int = N_BATCHES) -> tuple[float, float]:
-    """Return images a second by the clock and of CPU time."""
+    """Return images per second by wall time and by CPU time."""
     iterator = iter(batches)
-    next(iterator)  # buffers fill, threads start
+    next(iterator)  # fills buffers and starts threads
     clock, cpu = time.perf_counter(), time.process_time()
     for _ in range(n_batches - 1):
         next(iterator)
@@ -130,7 +130,7 @@ def speed(batches: Any, n_batches: int = N_BATCHES) -> tuple[float, float]:
 
 
 def write_packed(folder: Path, n_images: int, *, fill: bool) -> None:
-    """Lay out shards with manifest and index; without `fill` they are sparse."""
+    """Write shards, manifest and index; without `fill` the shards are sparse."""
     folder.mkdir()
     random, shards, checksums = np.random.default_rng(1), [], []
     empty = zlib.crc32(bytes(SIZE_PX * SIZE_PX * len(CHANNELS)))
@@ -168,7 +168,7 @@ def write_records(path: Path, shard_path: Path) -> None:
 
 
 def read_records(path: Path) -> Any:
-    """Make the usual pipeline: shuffle, batch, parse the batch at once, prefetch."""
+    """Return the usual pipeline: shuffle, batch, parse whole batches, prefetch."""
     import tensorflow as tf
 
     kinds = {name: tf.io.FixedLenFeature([], tf.string) for name in ("pixels", "labels")}

@@ -1,11 +1,11 @@
-"""Packing beside the student report's way of reading, on the same images in one run.
+"""Compare packing with the student report's way of reading, on the same images.
 
     python benchmarks/pack.py FOLDER        two minutes; FOLDER in Kaggle's layout, 512 pixels
 
-The report's way is matplotlib.imread of each channel and cv2.resize: decoding alone. Ours is the
-whole stage: decoding, checks, statistics, hashes, checksums and the packed folder. Prints CPU
-seconds an image of both (best of several turns, taken alternately) and their ratio, what ours
-consists of beside inflating alone, and the wall time of one process and of two.
+The report only decodes: matplotlib.imread of each channel and cv2.resize. Packing is the whole
+stage: decoding, checks, statistics, hashes, checksums and the packed folder. Prints CPU seconds per
+image of both (best of several alternating rounds) and their ratio, the parts of packing beside
+inflating alone, and the wall time of one process and of two.
 """
 
 import argparse
@@ -38,7 +38,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--times", type=int, default=20, help="repeat the images for 1 against 2")
+    parser.add_argument(
+        "--times", type=int, default=20, help="copies of each image for one process against two"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     images = read_catalogue(arguments.folder)
@@ -49,9 +51,9 @@ def main() -> None:
 
 
 def compare(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:
-    """Print CPU seconds of the report's way and of the whole stage in one process."""
+    """Print CPU seconds of the report's reading and of the whole stage in one process."""
 
-    def reports_way() -> None:
+    def read_as_report() -> None:
         for where, image_id in zip(images["folder"], images["Id"], strict=True):
             planes = [
                 matplotlib.image.imread(channel_path(raw_dir / where, image_id, channel))
@@ -60,34 +62,34 @@ def compare(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:
             np.stack([cv2.resize(plane, (SIZE_PX, SIZE_PX)) for plane in planes], axis=-1)
 
     turns = [
-        (cpu_s(reports_way), cpu_s(lambda: pack(raw_dir, folder / "packed", 1)))
+        (cpu_s(read_as_report), cpu_s(lambda: pack(raw_dir, folder / "packed", 1)))
         for _ in range(N_TURNS)
     ]
     theirs, ours = (min(each) / len(images) for each in zip(*turns, strict=True))
-    print(f"the report's way {1e3 * theirs:.2f} CPU ms an image, pack {1e3 * ours:.2f}")
-    print(f"ratio: {theirs / ours:.2f} times the images a second a core")
+    print(f"the report {1e3 * theirs:.2f} CPU ms per image, pack {1e3 * ours:.2f}")
+    print(f"ratio: {theirs / ours:.2f} times the images per second and core")
 
 
 def profile(raw_dir: Path, images: pd.DataFrame) -> None:
-    """Print what an image's time consists of."""
+    """Print the CPU time of each step per image."""
     folders = [raw_dir / where for where in images["folder"]]
     keys = list(zip(folders, images["Id"], strict=True))
     paths = [channel_path(*key, channel) for key in keys for channel in CHANNELS]
     streams = [compressed_pixels(path.read_bytes()) for path in paths]
     pixels = [read_image(*key, SIZE_PX) for key in keys]
-    for what, work in (
+    for step, work in (
         ("inflating alone (zlib)", lambda: [zlib.decompress(each) for each in streams]),
         ("reading channels, checks included", lambda: [read_channel(each) for each in paths]),
-        ("the same, shrunk and merged", lambda: [read_image(*key, SIZE_PX) for key in keys]),
+        ("the same, resized and merged", lambda: [read_image(*key, SIZE_PX) for key in keys]),
         ("hashes", lambda: [perceptual_hash(each) for each in pixels]),
         ("statistics, hashes and CRC", lambda: [measure(each) for each in pixels]),
     ):
         best = min(cpu_s(work) for _ in range(N_TURNS))
-        print(f"  {1e3 * best / len(keys):6.2f} ms {what}")
+        print(f"  {1e3 * best / len(keys):6.2f} ms {step}")
 
 
 def scale(raw_dir: Path, images: pd.DataFrame, times: int, folder: Path) -> None:
-    """Print the wall time of one and of two processes on links to the images, repeated."""
+    """Print the wall time of one and of two processes on many links to the images."""
     repeated = folder / "repeated"
     rows = []
     for where in images["folder"].unique():
@@ -101,7 +103,7 @@ def scale(raw_dir: Path, images: pd.DataFrame, times: int, folder: Path) -> None
                 copy.symlink_to(original)
         rows.append(labelled.assign(Id=[f"{number}-{each}" for each in labelled["Id"]]))
     pd.concat(rows)[["Id", "Target"]].to_csv(repeated / "train.csv", index=False)
-    pack(repeated, folder / "warm", 2)  # starts the processes, which then wait for more
+    pack(repeated, folder / "warm", 2)  # starts the worker processes
     walls: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3):
         for n_jobs, found in walls.items():
@@ -115,7 +117,7 @@ def scale(raw_dir: Path, images: pd.DataFrame, times: int, folder: Path) -> None
 
 
 def pack(raw_dir: Path, packed_dir: Path, n_jobs: int) -> None:
-    """Run the stage's function in shards of 48, some twenty a process."""
+    """Pack in shards of 48 images, about twenty per process."""
     packing.progress = lambda *_, **__: Silent()
     packing.pack(raw_dir, packed_dir, image_size=SIZE_PX, shard_rows=48, n_jobs=n_jobs)
 
@@ -130,7 +132,7 @@ class Silent:
         pass
 
     def update(self, n: int) -> None:
-        """Take note of nothing."""
+        """Ignore progress."""
 
 
 def compressed_pixels(content: bytes) -> bytes:

@@ -64,10 +64,14 @@ def _read_labelled(path: Path) -> pd.DataFrame:
             raise _bad_row(path, line, image_id, str(error), target) from error
         if empty:
             raise _bad_row(path, line, image_id, "no label", target)
-    if "group" not in table:
-        table["group"] = table["Id"]
-    table["group"] = table["group"].where(table["group"] != "", table["Id"])
-    return table[["Id", "Target", "group"]].assign(labelled=True, folder=LABELLED_FOLDER)
+    table = with_groups(table, list(table["Id"]))[["Id", "Target", "group"]]
+    return table.assign(labelled=True, folder=LABELLED_FOLDER)
+
+
+def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
+    """Fill absent or empty cells of `group` from `default`."""
+    given = list(table["group"]) if "group" in table else [""] * len(table)
+    return table.assign(group=[own or other for own, other in zip(given, default, strict=True)])
 
 
 def _read_unlabelled(path: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.sources.downloads import download_images
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
-from hpa.data.sources.tables import read_table, with_groups
+from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
@@ -93,7 +93,7 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
         match["antibody"] if (match := ID.fullmatch(image_id)) else image_id
         for image_id in table["Id"]
     ]
-    return with_groups(table, antibodies)
+    return catalogue.with_groups(table, antibodies)
 
 
 def _stem(cell: str, base_url: str, path: Path, line: str) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from hpa.data.images import catalogue
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
@@ -55,8 +57,6 @@ def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
 
 def _client() -> Any:
     """Return a client with the user's credentials; importing it authenticates, or exits."""
-    import requests
-
     try:
         with redirect_stdout(StringIO()):
             from kaggle.api.kaggle_api_extended import KaggleApi
@@ -77,8 +77,6 @@ def _client() -> Any:
 
 
 def _download(client: Any, competition: str, archive: Path) -> None:
-    import requests
-
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         client.competition_download_files(competition, path=str(archive.parent), quiet=False)

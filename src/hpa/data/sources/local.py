@@ -8,7 +8,7 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.images.formats import SUFFIXES
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
-from hpa.data.sources.tables import read_table, with_groups
+from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 from hpa.system.files import require_free_space
@@ -106,7 +106,7 @@ def _read_paths(path: Path) -> pd.DataFrame:
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
             remedy="correct the paths, or leave the cell of an absent channel empty",
         )
-    return with_groups(table, list(table["Id"]))
+    return catalogue.with_groups(table, list(table["Id"]))
 
 
 def _refuse_inside(raw_dir: Path, paths: list[Path]) -> None:

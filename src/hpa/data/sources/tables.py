@@ -44,12 +44,6 @@ def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.Da
     )
 
 
-def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
-    """Fill absent or empty cells of `group` from `default`."""
-    given = list(table["group"]) if "group" in table else [""] * len(table)
-    return table.assign(group=[own or other for own, other in zip(given, default, strict=True)])
-
-
 def _read_target(text: str, path: Path, line: str) -> str:
     """Convert labels, by number or name, to ascending numbers."""
     words = [word.strip() for word in text.split(";") if word.strip()]
