@@ -1,61 +1,68 @@
-"""The label sets keep the competition's frequencies and its rules of company."""
+"""Label sets keep the competition's frequencies and co-occurrences."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from hpa.data.synthesis.label_facts import IMAGES_BY_SET_SIZE, LABEL_COUNTS_BY_SET_SIZE, PAIR_COUNTS
-from hpa.data.synthesis.label_sets import draw_label_sets, minimum_count, pair_counts
+from hpa.data.synthesis.label_sets import (
+    draw_label_sets,
+    label_counts,
+    minimum_count,
+    pair_counts,
+)
 from hpa.labels import N_LABELS
 
-REAL_COUNTS = np.array(LABEL_COUNTS_BY_SET_SIZE).sum(axis=1)
-N_REAL = sum(IMAGES_BY_SET_SIZE)
+REAL_COUNTS = label_counts().sum(axis=1)
+IMAGES_BY_SET_SIZE = np.array([15126, 12485, 3160, 299, 2])
+N_REAL = IMAGES_BY_SET_SIZE.sum()
 
 
 def counts_of(label_sets: list[tuple[int, ...]]) -> np.ndarray:
     return np.bincount([label for labels in label_sets for label in labels], minlength=N_LABELS)
 
 
-def test_the_facts_agree_with_each_other():
+def test_the_counts_are_those_of_the_competition_and_agree_with_each_other():
+    # A set of k labels is counted once for each of its k labels.
+    by_size = label_counts().sum(axis=0)
+    assert (by_size == IMAGES_BY_SET_SIZE * np.arange(1, 6)).all()
     assert N_REAL == 31072
-    # A set of k labels is counted once by each of its k labels.
-    by_size = np.array(LABEL_COUNTS_BY_SET_SIZE).sum(axis=0)
-    assert (by_size == np.array(IMAGES_BY_SET_SIZE) * [1, 2, 3, 4, 5]).all()
-    # ... and holds k (k - 1) / 2 pairs: 12485 + 3 * 3160 + 6 * 299 + 10 * 2 = 23779.
-    assert sum(n for row in PAIR_COUNTS.values() for n in row.values()) == 23779
+    # ... and contains k (k - 1) / 2 pairs: 12485 + 3 * 3160 + 6 * 299 + 10 * 2 = 23779.
+    assert (pair_counts() == pair_counts().T).all()
+    assert np.triu(pair_counts()).sum() == 23779
+    assert not pair_counts().diagonal().any()
 
 
 def test_tempering_0_gives_the_real_frequencies():
     label_sets = draw_label_sets(N_REAL // 4, tempering=0.0, seed=1)
     expected = np.maximum(REAL_COUNTS / 4, 4)
-    # Within 5 % and two images, set by set of a label.
+    # Within 5 % and two images.
     assert (np.abs(counts_of(label_sets) - expected) <= 0.05 * expected + 2).all()
 
 
-def test_tempering_0_gives_the_real_numbers_of_labels_an_image():
+def test_tempering_0_gives_the_real_numbers_of_labels_per_image():
     label_sets = draw_label_sets(N_REAL // 4, tempering=0.0, seed=1)
     n_by_size = np.bincount([len(labels) for labels in label_sets], minlength=6)[1:]
     fraction = n_by_size / len(label_sets)
-    assert np.abs(fraction - np.array(IMAGES_BY_SET_SIZE) / N_REAL).max() < 0.02
+    assert np.abs(fraction - IMAGES_BY_SET_SIZE / N_REAL).max() < 0.02
 
 
 def test_the_commonest_pairs_are_the_real_ones():
     label_sets = draw_label_sets(N_REAL // 4, tempering=0.0, seed=1)
     together = Counter((a, b) for labels in label_sets for a in labels for b in labels if a < b)
     for first, second in [(0, 25), (0, 2), (0, 21), (0, 7)]:
-        expected = PAIR_COUNTS[first][second] / 4
+        expected = pair_counts()[first, second] / 4
         assert abs(together[first, second] - expected) < 0.2 * expected
 
 
-def test_only_pairs_that_really_occur_stand_together():
+def test_only_pairs_that_really_occur_are_drawn():
     real = pair_counts()
     for labels in draw_label_sets(2000, tempering=0.6, seed=2):
         assert all(real[a, b] > 0 for a in labels for b in labels if a != b)
 
 
 @pytest.mark.parametrize("tempering", [0.0, 0.5, 1.0])
-def test_lysosomes_never_stand_without_endosomes(tempering):
+def test_lysosomes_never_occur_without_endosomes(tempering):
     label_sets = draw_label_sets(800, tempering=tempering, seed=3)
     lysosomal = [labels for labels in label_sets if 10 in labels]
     assert lysosomal

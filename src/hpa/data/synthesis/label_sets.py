@@ -1,42 +1,62 @@
-"""Label sets drawn with the real frequencies, or tempered towards equal ones.
+"""Label sets drawn with the real frequencies, or with frequencies tempered towards equal ones.
 
-The labels are dealt from quotas rather than drawn image by image: each label gets its number of
-images, split over set sizes as in the real data, and the rarest label is served first, choosing
-companions by how often the pair occurs. So frequencies are met almost exactly, at any size.
+Labels are dealt from quotas, not drawn image by image. Each label gets its number of images, split
+over set sizes as in the real data. The rarest label is served first and takes companions in
+proportion to how often the pair occurs. So frequencies are met almost exactly, at any size.
 """
 
 import math
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from hpa.data.synthesis.label_facts import (
-    IMAGES_BY_SET_SIZE,
-    LABEL_COUNTS_BY_SET_SIZE,
-    NEVER_WITHOUT,
-    PAIR_COUNTS,
-)
 from hpa.labels import N_LABELS
 from hpa.seeds import stream
 
-_COUNTS = np.array(LABEL_COUNTS_BY_SET_SIZE, dtype=np.float64)
-_SIZES = np.arange(1, len(IMAGES_BY_SET_SIZE) + 1)
+N_SIZES = 5
+"""Set sizes: the real images have one to five labels."""
+NEVER_WITHOUT = {10: 9}
+"""Lysosomes always occur together with Endosomes."""
 _TEMPERED_FLOOR_FRACTION = 0.03
 _SMALL_SET_FLOOR = 4
 _SPARE_IMAGES = 200
 
 
+@cache
+def label_counts() -> np.ndarray:
+    """Count the competition's 31,072 training images by label and size of the label set.
+
+    Returns:
+        int64[28,5]; column k - 1 counts sets of k labels.
+
+    Source: the public train.csv, of which only these totals are kept.
+    """
+    return _read_counts("label_counts.csv")
+
+
+@cache
+def pair_counts() -> np.ndarray:
+    """Count the competition's training images per pair of labels: int64[28,28], symmetric."""
+    return _read_counts("pair_counts.csv")
+
+
+def _read_counts(name: str) -> np.ndarray:
+    path = Path(__file__).with_name(name)
+    return np.loadtxt(path, dtype=np.int64, delimiter=",", skiprows=1)[:, 1:]
+
+
 def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple[int, ...]]:
     """Draw n_images label sets in random order, each sorted.
+
+    Every label occurs at least `minimum_count(n_images, tempering)` times. Co-occurrences follow
+    the real pair counts: Lysosomes never without Endosomes, labels 10, 15 and 17 never alone.
 
     Args:
         n_images: number of sets.
         tempering: in [0,1]; label frequencies follow count ** (1 - tempering), so 0 gives the
             real ones and 1 equal ones.
         seed: same arguments, same sets.
-
-    Every label occurs at least `minimum_count(n_images, tempering)` times. Which labels stand
-    together follows the real pair counts: Lysosomes never without Endosomes, labels 10, 15 and
-    17 never alone.
 
     Raises:
         ValueError: n_images is negative or tempering lies outside [0,1].
@@ -59,26 +79,18 @@ def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple
 
 
 def minimum_count(n_images: int, tempering: float) -> int:
-    """Images that every label has at least: 3 % of them times tempering, and min(4, N // 28)."""
+    """Return the least images per label: max(min(4, N // 28), 3 % × tempering × N)."""
     small_set_floor = min(_SMALL_SET_FLOOR, n_images // N_LABELS)
     return max(small_set_floor, math.floor(_TEMPERED_FLOOR_FRACTION * tempering * n_images))
 
 
-def pair_counts() -> np.ndarray:
-    """Return int64[28,28], symmetric, zero on the diagonal: real images that carry both labels."""
-    counts = np.zeros((N_LABELS, N_LABELS), dtype=np.int64)
-    for first, others in PAIR_COUNTS.items():
-        for second, n_together in others.items():
-            counts[first, second] = counts[second, first] = n_together
-    return counts
-
-
 def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generator) -> np.ndarray:
-    """Return int64[28,5]: images each label still needs, by size of the label set."""
-    size_fraction = _COUNTS / _COUNTS.sum(axis=1, keepdims=True)
-    weight = _COUNTS.sum(axis=1) ** (1.0 - tempering)
-    images_a_unit = (weight[:, None] * size_fraction / _SIZES).sum()
-    wanted = np.maximum(weight * n_images / images_a_unit, floor)
+    """Return the images that each label needs by size of the label set, int64[28,5]."""
+    counts = label_counts().astype(np.float64)
+    size_fraction = counts / counts.sum(axis=1, keepdims=True)
+    weight = counts.sum(axis=1) ** (1.0 - tempering)
+    images_per_unit = (weight[:, None] * size_fraction / np.arange(1, N_SIZES + 1)).sum()
+    wanted = np.maximum(weight * n_images / images_per_unit, floor)
     exact = wanted[:, None] * size_fraction
     quotas = np.floor(exact).astype(np.int64)
     # The fractions left over are dealt at random, so that small sets are right on average.
@@ -111,7 +123,7 @@ def _next_size(quota: np.ndarray, rng: np.random.Generator) -> int | None:
 
 
 def _take(quota: np.ndarray, size_index: int) -> None:
-    """Count one image off a label's quota, preferably for this set size."""
+    """Subtract one image from a label's quota, preferably for this set size."""
     if quota[size_index] == 0:
         size_index = int(np.argmax(quota))
     quota[size_index] = max(quota[size_index] - 1, 0)
@@ -124,7 +136,7 @@ def _choose_companions(
     affinity: np.ndarray,
     rng: np.random.Generator,
 ) -> list[int]:
-    """Choose size_index companions; fewer where no label that goes with all chosen has need."""
+    """Choose up to size_index companions that occur with all others chosen and are needed."""
     chosen = [anchor]
     if anchor in NEVER_WITHOUT:
         chosen.append(NEVER_WITHOUT[anchor])
@@ -134,7 +146,7 @@ def _choose_companions(
         weight = fits * (quotas[:, size_index] > 0)
         if not weight.any():
             # A label that is never alone takes a companion beyond that one's quota.
-            if len(chosen) > 1 or _COUNTS[anchor, 0] > 0:
+            if len(chosen) > 1 or label_counts()[anchor, 0] > 0:
                 break
             weight = fits
         chosen.append(int(rng.choice(N_LABELS, p=weight / weight.sum())))
@@ -146,8 +158,8 @@ def _trim(
 ) -> list[tuple[int, ...]]:
     """Drop surplus sets, those of common labels first, keeping `floor` images of each label.
 
-    A set that must stay holds a label with exactly `floor` images, so at most 28 * floor sets
-    must stay, and `minimum_count` keeps that below n_images.
+    A set that must stay has a label with exactly `floor` images, so at most 28 × floor sets must
+    stay; `minimum_count` keeps that below n_images.
     """
     counts = np.bincount([label for labels in label_sets for label in labels], minlength=N_LABELS)
     n_surplus = len(label_sets) - n_images
