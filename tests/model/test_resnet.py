@@ -9,7 +9,7 @@ import pytest
 
 from hpa.model.losses import FocalLoss
 from hpa.model.resnet import BACKBONE, build_resnet34
-from hpa.model.weights import portable, weights_sha256
+from hpa.model.weights import all_layers, portable, weights_sha256
 from support.paths import ROOT
 
 RATES = np.linspace(0.01, 0.4, 28)
@@ -99,7 +99,7 @@ def test_a_copy_to_save_computes_in_float32_with_the_same_weights(model: keras.M
     half.compile(loss=FocalLoss())  # as a network in training is
     copy = portable(half)
     assert weights_sha256(copy) == weights_sha256(half)
-    kinds = {layer.compute_dtype for layer in copy._flatten_layers(include_self=False)}
+    kinds = {layer.compute_dtype for layer in all_layers(copy)}
     assert kinds <= {"float32", "uint8"}
     assert portable(model).weights[0] is model.weights[0]  # nothing to change, nothing copied
 

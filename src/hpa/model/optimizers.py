@@ -1,97 +1,123 @@
-"""One optimizer for the whole training: a learning rate a depth, decay, clipping, averages."""
+"""AdamW with a learning rate per depth, weight decay, gradient clipping and averaged weights."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+from keras import ops
 
-from hpa.config.params import Train
+from hpa.config.sections import Train
 from hpa.model.resnet import depth
 from hpa.model.schedules import make_schedules
 
-# Torch's is a class of its own, which updates all weights in a few calls.
-AdamW: Any = type(keras.optimizers.AdamW.__new__(keras.optimizers.AdamW))
 
+class DepthwiseAdamW(keras.optimizers.Optimizer):
+    """One AdamW per depth of the network, each with its own learning-rate schedule.
 
-class DepthwiseAdamW(AdamW):
-    """AdamW whose learning rate, and so its decay, depends on how deep a weight lies.
-
-    All state lies in `variables`: the step, two moments a weight and, where `use_ema` is on, the
-    weight's moving average. Which steps spare the body is a function of the step.
+    `variables` holds the state of all of them: their steps, two moments per weight and, with
+    `use_ema`, the moving average of each weight.
 
     Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2; rates by
     depth: Howard, Ruder, "Universal language model fine-tuning", ACL 2018, section 3.2.
     """
 
-    def __init__(self, schedules: Sequence[Any], **kwargs: Any) -> None:
-        """Take the schedule of each depth (see `resnet.depth`), and what AdamW takes."""
-        super().__init__(learning_rate=schedules[-1], **kwargs)
-        self.schedules = tuple(schedules)
+    def __init__(
+        self, schedules: Sequence[Any], *, clip_norm: float | None = None, **kwargs: Any
+    ) -> None:
+        """Create the optimizer.
+
+        Args:
+            schedules: the learning-rate schedule of each depth (see `resnet.depth`).
+            clip_norm: largest norm of all gradients together; None does not clip.
+            **kwargs: of `keras.optimizers.AdamW`.
+        """
+        super().__init__(learning_rate=schedules[-1])
+        self.clip_norm = clip_norm
+        self.parts = [keras.optimizers.AdamW(schedule, **kwargs) for schedule in schedules]
+        for part in self.parts:
+            part.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+    def build(self, variables: Any) -> None:
+        """Create the state for all weights of a model."""
+        super().build(variables)
+        depths = [depth(variable.path) for variable in variables]
+        self.places = [
+            [place for place, each in enumerate(depths) if each == number]
+            for number in range(len(self.parts))
+        ]
+        for part, places in zip(self.parts, self.places, strict=True):
+            part.build([variables[place] for place in places])
+
+    @property
+    def variables(self) -> list[Any]:
+        """The state: all that a step changes besides the weights."""
+        return [*super().variables, *(each for part in self.parts for each in part.variables)]
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Do a step, given the gradients of all weights in the order of `build`."""
+        if not self.built:
+            self.build(trainable_variables)
+        if self.clip_norm is not None:
+            grads = _clipped(grads, self.clip_norm)
+        for part, places in zip(self.parts, self.places, strict=True):
+            part.apply([grads[place] for place in places])
+        self.iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list: Any) -> None:
-        """Leave the weights as they are: Keras would put the averages in at each end of `fit`."""
+        """Leave the weights as they are; Keras would assign the averages after each `fit`."""
 
-    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> Any:
-        for schedule, places in self._by_depth(trainable_variables):
-            super()._backend_update_step(
-                [grads[place] for place in places],
-                [trainable_variables[place] for place in places],
-                schedule(self._iterations),
-            )
-
-    def _apply_weight_decay(self, variables: Any) -> None:
-        decayed = [variable for variable in variables if self._use_weight_decay(variable)]
-        for schedule, places in self._by_depth(decayed):
-            self._learning_rate = schedule
-            super()._apply_weight_decay([decayed[place] for place in places])
-        self._learning_rate = self.schedules[-1]
-
-    def _by_depth(self, variables: Any) -> Iterator[tuple[Any, list[int]]]:
-        depths = [depth(variable.path) for variable in variables]
-        for which, schedule in enumerate(self.schedules):
-            if places := [place for place, each in enumerate(depths) if each == which]:
-                yield schedule, places
+    def assign_averages(self, variables: Any) -> None:
+        """Assign the moving averages to all weights; without `use_ema`, do nothing."""
+        for part, places in zip(self.parts, self.places, strict=True):
+            part.finalize_variable_values([variables[place] for place in places])
 
 
 def make_optimizer(train: Train) -> DepthwiseAdamW:
     """Return the optimizer that the section train of params.yaml describes.
 
-    A weight loses learning rate × `train.weight_decay` of itself a step; norms and biases are
-    spared. Gradients are clipped by the norm of all of them together.
+    Each step takes learning rate × `train.weight_decay` off a weight; biases and normalisation
+    layers do not decay.
     """
-    optimizer = DepthwiseAdamW(
+    return DepthwiseAdamW(
         make_schedules(train),
+        clip_norm=train.clip_norm,
         weight_decay=train.weight_decay,
         # Focal gradients of inner kernels are as small as 1e-7; Keras' default epsilon stops them.
         epsilon=1e-10,
-        global_clipnorm=train.clip_norm,
         use_ema=train.average_momentum is not None,
         ema_momentum=train.average_momentum or 0.0,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 @contextmanager
-def averaged_weights(optimizer: DepthwiseAdamW) -> Iterator[None]:
-    """Put the moving averages of the weights in their place, and the weights back at the end.
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Replace a model's weights by their moving averages, and restore them at the end.
 
-    Does nothing where `train.average_momentum` is null, and before the first step. Statistics of
-    normalisation layers are moving averages anyway and stay.
+    Does nothing if `train.average_momentum` is null, or before the first step. The statistics of
+    normalisation layers are moving averages already and stay.
     """
-    if not (optimizer.use_ema and optimizer.built and _numpy(optimizer.iterations)):
+    optimizer, weights = model.optimizer, model.trainable_variables
+    if not (isinstance(optimizer, DepthwiseAdamW) and _numpy(optimizer.iterations)):
         yield
         return
-    weights = optimizer._trainable_variables
     kept = [_numpy(weight).copy() for weight in weights]
     try:
-        for weight, average in zip(weights, optimizer._model_variables_moving_average, strict=True):
-            weight.assign(_numpy(average))
+        optimizer.assign_averages(weights)
+        for weight in weights:  # on JAX the two would share memory, which `predict` may release
+            weight.assign(_numpy(weight))
         yield
     finally:
         for weight, value in zip(weights, kept, strict=True):
             weight.assign(value)
+
+
+def _clipped(grads: Any, clip_norm: float) -> list[Any]:
+    """Clip by the norm of all gradients as Keras' `global_clipnorm` does: NaN if it is infinite."""
+    squares = [ops.sum(ops.square(each)) for each in grads if each is not None]
+    norm = ops.sqrt(ops.sum(ops.stack(squares)))
+    scale = clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm) + (norm - norm)
+    return [None if each is None else each * scale for each in grads]
 
 
 def _numpy(variable: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Which weights these are, whatever file they came in, and a network that loads anywhere."""
+"""Digest of a model's weights, and a copy of a network that loads anywhere."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,9 +9,9 @@ import numpy as np
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """Digest a model's weights: path, shape, type and bytes of each array, in the model's order.
+    """Digest a model's weights: path, shape, dtype and bytes of each array, in the model's order.
 
-    Archives carry dates, so their bytes differ where the weights do not.
+    Archives hold dates, so their bytes differ even if the weights do not.
     """
     digest = hashlib.sha256()
     for weight in model.weights:
@@ -23,14 +24,13 @@ def weights_sha256(model: keras.Model) -> str:
 def portable(network: keras.Model) -> keras.Model:
     """Return a copy that computes in float32 on one device, with the same weights.
 
-    What trained in bfloat16 or on several devices would otherwise ask for the same to be loaded.
-    A network that does so already is not copied, and shares its weights.
+    A network trained in bfloat16 or on several devices would otherwise require the same to load.
+    A network that already computes so is not copied; the result shares its weights.
     """
     bare = keras.Model(network.input, network.output, name=network.name)  # as if never compiled
-    layers = network._flatten_layers(include_self=False)
     if all(
         layer.compute_dtype == "float32" and not getattr(layer, "synchronized", False)
-        for layer in layers
+        for layer in all_layers(network)
     ):
         return bare
 
@@ -43,3 +43,11 @@ def portable(network: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(bare, clone_function=plain, recursive=True)
     copy.set_weights(network.get_weights())
     return copy
+
+
+def all_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers of a model and of the models nested in it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
