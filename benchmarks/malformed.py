@@ -1,6 +1,6 @@
-"""Malformed requests for the served model, drawn by a seed: each must be answered with 4xx.
+"""Malformed requests for the served model, drawn by a seed; each must get a 4xx status.
 
-A request is the bytes of an HTTP/1.1 message, so that its framing can be wrong as well.
+A request is the bytes of an HTTP/1.1 message, so that its framing can be malformed, too.
 """
 
 import base64
@@ -20,29 +20,29 @@ JSON = "application/json"
 MAX_IMAGES = 64
 Draw = random.Random
 Request = tuple[str, bytes]
-"""What is wrong with it, and its bytes."""
+"""Kind of fault, and bytes."""
 
 
 def draw_request(draw: Draw, max_bytes: int) -> Request:
     """Draw one malformed request.
 
     Args:
-        draw: the source of chance.
-        max_bytes: of a body that the server takes.
+        draw: random number generator.
+        max_bytes: limit of a body on the server.
     """
     kind = draw.choice(list(KINDS))
     return kind, KINDS[kind](draw, max_bytes)
 
 
 def post(body: bytes, content_type: str | None = JSON, **headers: str) -> bytes:
-    """Spell a POST to /invocations; `headers` replace or add to the usual ones."""
+    """Encode a POST to /invocations; `headers` replace or extend the default ones."""
     return message("POST", "/invocations", body, content_type, **headers)
 
 
 def message(
     method: str, path: str, body: bytes, content_type: str | None = JSON, **headers: str
 ) -> bytes:
-    """Spell an HTTP/1.1 request that closes its connection."""
+    """Encode an HTTP/1.1 request that closes its connection."""
     lines = {"Host": "localhost", "Connection": "close", "Content-Length": str(len(body))}
     if content_type:
         lines["Content-Type"] = content_type
@@ -52,7 +52,7 @@ def message(
 
 
 def png(draw: Draw, size: int = 64) -> bytes:
-    """Draw a grey PNG of noise, in one piece of compressed data."""
+    """Draw a greyscale PNG of noise with a single IDAT chunk."""
     pixels = np.frombuffer(draw.randbytes(size * size), np.uint8).reshape(size, size)
     return _png(size, size, zlib.compress(b"".join(b"\0" + bytes(row) for row in pixels)))
 
@@ -63,7 +63,7 @@ def image(draw: Draw, size: int = 64) -> dict[str, Any]:
 
 
 def body(*images: Any) -> bytes:
-    """Spell images as the body that /invocations takes."""
+    """Encode images as the body of a request to /invocations."""
     return json.dumps({"dataframe_records": list(images)}).encode()
 
 
@@ -82,7 +82,7 @@ def _png(width: int, height: int, data: bytes, extra: bytes = b"") -> bytes:
 
 
 def _green(draw: Draw, value: Any) -> bytes:
-    """A request whose second channel is something else."""
+    """Replace the green channel of a valid request."""
     return post(body(image(draw) | {"green": value}))
 
 
@@ -92,7 +92,7 @@ def _cut_json(draw: Draw, _: int) -> bytes:
 
 
 def _mutated_json(draw: Draw, _: int) -> bytes:
-    """Put a character that JSON does not allow there, or another name, into a whole body."""
+    """Replace a structural character of a valid body."""
     whole = bytearray(body(image(draw)))
     structure = [place for place, byte in enumerate(whole) if byte in b'{}[]":,']
     place = draw.choice(structure)
@@ -149,7 +149,7 @@ def _bad_base64(draw: Draw, _: int) -> bytes:
     return _green(draw, text)
 
 
-def _no_picture(draw: Draw, _: int) -> bytes:
+def _no_image(draw: Draw, _: int) -> bytes:
     whole = bytearray(png(draw))
     action = draw.randrange(4)
     if action == 0:
@@ -163,8 +163,8 @@ def _no_picture(draw: Draw, _: int) -> bytes:
     return _green(draw, _text(bytes(whole)))
 
 
-def _other_picture(draw: Draw, _: int) -> bytes:
-    """A picture of a kind, depth, mode or shape that is not taken."""
+def _other_image(draw: Draw, _: int) -> bytes:
+    """Send an image of an unsupported format, depth, mode or shape."""
     content = io.BytesIO()
     mode, kind, size = draw.choice(
         [
@@ -179,7 +179,7 @@ def _other_picture(draw: Draw, _: int) -> bytes:
 
 
 def _bomb(draw: Draw, _: int) -> bytes:
-    """Few bytes that announce, or become, many."""
+    """Send few bytes that announce, or decompress to, many."""
     side = draw.choice([4097, 10_000, 30_000, 2**31 - 1])
     flood = zlib.compress(bytes(50_000_000), 9)
     text = b"tEXt" if draw.random() < 0.5 else b"zTXt"
@@ -200,7 +200,7 @@ def _compressed(draw: Draw, _: int) -> bytes:
 
 
 def _too_large(draw: Draw, max_bytes: int) -> bytes:
-    """A body above the limit: announced, or coming in pieces without an end."""
+    """Send a body above the limit: announced, or in chunks."""
     if draw.random() < 0.5:
         return post(b"{", Content_Length=str(max_bytes + draw.randrange(1, 10**12)))
     piece = b"100000\r\n" + b" " * 2**20 + b"\r\n"
@@ -251,7 +251,7 @@ def _no_http(draw: Draw, _: int) -> bytes:
         b"GET\r\n\r\n",
         b"POST /invocations HTTP/9.9\r\n\r\n",
         b"POST /invocations HTTP/1.1\r\nno colon\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # a TLS greeting
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # a TLS ClientHello
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ]
     return draw.choice(choices)
@@ -264,11 +264,11 @@ KINDS: dict[str, Callable[[Draw, int], bytes]] = {
     "another document": _wrong_document,
     "a wrong type": _wrong_type,
     "NaN or infinite": _no_number,
-    "nested too deep": _deep,
+    "nested too deeply": _deep,
     "bad base64": _bad_base64,
-    "no picture": _no_picture,
-    "another picture": _other_picture,
-    "a bomb": _bomb,
+    "not an image": _no_image,
+    "unsupported image": _other_image,
+    "decompression bomb": _bomb,
     "a compressed body": _compressed,
     "too large": _too_large,
     "giant header": _giant_header,
@@ -277,6 +277,6 @@ KINDS: dict[str, Callable[[Draw, int], bytes]] = {
     "wrong path": _wrong_path,
     "wrong length": _wrong_length,
     "wrong chunks": _wrong_chunks,
-    "no HTTP": _no_http,
+    "not HTTP": _no_http,
 }
-"""What may be wrong, and how to draw a request so."""
+"""Kinds of fault, each with a function that draws a request."""

@@ -1,12 +1,11 @@
-"""What a study's bookkeeping costs a trial, as a share of one that trains for a minute.
+"""Overhead of Optuna and MLflow per trial, as a fraction of a one-minute training.
 
     python benchmarks/search.py            a minute
 
-Does trials that train nothing but do all that a trial does with Optuna and MLflow: take its turn,
-draw, begin a nested run, log and report rounds, ask the pruner, keep thresholds, end. On fresh
-local stores with as many trials before it as `--before` says, as TPE and storage get slower with
-them. Prints wall seconds, which wait for the disk and for whatever else runs, and those of the
-processor, git's included.
+Runs trials that train nothing but make every call to Optuna and MLflow: lock the study, suggest,
+start a nested run, log and report rounds, ask the pruner, log thresholds, end. Uses new local
+stores, with `--before` earlier trials, as TPE and storage slow down with their number. Prints wall
+time, which depends on disk and load, and processor time, including git's.
 """
 
 import argparse
@@ -26,12 +25,12 @@ MINUTE_S = 60.0
 
 
 def main() -> None:
-    """Measure trials without a training and print their share of a minute."""
+    """Measure trials without training and print their fraction of a minute."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=5, help="trials to measure")
-    parser.add_argument("--before", type=int, default=50, help="trials that the study has before")
+    parser.add_argument("--before", type=int, default=50, help="trials of the study before them")
     arguments = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     n = arguments.before + arguments.trials
@@ -39,9 +38,9 @@ def main() -> None:
     with TemporaryDirectory() as name, chdir(name):
         os.environ["DVC_ROOT"] = name
         seconds = trial_seconds(params, arguments.before)
-    for what, each in (("wall", seconds[0]), ("processor", seconds[1])):
-        share = median(each) / MINUTE_S
-        print(f"{what}: {median(each):.2f} s a trial, {share:.2%} of a minute")
+    for name, each in (("wall", seconds[0]), ("processor", seconds[1])):
+        fraction = median(each) / MINUTE_S
+        print(f"{name}: {median(each):.2f} s per trial, {fraction:.2%} of a minute")
 
 
 def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[float]]:
@@ -50,8 +49,9 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
 
     from hpa.search.space import read_space, suggest, trial_params
     from hpa.search.study import DATA, Study, begin_study
-    from hpa.search.trial import _nested_run, _pruning, tracking
+    from hpa.search.trial import _nested_run, _pruning
     from hpa.search.worker import work
+    from hpa.tracking.stage_run import log_artifacts
 
     for path in DATA:  # only their digests matter here
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,10 +68,10 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
             on_round = _pruning(trial, changed.train.n_steps + 1)
             for step in range(changed.search.trial_rounds):
                 metrics = {"train/loss": 1.0, "val/loss": 1.0, "val/macro_f1": trial.number + step}
-                with suppress(optuna.TrialPruned):  # it is measured to its end
+                with suppress(optuna.TrialPruned):  # measure it to its end
                     on_round(step, metrics)
             Path("thresholds.json").write_text("{}" * 5000)
-            tracking.log_artifacts([Path("thresholds.json")])
+            log_artifacts([Path("thresholds.json")])
         return float(trial.number)
 
     study = begin_study(params)
@@ -83,7 +83,7 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
 
 
 def now() -> tuple[float, float]:
-    """Return the clock, and the processor seconds of this process and those it has started."""
+    """Return wall time and the processor time of this process and its children."""
     return time.perf_counter(), sum(os.times()[:4])
 
 

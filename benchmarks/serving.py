@@ -1,12 +1,12 @@
-"""The served model under load and under attack: a real server, real requests.
+"""Load test and malformed requests against `mlflow models serve`.
 
     python benchmarks/serving.py           a few minutes, after python src/promote.py RUN_ID
     python benchmarks/serving.py --model FOLDER --requests 40 --malformed 400
 
 Starts `mlflow models serve` for the champion (or a model folder) on a free port. 8 clients send 200
-requests: no error may come, and latency and images a second are printed. Then 2,000 malformed ones
-(`benchmarks/malformed.py`): each must be answered with 4xx; memory must come back to within 150 MB;
-and a good request must get the answer it got before, within 1e-5. Exit code 1 where one fails.
+requests, without any error; latency and images per second are printed. Then 2,000 malformed ones
+(`benchmarks/malformed.py`) follow: each must get a 4xx status, memory must return to within 150 MB,
+and a valid request must get the same probabilities as before, within 1e-5. Exits with 1 if not.
 """
 
 import argparse
@@ -36,13 +36,13 @@ from malformed import body, draw_request, image, post  # noqa: E402
 from hpa.config.params import load_params  # noqa: E402
 from hpa.tracking.mlflow_store import tracking_uri  # noqa: E402
 
-START_S, ANSWER_S = 300, 120
+START_S, RESPONSE_S = 300, 120
 MAX_GROWTH_MB = 150
 N_ATTACKERS = 8
 
 
 def main() -> None:
-    """Serve, load, attack, and ask once more."""
+    """Serve the model, send valid and malformed requests, and compare."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,14 +64,14 @@ def main() -> None:
         failures += attack(port, arguments.malformed, arguments.seed)
         failures += compare_memory(process, before)
         if not np.allclose(probabilities(port, good[0]), expected[0], atol=1e-5):
-            failures.append("a good request after them got another answer")
-    print("\n".join(failures) or "all as it should be")
+            failures.append("a valid request got other probabilities afterwards")
+    print("\n".join(failures) or "all checks passed")
     sys.exit(bool(failures))
 
 
 @contextmanager
 def served(model: str) -> Iterator[tuple[int, psutil.Process]]:
-    """Run the real server of a model, and stop it in the end."""
+    """Run MLflow's server for a model; yield its port and process."""
     with TemporaryDirectory(prefix="hpa-serving-") as name:
         if Path(model).is_dir():
             model = as_mlflow_model(Path(model), Path(name) / "model")
@@ -89,7 +89,7 @@ def served(model: str) -> Iterator[tuple[int, psutil.Process]]:
             await_server(server, port, log)
             yield port, psutil.Process(server.pid)
         finally:
-            with suppress(psutil.Error):  # it has ended by itself
+            with suppress(psutil.Error):  # it has ended already
                 for child in psutil.Process(server.pid).children(recursive=True):
                     child.terminate()
             server.terminate()
@@ -105,14 +105,14 @@ def as_mlflow_model(folder: Path, path: Path) -> str:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def await_server(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait until the server answers."""
+    """Wait until the server responds."""
     started = time.monotonic()
     while True:
         try:
@@ -122,36 +122,39 @@ def await_server(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
                 sys.exit(f"the server did not start:\n{log.read_text()}")
             time.sleep(0.5)
         else:
-            print(f"the server answers after {time.monotonic() - started:.1f} s")
+            print(f"the server responds after {time.monotonic() - started:.1f} s")
             return
 
 
 def probabilities(port: int, content: bytes) -> np.ndarray:
-    """Ask for the probabilities of images."""
-    status, answer = exchange(port, post(content))
+    """Request the probabilities of images."""
+    status, response = exchange(port, post(content))
     if status != 200:
-        raise RuntimeError(f"a good request got {status}: {answer[:300]!r}")
-    rows = json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"]
+        raise RuntimeError(f"a valid request got {status}: {response[:300]!r}")
+    rows = json.loads(response.partition(b"\r\n\r\n")[2])["predictions"]
     return np.array([list(row["probabilities"].values()) for row in rows])
 
 
 def load(port: int, good: list[bytes], expected: list[np.ndarray], n: int) -> list[str]:
-    """Let every client send its request again and again; returns what went wrong."""
+    """Let every client send its request repeatedly; return the failures."""
 
-    def ask(number: int) -> tuple[float, str | None]:
+    def send(number: int) -> tuple[float, str | None]:
         started, which = time.monotonic(), number % len(good)
         try:
             right = np.allclose(probabilities(port, good[which]), expected[which], atol=1e-5)
         except (OSError, RuntimeError, ValueError) as error:
             return time.monotonic() - started, f"request {number}: {error}"
-        return time.monotonic() - started, None if right else f"request {number}: another answer"
+        return (
+            time.monotonic() - started,
+            None if right else f"request {number}: other probabilities",
+        )
 
     started = time.monotonic()
     with ThreadPoolExecutor(len(good)) as clients:
-        answers = list(clients.map(ask, range(n)))
+        results = list(clients.map(send, range(n)))
     seconds = time.monotonic() - started
-    latencies = 1000 * np.array([latency for latency, _ in answers])
-    failures = [failure for _, failure in answers if failure]
+    latencies = 1000 * np.array([latency for latency, _ in results])
+    failures = [failure for _, failure in results if failure]
     print(
         f"{n} requests of {len(good)} clients: {len(failures)} errors, {n / seconds:.1f} images/s; "
         f"latency median {np.median(latencies):.0f} ms, 95 % {np.quantile(latencies, 0.95):.0f} ms"
@@ -160,7 +163,7 @@ def load(port: int, good: list[bytes], expected: list[np.ndarray], n: int) -> li
 
 
 def attack(port: int, n: int, seed: int) -> list[str]:
-    """Send malformed requests; returns those that got anything but 4xx."""
+    """Send malformed requests; return those with any other status than 4xx."""
     max_bytes = load_params(ROOT / "params.yaml").serve.max_request_mb * 10**6
     statuses: Counter[str] = Counter()
     failures = []
@@ -170,35 +173,35 @@ def attack(port: int, n: int, seed: int) -> list[str]:
         return kind, *exchange(port, request)
 
     with ThreadPoolExecutor(N_ATTACKERS) as clients:
-        for number, (kind, status, answer) in enumerate(clients.map(send, range(n))):
+        for number, (kind, status, response) in enumerate(clients.map(send, range(n))):
             statuses[str(status)] += 1
             if status is None or not 400 <= status < 500:
-                said = f"got {status}: {answer[:300]!r}"
-                failures.append(f"malformed request {number} ({kind}) {said}")
-    told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    print(f"{n} malformed requests: {told}")
+                result = f"got {status}: {response[:300]!r}"
+                failures.append(f"malformed request {number} ({kind}) {result}")
+    counts = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+    print(f"{n} malformed requests: {counts}")
     return failures
 
 
 def exchange(port: int, request: bytes) -> tuple[int | None, bytes]:
-    """Send bytes and read the answer; the status is None where none came."""
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S) as connection:
-        with suppress(OSError):  # the server may answer and close before all is sent
+    """Send bytes and read the response; return its status, None if there was none."""
+    with socket.create_connection(("127.0.0.1", port), timeout=RESPONSE_S) as connection:
+        with suppress(OSError):  # the server may close before all is sent
             connection.sendall(request)
-        return read_answer(connection)
+        return read_response(connection)
 
 
-def read_answer(connection: socket.socket) -> tuple[int | None, bytes]:
+def read_response(connection: socket.socket) -> tuple[int | None, bytes]:
     """Read until the server closes."""
-    answer = bytearray()
+    response = bytearray()
     try:
         while piece := connection.recv(65536):
-            answer += piece
+            response += piece
     except OSError as error:
-        if not answer:
+        if not response:
             return None, repr(error).encode()
-    words = bytes(answer[:40]).split()
-    return (int(words[1]) if len(words) > 1 and words[1].isdigit() else None), bytes(answer)
+    words = bytes(response[:40]).split()
+    return (int(words[1]) if len(words) > 1 and words[1].isdigit() else None), bytes(response)
 
 
 def memory_mb(process: psutil.Process) -> float:
@@ -208,12 +211,12 @@ def memory_mb(process: psutil.Process) -> float:
 
 
 def compare_memory(process: psutil.Process, before: float) -> list[str]:
-    """Compare memory with what it was before; it may take some seconds to come back."""
+    """Compare memory with its level before; it may take some seconds to return."""
     for _ in range(10):
         time.sleep(1)
         if (after := memory_mb(process)) - before < MAX_GROWTH_MB:
             break
-    print(f"memory: {before:.0f} MB before them, {after:.0f} MB after")
+    print(f"memory: {before:.0f} MB before, {after:.0f} MB after")
     return [] if after - before < MAX_GROWTH_MB else [f"memory grew by {after - before:.0f} MB"]
 
 
