@@ -28,7 +28,7 @@ from numpy.lib.format import open_memmap
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa.config.sections import Augment
-from hpa.data.batches import TrainingBatches
+from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed import PackedImages
 from hpa.labels import CHANNELS, N_LABELS
 

@@ -173,7 +173,7 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
     import plain_torch
     import torch
 
-    from hpa.data.batches import TrainingBatches
+    from hpa.data.batches.packed_batches import TrainingBatches
     from hpa.data.packed import PackedImages, read_index
     from hpa.data.splits.assignment import read_assignment
     from hpa.thresholds.cross_fitting import validation_metrics

@@ -27,7 +27,7 @@ from training import random_batch
 
 from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
-from hpa.data.batches import TrainingBatches
+from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import read_assignment
 from hpa.inference.prediction import predict_logits, sigmoid

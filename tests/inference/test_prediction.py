@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from hpa.config.sections import Score
-from hpa.data.augmentation import Turn
-from hpa.data.batches import N_VIEWS, turned
+from hpa.data.batches.augmentation import Turn
+from hpa.data.batches.packed_batches import N_VIEWS, turned
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import NO_FOLD
 from hpa.data.splits.splitting import write_split

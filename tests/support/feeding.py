@@ -11,7 +11,7 @@ def brightness_in_fit(packed_dir: Path, n_devices: int = 1, workers: int = 2) ->
     import keras
 
     from hpa.config.sections import Augment
-    from hpa.data.batches import TrainingBatches
+    from hpa.data.batches.packed_batches import TrainingBatches
     from hpa.data.packed import PackedImages
     from hpa.system import devices
 

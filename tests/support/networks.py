@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from hpa.config.params import Params
-from hpa.data.augmentation import with_augmentation
+from hpa.data.batches.augmentation import with_augmentation
 from hpa.model.losses import make_loss
 from hpa.system import devices
 

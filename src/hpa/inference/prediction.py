@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from hpa.config.sections import Score
-from hpa.data.batches import N_VIEWS, ScoringBatches
+from hpa.data.batches.packed_batches import N_VIEWS, ScoringBatches
 from hpa.data.packed import PackedImages
 
 VIEWS = {"none": 1, "dihedral": N_VIEWS}

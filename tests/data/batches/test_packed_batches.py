@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hpa.config.sections import Augment
-from hpa.data.augmentation import draw_changes
-from hpa.data.batches import ScoringBatches, TrainingBatches
+from hpa.data.batches.augmentation import draw_changes
+from hpa.data.batches.packed_batches import ScoringBatches, TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.labels import indicator_matrix
 from support.feeding import brightness_in_fit

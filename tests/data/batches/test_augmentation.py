@@ -8,7 +8,7 @@ import pytest
 
 from hpa.config.params import load_params
 from hpa.config.sections import Augment
-from hpa.data.augmentation import Brighten, Turn, Warp, draw_changes, with_augmentation
+from hpa.data.batches.augmentation import Brighten, Turn, Warp, draw_changes, with_augmentation
 from support.paths import ROOT
 
 OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from hpa.config.sections import Augment
-from hpa.data.augmentation import draw_changes
-from hpa.data.oversampling import epoch_length, epoch_order
+from hpa.data.batches.augmentation import draw_changes
+from hpa.data.batches.oversampling import epoch_length, epoch_order
 from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 

@@ -5,7 +5,12 @@ import pytest
 
 from hpa.config.params import load_params
 from hpa.config.sections import Train
-from hpa.data.oversampling import epoch_length, epoch_order, repeat_factors, square_root_factors
+from hpa.data.batches.oversampling import (
+    epoch_length,
+    epoch_order,
+    repeat_factors,
+    square_root_factors,
+)
 from hpa.errors import UserError
 from support.paths import ROOT
 

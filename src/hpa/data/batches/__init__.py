@@ -1,0 +1,1 @@
+"""Batches of packed images, their augmentation and oversampling. May import packed images."""
