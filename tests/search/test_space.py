@@ -3,6 +3,7 @@ from typing import Any
 import optuna
 import pytest
 
+from hpa.config.overlays import merged_params
 from hpa.config.params import Params, load_params
 from hpa.errors import UserError
 from hpa.search.space import current, read_space, suggest, trial_params, with_nulls
@@ -17,9 +18,9 @@ def space_of(section: str, **keys: Any) -> dict[str, Any]:
     return {"search.space": {section: keys}}
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "params/hpa2018.yaml"])
-def test_the_repository_s_spaces_contain_the_current_parameters(file: str) -> None:
-    whole = load_params(ROOT / file)
+@pytest.mark.parametrize("overlay", [None, "params/hpa2018.yaml"])
+def test_the_repository_s_spaces_contain_the_current_parameters(overlay: str | None) -> None:
+    whole = merged_params(ROOT / "params.yaml", ROOT / overlay)[1] if overlay else params()
     space = read_space(whole)
     values = current(space, whole)
     assert {"loss.gamma", "loss.alpha", "train.learning_rate"} <= values.keys()

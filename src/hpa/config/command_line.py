@@ -22,7 +22,7 @@ def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
             overrides of other sections are refused.
     """
     made = argparse.ArgumentParser(
-        usage="%(prog)s [--SECTION.KEY VALUE | --KEY VALUE] ... [options]",
+        usage="%(prog)s [--SECTION.KEY VALUE | --KEY VALUE] ... [options]" if sections else None,
         description=recipe,
         epilog=_parameters_help(Path("params.yaml"), sections),
         formatter_class=argparse.RawDescriptionHelpFormatter,
