@@ -59,7 +59,7 @@ def main() -> None:
         for path in figures:
             log_image(path, path.stem)
     print(summary(evaluation))
-    print(f"run {run_id}: compare it with others in `make ui` or by python src/compare.py A B")
+    print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     axes.barh(rows, table["f1"], color=flag_colours(list(table["note"])), height=0.72, zorder=2)
     axes.scatter(constant, rows, marker="|", s=110, linewidths=2.2, color=ORANGE, zorder=3)
     axes.axvline(macro_f1, color=INK, linewidth=1, linestyle=DASHED, zorder=1)
-    for row in table.itertuples():
-        end, text = max(row.f1, row.constant_f1) + 0.012, f"{row.f1:.2f}  ({row.support:,})"
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.text(end, row.Index, text, va="center", size=8, bbox=box)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    for row, (f1, floor, n) in enumerate(zip(table["f1"], constant, table["support"], strict=True)):
+        text = f"{f1:.2f}  ({n:,})"
+        axes.text(max(f1, floor) + 0.012, row, text, va="center", size=8, bbox=box)
     _label_rows(axes, table)
     axes.set(xlim=(0, 1.1), xlabel="F1 on test (in brackets: images with the class)")
     axes.set_xticks(np.linspace(0, 1, 6))

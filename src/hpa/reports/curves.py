@@ -1,6 +1,7 @@
 """Precision-recall and reliability curves: one drawing for the report and for the figure files."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,13 @@ from hpa.evaluation.report_data import Evaluation
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import Ranking, rank_scores
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, flag_colours, house_style
+
+METHODS = {
+    "none": "uncalibrated",
+    "temperature": "temperature scaling",
+    "platt": "Platt scaling per class",
+}
+"""Names of the calibration methods for readers."""
 
 LIMITS = (-0.03, 1.03)
 DASHED = (0, (4, 3))
@@ -40,7 +48,7 @@ def plot_calibration(evaluation: Evaluation) -> Figure:
     panels = figure.subplots(1, len(errors), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (method, draw) in zip(panels, reliability_curves(evaluation).items(), strict=True):
         draw(axes)
-        axes.set_title(f"{method}: error {errors[method]:.3f}", fontsize=10)
+        axes.set_title(f"{METHODS[method]}: error {errors[method]:.3f}", fontsize=10)
         axes.set_xlabel("predicted probability")
     panels[0].set_ylabel("observed fraction on test")
     return figure
@@ -60,7 +68,7 @@ def precision_recall_curves(evaluation: Evaluation) -> list[Callable[[Axes], Non
     """Return one drawing function per class."""
     ranking = rank_scores(evaluation.test.y_true, evaluation.test.y_prob)
     return [
-        lambda axes, index=index, row=row: _draw_precision_recall(axes, ranking, index, row)
+        partial(_draw_precision_recall, ranking=ranking, index=index, row=row)
         for index, (_, row) in enumerate(evaluation.classes.iterrows())
     ]
 
@@ -68,7 +76,7 @@ def precision_recall_curves(evaluation: Evaluation) -> list[Callable[[Axes], Non
 def reliability_curves(evaluation: Evaluation) -> dict[str, Callable[[Axes], None]]:
     """Return one drawing function per calibration method."""
     return {
-        str(method): lambda axes, bins=bins: _draw_reliability(axes, bins)
+        str(method): partial(_draw_reliability, bins=bins)
         for method, bins in evaluation.reliability.groupby("method", sort=False)
     }
 

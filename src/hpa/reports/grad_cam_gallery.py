@@ -54,7 +54,7 @@ def explain_examples(
     model = network.load() if chosen else None
     pictures: list[tuple[GalleryImage, np.ndarray]] = []
     note = ""
-    for start in progress(range(0, len(chosen), batch_size), what="maps", unit="batch"):
+    for start in progress(range(0, len(chosen), batch_size), what="maps", unit="step"):
         batch = chosen[start : start + batch_size]
         pixels = images.read(rows[[row for _, _, row in batch]])
         maps = activation_maps(model, pixels)

@@ -7,7 +7,7 @@ import numpy as np
 
 from hpa.evaluation.report_data import Evaluation
 from hpa.labels import LABELS
-from hpa.reports.curves import panel, precision_recall_curves, reliability_curves
+from hpa.reports.curves import METHODS, panel, precision_recall_curves, reliability_curves
 from hpa.reports.gallery import read_gallery
 from hpa.reports.html import figure_uri, image_uri, render
 
@@ -16,11 +16,6 @@ RULES = {
     "fixed": "0.5 for every class",
     "global": "one threshold for all classes",
     "sweep": "best threshold per class",
-}
-METHODS = {
-    "none": "uncalibrated",
-    "temperature": "temperature scaling",
-    "platt": "Platt scaling per class",
 }
 
 
