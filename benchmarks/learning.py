@@ -26,14 +26,16 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from hpa.config.params import Augment, Params, load_params
+from hpa.config.params import Params, load_params
+from hpa.config.sections import Augment
 from hpa.labels import format_target, indicator_matrix
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1
 from hpa.metrics.predictions import Scores
 from hpa.system.backends import prepare_backend
 from hpa.system.files import digest, read_json, write_json
-from hpa.thresholds.fitting import fit_by_rule, read_thresholds
+from hpa.thresholds.fitting import fit_by_rule
+from hpa.thresholds.thresholds_file import read_thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, REPORT = "ours", "report"
@@ -98,7 +100,7 @@ def report_run(params: Params, data: Path) -> dict[str, Any]:
     """Train as the report says, on the same batches without their changes."""
     import keras
 
-    from hpa.data.batches import TrainingBatches
+    from hpa.data.batches.packed_batches import TrainingBatches
     from hpa.data.packed import PackedImages, read_index
     from hpa.data.splits.assignment import read_assignment
     from hpa.inference.prediction import predict_logits, sigmoid
