@@ -23,7 +23,7 @@ from hpa.app.origin_guard import OriginGuard
 from hpa.app.uploads import read_images
 from hpa.app.views import Views
 from hpa.config.sections import App
-from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.formats import InvalidImageError
 from hpa.errors import UserError
 from hpa.labels import CHANNELS, LABELS
 from hpa.serving.request_limits import RequestLimits
@@ -76,7 +76,7 @@ def _add_predictions(app: FastAPI, views: Views, max_bytes: int) -> None:
         [(name, files)] = await read_images(request, max_images=1, max_bytes=max_bytes)
         try:
             return JSONResponse(await run_in_threadpool(views.predict_one, name, files))
-        except UnfitPictureError as error:
+        except InvalidImageError as error:
             raise HTTPException(422, str(error)) from error
 
     @app.post("/api/predictions")

@@ -13,7 +13,7 @@ import numpy as np
 from hpa.app.advice import advise
 from hpa.app.uploads import Images
 from hpa.config.sections import App, Serve
-from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.rendering import stretched
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.errors import UserError
@@ -44,7 +44,7 @@ class Views:
         for place, (_, files) in enumerate(images):
             try:
                 good[place] = to_pixels(read_planes(files, rules), rules)
-            except UnfitPictureError as error:
+            except InvalidImageError as error:
                 predictions[place] |= {"error": str(error), "advice": advise(str(error))}
         names, pixels = [images[place][0] for place in good], list(good.values())
         documents = self._documents(names, np.stack(pixels)) if good else []
@@ -56,7 +56,7 @@ class Views:
         """Return `prediction`, `csv`, `advice` by flag, `picture` and `maps` of one image.
 
         Raises:
-            UnfitPictureError: the image cannot be read.
+            InvalidImageError: the image cannot be read.
         """
         rules = self.classifier.rules(self.serve)
         planes = read_planes(files, rules)

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hpa.config.sections import Serve
-from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
 from hpa.inference.classifier import Classifier
 from hpa.inference.writers import open_output
@@ -109,5 +109,5 @@ def _read(files: dict[str, Path], rules: ReadingRules) -> np.ndarray | str:
     """Return uint8[S,S,4], or the reason why not."""
     try:
         return to_pixels(read_planes(files, rules), rules)
-    except UnfitPictureError as error:
+    except InvalidImageError as error:
         return str(error)

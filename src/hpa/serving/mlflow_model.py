@@ -28,7 +28,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
 
 from hpa.config.sections import Serve
-from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.labels import CHANNELS, LABELS
 from hpa.serving.request_limits import RequestLimits
@@ -151,7 +151,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         try:
             given = {name: _decode(name, record.get(name)) for name in CHANNELS}
             return to_pixels(read_planes(given, self._rules), self._rules)
-        except UnfitPictureError as error:
+        except InvalidImageError as error:
             raise _invalid(f"image {row}: {error}") from error
 
 
@@ -193,10 +193,10 @@ def _decode(channel: str, value: Any) -> Any:
                 value.partition(",")[2] if value[:5] == "data:" else value, validate=True
             )
         except (binascii.Error, ValueError) as error:
-            raise UnfitPictureError(f"{channel}: text that is not base64: {error}") from error
+            raise InvalidImageError(f"{channel}: text that is not base64: {error}") from error
     if isinstance(value, bytes | list | np.ndarray):
         return value
-    raise UnfitPictureError(f"{channel}: {type(value).__name__}, neither base64 text nor an array")
+    raise InvalidImageError(f"{channel}: {type(value).__name__}, neither base64 text nor an array")
 
 
 def _invalid(reason: str) -> MlflowException:

@@ -95,7 +95,7 @@ def test_an_id_is_read_as_text(own_world: Path, image_id: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "problem"),
     [("28", "unknown label '28'"), ("Nucleoli", "unknown label 'Nucleoli'"), ("", "no label"),
-     (" ", "no label"), ("1 1", "stands twice"), ("-1", "unknown label '-1'")],
+     (" ", "no label"), ("1 1", "duplicate label"), ("-1", "unknown label '-1'")],
 )  # fmt: skip
 def test_a_bad_label_is_refused_with_line_and_id(own_world: Path, cell: str, problem: str) -> None:
     rewrite(own_world, (f"cell-001,{target(1)}\n", f"cell-001,{cell}\n"))

@@ -188,7 +188,7 @@ def test_an_image_that_is_not_square_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
-def test_a_padded_picture_is_whole_and_in_the_middle(shape: tuple[int, int]) -> None:
+def test_a_padded_image_is_whole_and_centred(shape: tuple[int, int]) -> None:
     plane = np.arange(1, 1 + shape[0] * shape[1], dtype=np.uint8).reshape(shape)
     side = max(shape)
     padded = pad_to_square(plane)

@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from hpa.data.images.formats import UnfitPictureError, decode, read_grey
+from hpa.data.images.formats import InvalidImageError, decode, read_grey
 from hpa.errors import UserError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -103,7 +103,7 @@ def test_a_channel_in_its_own_colour_is_accepted_only_if_tinted(
     ],
 )
 def test_other_files_are_refused(content: bytes, said: str) -> None:
-    with pytest.raises(UnfitPictureError, match=said):
+    with pytest.raises(InvalidImageError, match=said):
         decode(content)
 
 
@@ -116,7 +116,7 @@ def test_a_flipped_bit_in_the_offset_of_a_tiff_s_next_image_raises_no_other_erro
     for bit in range(32):
         damaged = bytearray(content)
         damaged[place + bit // 8] ^= 1 << bit % 8
-        with warnings.catch_warnings(), contextlib.suppress(UnfitPictureError):
+        with warnings.catch_warnings(), contextlib.suppress(InvalidImageError):
             warnings.simplefilter("ignore")
             np.testing.assert_array_equal(decode(bytes(damaged)), GREY)
 
@@ -129,6 +129,6 @@ def test_a_file_of_many_images_is_refused_at_the_second(
     sought: list[int] = []
     seek = TiffImageFile.seek
     monkeypatch.setattr(TiffImageFile, "seek", lambda *each: sought.append(each[1]) or seek(*each))
-    with pytest.raises(UnfitPictureError, match=r"^a file of several images$"):
+    with pytest.raises(InvalidImageError, match=r"^a file of several images$"):
         decode(content)
     assert max(sought) == 1

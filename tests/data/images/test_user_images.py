@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hpa.data.images.decoding import read_image
-from hpa.data.images.formats import UnfitPictureError
+from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import ReadingRules, find_images, read_planes, to_pixels
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
@@ -83,14 +83,14 @@ def test_an_absent_channel_is_black(folder: Path) -> None:
     ],
 )
 def test_an_invalid_channel_is_refused_with_its_reason(green: object, said: str) -> None:
-    with pytest.raises(UnfitPictureError, match=said):
+    with pytest.raises(InvalidImageError, match=said):
         read_planes({"green": green}, RULES)
 
 
 def test_channels_of_unequal_size_and_oblong_images_are_refused() -> None:
-    with pytest.raises(UnfitPictureError, match="green 8×8, red 4×4"):
+    with pytest.raises(InvalidImageError, match="green 8×8, red 4×4"):
         read_planes({"green": [[0] * 8] * 8, "red": [[0] * 4] * 4}, RULES)
-    with pytest.raises(UnfitPictureError, match="8×4 pixels: not square"):
+    with pytest.raises(InvalidImageError, match="8×4 pixels: not square"):
         to_pixels(read_planes({"green": [[0] * 8] * 4}, RULES), RULES)
 
 

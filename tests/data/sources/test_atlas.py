@@ -41,7 +41,7 @@ class FakeAtlas:
     """Images by path; tests add first responses, gaps and delays."""
 
     def __init__(self) -> None:
-        self.pictures = {
+        self.images = {
             f"/images/{antibody}/{rest}_{channel}.jpg": tinted_jpeg(number, channel)
             for number, (antibody, _, rest) in enumerate(each.partition("_") for each in IDS)
             for channel in CHANNELS
@@ -58,8 +58,8 @@ class FakeAtlas:
         time.sleep(self.pause_s)
         with self.lock:
             self.at_once -= 1
-        picture = self.pictures.get(request.path)
-        return first or (Response(404) if picture is None else Response(200, picture))
+        image = self.images.get(request.path)
+        return first or (Response(404) if image is None else Response(200, image))
 
 
 @pytest.fixture
@@ -144,12 +144,12 @@ def test_a_second_fetch_requests_nothing(fetch: Callable[..., None], server: Ser
 def test_missing_images_are_listed_after_all_others_are_downloaded(
     fetch: Callable[..., None], fake: FakeAtlas, server: Server, tmp_path: Path
 ) -> None:
-    gone = fake.pictures.pop("/images/10580/1610_C1_1_red.jpg")
+    gone = fake.images.pop("/images/10580/1610_C1_1_red.jpg")
     with pytest.raises(UserError, match=r"1 not found \(404\): 10580_1610_C1_1_red"):
         fetch()
     assert len(server.requests) == 12
     assert not (tmp_path / "raw").exists()
-    fake.pictures["/images/10580/1610_C1_1_red.jpg"] = gone
+    fake.images["/images/10580/1610_C1_1_red.jpg"] = gone
     fetch()
     assert len(server.requests) == 13
 
@@ -160,11 +160,11 @@ def test_missing_images_are_skipped_only_by_explicit_parameter(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    del fake.pictures["/images/10580/1610_C1_1_red.jpg"]
+    del fake.images["/images/10580/1610_C1_1_red.jpg"]
     fetch(skip_absent=True)
     assert list(read_catalogue(tmp_path / "raw")["Id"]) == IDS[1:]
     assert "skipped 1 images that the atlas lacks: 10580_1610_C1_1" in capsys.readouterr().out
-    fake.pictures.clear()
+    fake.images.clear()
     with pytest.raises(UserError, match="12 not found"):
         fetch(skip_absent=True, cache_dir=tmp_path / "other")
 
@@ -172,7 +172,7 @@ def test_missing_images_are_skipped_only_by_explicit_parameter(
 def test_a_missing_yellow_is_black_by_explicit_parameter(
     fetch: Callable[..., None], fake: FakeAtlas, tmp_path: Path
 ) -> None:
-    del fake.pictures["/images/10580/1610_C1_1_yellow.jpg"]
+    del fake.images["/images/10580/1610_C1_1_yellow.jpg"]
     fetch(missing_channels="yellow")
     assert read_channel(tmp_path / f"raw/train/{IDS[0]}_yellow.png").max() == 0
     assert read_channel(tmp_path / f"raw/train/{IDS[1]}_yellow.png").max() > 0
@@ -217,8 +217,8 @@ def test_truncated_and_damaged_responses_are_requested_again(
     pauses: list[float],
     tmp_path: Path,
 ) -> None:
-    picture = fake.pictures["/images/10580/1610_C1_1_red.jpg"]
-    fake.first = [Response(200, picture, cut_at=50), Response(200, b"<html>"), Response(500)]
+    image = fake.images["/images/10580/1610_C1_1_red.jpg"]
+    fake.first = [Response(200, image, cut_at=50), Response(200, b"<html>"), Response(500)]
     fetch(n_connections=1)
     assert len(read_catalogue(tmp_path / "raw")) == 3
     assert len(server.requests) == 15

@@ -174,7 +174,7 @@ def test_a_csv_of_paths_converts_every_format(paths_csv: Path, tmp_path: Path) -
         ("Id", "../b", "Ids that are not file names"),
         ("Target", "Cytosole", r"line 2: unknown label(.|\n)*'Cytosole'; did you mean Cytosol\?"),
         ("Target", "28", "line 2: unknown label '28'"),
-        ("Target", "Cytosol;Cytosol", "stands twice"),
+        ("Target", "Cytosol;Cytosol", "duplicate label"),
         ("Target", "", "no labelled image"),
         ("red", "plate/9.tif", r"1 missing: line 2: .*plate/9\.tif"),
         ("green", "", "1 missing: a_green.png"),

@@ -23,7 +23,7 @@ GREY_8, GREY_16 = {"L"}, {"I;16", "I;16B", "I;16L"}
 TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 
-class UnfitPictureError(ValueError):
+class InvalidImageError(ValueError):
     """Error for bytes that are not a usable image; the message describes them."""
 
 
@@ -50,7 +50,7 @@ def read_grey(
         return decode_grey(
             path.read_bytes(), channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white
         )
-    except (UnfitPictureError, OSError) as error:
+    except (InvalidImageError, OSError) as error:
         raise UserError(
             f"{path} cannot be read",
             expected="a whole PNG, TIFF or JPEG: one grey image of 8 bits, or of 16 bits with "
@@ -74,7 +74,7 @@ def decode_grey(
     """Decode the bytes of a file as `read_grey` does.
 
     Raises:
-        UnfitPictureError: the bytes are truncated or damaged, their format, colour or depth is
+        InvalidImageError: the bytes are truncated or damaged, their format, colour or depth is
             not accepted, or the height or width exceeds `max_size_px`.
     """
     pixels = decode(content, max_size_px)
@@ -89,48 +89,48 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     The size is checked in the header, before any pixel is decompressed.
 
     Raises:
-        UnfitPictureError: the bytes are truncated, damaged or of another format.
+        InvalidImageError: the bytes are truncated, damaged or of another format.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "TIFF", "JPEG")) as picture:
-            if problem := _problem(picture, content, max_size_px):
-                raise UnfitPictureError(problem)
-            pixels = np.asarray(picture)
-    except UnfitPictureError:
+        with Image.open(io.BytesIO(content), formats=("PNG", "TIFF", "JPEG")) as image:
+            if problem := _problem(image, content, max_size_px):
+                raise InvalidImageError(problem)
+            pixels = np.asarray(image)
+    except InvalidImageError:
         raise
     except UnidentifiedImageError as error:
         problem = f"{len(content)} bytes that are not a PNG, TIFF or JPEG"
-        raise UnfitPictureError(problem if content else "an empty file") from error
+        raise InvalidImageError(problem if content else "an empty file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnfitPictureError(str(error)) from error
+        raise InvalidImageError(str(error)) from error
     except Exception as error:  # Pillow raises many types for damaged tags
-        raise UnfitPictureError(f"{len(content)} bytes, cut or damaged: {error}") from error
+        raise InvalidImageError(f"{len(content)} bytes, cut or damaged: {error}") from error
     return pixels.astype(np.uint16) if pixels.dtype.itemsize == 2 else pixels
 
 
-def _problem(picture: Image.Image, content: bytes, max_size_px: int) -> str | None:
+def _problem(image: Image.Image, content: bytes, max_size_px: int) -> str | None:
     """Return why an image is refused, from its header alone, or None."""
-    width, height = picture.size
+    width, height = image.size
     if max(width, height) > max_size_px:
         return f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})"
-    if _has_second(picture):
+    if _has_second(image):
         return "a file of several images"
-    depth = content[24] if picture.format == "PNG" else None
-    if picture.mode not in GREY_8 | GREY_16 | {"RGB"} or depth not in (None, 8, 16):
-        kind = f"{depth}-bit {picture.format}" if depth else picture.format
-        return f"an image of mode {picture.mode} ({kind})"
-    if depth == 16 and picture.mode == "RGB":  # Pillow silently truncates it to 8 bits
+    depth = content[24] if image.format == "PNG" else None
+    if image.mode not in GREY_8 | GREY_16 | {"RGB"} or depth not in (None, 8, 16):
+        kind = f"{depth}-bit {image.format}" if depth else image.format
+        return f"an image of mode {image.mode} ({kind})"
+    if depth == 16 and image.mode == "RGB":  # Pillow silently truncates it to 8 bits
         return "a colour image of 16-bit components"
-    tags = getattr(picture, "tag_v2", {})
-    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO and picture.mode in GREY_16:
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO and image.mode in GREY_16:
         return "a TIFF in which zero is white"
     return None
 
 
-def _has_second(picture: Image.Image) -> bool:
+def _has_second(image: Image.Image) -> bool:
     """Return whether there is a second image; counting all may take seconds."""
     try:
-        picture.seek(1)
+        image.seek(1)
     except EOFError:
         return False
     return True
@@ -142,15 +142,15 @@ def _from_colour(pixels: np.ndarray, channel: str, tinted: bool) -> np.ndarray:
         return pixels[..., 0]
     if tinted:
         return pixels[..., COMPONENTS[channel]].max(axis=-1)
-    raise UnfitPictureError("a colour image (its red, green and blue differ)")
+    raise InvalidImageError("a colour image (its red, green and blue differ)")
 
 
 def _from_16_bits(pixels: np.ndarray, white: int | None) -> np.ndarray:
     """Scale uint16[H,W] to uint8[H,W]: round(255 · value / white), half up."""
     if white is None:
-        raise UnfitPictureError(f"a 16-bit image (brightest value {pixels.max()})")
+        raise InvalidImageError(f"a 16-bit image (brightest value {pixels.max()})")
     if pixels.max() > white:
-        raise UnfitPictureError(
+        raise InvalidImageError(
             f"a 16-bit image whose brightest value {pixels.max()} is above "
             f"fetch.sixteen_bit_white = {white}"
         )

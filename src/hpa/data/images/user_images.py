@@ -14,7 +14,7 @@ import numpy as np
 
 from hpa.data.images import catalogue
 from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
-from hpa.data.images.formats import SUFFIXES, UnfitPictureError, decode_grey
+from hpa.data.images.formats import SUFFIXES, InvalidImageError, decode_grey
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
@@ -78,19 +78,19 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndar
         rules: see `ReadingRules`.
 
     Raises:
-        UnfitPictureError: green is absent, a channel is invalid, or their sizes differ.
+        InvalidImageError: green is absent, a channel is invalid, or their sizes differ.
     """
     given = {name: sources[name] for name in CHANNELS if sources.get(name) is not None}
     if unknown := sorted(set(sources) - set(CHANNELS)):
-        raise UnfitPictureError(f"unknown channels {', '.join(map(repr, unknown))}")
+        raise InvalidImageError(f"unknown channels {', '.join(map(repr, unknown))}")
     if PROTEIN not in given:
-        raise UnfitPictureError(f"no {PROTEIN} channel, which shows the protein")
+        raise InvalidImageError(f"no {PROTEIN} channel, which shows the protein")
     planes = {name: _read_plane(name, source, rules) for name, source in given.items()}
     shape = planes[PROTEIN].shape
     if odd := [
         f"{name} {p.shape[1]}×{p.shape[0]}" for name, p in planes.items() if p.shape != shape
     ]:
-        raise UnfitPictureError(
+        raise InvalidImageError(
             f"channels of unequal size: green {shape[1]}×{shape[0]}, {', '.join(odd)}"
         )
     return [planes.get(name, np.zeros(shape, np.uint8)) for name in CHANNELS]
@@ -100,12 +100,12 @@ def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
     """Resize four uint8[H,W] to the network's input, uint8[S,S,4], exactly as `pack` does.
 
     Raises:
-        UnfitPictureError: they are not square, and `odd_size` is `refuse`.
+        InvalidImageError: they are not square, and `odd_size` is `refuse`.
     """
     squares = [ODD_SIZES[rules.odd_size](plane) for plane in planes]
     height, width = squares[0].shape
     if height != width:
-        raise UnfitPictureError(
+        raise InvalidImageError(
             f"{width}×{height} pixels: not square, and the model was trained on square images"
         )
     return merge_channels(squares, rules.image_size)
@@ -125,9 +125,9 @@ def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
             )
         return _from_numbers(source, rules.max_size_px)
     except OSError as error:
-        raise UnfitPictureError(f"{channel}: {error.strerror or error}") from error
-    except UnfitPictureError as error:
-        raise UnfitPictureError(f"{channel}: {error}") from error
+        raise InvalidImageError(f"{channel}: {error.strerror or error}") from error
+    except InvalidImageError as error:
+        raise InvalidImageError(f"{channel}: {error}") from error
 
 
 def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
@@ -137,17 +137,17 @@ def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
         if numbers.dtype == object:  # rows of a table are arrays of arrays
             numbers = np.stack([np.asarray(row) for row in source])
     except (TypeError, ValueError) as error:
-        raise UnfitPictureError("rows of unequal length, or not numbers") from error
+        raise InvalidImageError("rows of unequal length, or not numbers") from error
     if numbers.ndim != 2 or not numbers.size:
-        raise UnfitPictureError(f"an array of shape {numbers.shape}, not [height, width]")
+        raise InvalidImageError(f"an array of shape {numbers.shape}, not [height, width]")
     if max(numbers.shape) > max_size_px:
         height, width = numbers.shape
-        raise UnfitPictureError(f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})")
+        raise InvalidImageError(f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})")
     if numbers.dtype.kind not in "uif":
-        raise UnfitPictureError(f"an array of {numbers.dtype}, not of grey levels")
+        raise InvalidImageError(f"an array of {numbers.dtype}, not of grey levels")
     wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
     if wrong.any():
-        raise UnfitPictureError(f"the value {numbers[wrong][0]}, not an integer from 0 to 255")
+        raise InvalidImageError(f"the value {numbers[wrong][0]}, not an integer from 0 to 255")
     return np.ascontiguousarray(numbers.astype(np.uint8))
 
 

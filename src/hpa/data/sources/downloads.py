@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, Retry
 from urllib3.exceptions import InvalidHeader
 
-from hpa.data.images.formats import UnfitPictureError, decode
+from hpa.data.images.formats import InvalidImageError, decode
 from hpa.errors import UserError
 from hpa.system.files import atomic_path
 from hpa.system.progress import progress
@@ -107,7 +107,7 @@ def _download(session: requests.Session, limit: RateLimit, url: str, path: Path)
                 return url
             try:
                 decode(response.content)
-            except (requests.RequestException, UnfitPictureError) as error:
+            except (requests.RequestException, InvalidImageError) as error:
                 problem = str(error)
             else:
                 with atomic_path(path) as temporary:
