@@ -1,4 +1,4 @@
-"""The vocabulary, and how a cell of the CSV spells a label set."""
+"""Labels, channels, and parsing of label sets."""
 
 from itertools import combinations
 from pathlib import Path
@@ -20,29 +20,29 @@ def test_there_are_28_labels_and_four_channels() -> None:
     assert CHANNELS == ("red", "green", "blue", "yellow")
 
 
-def test_a_target_is_read_as_sorted_numbers() -> None:
+def test_a_target_is_parsed_into_sorted_numbers() -> None:
     assert parse_target("25 0") == (0, 25)
     assert parse_target("  7\t3 ") == (3, 7)
     assert parse_target("") == ()
 
 
-def test_spelling_and_reading_are_inverse() -> None:
+def test_formatting_and_parsing_are_inverse() -> None:
     for numbers in combinations(range(N_LABELS), 2):
         assert parse_target(format_target(reversed(numbers))) == numbers
 
 
 @pytest.mark.parametrize("word", ["28", "-1", "1.0", "Nucleoli", "²", "٣", "9" * 5000])
-def test_what_is_no_label_number_is_refused(word: str) -> None:
+def test_a_word_that_is_not_a_label_number_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=r"unknown label|Exceeds the limit"):
         parse_target(f"0 {word}")
 
 
-def test_a_label_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="twice in '3 3'"):
+def test_a_duplicate_label_is_refused() -> None:
+    with pytest.raises(ValueError, match="duplicate label in '3 3'"):
         parse_target("3 3")
 
 
-def test_the_indicator_matrix_has_a_row_an_image_and_a_column_a_label() -> None:
+def test_the_indicator_matrix_has_one_row_per_image_and_one_column_per_label() -> None:
     y_true = indicator_matrix(["0 2", "", "27"])
     assert y_true.dtype == np.uint8
     assert y_true.shape == (3, 28)

@@ -1,4 +1,4 @@
-"""One seed, one independent stream a purpose."""
+"""Independent random streams per seed and purpose."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_streams_of_different_seeds_and_purposes_differ() -> None:
 
 
 def test_the_numbers_are_the_same_on_every_machine() -> None:
-    """A changed recipe would silently change every image and every order."""
+    """Another formula would silently change every image and every order."""
     expected = np.random.SeedSequence(7, spawn_key=(4113142680, 3))  # CRC-32 of b"order"
     assert draw(7, "order", 3) == tuple(np.random.default_rng(expected).integers(2**63, size=4))
 

@@ -1,1 +1,1 @@
-"""Protein localisation from four-channel microscopy: the package behind the stages in src/."""
+"""Protein localisation in four-channel microscopy images: the package behind the scripts in src."""

@@ -1,4 +1,4 @@
-"""The competition's vocabulary: 28 labels, four channels, and how a CSV cell spells a label set.
+"""Vocabulary of the competition: 28 labels, four channels, and the text format of label sets.
 
 Source: Human Protein Atlas Image Classification (Kaggle, 2018), data description page.
 """
@@ -40,35 +40,35 @@ LABELS = (
 N_LABELS = len(LABELS)
 
 CHANNELS = ("red", "green", "blue", "yellow")
-"""Microtubules, the protein, the nucleus, the endoplasmic reticulum: an image's last axis."""
+"""Last axis of an image: microtubules, protein, nucleus, endoplasmic reticulum."""
 
 
 def parse_target(text: str) -> tuple[int, ...]:
-    """Read a `Target` cell such as `"25 0"` as sorted label numbers; `""` is the empty set.
+    """Parse a `Target` cell such as `"25 0"` into sorted label numbers; `""` is the empty set.
 
     Raises:
-        ValueError: a word is no label number, or a number stands twice.
+        ValueError: a word is not a label number, or a number is repeated.
     """
     words = text.split()
     for word in words:
         if not (word.isascii() and word.isdigit() and int(word) < N_LABELS):
             raise ValueError(
                 f"unknown label {word!r}: expected label numbers from 0 to {N_LABELS - 1} "
-                "separated by blanks"
+                "separated by spaces"
             )
     numbers = sorted(int(word) for word in words)
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"a label stands twice in {text!r}: expected each number once")
+        raise ValueError(f"duplicate label in {text!r}: expected each number once")
     return tuple(numbers)
 
 
 def format_target(numbers: Iterable[int]) -> str:
-    """Spell a label set as the competition does: ascending numbers separated by blanks."""
+    """Format a label set as a `Target` cell: ascending numbers separated by spaces."""
     return " ".join(str(number) for number in sorted(numbers))
 
 
 def numbers_by_label(text: str, default: float) -> np.ndarray:
-    """Read `27x8 15x4` as float64[28]: label 27 has 8, label 15 has 4, each other the default."""
+    """Parse `27x8 15x4` into float64[28]: 8 for label 27, 4 for label 15, else the default."""
     numbers = np.full(N_LABELS, default)
     for word in text.split():
         label, _, number = word.partition("x")
@@ -77,7 +77,7 @@ def numbers_by_label(text: str, default: float) -> np.ndarray:
 
 
 def indicator_matrix(targets: Iterable[str]) -> np.ndarray:
-    """Turn N `Target` cells into y_true uint8[N,28]."""
+    """Convert N `Target` cells to y_true uint8[N,28]."""
     label_sets = [parse_target(target) for target in targets]
     y_true = np.zeros((len(label_sets), N_LABELS), dtype=np.uint8)
     for row, numbers in enumerate(label_sets):

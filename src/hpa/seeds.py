@@ -1,4 +1,4 @@
-"""All randomness comes from here: one seed of params.yaml, one independent stream a purpose."""
+"""Random streams: one independent generator per seed and purpose."""
 
 import zlib
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def stream(seed: int, *purpose: str | int) -> np.random.Generator:
-    """Return the random stream of a seed for a purpose, such as `stream(7, "order", epoch)`.
+    """Return the random stream of a seed and a purpose, such as `stream(7, "order", epoch)`.
 
-    Streams of different purposes are independent, and asking for one never moves another:
-    what is drawn for image 5 does not depend on whether image 4 was drawn.
+    Streams of different purposes are independent, and drawing from one does not advance another:
+    the draws for image 5 do not depend on whether image 4 was drawn.
 
     Source: numpy.random.SeedSequence, "spawn_key".
     """

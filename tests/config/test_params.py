@@ -34,13 +34,13 @@ def load_changed(tmp_path: Path, document: Any, **overrides: Any) -> Params:
     return load_params(path, overrides)
 
 
-def test_the_repository_s_parameters_are_valid() -> None:
+def test_the_default_parameters_are_valid() -> None:
     params = load_params(PARAMS_PATH)
     assert tuple(params.flat()) == KEYS
     assert params.loss.gamma == params.flat()["loss.gamma"]
 
 
-def test_parameters_cannot_be_changed_after_loading() -> None:
+def test_parameters_are_immutable() -> None:
     with pytest.raises(AttributeError, match="gamma"):
         load_params(PARAMS_PATH).loss.gamma = 1.0  # type: ignore[misc]
 
@@ -53,7 +53,7 @@ def test_an_override_replaces_the_value_of_the_file() -> None:
 
 @pytest.mark.parametrize("value", ["1e-3", 1e-3, "0.001", ".001"])
 def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
-    """YAML 1.1 reads 1e-3 as a text."""
+    """YAML 1.1 reads 1e-3 as a string."""
     text = PARAMS_PATH.read_text(encoding="utf-8")
     changed, n_changed = re.subn(r"\n  learning_rate: \S+", f"\n  learning_rate: {value}", text)
     assert n_changed == 1
@@ -166,7 +166,7 @@ def test_a_section_that_is_not_a_mapping_is_refused(
             load_changed(tmp_path, document, **overrides)
 
 
-def test_an_override_into_a_missing_section_names_what_is_missing(
+def test_an_override_of_a_missing_section_names_the_missing_keys(
     tmp_path: Path, document: dict[str, Any]
 ) -> None:
     del document["loss"]
@@ -176,7 +176,9 @@ def test_an_override_into_a_missing_section_names_what_is_missing(
     assert "nonsense: unknown section" in str(caught.value)
 
 
-def test_odd_keys_are_refused_without_a_traceback(tmp_path: Path, document: dict[str, Any]) -> None:
+def test_keys_that_are_not_strings_are_refused_without_a_traceback(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
     document |= {2: {2: 3}, None: None, True: []}
     document["loss"][1.5] = {"nested": 1}
     with pytest.raises(UserError, match=r"loss\.1\.5: unknown") as caught:
@@ -198,7 +200,7 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
         load_params(tmp_path)
 
 
-def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"\xef\xbb\xbf" + PARAMS_PATH.read_bytes())
     assert load_params(tmp_path / "params.yaml") == load_params(PARAMS_PATH)
 

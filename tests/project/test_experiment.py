@@ -1,4 +1,4 @@
-"""`src/experiment.py` interrupted while a stage is under way."""
+"""`src/experiment.py` stopped by a signal during a stage."""
 
 import os
 import signal
@@ -40,11 +40,11 @@ command_line.run(main)
     ("signals", "to_all"),
     [
         ([signal.SIGINT], True),  # Ctrl-C on a terminal
-        ([signal.SIGINT, signal.SIGTERM], True),  # the same with `mlflow run` above
+        ([signal.SIGINT, signal.SIGTERM], True),  # the same below `mlflow run`
         ([signal.SIGTERM], False),
     ],
 )
-def test_the_folder_stays_until_the_stage_has_ended(
+def test_the_folder_is_kept_until_the_stage_has_ended(
     signals: list[signal.Signals], to_all: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
