@@ -1,1 +1,1 @@
-"""The simulated microscope: label sets with the real frequencies, cells drawn to match them."""
+"""Simulated microscope: label sets and cells drawn for them. May import labels and seeds."""

@@ -1,7 +1,7 @@
-"""What grows in the dish: size, shape and crowding of the cells of one image.
+"""Cell lines: size, shape and density of the cells of one image.
 
-Lengths are in nuclear radii, the nuclear radius itself in fractions of the image side, as measured
-on real images: 12 to 45 pixels of 512 over the cell lines, most near 28.
+Lengths are in nuclear radii, the nuclear radius itself in fractions of the image side. Radii
+measured on real images are 12 to 45 pixels of 512 over the cell lines, most near 28.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Culture:
-    """One cell line as seen in one image."""
+class CellLine:
+    """A cell line as it appears in one image."""
 
     nuclear_radius: float  # fraction of the image side
     nuclear_roundness: float  # short over long axis
     spread: float  # radius of a free cell
     elongation: float  # long over short axis of a free cell
-    n_spikes: float  # thin processes a cell, on average
+    n_spikes: float  # mean number of thin processes per cell
     ruffle: float  # unevenness of the outline
     gap: float  # width of the dark seam between neighbours
     packing: float  # distance of neighbours, relative to two free radii
@@ -75,8 +75,8 @@ _CELL_LINES: dict[str, dict[str, Range]] = {
 _ABUNDANCE = {"flat": 0.42, "epithelial": 0.24, "spindly": 0.2, "small": 0.14}
 
 
-def draw_culture(rng: np.random.Generator, *, touching: bool) -> Culture:
-    """Draw a cell line and this dish of it; `touching` asks for cells in contact."""
+def draw_cell_line(rng: np.random.Generator, *, touching: bool) -> CellLine:
+    """Draw a cell line and its density; `touching` requires cells in contact."""
     names = ["flat", "epithelial", "spindly"] if touching else list(_ABUNDANCE)
     share = np.array([_ABUNDANCE[name] for name in names])
     if touching:
@@ -86,4 +86,4 @@ def draw_culture(rng: np.random.Generator, *, touching: bool) -> Culture:
     if touching:
         drawn["gap"] = 0.0
         drawn["packing"] = min(drawn["packing"], 0.68)
-    return Culture(**drawn)
+    return CellLine(**drawn)

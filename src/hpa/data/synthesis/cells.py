@@ -1,10 +1,10 @@
-"""Where the cells lie and what shape each has, in units of the image side."""
+"""Position and shape of each cell, in units of the image side."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpa.data.synthesis.cell_lines import Culture
+from hpa.data.synthesis.cell_lines import CellLine
 
 INTERPHASE, METAPHASE, TELOPHASE = 0, 1, 2
 N_ANGLES = 256
@@ -28,20 +28,20 @@ class Cells:
 
 
 def place_cells(
-    rng: np.random.Generator, culture: Culture, *, n_metaphase: int, n_pairs: int
+    rng: np.random.Generator, cell_line: CellLine, *, n_metaphase: int, n_pairs: int
 ) -> Cells:
-    """Scatter cells over the image and a margin around it, some of them dividing."""
-    spacing = 2 * culture.packing * culture.spread * culture.nuclear_radius
-    centre = _scatter(rng, max(spacing, 2.05 * culture.nuclear_radius), culture.clumping)
-    centre, phase, pairs = _let_divide(rng, centre, culture.nuclear_radius, n_metaphase, n_pairs)
+    """Scatter cells, some of them in mitosis, over the image and a margin around it."""
+    spacing = 2 * cell_line.packing * cell_line.spread * cell_line.nuclear_radius
+    centre = _scatter(rng, max(spacing, 2.05 * cell_line.nuclear_radius), cell_line.clumping)
+    centre, phase, pairs = _let_divide(rng, centre, cell_line.nuclear_radius, n_metaphase, n_pairs)
     n_cells = len(centre)
-    size = culture.nuclear_radius * rng.lognormal(0.0, 0.12, n_cells)
+    size = cell_line.nuclear_radius * rng.lognormal(0.0, 0.12, n_cells)
     size[phase == TELOPHASE] *= 0.72
     flow = rng.uniform(0, np.pi)
     disorder = rng.uniform(0.2, 1.5)
     axis = flow + disorder * rng.standard_normal(n_cells)
     organiser_angle = axis + np.pi * rng.integers(0, 2, n_cells) + rng.normal(0, 0.7, n_cells)
-    nuclear_outline = _nuclear_outlines(rng, culture, size, axis, phase)
+    nuclear_outline = _nuclear_outlines(rng, cell_line, size, axis, phase)
     beside = _read(nuclear_outline, organiser_angle) * rng.uniform(1.05, 1.35, n_cells)
     direction = np.stack([np.cos(organiser_angle), np.sin(organiser_angle)], axis=-1)
     return Cells(
@@ -49,7 +49,7 @@ def place_cells(
         phase=phase,
         nuclear_radius=size,
         nuclear_outline=nuclear_outline,
-        outline=_cell_outlines(rng, culture, size, axis, phase),
+        outline=_cell_outlines(rng, cell_line, size, axis, phase),
         axis=axis,
         organiser=centre + beside[:, None] * direction,
         pairs=pairs,
@@ -57,13 +57,13 @@ def place_cells(
 
 
 def _scatter(rng: np.random.Generator, spacing: float, clumping: float) -> np.ndarray:
-    """Throw darts that keep their distance, preferably near a few clump centres."""
+    """Sample points at a minimum distance, preferably near a few cluster centres."""
     low, high = -_MARGIN, 1 + _MARGIN
     tries = rng.uniform(low, high, (_MAX_TRIES, 2))
     clumps = rng.uniform(0.1, 0.9, (3, 2))
     far = np.min(np.linalg.norm(tries[:, None] - clumps[None], axis=2), axis=1)
     welcome = rng.random(_MAX_TRIES) < np.exp(-((far / 0.28) ** 2) * 3 * clumping**2)
-    # One dart always stands near the middle: no image is empty.
+    # One cell is always near the middle, so no image is empty.
     placed = [rng.uniform(0.3, 0.7, 2)]
     for point in tries[welcome]:
         distance = np.hypot(*(np.array(placed) - point).T)
@@ -75,7 +75,7 @@ def _scatter(rng: np.random.Generator, spacing: float, clumping: float) -> np.nd
 def _let_divide(
     rng: np.random.Generator, centre: np.ndarray, radius: float, n_metaphase: int, n_pairs: int
 ) -> tuple[np.ndarray, np.ndarray, tuple[tuple[int, int], ...]]:
-    """Turn some well visible cells into metaphase cells or pairs of sisters."""
+    """Turn some fully visible cells into metaphase cells or pairs of sister cells."""
     phase = np.zeros(len(centre), dtype=np.int64)
     visible = np.all((centre > 0.12) & (centre < 0.88), axis=1)
     chosen = rng.permutation(np.flatnonzero(visible))
@@ -98,7 +98,7 @@ def _let_divide(
 def _clear_neighbours(
     centre: np.ndarray, phase: np.ndarray, radius: float, pairs: list[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray, tuple[tuple[int, int], ...]]:
-    """Remove interphase cells that a dividing one would lie upon, also under the bridges."""
+    """Remove interphase cells under dividing cells and under bridges."""
     points = [centre[phase != INTERPHASE]]
     points += [(centre[a] + centre[b])[None] / 2 for a, b in pairs]
     crowd = np.concatenate(points)
@@ -113,12 +113,12 @@ def _clear_neighbours(
 
 def _nuclear_outlines(
     rng: np.random.Generator,
-    culture: Culture,
+    cell_line: CellLine,
     size: np.ndarray,
     axis: np.ndarray,
     phase: np.ndarray,
 ) -> np.ndarray:
-    roundness = np.clip(culture.nuclear_roundness + rng.normal(0, 0.07, len(size)), 0.45, 1.0)
+    roundness = np.clip(cell_line.nuclear_roundness + rng.normal(0, 0.07, len(size)), 0.45, 1.0)
     tilt = axis + rng.normal(0, 0.25, len(size))
     lumpiness = np.where(phase == INTERPHASE, rng.gamma(1.5, 0.012, len(size)), 0.01)
     ellipse = _ellipses(size / np.sqrt(roundness), size * np.sqrt(roundness), tilt)
@@ -127,18 +127,18 @@ def _nuclear_outlines(
 
 def _cell_outlines(
     rng: np.random.Generator,
-    culture: Culture,
+    cell_line: CellLine,
     size: np.ndarray,
     axis: np.ndarray,
     phase: np.ndarray,
 ) -> np.ndarray:
     n_cells = len(size)
-    free_radius = size * culture.spread * rng.lognormal(0.0, 0.15, n_cells)
-    elongation = np.clip(culture.elongation * rng.lognormal(0, 0.2, n_cells), 1.0, 4.0)
+    free_radius = size * cell_line.spread * rng.lognormal(0.0, 0.15, n_cells)
+    elongation = np.clip(cell_line.elongation * rng.lognormal(0, 0.2, n_cells), 1.0, 4.0)
     ellipse = _ellipses(free_radius * np.sqrt(elongation), free_radius / np.sqrt(elongation), axis)
     bumps = _harmonics(rng, np.full(n_cells, 0.07), range(1, 6))
     shape = ellipse * np.clip(1 + bumps, 0.6, 1.6) + free_radius[:, None] * _spikes(
-        rng, culture.n_spikes, axis
+        rng, cell_line.n_spikes, axis
     )
     # Dividing cells round up.
     rounded = size[:, None] * np.where(phase == METAPHASE, 1.55, 2.1)[:, None]
@@ -153,7 +153,7 @@ def _ellipses(long: np.ndarray, short: np.ndarray, tilt: np.ndarray) -> np.ndarr
 
 
 def _harmonics(rng: np.random.Generator, amplitude: np.ndarray, orders: range) -> np.ndarray:
-    """Random periodic wobble float[K,256], deviation near `amplitude`."""
+    """Draw random periodic deviations float[K,256] of standard deviation near `amplitude`."""
     phase = rng.uniform(0, 2 * np.pi, (len(amplitude), len(orders), 1))
     weight = rng.standard_normal((len(amplitude), len(orders), 1)) * amplitude[:, None, None]
     order = np.array(orders)[None, :, None]
@@ -163,7 +163,7 @@ def _harmonics(rng: np.random.Generator, amplitude: np.ndarray, orders: range) -
 
 
 def _spikes(rng: np.random.Generator, mean_number: float, axis: np.ndarray) -> np.ndarray:
-    """Pointed processes float[K,256], in free radii, most of them along the long axis."""
+    """Draw pointed processes float[K,256], in free radii, mostly along the long axis."""
     n_most = 4
     present = rng.random((len(axis), n_most)) < mean_number / n_most
     end = axis[:, None] + np.pi * np.arange(n_most)[None]
@@ -179,6 +179,6 @@ def _angles() -> np.ndarray:
 
 
 def _read(outline: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Radius of each of K outlines at one angle each."""
+    """Read the radius of each of K outlines at one angle each."""
     index = np.round(angle / (2 * np.pi) * N_ANGLES).astype(np.int64) % N_ANGLES
     return outline[np.arange(len(outline)), index]

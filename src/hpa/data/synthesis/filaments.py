@@ -1,4 +1,4 @@
-"""Curved threads: grown for a whole image at once, stopped at the border of their own cell."""
+"""Curved filaments, grown for a whole image at once and confined to their cells."""
 
 import cv2
 import numpy as np
@@ -24,11 +24,11 @@ def grow(
     Args:
         start: first points.
         heading: first direction of each thread, radians.
-        curvature: steady turn a step, radians.
+        curvature: constant turn per step, radians.
         rng: source of the random turns.
-        n_steps: steps a thread.
+        n_steps: steps per thread.
         step_px: length of a step, for all or for each thread.
-        wiggle: deviation of the random turn a step, radians.
+        wiggle: standard deviation of the random turn per step, radians.
     """
     n_threads = len(start)
     turn = rng.normal(0.0, 1.0, (n_threads, n_steps)) * wiggle + curvature[:, None]
@@ -50,9 +50,9 @@ def confine(paths: np.ndarray, territory: np.ndarray) -> np.ndarray:
 
 
 def draw(size: int, paths: np.ndarray, *, width_px: float) -> np.ndarray:
-    """Draw threads as float32[size,size]; where they cross, light adds up.
+    """Draw threads as float32[size,size]; light adds up at crossings.
 
-    A thread thinner than half a pixel is drawn so wide and dimmer.
+    A thread thinner than half a pixel is drawn half a pixel wide and dimmer.
     """
     side = OVERSAMPLING * size
     thickness = max(round(OVERSAMPLING * width_px), 1)
@@ -75,7 +75,7 @@ def draw(size: int, paths: np.ndarray, *, width_px: float) -> np.ndarray:
 
 
 def lookup(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Return the pixel under each point (...,2); points off the image read the nearest edge."""
+    """Return the pixel under each point (...,2); points outside the image read the nearest edge."""
     height, width = image.shape
     x = np.clip(xy[..., 0], 0, width - 1).astype(np.int64)
     y = np.clip(xy[..., 1], 0, height - 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The simulated microscope: cells, four stains, optics, detector, and out comes an image."""
+"""Simulated microscope: cells, four stains, optics, detector."""
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ def draw_image(
         label_set: label numbers; the green channel shows their patterns, mixed.
         seed: seed of the whole set.
         index: number of the image within the set; same arguments, same bytes.
-        image_size: height and width in pixels; a small image is the same kind of field, smaller.
+        image_size: height and width in pixels; a small image is the same field, scaled down.
         brightness: factor on the light of all channels, before noise and saturation.
 
     Raises:
@@ -44,7 +44,7 @@ def draw_image(
             f"from 0 to {N_LABELS - 1} and a size of at least 16"
         )
     canvas_size = max(image_size, _SMALLEST_CANVAS_PX)
-    # A stream for each step: the reference channels do not depend on what the protein does.
+    # One stream per step: the reference channels do not depend on the protein's pattern.
     scene_rng, stain_rng, protein_rng, optics_rng = (
         stream(seed, "synthesis", index, step) for step in ("scene", "stain", "protein", "optics")
     )
@@ -66,7 +66,7 @@ def draw_image(
 def _expose(
     rng: np.random.Generator, scene: Scene, light: dict[str, np.ndarray], brightness: float
 ) -> list[np.ndarray]:
-    """Staining strength of the image and of each cell, then blur by the objective."""
+    """Apply the staining strength of the image and of each cell, then the blur of the objective."""
     n_cells = len(scene.cells.phase)
     overall = brightness * rng.lognormal(0.0, 0.3)
     focus = rng.gamma(1.5, 0.0007) + (rng.uniform(0.003, 0.012) if rng.random() < 0.06 else 0.0)
@@ -75,21 +75,21 @@ def _expose(
     for channel, image in light.items():
         strength = _EXPOSURE[channel] * rng.lognormal(0.0, _EXPOSURE_SPREAD[channel])
         variation = rng.lognormal(0.0, _CELL_TO_CELL[channel] * rng.uniform(0.4, 1.6), n_cells)
-        a_cell = np.concatenate([[1.0], variation]).astype(np.float32)[scene.owner]
-        sharp = image * a_cell * tilt * np.float32(overall * strength)
+        per_cell = np.concatenate([[1.0], variation]).astype(np.float32)[scene.owner]
+        sharp = image * per_cell * tilt * np.float32(overall * strength)
         sigma_px = np.hypot(0.0013, focus) * scene.size
         focused = blur(sharp.astype(np.float32), float(sigma_px))
-        # Whoever sits at the microscope turns the laser down where much would saturate.
+        # An operator lowers the laser power if much would saturate.
         brightest = np.percentile(focused[::4, ::4], 99.5)
         exposed.append(focused * np.float32(min(1.0, rng.uniform(0.6, 1.3) / (brightest + 1e-6))))
     return exposed
 
 
 def _detect(rng: np.random.Generator, exposed: list[np.ndarray]) -> list[np.ndarray]:
-    """Photon and read noise, then the black level is taken off."""
+    """Add photon and read noise and subtract the black level."""
     detected = []
     for channel, image in zip(CHANNELS, exposed, strict=True):
-        # A pixel of a small image gathers the light of several of the detector's.
+        # A pixel of a small image collects the light of several detector pixels.
         pooled = (_NATIVE_SIZE_PX / image.shape[0]) ** 2
         photons = rng.lognormal(np.log(_PHOTONS[channel]), 0.6) * pooled
         noise = rng.spawn(1)[0].standard_normal(image.shape, dtype=np.float32)

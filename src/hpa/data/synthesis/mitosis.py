@@ -1,4 +1,4 @@
-"""Dividing cells: chromosome plates, spindles, and the bridge between two sisters."""
+"""Mitosis: chromosome plates, spindles, and bridges between sister cells."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from hpa.data.synthesis.textures import blur, smooth_noise, spots
 
 
 def draw_plates(scene: Scene, *, long: float, short: float) -> np.ndarray:
-    """Soft bars across the axis of each metaphase cell; half lengths in nuclear radii."""
+    """Draw a soft bar across the axis of each metaphase cell; half lengths in nuclear radii."""
     image = np.zeros((scene.size, scene.size), np.float32)
     for along, across in _spindle_coordinates(scene):
         image += np.exp(-((along / short) ** 4) - (across / long) ** 4)
@@ -17,7 +17,7 @@ def draw_plates(scene: Scene, *, long: float, short: float) -> np.ndarray:
 
 
 def _spindle_coordinates(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Coordinates of the pixels along and across each spindle, in nuclear radii."""
+    """Return the pixel coordinates along and across each spindle, in nuclear radii."""
     y, x = np.indices((scene.size, scene.size), dtype=np.float32)
     coordinates = []
     for number in np.flatnonzero(scene.cells.phase == METAPHASE):
@@ -30,7 +30,7 @@ def _spindle_coordinates(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def draw_spindles(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Two cones of fibres from the poles to the plate of each metaphase cell, in [0,1]."""
+    """Draw two cones of fibres from the poles to the plate of each metaphase cell, in [0,1.3]."""
     image = np.zeros((scene.size, scene.size), np.float32)
     streaks = smooth_noise(rng, scene.size, 0.15 * scene.radius_px)
     for along, across in _spindle_coordinates(scene):
@@ -43,7 +43,7 @@ def draw_spindles(rng: np.random.Generator, scene: Scene) -> np.ndarray:
 
 
 def draw_bridges(rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """The strand between sister cells, and the midbody in its middle."""
+    """Draw the strands between sister cells, and the midbody in the middle of each."""
     size, centre = scene.size, scene.cells.centre * scene.size
     if not scene.cells.pairs:
         empty = np.zeros((size, size), np.float32)

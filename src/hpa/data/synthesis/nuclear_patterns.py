@@ -1,4 +1,4 @@
-"""Patterns inside the nucleus; each returns float32[H,W], about [0,1] where the protein sits."""
+"""Patterns inside the nucleus; each returns float32[H,W] in about [0,1]."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from hpa.data.synthesis.textures import discs, smooth_noise, spots
 
 
 def nucleoplasm(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """A filled nucleus, finely granular, usually with darker nucleoli."""
+    """Draw filled, finely granular nuclei, usually with darker nucleoli."""
     grain = smooth_noise(rng, scene.size, rng.uniform(0.08, 0.2) * scene.radius_px)
     granular = np.clip(1 + rng.uniform(0.05, 0.4) * grain, 0.1, 2.5)
     holes = 1 - rng.uniform(0.2, 0.95) * scene.nucleoli
@@ -16,7 +16,7 @@ def nucleoplasm(rng: np.random.Generator, scene: Scene, reference: Reference) ->
 
 
 def nuclear_membrane(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """The rim of the nucleus, a few folds across it, and a weak inside."""
+    """Draw the rim of the nucleus, a few folds across it, and a weak interior."""
     width = max(rng.uniform(0.06, 0.11), 0.7 / scene.radius_px)
     rim = np.exp(-(((scene.depth - 0.95) / width) ** 2))
     uneven = np.clip(1 + 0.3 * smooth_noise(rng, scene.size, 0.4 * scene.radius_px), 0.2, 2)
@@ -27,7 +27,7 @@ def nuclear_membrane(rng: np.random.Generator, scene: Scene, reference: Referenc
 
 
 def nucleoli(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """The few round bodies that are dark in the nuclear stain, filled or brighter at the rim."""
+    """Draw the round bodies that are dark in the nuclear stain, filled or brighter at the rim."""
     grain = smooth_noise(rng, scene.size, 0.1 * scene.radius_px)
     bodies = scene.nucleoli * np.clip(1 + rng.uniform(0.05, 0.3) * grain, 0.2, 2)
     hollow = rng.uniform(0, 0.35) * np.clip(scene.nucleoli - 0.7, 0, 1) / 0.3
@@ -35,7 +35,7 @@ def nucleoli(rng: np.random.Generator, scene: Scene, reference: Reference) -> np
 
 
 def fibrillar_centres(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Clusters of small dots inside the nucleoli."""
+    """Draw clusters of small dots inside the nucleoli."""
     nucleolus = scene.nucleolus_xyr
     whose = np.repeat(np.arange(len(nucleolus)), rng.integers(1, 6, len(nucleolus)))
     away = nucleolus[whose, 2:] * rng.uniform(0.1, 1.15, (len(whose), 1))
@@ -48,7 +48,7 @@ def fibrillar_centres(rng: np.random.Generator, scene: Scene, reference: Referen
 
 
 def speckles(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Twenty to fifty irregular islands that keep clear of the nucleoli."""
+    """Draw twenty to fifty irregular islands outside the nucleoli."""
     scale = rng.uniform(0.18, 0.34) * scene.radius_px
     level = smooth_noise(rng, scene.size, scale) - 1.5 * scene.nucleoli
     islands = np.clip((level - rng.uniform(0.5, 1.0)) * 1.8, 0, 1.2)
@@ -59,7 +59,7 @@ def speckles(rng: np.random.Generator, scene: Scene, reference: Reference) -> np
 
 
 def nuclear_bodies(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Two to fifteen crisp round dots a nucleus."""
+    """Draw two to fifteen sharp round dots per nucleus."""
     per_nucleus = rng.uniform(1.5, 12)
     cells = scene.interphase()
     whose = np.repeat(cells, rng.poisson(per_nucleus, len(cells)))

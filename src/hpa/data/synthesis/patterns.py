@@ -1,10 +1,10 @@
-"""Which drawing belongs to which label, and how several mix into one green channel."""
+"""Pattern of each label, and the mixture of several in the green channel."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from hpa.data.synthesis.background import draw_haze
+from hpa.data.synthesis.background import draw_background
 from hpa.data.synthesis.nuclear_patterns import (
     fibrillar_centres,
     nuclear_bodies,
@@ -85,15 +85,15 @@ def draw_protein(
     """Mix the patterns of a label set by random weights, float32[H,W] in about [0,1]."""
     mixture = np.zeros((scene.size, scene.size), np.float32)
     for label in label_set:
-        # A filled compartment at full strength would hide what lies in it.
+        # A filled compartment at full strength would hide the structures inside it.
         highest = 0.5 if label in _WHOLE_COMPARTMENT and len(label_set) > 1 else 1.0
         mixture += rng.uniform(0.4, 1.0) * highest * PATTERNS[label](rng, scene, reference)
     return mixture + unspecific_binding(rng, scene)
 
 
 def unspecific_binding(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """The faint light that every antibody leaves over cytoplasm and nucleus."""
+    """Draw the faint unspecific light of an antibody over cytoplasm and nucleus."""
     strength, nucleus = rng.gamma(1.2, 0.08), rng.gamma(1.2, 0.04)
-    return strength * draw_haze(rng, scene, over_nucleus=rng.uniform(0.1, 1.2)) + (
+    return strength * draw_background(rng, scene, over_nucleus=rng.uniform(0.1, 1.2)) + (
         nucleus * scene.nucleus
     )

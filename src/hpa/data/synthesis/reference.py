@@ -1,4 +1,4 @@
-"""The three stains every image has: microtubules, nucleus and endoplasmic reticulum."""
+"""Reference stains of every image: microtubules, nucleus and endoplasmic reticulum."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from hpa.data.synthesis.mitosis import draw_bridges, draw_plates, draw_spindles
 from hpa.data.synthesis.scene import Scene, points_in_nuclei
 from hpa.data.synthesis.textures import blur, discs, mesh_noise, smooth_noise
 
-_CYTOPLASM_AREA = 4.0  # of a middling cell, in nuclear areas
+_CYTOPLASM_AREA = 4.0  # of an average cell, in nuclear areas
 _MOUSE_FRACTION = 0.1
 
 
@@ -29,7 +29,7 @@ class Reference:
 
 
 def stain(rng: np.random.Generator, scene: Scene) -> Reference:
-    """Draw what the three reference channels show."""
+    """Draw the structures that the three reference channels show."""
     threads = _microtubule_paths(rng, scene)
     spindle = draw_spindles(rng, scene)
     bridge, midbody = draw_bridges(rng, scene)
@@ -47,17 +47,17 @@ def stain(rng: np.random.Generator, scene: Scene) -> Reference:
 
 
 def scatter(
-    rng: np.random.Generator, scene: Scene, a_cell: float, weight: np.ndarray
+    rng: np.random.Generator, scene: Scene, per_cell: float, weight: np.ndarray
 ) -> np.ndarray:
-    """Draw points float[N,2] where weight[H,W] is large, about `a_cell` in a middling cell.
+    """Sample points float[N,2] in proportion to weight[H,W], about `per_cell` in an average cell.
 
-    Their number goes by the area of cytoplasm in view: a small cell holds fewer organelles.
+    Their number is proportional to the area of cytoplasm: a small cell has fewer organelles.
     """
     cumulated = np.cumsum(weight, dtype=np.float64)
     n_cells = scene.cytoplasm.sum() / (_CYTOPLASM_AREA * np.pi * scene.radius_px**2)
     # A child stream, so that what is drawn next does not depend on the number of points.
     rng = rng.spawn(1)[0]
-    number = rng.poisson(a_cell * (n_cells + 0.2))
+    number = rng.poisson(per_cell * (n_cells + 0.2))
     if cumulated[-1] <= 0:
         return np.zeros((0, 2))
     index = np.searchsorted(cumulated, rng.random(number) * cumulated[-1], side="right")
@@ -66,7 +66,7 @@ def scatter(
 
 
 def draw_reticulum(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """A fine net, dense about the nucleus and thin at the border, with faint light over nuclei."""
+    """Draw a fine net, dense near the nucleus and thin at the border, faint over nuclei."""
     pitch = rng.uniform(0.11, 0.2) * scene.radius_px
     net = 0.6 * mesh_noise(rng, scene.size, pitch) + 0.4 * mesh_noise(rng, scene.size, 1.7 * pitch)
     coarse = np.exp(0.35 * smooth_noise(rng, scene.size, 0.5 * scene.radius_px))
@@ -79,13 +79,13 @@ def draw_reticulum(rng: np.random.Generator, scene: Scene) -> np.ndarray:
 
 
 def _level(image: np.ndarray, scene: Scene) -> np.ndarray:
-    """Scale to a mean of 0.4 over the cytoplasm, however many threads or holes there are."""
+    """Scale to a mean of 0.4 over the cytoplasm."""
     mean = (image * scene.cytoplasm).sum() / (scene.cytoplasm.sum() + 1)
     return image * (0.4 / (mean + 1e-3))
 
 
 def _microtubule_paths(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Grow threads out of the cytoplasm near the nucleus, partly radial, partly around it."""
+    """Grow threads from the cytoplasm near the nucleus, partly radial, partly around it."""
     weight = scene.cytoplasm * (0.15 + np.exp(-scene.halo / 0.9))
     start = scatter(rng, scene, rng.uniform(130, 320), weight)
     around = rng.beta(1.2, 1.0) * rng.choice([-1, 1], len(start))
@@ -108,7 +108,11 @@ def _microtubule_paths(rng: np.random.Generator, scene: Scene) -> np.ndarray:
 def _growing_ends(
     rng: np.random.Generator, scene: Scene, threads: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points on the outer half of the threads and their direction, few of them at the border."""
+    """Choose points on the outer half of the threads, few of them at the border.
+
+    Returns:
+        The points float[N,2] and their directions float[N].
+    """
     n_threads, n_points = threads.shape[:2]
     which = np.arange(n_threads)
     index = rng.integers(n_points // 3, n_points, n_threads)
@@ -126,13 +130,13 @@ def _microtubules(
     bridge: np.ndarray,
 ) -> np.ndarray:
     width_px = rng.uniform(0.0014, 0.0025) * scene.size
-    interphase = scene.a_cell((scene.cells.phase != METAPHASE).astype(float))
+    interphase = scene.per_cell((scene.cells.phase != METAPHASE).astype(float))
     lines = draw(scene.size, threads, width_px=width_px) * interphase
-    haze = blur(lines, 0.12 * scene.radius_px)
+    blurred = blur(lines, 0.12 * scene.radius_px)
     patchy = np.exp(0.3 * smooth_noise(rng, scene.size, 0.8 * scene.radius_px))
     slope = 0.35 + np.exp(-scene.halo / rng.uniform(0.4, 2.5))
     sharpness = rng.uniform(0.4, 0.95)
-    fabric = _level((sharpness * lines + (1 - sharpness) * haze) * patchy * slope, scene)
+    fabric = _level((sharpness * lines + (1 - sharpness) * blurred) * patchy * slope, scene)
     fabric = fabric + rng.uniform(0.02, 0.12) * scene.thickness
     rim = rng.uniform(0.0, 0.5) * np.exp(-scene.edge / 0.12) * scene.cell
     over_nucleus = min(0.08 + rng.gamma(1.2, 0.4), 2.0)
@@ -141,14 +145,14 @@ def _microtubules(
 
 
 def _chromatin(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Mottled nuclei with dark nucleoli, dense plates in dividing cells."""
+    """Draw mottled nuclei with dark nucleoli, and dense plates in metaphase cells."""
     grain = smooth_noise(rng, scene.size, rng.uniform(0.1, 0.25) * scene.radius_px)
     cloud = smooth_noise(rng, scene.size, 0.7 * scene.radius_px)
     mottle = np.clip(1 + rng.uniform(0.12, 0.38) * grain + 0.12 * cloud, 0.3, 2.0)
     holes = 1 - rng.uniform(0.35, 0.95) * scene.nucleoli
     coat = 1 + 0.25 * np.clip(4 * scene.nucleoli * (1 - scene.nucleoli), 0, 1)
     condensed = np.where(scene.cells.phase == TELOPHASE, 1.7, 1.0)
-    nuclei = scene.nucleus * mottle * holes * coat * scene.a_cell(condensed)
+    nuclei = scene.nucleus * mottle * holes * coat * scene.per_cell(condensed)
     lumpy = np.clip(1 + 0.3 * grain, 0.4, 1.6)
     if rng.random() < _MOUSE_FRACTION:
         nuclei = 0.7 * nuclei + 0.6 * _chromocentres(rng, scene) * scene.nucleus
@@ -156,7 +160,7 @@ def _chromatin(rng: np.random.Generator, scene: Scene) -> np.ndarray:
 
 
 def _chromocentres(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Ten to thirty bright grains a nucleus: the mark of mouse cells."""
+    """Draw ten to thirty bright grains per nucleus, typical of mouse cells."""
     number = rng.poisson(rng.uniform(10, 25), len(scene.cells.phase))
     whose = np.repeat(np.arange(len(number)), np.where(scene.cells.phase == INTERPHASE, number, 0))
     xy = points_in_nuclei(rng, scene.cells, whose, scene.size, reach=0.9)
@@ -165,5 +169,5 @@ def _chromocentres(rng: np.random.Generator, scene: Scene) -> np.ndarray:
 
 
 def interphase_cells(scene: Scene) -> np.ndarray:
-    """1 in cells that do not divide, float32[H,W]."""
-    return scene.a_cell((scene.cells.phase == INTERPHASE).astype(float))
+    """Return a mask of the cells in interphase, float32[H,W]."""
+    return scene.per_cell((scene.cells.phase == INTERPHASE).astype(float))

@@ -1,6 +1,6 @@
-"""The cells of one image as fields over its pixels: who owns a pixel, and how far it is from what.
+"""Fields over the pixels of one image: the cell of each pixel, and distances from its structures.
 
-All patterns are functions of these fields. Distances are in nuclear radii of the culture.
+All patterns are functions of these fields. Distances are in nuclear radii of the cell line.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hpa.data.synthesis.cell_lines import Culture, draw_culture
+from hpa.data.synthesis.cell_lines import CellLine, draw_cell_line
 from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, N_ANGLES, Cells, place_cells
 from hpa.data.synthesis.textures import blur, discs, displace, smooth_noise
 from hpa.labels import LABELS
@@ -24,8 +24,8 @@ class Scene:
     """One field of view; images are [H,W], positions (x, y) in pixels."""
 
     size: int
-    radius_px: float  # nuclear radius of the culture
-    culture: Culture
+    radius_px: float  # nuclear radius of the cell line
+    cell_line: CellLine
     cells: Cells
     owner: np.ndarray  # int32: 0 background, k + 1 for cell k
     cell: np.ndarray  # float32 in [0,1]: inside any cell
@@ -40,37 +40,37 @@ class Scene:
 
     @property
     def cytoplasm(self) -> np.ndarray:
-        """Cell without nucleus, float32 in [0,1]."""
+        """Mask of cells without their nuclei, float32 in [0,1]."""
         return self.cell * (1 - self.nucleus)
 
     @property
     def thickness(self) -> np.ndarray:
-        """Height of the cell in [0,1]: it thins out towards its border."""
+        """Height of the cells in [0,1], falling towards the border."""
         return self.cell * (1 - np.exp(-self.edge / 0.35))
 
-    def a_cell(self, values: np.ndarray) -> np.ndarray:
-        """Spread one value a cell, float[K], over its pixels; 0 outside all cells."""
+    def per_cell(self, values: np.ndarray) -> np.ndarray:
+        """Map one value per cell, float[K], to the pixels; 0 outside all cells."""
         return np.concatenate([[0.0], values]).astype(np.float32)[self.owner]
 
     def interphase(self) -> np.ndarray:
-        """Numbers of the cells that do not divide."""
+        """Return the numbers of the cells in interphase."""
         return np.flatnonzero(self.cells.phase == INTERPHASE)
 
 
 def build_scene(rng: np.random.Generator, label_set: tuple[int, ...], size: int) -> Scene:
-    """Lay out the cells that the label set needs: dividing ones, touching ones, or any."""
-    culture = draw_culture(rng, touching=_JUNCTIONS in label_set)
+    """Place cells as the label set requires: in mitosis, touching, or any."""
+    cell_line = draw_cell_line(rng, touching=_JUNCTIONS in label_set)
     n_metaphase = int(rng.integers(1, 4)) if _SPINDLE in label_set else int(rng.random() < 0.06)
     n_pairs = int(rng.integers(1, 3)) if _BRIDGE in label_set else int(rng.random() < 0.05)
-    cells = place_cells(rng, culture, n_metaphase=n_metaphase, n_pairs=n_pairs)
-    return _fields(rng, culture, cells, size)
+    cells = place_cells(rng, cell_line, n_metaphase=n_metaphase, n_pairs=n_pairs)
+    return _fields(rng, cell_line, cells, size)
 
 
-def _fields(rng: np.random.Generator, culture: Culture, cells: Cells, size: int) -> Scene:
-    radius_px = culture.nuclear_radius * size
-    owner, best, second, depth, bearing = _territories(rng, culture, cells, size)
+def _fields(rng: np.random.Generator, cell_line: CellLine, cells: Cells, size: int) -> Scene:
+    radius_px = cell_line.nuclear_radius * size
+    owner, best, second, depth, bearing = _territories(rng, cell_line, cells, size)
     uneven = 1 + 0.7 * smooth_noise(rng, size, 1.5 * radius_px)
-    parted = (second - best) < culture.gap * uneven
+    parted = (second - best) < cell_line.gap * uneven
     inside = (best < 1) & ~(parted & (depth > 1.1))
     owner = np.where(inside, owner, 0).astype(np.int32)
     nucleus = np.clip((1 - depth) * radius_px + 0.5, 0, 1) * (owner > 0)
@@ -78,7 +78,7 @@ def _fields(rng: np.random.Generator, culture: Culture, cells: Cells, size: int)
     return Scene(
         size=size,
         radius_px=radius_px,
-        culture=culture,
+        cell_line=cell_line,
         cells=cells,
         owner=owner,
         cell=inside.astype(np.float32),
@@ -94,12 +94,12 @@ def _fields(rng: np.random.Generator, culture: Culture, cells: Cells, size: int)
 
 
 def _territories(
-    rng: np.random.Generator, culture: Culture, cells: Cells, size: int
+    rng: np.random.Generator, cell_line: CellLine, cells: Cells, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Give each pixel to the cell in whose outline it lies deepest, cell by cell in its window."""
-    radius_px = culture.nuclear_radius * size
+    """Assign each pixel to the cell in which it is deepest, one cell after the other."""
+    radius_px = cell_line.nuclear_radius * size
     warp_x, warp_y = (smooth_noise(rng, size, 2.5 * radius_px) * 0.16 * radius_px for _ in "xy")
-    ruffle = smooth_noise(rng, size, 0.4 * radius_px) * 0.6 * culture.ruffle
+    ruffle = smooth_noise(rng, size, 0.4 * radius_px) * 0.6 * cell_line.ruffle
     y, x = np.indices((size, size), dtype=np.float32)
     x += 0.5 + warp_x
     y += 0.5 + warp_y
@@ -117,7 +117,7 @@ def _territories(
         if cells.phase[number] != METAPHASE:
             of_nucleus = away / (cells.nuclear_outline[number] * size).astype(np.float32)[index]
             np.minimum(depth[window], of_nucleus, out=depth[window])
-            # A nucleus always keeps a thin coat of its own cytoplasm.
+            # A nucleus always keeps a thin layer of its own cytoplasm.
             of_cell = np.minimum(of_cell + ruffle[window], 0.83 * of_nucleus)
         nearer = of_cell < best[window]
         second[window] = np.minimum(second[window], np.maximum(best[window], of_cell))
@@ -128,7 +128,7 @@ def _territories(
 
 
 def _window(cells: Cells, number: int, size: int) -> tuple[slice, slice] | None:
-    """Rows and columns around a cell, or None where it lies outside the image."""
+    """Return the rows and columns around a cell, or None if it is outside the image."""
     reach = (1.15 * cells.outline[number].max() + 0.02) * size
     low = np.maximum(np.floor(cells.centre[number] * size - reach), 0).astype(int)
     high = np.minimum(np.ceil(cells.centre[number] * size + reach), size).astype(int)
@@ -140,7 +140,7 @@ def _window(cells: Cells, number: int, size: int) -> tuple[slice, slice] | None:
 def _nucleoli(
     rng: np.random.Generator, cells: Cells, size: int, radius_px: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one to six irregular bodies a nucleus; number and size are a matter of the culture."""
+    """Draw one to six irregular bodies per nucleus; typical size and number vary by image."""
     typical = rng.uniform(1.5, 4.5)
     body_px = rng.uniform(0.14, 0.27) * radius_px
     number = np.where(cells.phase == INTERPHASE, rng.poisson(typical, len(cells.phase)) + 1, 0)
@@ -156,7 +156,7 @@ def _nucleoli(
 def points_in_nuclei(
     rng: np.random.Generator, cells: Cells, whose: np.ndarray, size: int, *, reach: float
 ) -> np.ndarray:
-    """Draw one point float[N,2] in pixels in each named nucleus, at most `reach` of its radius."""
+    """Draw one point float[N,2] in pixels per named nucleus, within `reach` of its radius."""
     index = rng.integers(0, N_ANGLES, len(whose))
     angle = index * (2 * np.pi / N_ANGLES)
     away = np.sqrt(rng.random(len(whose))) * reach * cells.nuclear_outline[whose, index]
@@ -165,14 +165,14 @@ def points_in_nuclei(
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """Pixels to the nearest False, float32[H,W]."""
+    """Return the distance in pixels to the nearest False, float32[H,W]."""
     if mask.all():
         return np.full(mask.shape, float(max(mask.shape)), np.float32)
     return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
 
 
 def _borders(owner: np.ndarray) -> np.ndarray:
-    """Pixels whose right or lower neighbour belongs to another."""
+    """Find pixels whose right or lower neighbour belongs to another cell."""
     border = np.zeros(owner.shape, bool)
     border[:, :-1] |= owner[:, 1:] != owner[:, :-1]
     border[:-1] |= owner[1:] != owner[:-1]
@@ -180,7 +180,7 @@ def _borders(owner: np.ndarray) -> np.ndarray:
 
 
 def _contacts(owner: np.ndarray, radius_px: float) -> np.ndarray:
-    """1 on borders between two cells, falling to 0 within a tenth of a nuclear radius."""
+    """Return 1 on borders between two cells, falling to 0 within a tenth of a nuclear radius."""
     touching = np.zeros(owner.shape, bool)
     pairs = (
         (owner[:, 1:], owner[:, :-1], touching[:, :-1]),

@@ -1,8 +1,8 @@
-"""Cytoskeleton, cell border and division; each returns float32[H,W], about [0,1]."""
+"""Cytoskeleton, cell border and mitosis; each returns float32[H,W] in about [0,1]."""
 
 import numpy as np
 
-from hpa.data.synthesis.background import draw_haze
+from hpa.data.synthesis.background import draw_background
 from hpa.data.synthesis.cells import METAPHASE
 from hpa.data.synthesis.filaments import confine, draw, grow, lookup
 from hpa.data.synthesis.reference import Reference, interphase_cells, scatter
@@ -13,7 +13,7 @@ from hpa.data.synthesis.textures import blur, smooth_noise, spots
 def intermediate_filaments(
     rng: np.random.Generator, scene: Scene, reference: Reference
 ) -> np.ndarray:
-    """Wavy bundles that wrap the nucleus and thin out towards the border."""
+    """Draw wavy bundles around the nucleus, thinner towards the border."""
     weight = scene.cytoplasm * np.exp(-scene.halo / rng.uniform(0.3, 1.0))
     start = scatter(rng, scene, rng.uniform(50, 130), weight)
     side = rng.choice([-1, 1], len(start))
@@ -25,16 +25,16 @@ def intermediate_filaments(
     width_px = rng.uniform(0.025, 0.06) * scene.radius_px
     lines = draw(scene.size, confine(threads, scene.owner), width_px=width_px)
     bundled = np.clip(1 + 0.6 * smooth_noise(rng, scene.size, 0.6 * scene.radius_px), 0.1, 3)
-    haze = rng.uniform(0.3, 0.9) * blur(lines, 0.12 * scene.radius_px)
-    uneven = scene.a_cell(rng.lognormal(0, 0.5, len(scene.cells.phase)))
-    image = (lines + haze) * bundled * np.clip(uneven, 0, 1.8)
+    blurred = rng.uniform(0.3, 0.9) * blur(lines, 0.12 * scene.radius_px)
+    uneven = scene.per_cell(rng.lognormal(0, 0.5, len(scene.cells.phase)))
+    image = (lines + blurred) * bundled * np.clip(uneven, 0, 1.8)
     return np.minimum(image, 1.6) * (1 - 0.7 * scene.nucleus)
 
 
 def actin_filaments(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Straight fibres, parallel within a cell, crossing its nucleus, and a bright border."""
+    """Draw straight fibres, parallel within a cell, that cross its nucleus, and a bright border."""
     n_cells = len(scene.cells.phase)
-    axis = scene.a_cell(scene.cells.axis + rng.normal(0, 0.3, n_cells))
+    axis = scene.per_cell(scene.cells.axis + rng.normal(0, 0.3, n_cells))
     start = scatter(rng, scene, rng.uniform(30, 90), scene.cell * interphase_cells(scene))
     heading = lookup(axis, start) + rng.normal(0, 0.12, len(start))
     heading += np.pi * rng.integers(0, 2, len(start))
@@ -45,13 +45,13 @@ def actin_filaments(rng: np.random.Generator, scene: Scene, reference: Reference
     lines = draw(scene.size, confine(fibres, scene.owner), width_px=width_px)
     border = rng.uniform(0.1, 0.8) * np.exp(-scene.edge / 0.09) * scene.cell
     patchy = np.clip(1 + 0.5 * smooth_noise(rng, scene.size, scene.radius_px), 0.1, 2.5)
-    return (np.minimum(lines, 1.5) + border) * patchy + rng.uniform(0.05, 0.35) * draw_haze(
+    return (np.minimum(lines, 1.5) + border) * patchy + rng.uniform(0.05, 0.35) * draw_background(
         rng, scene, over_nucleus=1.0
     )
 
 
 def focal_adhesions(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Short dashes near the border that point to the middle of the cell."""
+    """Draw short dashes near the border that point to the middle of the cell."""
     zone = np.exp(-(((scene.edge - 0.16) / rng.uniform(0.12, 0.3)) ** 2)) + 0.03
     start = scatter(rng, scene, rng.uniform(15, 50), zone * scene.cytoplasm)
     heading = lookup(scene.bearing, start) + rng.normal(0, 0.3, len(start))
@@ -59,19 +59,19 @@ def focal_adhesions(rng: np.random.Generator, scene: Scene, reference: Reference
     dashes = grow(start, heading, np.zeros(len(start)), rng, n_steps=3, step_px=step, wiggle=0.05)
     width_px = rng.uniform(0.06, 0.1) * scene.radius_px
     image = np.minimum(draw(scene.size, confine(dashes, scene.owner), width_px=width_px), 1.2)
-    rest = rng.uniform(0.08, 0.4) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.5, 1.2))
+    rest = rng.uniform(0.08, 0.4) * draw_background(rng, scene, over_nucleus=rng.uniform(0.5, 1.2))
     return image * scene.cell + rest
 
 
 def microtubules(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """The red channel's own filaments, a little hazier."""
-    haze = blur(reference.microtubules, 0.1 * scene.radius_px)
+    """Draw the filaments of the red channel, slightly blurred."""
+    blurred = blur(reference.microtubules, 0.1 * scene.radius_px)
     share = rng.uniform(0.1, 0.6)
-    return 1.1 * ((1 - share) * reference.microtubules + share * haze)
+    return 1.1 * ((1 - share) * reference.microtubules + share * blurred)
 
 
 def microtubule_ends(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Short comets where microtubules end, bright at the tip."""
+    """Draw short comets at the ends of microtubules, bright at the tip."""
     chosen = rng.random(len(reference.tips)) < rng.uniform(0.4, 0.9)
     tip, heading = reference.tips[chosen], reference.tip_heading[chosen]
     backward = np.column_stack([np.cos(heading), np.sin(heading)]) * scene.radius_px
@@ -84,22 +84,22 @@ def microtubule_ends(rng: np.random.Generator, scene: Scene, reference: Referenc
 
 
 def cytokinetic_bridge(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """The strand between sister cells and its midbody; the other cells stay weak."""
+    """Draw the strand between sister cells and its midbody; other cells stay weak."""
     strand = rng.uniform(0.3, 1.0) * reference.bridge
     midbody = rng.uniform(0.4, 1.4) * reference.midbody
-    rest = rng.uniform(0.05, 0.3) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 2.0))
+    rest = rng.uniform(0.05, 0.3) * draw_background(rng, scene, over_nucleus=rng.uniform(0.4, 2.0))
     return 1.3 * (strand + midbody) + rest
 
 
 def mitotic_spindle(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Both cones of the spindle in the dividing cell, and its cytosol."""
-    dividing = scene.a_cell((scene.cells.phase == METAPHASE).astype(float))
-    rest = rng.uniform(0.05, 0.3) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 2.0))
+    """Draw both cones of the spindle in metaphase cells, and their cytosol."""
+    dividing = scene.per_cell((scene.cells.phase == METAPHASE).astype(float))
+    rest = rng.uniform(0.05, 0.3) * draw_background(rng, scene, over_nucleus=rng.uniform(0.4, 2.0))
     return 1.3 * reference.spindle + 0.2 * dividing * scene.cell + rest
 
 
 def organizing_centre(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """One soft spot a cell beside the nucleus, with a cloud of satellites."""
+    """Draw one soft spot per cell beside the nucleus, with a cloud of satellites."""
     cells = scene.interphase()
     centre = scene.cells.organiser[cells] * scene.size
     whose = np.repeat(np.arange(len(cells)), rng.poisson(rng.uniform(2, 12), len(cells)))
@@ -112,12 +112,12 @@ def organizing_centre(rng: np.random.Generator, scene: Scene, reference: Referen
         rng.uniform(0.1, 0.17) * scene.radius_px,
     )
     dots = spots(scene.size, satellites, np.full(len(whose), 0.45), 0.06 * scene.radius_px)
-    rest = rng.uniform(0.03, 0.3) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.6))
+    rest = rng.uniform(0.03, 0.3) * draw_background(rng, scene, over_nucleus=rng.uniform(0.4, 1.6))
     return (body + dots) * (scene.cell > 0) + rest + 0.8 * _poles(scene)
 
 
 def centrosome(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """One or two crisp dots a cell beside the nucleus."""
+    """Draw one or two sharp dots per cell beside the nucleus."""
     cells = scene.interphase()
     first = scene.cells.organiser[cells] * scene.size
     angle = rng.uniform(0, 2 * np.pi, len(cells))
@@ -127,12 +127,12 @@ def centrosome(rng: np.random.Generator, scene: Scene, reference: Reference) -> 
     xy = np.concatenate([first, second[double]])
     weight = rng.uniform(0.7, 1.3, len(xy))
     dots = spots(scene.size, xy, weight, rng.uniform(0.06, 0.09) * scene.radius_px)
-    rest = rng.uniform(0.03, 0.25) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.6))
+    rest = rng.uniform(0.03, 0.25) * draw_background(rng, scene, over_nucleus=rng.uniform(0.4, 1.6))
     return np.minimum(dots, 1.3) * (scene.cell > 0) + rest + _poles(scene)
 
 
 def plasma_membrane(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """The outline of the cell, brighter in ruffles, and the membrane seen face on."""
+    """Draw the outline of the cell, brighter in ruffles, and the membrane seen from above."""
     width = max(rng.uniform(0.05, 0.11), 0.6 / scene.radius_px)
     rim = np.exp(-((scene.edge / width) ** 1.5)) * scene.cell
     ruffles = np.clip(0.8 + 0.6 * smooth_noise(rng, scene.size, 0.6 * scene.radius_px), 0, 2.5)
@@ -143,16 +143,16 @@ def plasma_membrane(rng: np.random.Generator, scene: Scene, reference: Reference
 
 
 def cell_junctions(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
-    """Dotted or solid lines where two cells touch, nowhere else."""
+    """Draw dotted or solid lines only along borders between two cells."""
     beads = smooth_noise(rng, scene.size, rng.uniform(0.15, 0.4) * scene.radius_px)
     lost = smooth_noise(rng, scene.size, 1.5 * scene.radius_px)
     patchy = np.clip(0.8 + rng.uniform(0.1, 0.6) * beads + 0.3 * lost, 0, 1.6)
-    rest = rng.uniform(0.04, 0.22) * draw_haze(rng, scene, over_nucleus=rng.uniform(0.4, 1.5))
+    rest = rng.uniform(0.04, 0.22) * draw_background(rng, scene, over_nucleus=rng.uniform(0.4, 1.5))
     return 1.1 * scene.contact * patchy + rest
 
 
 def _poles(scene: Scene) -> np.ndarray:
-    """Spots at the two poles of each metaphase spindle."""
+    """Draw spots at the two poles of each metaphase spindle."""
     cells = np.flatnonzero(scene.cells.phase == METAPHASE)
     axis = scene.cells.axis[cells]
     offset = 0.95 * scene.cells.nuclear_radius[cells, None]

@@ -1,7 +1,7 @@
-"""Building blocks of every drawing: smooth noise, blur, spots and discs on float32[H,W].
+"""Textures: smooth noise, blur, spots and discs on float32[H,W].
 
-Lengths are in pixels of the canvas, and pixel i reaches from i to i + 1; callers derive them from
-the nuclear radius, so that a small image looks like a large one scaled down.
+Lengths are in pixels of the canvas; pixel i covers i to i + 1. Callers derive lengths from the
+nuclear radius, so that a small image looks like a large one scaled down.
 """
 
 import cv2
@@ -9,14 +9,14 @@ import numpy as np
 
 _FIXED_POINT_BITS = 4
 _SMALLEST_SIGMA_PX = 0.45
-OVERSAMPLING = 2  # OpenCV draws what is one or two pixels wide as crosses and squares
+OVERSAMPLING = 2  # OpenCV draws shapes one or two pixels wide as crosses and squares
 
 
 def smooth_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarray:
     """Return Gaussian noise float32[size,size], mean 0 and deviation 1, blobs of about scale_px.
 
     It is drawn on a grid as coarse as the blobs allow: same seed, same blobs at every size. Blobs
-    finer than a pixel average out, as they would in a photograph: the deviation falls below 1.
+    finer than a pixel average out, as in a photograph: the deviation falls below 1.
     """
     pitch = max(scale_px / 2, 1.0)
     n_nodes = int(np.ceil(size / pitch)) + 3
@@ -37,14 +37,14 @@ def mesh_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarr
 
 
 def blur(image: np.ndarray, sigma_px: float) -> np.ndarray:
-    """Gaussian blur; a sigma far below a pixel leaves the image as it is."""
+    """Apply a Gaussian blur; a sigma below 0.2 pixels changes nothing."""
     if sigma_px < 0.2:
         return image
     return cv2.GaussianBlur(image, (0, 0), sigma_px)
 
 
 def spots(size: int, xy: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.ndarray:
-    """Add Gaussian spots at xy float[N,2], with peak `weight`; off-canvas spots are left out.
+    """Add Gaussian spots at xy float[N,2], with peak `weight`; spots off the canvas are dropped.
 
     A spot narrower than a pixel keeps its total light, not its peak.
     """
