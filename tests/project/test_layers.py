@@ -39,13 +39,19 @@ def is_within(file: str, places: tuple[str, ...] | set[str]) -> bool:
 
 
 def deciding_code(stage: str) -> set[str]:
-    """List the files of the package that a stage imports and that can change its outputs."""
-    paths = [
-        ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
-        for module in modules_below(ROOT / "src" / f"{stage}.py")
-    ]
-    files = {str(path.relative_to(ROOT)) for path in paths if path.is_file()}
-    return {file for file in files if not is_within(file, DECIDES_NOTHING) or file in EXCEPT}
+    """List the files of the package that a stage imports and that can change its outputs.
+
+    Imports of code that decides nothing are not followed.
+    """
+    files, waiting = set(), list(imported_modules(ROOT / "src" / f"{stage}.py"))
+    while waiting:
+        module = waiting.pop()
+        file = str(Path("src", *module.split(".")).with_suffix(".py"))
+        decides = not is_within(file, DECIDES_NOTHING) or file in EXCEPT
+        if file not in files and decides and (ROOT / file).is_file():
+            files.add(file)
+            waiting += GRAPH.find_modules_directly_imported_by(module)
+    return files
 
 
 @pytest.mark.parametrize("stage", STAGES)
