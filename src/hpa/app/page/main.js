@@ -39,7 +39,7 @@ function describeModel(model) {
   const simulated = model.source === "synthetic";
   byId("model").replaceChildren("A neural network names 28 cell structures in four-channel microscopy images, ",
     `and was trained on ${SOURCES[model.source] ?? "images of unknown source"}.`,
-    ...(simulated ? [make("b", {}, " On images of real cells its predictions only show how the page works.")] : []));
+    ...(simulated ? [make("b", {}, " Do not rely on its predictions for real cells.")] : []));
   const facts = {
     "Trained on": SOURCES[model.source] ?? model.source,
     "Input size": `${model.image_size} × ${model.image_size} pixels, four channels`,
