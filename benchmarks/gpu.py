@@ -3,14 +3,13 @@
     python benchmarks/gpu.py --python PATH              31,072 images at 256², ten epochs each
     python benchmarks/gpu.py --contestants jax --rows 64 --size 64 --epochs 2 --device cpu
 
-PATH is a Python that has this project's packages, and of jax and torch those that the
-contestants need; without it this one is taken. The images are simulated and packed by the
-project itself, --distinct of them, and an epoch goes through them until it has seen --rows: they
-are read from disk each time. Ours is the loop of `hpa.training.loop` as `src/train.py` runs it,
-checkpoints aside; PyTorch's is `plain_torch.py` (channels_last, autocast, torch.compile) fed by a
-thread that reads ahead. Both compute in bfloat16 on a GPU and in float32 on a processor, see the
-same images in the same order without changes of them, and are validated after each epoch, which
-does not count. Images a second are the median over all epochs but the first, which compiles.
+PATH is a Python with this project's packages, and with jax and torch as the contestants need
+(default: this Python). The project simulates and packs --distinct images; an epoch repeats them up to
+--rows, each time read from disk. Ours is the loop of `hpa.training.loop` as `src/train.py` runs it,
+without checkpoints; PyTorch's is `plain_torch.py` (channels_last, autocast, torch.compile) fed by a
+thread that reads ahead. Both compute in bfloat16 on a GPU and in float32 on a CPU, and see the same
+images in the same order without augmentation. The validation after each epoch is not timed. Images
+per second are the median over all epochs except the first, which compiles.
 """
 
 import argparse
@@ -30,11 +29,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 PLAIN, SEED = "pytorch", 7
-EPOCH = tuple[float, float]  # images a second, macro F1 of val
+EPOCH = tuple[float, float]  # images per second, macro F1 of val
 
 
 def main() -> None:
-    """Let each contestant train in a process of its own, one after the other, and print."""
+    """Train each contestant in a process of its own, one after the other, and print."""
     arguments = parse()
     if arguments.worker:
         train(arguments)
@@ -50,7 +49,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=31_072, help="images an epoch")
+    parser.add_argument("--rows", type=int, default=31_072, help="images per epoch")
     parser.add_argument("--distinct", type=int, default=3000, help="images simulated, at most rows")
     parser.add_argument("--size", type=int, default=256, help="pixels, a multiple of 32")
     parser.add_argument("--epochs", type=int, default=10)
@@ -60,7 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--contestants", nargs="+", choices=["jax", "torch", PLAIN], default=["jax", "torch", PLAIN]
     )
-    parser.add_argument("--data", type=Path, help="where to lay the images (default: TMPDIR)")
+    parser.add_argument("--data", type=Path, help="folder for the images (default: TMPDIR)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--world", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -92,7 +91,7 @@ def make_world(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def run(name: str, world: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Start a contestant; returns its epochs and what it ran on."""
+    """Start a contestant; return its epochs and the device."""
     options = {
         "--worker": name,
         "--world": world,
@@ -118,7 +117,7 @@ def run(name: str, world: Path, arguments: argparse.Namespace) -> dict[str, Any]
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Be a contestant: train, and print what came of it as JSON."""
+    """Train as a contestant, and print the result as JSON."""
     loop = plain_epochs if arguments.worker == PLAIN else our_epochs
     answers, sys.stdout = sys.stdout, sys.stderr
     outcome = {"where": device_and_versions(arguments), "epochs": loop(arguments)}
@@ -126,7 +125,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def recipe(arguments: argparse.Namespace) -> Any:
-    """Return the parameters of params.yaml, with as many steps as asked for."""
+    """Return the parameters of params.yaml, with the number of steps asked for."""
     from hpa.config.params import load_params
     from hpa.config.sections import Augment
 
@@ -149,7 +148,7 @@ def recipe(arguments: argparse.Namespace) -> Any:
 
 
 def our_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
-    """Train with this project's loop on the backend in force."""
+    """Train with this project's loop on the current backend."""
     from hpa.training.loop import fit
 
     epochs: list[EPOCH] = []
@@ -230,7 +229,7 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
 
 
 def device_and_versions(arguments: argparse.Namespace) -> str:
-    """Name the card and the libraries."""
+    """Return the names of the card and the libraries."""
     from importlib.metadata import version
 
     names = {"jax": ("keras", "jax"), "torch": ("keras", "torch"), PLAIN: ("torch",)}
@@ -249,9 +248,9 @@ def device_and_versions(arguments: argparse.Namespace) -> str:
 def print_outcomes(outcomes: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> None:
     """Print a table in Markdown."""
     precision = "mixed bfloat16" if arguments.device == "cuda" else "float32"
-    print(f"\n{arguments.rows:,} images an epoch at {arguments.size}², {precision}, ", end="")
+    print(f"\n{arguments.rows:,} images per epoch at {arguments.size}², {precision}, ", end="")
     print(f"batch {arguments.batch_size}, {arguments.epochs} epochs\n")
-    print("| loop | images/s | of plain PyTorch's | s an epoch | macro F1 of val | on |")
+    print("| loop | images/s | of plain PyTorch's | s per epoch | macro F1 of val | on |")
     print("|---|---|---|---|---|---|")
     rates = {
         name: float(np.median([rate for rate, _ in each["epochs"]][1:] or each["epochs"][0][:1]))

@@ -1,15 +1,15 @@
-"""What the recipe is worth: ours against the student report's, on the same images seen.
+"""Recipe comparison: ours against the student report's, with the same number of images seen.
 
     python benchmarks/learning.py                    after make repro; two hours
     python benchmarks/learning.py --seeds 1 --steps 80
 
-Both train the same network on data/packed with data/split, as many steps of as many images, and
-keep the weights of the lowest validation loss. Ours is what params.yaml says, run by the stages
-train, score and threshold. The report's is plain Adam at 1e-3, focal loss with gamma 2, no
-schedule, no augmentation, a head whose bias starts at zero, thresholds swept on val, one view an
-image. Each finished run is a file in --output and is not run again, so a run that was killed goes
-on with the next one missing. Prints test macro F1 of each run and the ratio of the means over the
-seeds, with the 95 % interval of a bootstrap over test images (the same draw for both).
+Both train the same network on data/packed with data/split, with the same number of steps and batch
+size, and keep the weights of the lowest validation loss. Ours is params.yaml, run by the stages
+train, score and threshold. The report's is plain Adam at 1e-3, focal loss with gamma 2, no schedule,
+no augmentation, a head whose bias starts at zero, thresholds swept on val, one view per image. Each
+finished run is a file in --output and is not repeated, so that the benchmark resumes after a kill.
+Prints test macro F1 of each run and the ratio of the means over the seeds, with the 95 % interval of
+a bootstrap over test images (the same draw for both).
 """
 
 import argparse
@@ -45,7 +45,7 @@ REPORT_LEARNING_RATE = 1e-3
 
 
 def main() -> None:
-    """Run what is missing and print."""
+    """Do the missing runs and print."""
     arguments = parse()
     params = load_params(arguments.params)
     if arguments.steps:
@@ -97,7 +97,7 @@ def our_run(params: Params, data: Path) -> dict[str, Any]:
 
 
 def report_run(params: Params, data: Path) -> dict[str, Any]:
-    """Train as the report says, on the same batches without their changes."""
+    """Train as the report describes, on the same batches without augmentation."""
     import keras
 
     from hpa.data.batches.packed_batches import TrainingBatches
@@ -164,7 +164,7 @@ def report_networks(params: Params, size: int) -> tuple[Any, Any, Augment]:
 
 
 def outcome(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, Any]:
-    """Return macro F1, and truth and decisions as the competition writes them."""
+    """Return macro F1, and labels and predictions in the competition's format."""
     return {
         "macro_f1": float(f1(count_outcomes(y_true, y_pred)).mean()),
         "y_true": [format_target(set(np.flatnonzero(row).tolist())) for row in y_true],
@@ -182,7 +182,7 @@ def print_comparison(runs: dict[str, list[dict[str, Any]]], params: Params) -> N
         name: np.mean([resampled_macro_f1(each, draws) for each in found], axis=0)
         for name, found in runs.items()
     }
-    with np.errstate(divide="ignore", invalid="ignore"):  # nothing found in a tiny world
+    with np.errstate(divide="ignore", invalid="ignore"):  # no true positives in a tiny world
         low, high = np.percentile(drawn[OURS] / drawn[REPORT], [2.5, 97.5])
     n_seen = params.train.n_steps * params.train.batch_size
     print(f"\n{n_seen:,} images seen, {n_images} test images\n")

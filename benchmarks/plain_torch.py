@@ -1,9 +1,8 @@
-"""The reference of the speed benchmarks: ResNet-34 and its training step in plain PyTorch.
+"""Reference of the speed benchmarks: ResNet-34 and its training step in plain PyTorch.
 
-Written as someone would who knows PyTorch well: channels_last, a fused AdamW, the loss from
-logits, gradients set to None. It imports nothing of this project and nothing but torch, so any
-Python with torch runs it. The build for processors alone is small and lies at an index of its own:
-https://pytorch.org/get-started/locally says the command for "CPU".
+It uses PyTorch's recommended options: channels_last, a fused AdamW, the loss from logits, gradients
+set to None. It imports torch alone, so that any Python with torch runs it. The CPU build is small and
+has an index of its own; its command is at https://pytorch.org/get-started/locally under "CPU".
 """
 
 import math
@@ -40,7 +39,7 @@ class Block(nn.Module):
 
 
 class ResNet34(nn.Module):
-    """The network of `hpa.model.resnet`: the same layers, normalisation of each image included."""
+    """Network of `hpa.model.resnet`: the same layers, with the normalisation of each image."""
 
     def __init__(self, dropout: float = 0.2) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ def focal_loss(logits: torch.Tensor, y_true: torch.Tensor, gamma: float = 2.0) -
 
 
 def make_optimizer(model: nn.Module, n_steps: int) -> tuple[Any, Any]:
-    """Return AdamW that spares norms and biases, and its warm-up with cosine."""
+    """Return AdamW without decay of norms and biases, and a schedule of warm-up and cosine."""
     decayed = [each for each in model.parameters() if each.ndim > 1]
     spared = [each for each in model.parameters() if each.ndim <= 1]
     groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
@@ -93,7 +92,7 @@ def make_optimizer(model: nn.Module, n_steps: int) -> tuple[Any, Any]:
 
 
 class Trainer:
-    """One model and its step."""
+    """Model and its training step."""
 
     def __init__(self, n_steps: int = 100_000, device: str = "cpu", bfloat16: bool = False) -> None:
         torch.manual_seed(7)
@@ -103,7 +102,7 @@ class Trainer:
         self.model = torch.compile(model) if device != "cpu" else model
 
     def step(self, images: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
-        """Learn from uint8[B,S,S,4] and float32[B,28] on the host; returns the loss, unfetched."""
+        """Do a step on uint8[B,S,S,4] and float32[B,28] from the host; return the loss on the device."""
         images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         y_true = y_true.to(self.device, non_blocking=True)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):

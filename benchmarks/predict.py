@@ -1,12 +1,12 @@
-"""How soon predict answers, and how many images a second after that.
+"""Latency of the first prediction, and the rate of images per second after it.
 
     python benchmarks/predict.py                     some minutes, after make repro
     python benchmarks/predict.py --model FOLDER --images FOLDER --rounds 5
 
-Runs `python src/predict.py` on two cores, in a process of its own each round, and watches its lines
-come. Prints medians: seconds until the first answer (asked for: under 15), images a second from
-then on (asked for: at least 5), and the processor seconds of both, which other programs disturb
-less. Without --images it draws 60 images of 512 pixels.
+Runs `python src/predict.py` on two cores, in a process of its own per round, and times its lines.
+Prints medians: seconds until the first prediction (target: under 15), images per second after it
+(target: at least 5), and the processor seconds of both, which other load affects less. Without
+--images it draws 60 images of 512 pixels.
 """
 
 import argparse
@@ -29,7 +29,7 @@ N_DRAWN, DRAWN_PX, N_CORES = 60, 512, 2
 
 
 class Round(NamedTuple):
-    """What one run of predict took."""
+    """Times of one run of predict."""
 
     first_s: float
     rest_s: float
@@ -59,14 +59,14 @@ def main() -> None:
     n_rest = rounds[0].n_rest
     cpu_ms = 1000 * (median(each.cpu_s for each in rounds) - first_cpu_s) / n_rest
     print(f"medians of {arguments.rounds} rounds on {N_CORES} cores; load {os.getloadavg()[0]:.1f}")
-    print(f"first answer: {first_s:.1f} s; a run of one image: {first_cpu_s:.1f} CPU s")
-    print(f"then: {rate:.1f} images/s ({n_rest} images); {cpu_ms:.0f} CPU ms an image")
+    print(f"first prediction: {first_s:.1f} s; a run of one image: {first_cpu_s:.1f} CPU s")
+    print(f"then: {rate:.1f} images/s ({n_rest} images); {cpu_ms:.0f} CPU ms per image")
     if cpu_ms > 0:
-        print(f"two cores with nothing else to do: about {1000 * N_CORES / cpu_ms:.1f} images/s")
+        print(f"two idle cores: about {1000 * N_CORES / cpu_ms:.1f} images/s")
 
 
 def run(images: Path, model: str) -> Round:
-    """Run predict once and time its answers."""
+    """Run predict once and time its predictions."""
     command = [sys.executable, "-u", str(ROOT / "src/predict.py"), str(images), "--model", model]
     cpu_s, started = children_cpu_s(), time.monotonic()
     arrivals = []
@@ -88,7 +88,7 @@ def run(images: Path, model: str) -> Round:
 
 
 def children_cpu_s() -> float:
-    """Return the processor seconds of all ended children."""
+    """Return the processor seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

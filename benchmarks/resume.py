@@ -1,11 +1,12 @@
-"""Kill a training at random moments, resume it each time, and compare what it ends with.
+"""Kill a training at random moments, resume it each time, and compare the results.
 
     python benchmarks/resume.py        half an hour, after make repro
     python benchmarks/resume.py --kills 5 --steps 12
 
 Trains as params.yaml says, on data/packed and data/split, once undisturbed and once with kills.
-Prints where each kill fell, whether the SHA-256 of all arrays (weights, optimizer, random states)
-and of the history are equal in the end, and what a checkpoint costs against the steps between two.
+Prints the step of each kill, whether the SHA-256 of all arrays (weights, optimizer, random states)
+and of the history are equal at the end, and the cost of a checkpoint as a share of the steps between
+two.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def main() -> None:
             process.join()
             newest = Checkpoints(killed / "checkpoints", {}).newest()
             step = newest.step if newest else 0
-            print(f"kill {number:2d}: exit code {process.exitcode}, goes on from step {step}")
+            print(f"kill {number:2d}: exit code {process.exitcode}, resumes from step {step}")
             if process.exitcode == 0:
                 compare(whole, killed)
                 Checkpoints(killed / "checkpoints", {}).remove()
@@ -84,7 +85,7 @@ def run(context, folder, n_steps, costs=None) -> None:
 
 def train(folder: Path, n_steps: int, costs=None) -> None:
     """Train with a checkpoint every second step, and time both in CPU seconds."""
-    from hpa.training.loop import Training, _train, fit
+    from hpa.training import loop
 
     spent, times = {"step": [], "checkpoint": []}, time.process_time
 
@@ -97,12 +98,12 @@ def train(folder: Path, n_steps: int, costs=None) -> None:
 
         return call
 
-    _train = timed(_train, "step")
+    loop._train = timed(loop._train, "step")
     Checkpoints.write = timed(Checkpoints.write, "checkpoint")
-    Training.checkpoint = timed(Training.checkpoint, "checkpoint")
+    loop.Training.checkpoint = timed(loop.Training.checkpoint, "checkpoint")
     params = load_params(ROOT / "params.yaml")
     short = replace(params.train, n_steps=n_steps, validate_every=6, checkpoint_every=2)
-    fit(
+    loop.fit(
         replace(params, train=short),
         packed_dir=ROOT / "data/packed",
         split_dir=ROOT / "data/split",
@@ -117,7 +118,7 @@ def train(folder: Path, n_steps: int, costs=None) -> None:
 
 
 def compare(whole: Path, killed: Path) -> None:
-    """Print whether two trainings ended alike, and end with 1 where they did not."""
+    """Print whether two trainings ended alike; exit with 1 if they did not."""
     ends = [ending(folder) for folder in (whole, killed)]
     for name, digest in ends[0].items():
         same = "equal" if digest == ends[1][name] else "DIFFERENT"

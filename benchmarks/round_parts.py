@@ -1,11 +1,11 @@
-"""Where the time of a round of training goes, part by part.
+"""Time of each part of a training round.
 
     python benchmarks/round_parts.py        three minutes, after make repro
 
-Prints CPU seconds (user and system, all threads) and seconds by the clock of a bare step (one batch
-of random pixels again and again), of the same step fed by `fit` from packed files, without and with
-changes of the images, of a validation, of best.keras and of a checkpoint; and of all of a round of
-`train.validate_every` steps what the bare steps are. The three steps take turns; medians of them.
+Prints CPU seconds (user and system, all threads) and wall-clock seconds of a bare step (always the
+same batch of random pixels), of the same step fed by `fit` from packed files, without and with
+augmentation, of a validation, of best.keras and of a checkpoint; and the share of the bare steps in a
+round of `train.validate_every` steps. The three kinds of step take turns; the medians are printed.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="with packed and split")
-    parser.add_argument("--steps", type=int, default=12, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=12, help="steps per turn")
     parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
     params = load_params(ROOT / "params.yaml")
@@ -59,8 +59,8 @@ def main() -> None:
     every = params.train.validate_every
     checkpoints = every / params.train.checkpoint_every * once["a checkpoint"]
     rests = once["a validation"] + once["best.keras"] + checkpoints
-    whole = every * steps["a step, with changes"] + rests
-    print("| | CPU s | s by the clock |")
+    whole = every * steps["a step, augmented"] + rests
+    print("| | CPU s | wall-clock s |")
     print("|---|---|---|")
     for part, (cpu, clock) in (steps | once).items():
         print(f"| {part} | {cpu:.2f} | {clock:.2f} |")
@@ -70,14 +70,14 @@ def main() -> None:
 
 
 class Bench:
-    """The recipe of params.yaml, once as it is and once without changes of the images."""
+    """The recipe of params.yaml, with and without augmentation."""
 
     def __init__(self, params: Params, data: Path) -> None:
         """Read the indices of packed images and split in `data`, and build the networks."""
         self.params, self.images = params, PackedImages(data / "packed")
         index = read_index(data / "packed")
         split = read_assignment(data / "split", params.train.fold)["split"]
-        self.learns, self.val = (examples_of(index, split, name) for name in ("train", "val"))
+        self.train, self.val = (examples_of(index, split, name) for name in ("train", "val"))
         self.size = self.images.row_shape[0]
         self.networks = {
             augment: compiled_networks(
@@ -87,7 +87,7 @@ class Bench:
         }
 
     def time_steps(self, n_steps: int, n_turns: int) -> dict[str, np.ndarray]:
-        """Return the medians of [CPU s, clock s] of a step of each kind."""
+        """Return the medians of [CPU s, wall-clock s] of a step of each kind."""
         images, y_true = random_batch(self.size, self.params.train.batch_size)
         model = self.networks[STILL][1]
 
@@ -98,7 +98,7 @@ class Bench:
         kinds: dict[str, Callable[[int], None]] = {
             "a bare step": bare,
             "a step, read from packed files": partial(self._fit, STILL),
-            "a step, with changes": partial(self._fit, self.params.augment),
+            "a step, augmented": partial(self._fit, self.params.augment),
         }
         for take in kinds.values():
             take(3)  # compiles
@@ -109,7 +109,7 @@ class Bench:
         return {name: np.median([turn[name] for turn in turns], axis=0) for name in kinds}
 
     def time_rests(self) -> dict[str, np.ndarray]:
-        """Return [CPU s, clock s] of what a round does besides its steps."""
+        """Return [CPU s, wall-clock s] of the parts of a round besides its steps."""
         network, model = self.networks[self.params.augment]
         first = slice(0, VALIDATION_BATCH)
         self._validate(Examples(self.val.rows[first], self.val.ids[first], self.val.y_true[first]))
@@ -125,8 +125,8 @@ class Bench:
     def _fit(self, augment: Augment, n_steps: int) -> None:
         batches = TrainingBatches(
             self.images,
-            self.learns.rows,
-            self.learns.y_true,
+            self.train.rows,
+            self.train.y_true,
             batch_size=self.params.train.batch_size,
             seed=self.params.train.seed,
             augment=augment,
@@ -141,7 +141,7 @@ class Bench:
 
 
 def spent(function: Callable[[], None]) -> np.ndarray:
-    """Return the CPU and clock seconds of a call."""
+    """Return the CPU and wall-clock seconds of a call."""
     cpu, clock = time.process_time(), time.perf_counter()
     function()
     return np.array([time.process_time() - cpu, time.perf_counter() - clock])

@@ -1,10 +1,10 @@
-"""What tracking costs a training, as a share of its time at the default interval.
+"""Cost of tracking, as a share of the training time at the default interval.
 
-    python benchmarks/py            some minutes, after make repro
+    python benchmarks/tracking.py            some minutes, after make repro
 
-Measures the processor seconds of a round's metrics logged to a fresh local store, and of beginning
-and ending a run; and those of training steps with the default parameters. Prints the shares: of a
-round in its steps, and of the whole run. Artifacts and the measures of the system are not in it.
+Measures the processor seconds of logging the metrics of a round to a fresh local store, of beginning
+and ending a run, and of training steps with the default parameters. Prints the share of a round and
+that of the whole run. Artifacts and system metrics are not included.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
 from hpa.config.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def tracking_seconds(params: Params) -> tuple[float, float]:
     with TemporaryDirectory() as name, chdir(name):
         os.environ["DVC_ROOT"] = name
         with stage_run("train", params, sections=("train",)):
-            pass  # makes the store, once in its life
+            pass  # creates the store
         started = time.process_time()
         with stage_run("train", params, sections=("train", "loss", "model", "augment")):
             rounds = time.process_time()
@@ -60,9 +61,9 @@ def tracking_seconds(params: Params) -> tuple[float, float]:
 
 
 def step_seconds(params: Params, n_steps: int) -> float:
-    """Return the processor seconds of one training step of the default size, after two of warm-up.
+    """Return the processor seconds of one training step of the default size, after two for warm-up.
 
-    The images are random numbers: a step's cost does not depend on them.
+    The images are random numbers, which do not change the cost of a step.
     """
     import numpy as np
 

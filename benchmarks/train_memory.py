@@ -2,9 +2,9 @@
 
     python benchmarks/train_memory.py        two minutes, after make repro
 
-The larger folder holds links to the same shards ten times over, so what differs
-is the number of rows alone. Prints both peaks and their ratio; a ratio of 1 means that memory does
-not grow with the number of images.
+The larger folder holds ten links to each of the same shards, so that only the number of rows differs.
+Prints both peaks and their ratio; a ratio of 1 means that memory does not grow with the number of
+images.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def peak_bytes(folder: Path, times: int) -> int:
-    """Train in a folder with the rows repeated; return the process' largest resident size."""
+    """Train in a folder with the rows repeated; return the peak resident size of the process."""
     repeat_rows(folder, times)
     shutil.copy(ROOT / "params.yaml", folder)
     code = (
@@ -45,7 +45,7 @@ def peak_bytes(folder: Path, times: int) -> int:
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
     )
     train = [sys.executable, str(ROOT / "src" / "train.py"), *STEPS]
-    answer = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code, *train],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "DVC_ROOT": str(folder)},
@@ -53,11 +53,11 @@ def peak_bytes(folder: Path, times: int) -> int:
         text=True,
         check=True,
     )
-    return 1024 * int(answer.stdout.split()[-1])
+    return 1024 * int(done.stdout.split()[-1])
 
 
 def repeat_rows(folder: Path, times: int) -> None:
-    """Lay out data/packed and data/split with each shard `times` times."""
+    """Write data/packed and data/split with each shard `times` times."""
     packed, split = folder / "data" / "packed", folder / "data" / "split"
     packed.mkdir(parents=True)
     split.mkdir()

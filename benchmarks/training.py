@@ -1,19 +1,19 @@
-"""Speed of training: our compiled step against plain PyTorch, and `train` as a whole against it.
+"""Speed of training: our compiled step, and `train` as a whole, against plain PyTorch.
 
     python benchmarks/training.py                           our step alone, two minutes
     python benchmarks/training.py --torch-python PATH       beside PyTorch, and our step on it
     python benchmarks/training.py --whole                   train.py end to end, 15 minutes
 
-PATH is a Python with torch (the build for processors: https://pytorch.org/get-started/locally,
-"CPU"), which the lock of this project does not hold; where it has all our packages too, our step
-also runs on Keras' backends there (--contestants). Each contestant is a process of its own, held to
-the same cores; they take turns, one round each, so that what else the machine does meets all alike.
-CPU seconds are user and system time of all threads; medians over the rounds. A ratio above 1 means
-faster than PyTorch. Augmentation is off in the bare step: batches of random pixels in memory.
+PATH is a Python with torch (the CPU build: https://pytorch.org/get-started/locally), which the lock
+of this project does not include. If it also has all our packages, our step can run on Keras' other
+backends there (--contestants). Each contestant is a process of its own, bound to the same cores. They
+take turns, one round each, so that other load affects all alike. CPU seconds are user and system time
+of all threads; medians over the rounds. A ratio above 1 means faster than PyTorch. The bare step
+takes batches of random pixels in memory, without augmentation.
 
---whole runs `src/train.py` on --data (what make repro leaves) for one round and for two: what the
-second round adds is its steps with generator, turns and checkpoints, and one validation. That is
-set beside as many bare steps at the same size.
+--whole runs `src/train.py` on --data (as make repro leaves it) for one round and for two. The
+difference, a round with its reading, augmentation, checkpoints and validation, is compared with as
+many bare steps of the same size.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="pixels")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3, help="steps a round")
+    parser.add_argument("--steps", type=int, default=3, help="steps per round")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="cores to use")
     parser.add_argument("--torch-python", type=Path, help="a Python that has torch")
     parser.add_argument(
@@ -111,7 +111,7 @@ def print_whole(arguments: argparse.Namespace) -> None:
     def bare_steps() -> list[tuple[float, float]]:
         return [ask(worker, arguments.steps) for _ in range(arguments.rounds)]
 
-    rounds = bare_steps()  # before, between and after: what else the machine does changes
+    rounds = bare_steps()  # before, between and after: the load of the machine changes
     first = train_seconds(every, arguments)
     rounds += bare_steps()
     second = train_seconds(2 * every, arguments)
@@ -128,7 +128,7 @@ def print_whole(arguments: argparse.Namespace) -> None:
 
 
 def train_seconds(n_steps: int, arguments: argparse.Namespace) -> np.ndarray:
-    """Run train.py; returns its CPU and wall seconds, those of start and compilation included."""
+    """Run train.py; return its CPU and wall seconds, with start and compilation."""
     with TemporaryDirectory(prefix="hpa-training-") as name:
         folder = Path(name)
         (folder / "params.yaml").symlink_to(ROOT / "params.yaml")
@@ -168,7 +168,7 @@ def start(name: str, size: int, arguments: argparse.Namespace) -> "subprocess.Po
 
 
 def ask(worker: "subprocess.Popen[str]", n_steps: int) -> tuple[float, float]:
-    """Let a contestant take some steps; returns its CPU and wall seconds a step."""
+    """Let a contestant do some steps; return its CPU and wall seconds per step."""
     assert worker.stdin
     assert worker.stdout
     print(n_steps, file=worker.stdin, flush=True)
@@ -180,7 +180,7 @@ def ask(worker: "subprocess.Popen[str]", n_steps: int) -> tuple[float, float]:
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Take steps as they are asked for on standard input."""
+    """Do as many steps as each line of standard input asks for."""
     hold_cores(arguments.threads)
     name, size, batch = arguments.worker, arguments.sizes[0], arguments.batch_size
     step = torch_step(size, batch) if name == PLAIN else keras_step(size, batch, name)

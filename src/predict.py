@@ -1,13 +1,13 @@
 """Name the structures in your own images with a trained model.
 
     python src/predict.py FOLDER                       every <name>_<channel>.png|tif|jpg below it
-    python src/predict.py 'plate7/*_green.tif' more.csv --output answers.csv
-    python src/predict.py FOLDER --model models:/hpa@champion --output answers.json
+    python src/predict.py 'plate7/*_green.tif' more.csv --output predictions.csv
+    python src/predict.py FOLDER --model models:/hpa@champion --output predictions.json
 
-The first answer takes some ten seconds, then a core does several images a second. Each line
-names an image, the labels found with their probabilities, and what speaks against believing them:
-! of the image, ? of a label that validation or test held too little of. Files that cannot be read
-are listed at the end; the others are answered, and the exit code is 1.
+The first prediction takes some ten seconds, then a core does several images per second. Each line
+names an image and its labels with their probabilities. `!` marks a quality flag of the image, `?` a
+label with too little evidence in val or test. Files that cannot be read are listed at the end; the
+exit code is then 1.
 """
 
 import argparse
@@ -22,7 +22,7 @@ MODEL = "model"
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = command_line.parser(__doc__, "serve")
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="files, folders, globs in quotes, or a CSV"
@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def open_model(source: str) -> AbstractContextManager[Path]:
-    """Open a model folder, or a registered one; MLflow takes a second to load, where it must."""
+    """Open a model folder, or a registered model, for which alone MLflow is imported."""
     if not source.startswith("models:/"):
         return nullcontext(Path(source))
     from hpa.serving.registry import model_folder
@@ -52,7 +52,7 @@ def open_model(source: str) -> AbstractContextManager[Path]:
 
 
 def main() -> None:
-    """Answer for the images that the command line names."""
+    """Predict the labels of the images named on the command line."""
     params, arguments = command_line.parse(make_parser())
     prepare_backend()
 
@@ -63,13 +63,13 @@ def main() -> None:
         check_output(arguments.output)
     images = find_images(arguments.paths)
 
-    # These take seconds to load, so not before the images are known to be there.
+    # Imports that take seconds wait until the images are found.
     from hpa.inference.batch import predict_files
 
     with open_model(arguments.model) as folder:
         failures = predict_files(images, folder, params.serve, arguments.output)
     if arguments.output:
-        print(f"every probability is in {arguments.output}")
+        print(f"all probabilities are in {arguments.output}")
     if failures:
         print(f"{len(failures)} of {len(images)} images could not be read:", file=sys.stderr)
         for name, reason in failures.items():

@@ -28,7 +28,7 @@ def main() -> None:
 
 def repeat(run_id: str, clone: Path) -> None:
     """Clone the run's code and data, run its stages, and print the comparison."""
-    # These take seconds to load, so not before the command line is known to be right.
+    # Imports that take seconds wait until the command line is checked.
     from hpa.tracking import reproduction
     from hpa.tracking.mlflow_store import past_run
 

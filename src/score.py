@@ -1,8 +1,8 @@
-"""Run the network over val, test and the unlabelled images: the only place that does.
+"""Score the val, test and unlabelled images with a trained network.
 
 python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
-python src/score.py --augmentation dihedral              eight times that, for a better answer
-python src/score.py --models models                      the networks of several folds together
+python src/score.py --augmentation dihedral              eight views each, for better scores
+python src/score.py --models models                      average the networks of several folds
 """
 
 from pathlib import Path
@@ -13,17 +13,17 @@ from hpa.system.backends import prepare_backend
 
 
 def main() -> None:
-    """Score data/packed with what score.models names."""
+    """Score data/packed with the networks of score.models."""
     params, _ = command_line.parse(command_line.parser(__doc__, "score"))
     prepare_backend()
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # Imports that take seconds wait until the command line is checked.
     from hpa.inference.scoring import PROVENANCE, find_models, require_same_split, score_splits
     from hpa.tracking.stage_run import log_artifacts, stage_run
 
     models = find_models(Path(params.score.models))
     require_same_split(models, SPLIT_DIR / "assignment.csv")
-    # A lone network's scores belong to the run that trained it, those of several to a new one.
+    # Scores of a single network join the run that trained it, those of several start a new one.
     upstream = models[0].run_id if len(models) == 1 else None
     with stage_run("score", params, sections=("score",), upstream=upstream) as run_id:
         if upstream is None:
@@ -38,7 +38,7 @@ def main() -> None:
             score=params.score,
             run_id=run_id,
         )
-        log_artifacts([SCORES_DIR / "val.npz"], "scores")  # what promotion compares
+        log_artifacts([SCORES_DIR / "val.npz"], "scores")  # for promotion
     print(f"probabilities of {len(models)} network(s) are in {SCORES_DIR}")
 
 

@@ -17,7 +17,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # Imports that take seconds wait until the command line is checked.
     from hpa.tracking.mlflow_store import tracking_uri
     from hpa.tracking.outbox import StoreUnavailableError
     from hpa.tracking.stage_run import outbox_dir, send_kept

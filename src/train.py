@@ -1,12 +1,12 @@
-"""Train a ResNet-34 on the training images; validation chooses the weights that are kept.
+"""Train a ResNet-34 on the train images; keep the weights that are best on val.
 
     python src/train.py            a quarter of an hour on two cores with the default parameters
     python src/train.py --gamma 1 --output /tmp/other
     KERAS_BACKEND=jax python src/train.py
 
 Expect the validation loss to fall from the first round on. The model folder holds the best and
-the last weights, the history, and where they come from. A training that was stopped goes on by
-itself when the same command is given again.
+the last weights, the history, and their provenance. The same command resumes a training that was
+stopped.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     prepare_backend()
 
-    # These take seconds to load, so not before the command line is known to be right.
+    # Imports that take seconds wait until the command line is checked.
     from hpa.model.pretrained import pretrained_sha256
     from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
     from hpa.training import checkpoints

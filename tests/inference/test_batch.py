@@ -1,4 +1,4 @@
-"""What speaks against believing an answer is said on the terminal, in the CSV and in the JSON."""
+"""Quality flags appear on the terminal, in the CSV and in the JSON."""
 
 import csv
 import json
@@ -23,16 +23,16 @@ NOTE = "val: fewer than 10 positives; test: no positives"
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that the evaluate stage doubts in every class but the first."""
+    """A model whose evaluation flags every class but the first."""
     folder = write_model_folder(tmp_path_factory.mktemp("model") / "model")
-    notes = dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
-    write_json(folder / "class_flags.json", {"run_id": "r", "classes": notes})
+    flags = dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
+    write_json(folder / "class_flags.json", {"run_id": "r", "classes": flags})
     return folder
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ordinary image, one as bright as none in training, one without yellow and blue alike."""
+    """An ordinary image, one brighter than in training, one without yellow and with red as blue."""
     folder = tmp_path_factory.mktemp("images")
     write_image(folder, "plain", draw_pixels(3))
     write_image(folder, "bright", draw_pixels(3) // 2 + 128)
@@ -42,10 +42,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_flags_of_images_and_classes_are_told_everywhere(
+def test_flags_of_images_and_classes_appear_in_every_output(
     model_dir: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = [tmp_path / "answers.csv", tmp_path / "answers.json"]
+    outputs = [tmp_path / "predictions.csv", tmp_path / "predictions.json"]
     for output in outputs:
         assert predict_files(find_images([str(images)]), model_dir, SERVE, output) == {}
     terminal = capsys.readouterr().out
@@ -67,32 +67,32 @@ def test_flags_of_images_and_classes_are_told_everywhere(
     assert label_flags == dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
     assert documents["plain"]["classes"][1]["flags"] == NOTE.split("; ")
     assert documents["plain"]["classes"][0]["flags"] == []
-    named = [each["label"] for each in documents["plain"]["classes"][1:] if each["present"]]
-    assert named, "the test needs a doubtful label that is found"
-    assert f"? too little evidence for {named[0]}: {NOTE}" in terminal
+    flagged = [each["label"] for each in documents["plain"]["classes"][1:] if each["present"]]
+    assert flagged, "the test needs a predicted label with flags"
+    assert f"? too little evidence for {flagged[0]}: {NOTE}" in terminal
     assert f"too little evidence for {LABELS[0]}" not in terminal
 
 
-def test_without_an_evaluation_the_flags_of_the_thresholds_are_told(tmp_path: Path) -> None:
+def test_without_an_evaluation_the_flags_of_the_thresholds_are_used(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "model")
     assert Classifier(folder).class_flags[0] == ["fewer than 10 positives"]  # two of 56 images
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
-        ("class_flags.json", {"classes": {}}, r"doubts\.json cannot be read"),
+        ("class_flags.json", {"classes": {}}, r"class_flags\.json cannot be read"),
         ("thresholds.json", [], "holds no thresholds"),
         ("training_range.json", {}, "the training range cannot be read"),
         ("provenance.json", {"channels": ["blue"]}, "has other channels"),
     ],
 )
-def test_a_file_of_the_model_that_holds_something_else_is_refused(
-    tmp_path: Path, name: str, content: object, said: str
+def test_a_model_file_with_other_content_is_refused(
+    tmp_path: Path, name: str, content: object, message: str
 ) -> None:
     folder = write_model_folder(tmp_path / "model")
     write_json(folder / name, content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         Classifier(folder)
 
 
@@ -100,5 +100,5 @@ def test_scores_made_in_an_unknown_way_are_refused(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "model")
     document = read_json(folder / "thresholds.json") | {"score": {"augmentation": "magic"}}
     write_json(folder / "thresholds.json", document)
-    with pytest.raises(UserError, match="says nothing sensible of the scores"):
+    with pytest.raises(UserError, match="does not describe the scores"):
         Classifier(folder)

@@ -30,7 +30,7 @@ MAXIMUM = Score("model/best.keras", 8, "dihedral", "max_probability")
 
 
 def linear(kernel: np.ndarray) -> keras.Model:
-    """Every logit is the sum of the first channel's grey levels times a kernel [S,S]."""
+    """Return a network whose logits all are the sum of the first channel times a kernel [S,S]."""
     weights = np.zeros((*kernel.shape, 4, 28), np.float32)
     weights[:, :, 0] = kernel[..., None]
     images = keras.Input((*kernel.shape, 4), dtype="uint8")
@@ -42,7 +42,7 @@ def linear(kernel: np.ndarray) -> keras.Model:
 
 
 class Pictures:
-    """Images in memory that read like packed ones."""
+    """Images in memory with the interface of packed ones."""
 
     def __init__(self, images: np.ndarray) -> None:
         self._images = images
@@ -60,7 +60,7 @@ def model() -> keras.Model:
     return model
 
 
-def test_neither_batch_size_nor_company_changes_an_image_s_logits(
+def test_neither_batch_size_nor_other_images_change_an_image_s_logits(
     model: keras.Model, packed_world: Path
 ) -> None:
     images = PackedImages(packed_world)
@@ -91,7 +91,7 @@ def test_the_views_are_those_of_the_augmentation() -> None:
 
 
 def test_eight_views_are_merged_as_worked_by_hand() -> None:
-    """A network that sees the upper left corner alone meets each corner of 2×2 twice."""
+    """A network that sees only the upper left corner sees each corner of 2×2 twice."""
     pixels = np.zeros((1, 2, 2, 4), np.uint8)
     pixels[0, :, :, 0] = [[1, 2], [4, 9]]
     images, rows = Pictures(pixels), np.array([0])
@@ -103,9 +103,7 @@ def test_eight_views_are_merged_as_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("score", [MEAN, MAXIMUM])
-def test_views_change_nothing_for_a_network_that_they_cannot_confuse(
-    score: Score, packed_world: Path
-) -> None:
+def test_views_change_nothing_for_a_symmetric_network(score: Score, packed_world: Path) -> None:
     kernel = np.random.default_rng(3).normal(0, 1e-3, (32, 32))
     kernel = sum(np.rot90(kernel, quarter) for quarter in range(4))  # type: ignore[assignment]
     network = linear(kernel + kernel[:, ::-1])
@@ -115,14 +113,14 @@ def test_views_change_nothing_for_a_network_that_they_cannot_confuse(
     assert np.ptp(once[:, 0]) > 0.1
 
 
-def test_a_turned_image_is_answered_as_before(model: keras.Model, packed_world: Path) -> None:
+def test_a_turned_image_gets_the_same_prediction(model: keras.Model, packed_world: Path) -> None:
     pixels, rows = PackedImages(packed_world).read(np.arange(4)), np.arange(4)
     for score in (MEAN, MAXIMUM):
-        upright, lying = (
+        upright, turned_ = (
             predict_views(model, Pictures(each), rows, score)  # type: ignore[arg-type]
             for each in (pixels, turned(pixels, 5))
         )
-        np.testing.assert_allclose(upright, lying, atol=1e-4)
+        np.testing.assert_allclose(upright, turned_, atol=1e-4)
     once = [
         predict_views(model, Pictures(each), rows, EACH_ONCE)  # type: ignore[arg-type]
         for each in (pixels, turned(pixels, 5))
@@ -145,7 +143,7 @@ def saved(network: keras.Model, folder: Path, split_path: Path, fold: int = 0) -
 
 @pytest.fixture
 def split_dir(packed_world: Path, tmp_path: Path) -> Path:
-    """Every third image is val of fold 0, the next val of fold 1, the third judges."""
+    """Every third image is val of fold 0, the next val of fold 1, the third test."""
     index = read_index(packed_world)
     fold = np.arange(len(index)) % 3
     split = np.array(["val", "train", "test"])[fold].astype(object)
@@ -180,13 +178,13 @@ def test_each_split_is_scored_in_the_order_of_its_rows(
     np.testing.assert_allclose(val.y_prob, expected, atol=1e-6)
 
 
-def test_val_images_are_judged_by_the_networks_that_did_not_learn_from_them(
+def test_val_images_are_scored_by_the_networks_that_did_not_train_on_them(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
-    """The networks answer -1, 2 and 3 whatever they see; the last two left out fold 1."""
-    for number, (answer, fold) in enumerate(((-1.0, 0), (2.0, 1), (3.0, 1))):
+    """The logits are always -1, 2 and 3; the last two networks left out fold 1."""
+    for number, (logit, fold) in enumerate(((-1.0, 0), (2.0, 1), (3.0, 1))):
         network = linear(np.zeros((32, 32)))
-        constant = keras.Sequential([network, keras.layers.Rescaling(1.0, offset=answer)])
+        constant = keras.Sequential([network, keras.layers.Rescaling(1.0, offset=logit)])
         saved(constant, tmp_path / f"models/{number}", split_dir / "assignment.csv", fold)
     models = find_models(tmp_path / "models")
     require_same_split(models, split_dir / "assignment.csv")
@@ -211,11 +209,11 @@ def test_val_images_are_judged_by_the_networks_that_did_not_learn_from_them(
         np.testing.assert_allclose(y_prob, sigmoid(np.array(4 / 3)), rtol=1e-6)
 
 
-def test_what_a_stopped_training_left_over_a_finished_one_is_refused(
+def test_an_archive_that_a_stopped_training_overwrote_is_refused(
     model: keras.Model, packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
     path = saved(model, tmp_path / "model", split_dir / "assignment.csv")
-    linear(np.ones((32, 32))).save(path)  # its provenance.json still tells of the other
+    linear(np.ones((32, 32))).save(path)  # its provenance.json still describes the other
     with pytest.raises(UserError, match=r"best\.keras is refused[\s\S]*as in provenance\.json"):
         score_splits(
             find_models(path),

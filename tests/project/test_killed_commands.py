@@ -80,7 +80,7 @@ def test_a_killed_repro_goes_on_when_it_is_given_again(
     kill_group(amid_training(clone, "dvc repro"))
     again = shell(clone, "dvc repro")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "going on from step" in again.stderr
+    assert "resuming from step" in again.stderr
     assert results(clone) == undisturbed
     assert {"model/history.csv", "reports/classes.csv", "reports/figures"} <= (
         undisturbed["outs"].keys()

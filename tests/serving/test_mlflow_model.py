@@ -185,7 +185,7 @@ def test_predict_reads_valid_files_and_lists_invalid_ones(
     ("arguments", "said"),
     [
         (["nowhere"], "there is no image at nowhere"),
-        (["nowhere", "--output", "a.txt"], "says no format"),
+        (["nowhere", "--output", "a.txt"], "names no known format"),
         (["nowhere", "--gamma", "2"], "does not apply to this script"),
     ],
 )

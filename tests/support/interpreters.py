@@ -1,4 +1,4 @@
-"""Which Python runs a backend: this one, or that of HPA_TORCH_PYTHON, such as the benchmarks'."""
+"""Python with a backend: this one, or HPA_TORCH_PYTHON, such as the benchmarks'."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 
 def python_with(backend: str) -> str:
-    """Return a Python that can import a backend; without one the test is skipped."""
+    """Return a Python that can import a backend, or skip the test."""
     for python in filter(None, (sys.executable, os.environ.get("HPA_TORCH_PYTHON"))):
         if not subprocess.run([python, "-c", f"import {backend}"], capture_output=True).returncode:
             return python

@@ -1,4 +1,4 @@
-"""A model folder as the train and threshold stages leave it, of a network of two layers."""
+"""Model folder as the train and threshold stages write it, with a network of two layers."""
 
 from pathlib import Path
 

@@ -27,7 +27,7 @@ def params(**train: Any) -> Params:
 def train(
     packed_dir: Path, split_dir: Path, folder: Path, began: Any = None, **changes: Any
 ) -> None:
-    """Train in this process, up to the end or to what ends it."""
+    """Train in this process; set the event `began` after each round."""
     from hpa.training.loop import fit
     from support.networks import compiled_small_networks
 
@@ -43,7 +43,7 @@ def train(
 
 
 def ending(folder: Path) -> dict[str, object]:
-    """Digest all that a training left: weights, optimizer and random states, history."""
+    """Return all that a training left: weights, optimizer and random states, history."""
     checkpoint = Checkpoints(folder / "checkpoints", {}).newest()
     assert checkpoint is not None
     arrays = {name: (a.dtype, a.shape, a.tobytes()) for name, a in checkpoint.arrays.items()}
@@ -51,8 +51,15 @@ def ending(folder: Path) -> dict[str, object]:
     return {"step": checkpoint.step, "arrays": arrays, "history": history}
 
 
+def train_and_log(packed_dir: Path, split_dir: Path, folder: Path, began: Any) -> None:
+    """Train as `train` does, with stderr in `folder / "stderr"`."""
+    folder.mkdir()
+    os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT), 2)
+    train(packed_dir, split_dir, folder, began)
+
+
 def die_after(step: int) -> None:
-    """Let this process be killed as soon as the checkpoint of a step is written."""
+    """Kill this process as soon as it has written the checkpoint of a step."""
     write = Checkpoints.write
 
     def write_and_die(self: Checkpoints, checkpoint: Checkpoint) -> None:
@@ -64,9 +71,8 @@ def die_after(step: int) -> None:
 
 
 def split_processor(n_devices: int) -> None:
-    """Let the backend see several devices where there is one processor."""
-    flag = f"--xla_force_host_platform_device_count={n_devices}"
-    os.environ["XLA_FLAGS"] = flag  # JAX' way
+    """Present one processor as several devices to the backend."""
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={n_devices}"  # for JAX
     if os.environ.get("KERAS_BACKEND") == "tensorflow" and n_devices > 1:
         import tensorflow as tf
 
@@ -85,10 +91,11 @@ if __name__ == "__main__":
     split_processor(arguments.n_devices)
     if arguments.die_after:
         die_after(arguments.die_after)
-    train(
-        arguments.packed_dir,
-        arguments.split_dir,
-        arguments.folder,
-        n_steps=40,
-        n_devices=arguments.n_devices,
-    )
+    for name in ("killed",) if arguments.die_after else ("killed", "whole"):
+        train(
+            arguments.packed_dir,
+            arguments.split_dir,
+            arguments.folder / name,
+            n_steps=40,
+            n_devices=arguments.n_devices,
+        )

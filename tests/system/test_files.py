@@ -33,7 +33,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_block_that_ends_well_gives_the_file_its_name(tmp_path: Path) -> None:
+def test_a_block_that_succeeds_gives_the_file_its_name(tmp_path: Path) -> None:
     path = tmp_path / "new" / "weights.keras"
     with atomic_path(path) as temporary:
         assert temporary.suffix == ".keras"
@@ -86,10 +86,10 @@ def test_a_link_to_a_folder_is_replaced_and_its_target_kept(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("owner", ["dead", "same"])
-def test_what_a_killed_process_left_is_removed_by_the_next_writer(
+def test_the_leftovers_of_a_killed_process_are_removed_by_the_next_writer(
     tmp_path: Path, owner: str
 ) -> None:
-    """In a container the next process often has the killed one's number."""
+    """In a container the next process often has the killed one's id."""
     pid = dead_pid() if owner == "dead" else os.getpid()
     (tmp_path / f".partial-{pid}-packed").mkdir()
     (tmp_path / f".partial-{pid}-packed" / "half.npy").write_bytes(b"half")
@@ -98,7 +98,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_writer(
     assert names(tmp_path) == ["packed"]
 
 
-def test_what_a_living_process_is_writing_is_left_alone(tmp_path: Path) -> None:
+def test_the_file_that_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / f".partial-{os.getppid()}-a.txt").write_text("half")
     write_json(tmp_path / "a.txt", 1)
     assert names(tmp_path) == [f".partial-{os.getppid()}-a.txt", "a.txt"]
@@ -181,7 +181,7 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", None])
-def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.json"
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=r"a\.json cannot be read"):

@@ -1,4 +1,4 @@
-"""Answering for files: read, judged and told batch by batch, so memory stays flat."""
+"""Batch inference over image files, in constant memory."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,57 +16,57 @@ from hpa.inference.writers import open_output
 from hpa.system.progress import progress
 
 N_READERS = 2
-"""Threads that decode: OpenCV and Pillow let go of Python's lock meanwhile."""
+"""Threads that decode: OpenCV and Pillow release Python's global lock meanwhile."""
 
 
 def predict_files(
     images: dict[str, dict[str, Path]], folder: Path, serve: Serve, output: Path | None
 ) -> dict[str, str]:
-    """Answer for images, files by channel under each name: a line each on the terminal.
+    """Predict the labels of images and print a line per image.
 
     Args:
-        images: what `find_images` found.
-        folder: the model's.
+        images: files by channel of each named image, as `find_images` returns them.
+        folder: the model folder.
         serve: limits and batch size.
-        output: gets every probability; None for the terminal alone.
+        output: file for all probabilities, or None.
 
     Returns:
-        Why each image that could not be read was not, by its name.
+        The reason for each image that could not be read, by its name.
     """
     print(f"loading the model of {folder}", flush=True)
     classifier = Classifier(folder)
     failures: dict[str, str] = {}
-    doubtful: dict[str, str] = {}
+    weak_labels: dict[str, str] = {}
     width = min(40, max(map(len, images)))
     with open_output(output) as write, progress(what="predict", total=len(images)) as bar:
         for names, pixels in _batches(images, classifier.rules(serve), serve.batch_size, failures):
-            for answer in classifier.predict(names, pixels, batch_size=serve.batch_size):
-                document = classifier.document(answer)
+            for prediction in classifier.predict(names, pixels, batch_size=serve.batch_size):
+                document = classifier.document(prediction)
                 write(document)
                 tqdm.write(line(document, width))
-                doubtful |= doubtful_labels(document)
+                weak_labels |= flagged_labels(document)
             bar.update(len(names))
-    for label, flags in sorted(doubtful.items()):
+    for label, flags in sorted(weak_labels.items()):
         print(f"? too little evidence for {label}: {flags}")
     return failures
 
 
 def line(document: dict[str, Any], width: int) -> str:
-    """Tell an answer in one line, ? behind a label of little evidence, and each doubt below."""
-    found = [
+    """Format a prediction as one line, `?` after each flagged label, and a line per image flag."""
+    labels = [
         f"{each['label']} {each['probability']:.2f}{'?' if each['flags'] else ''}"
         for each in sorted(document["classes"], key=lambda each: -each["probability"])
         if each["present"]
     ]
     name = document["image"]
     shown = name if len(name) <= width else f"…{name[-width + 1 :]}"
-    lines = [f"{shown:<{width}}  {', '.join(found) or 'no label above its threshold'}"]
-    lines += [f"{'':<{width}}  ! {doubt}" for doubt in document["flags"]]
+    lines = [f"{shown:<{width}}  {', '.join(labels) or 'no label above its threshold'}"]
+    lines += [f"{'':<{width}}  ! {flag}" for flag in document["flags"]]
     return "\n".join(lines)
 
 
-def doubtful_labels(document: dict[str, Any]) -> dict[str, str]:
-    """Return what speaks against believing each label that an answer names, if anything does."""
+def flagged_labels(document: dict[str, Any]) -> dict[str, str]:
+    """Return the flags of each predicted label that has any."""
     return {
         each["label"]: "; ".join(each["flags"])
         for each in document["classes"]
@@ -80,9 +80,9 @@ def _batches(
     batch_size: int,
     failures: dict[str, str],
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Read batch after batch, one ahead of the network; what is unfit goes into `failures`.
+    """Read batch after batch, one ahead of the network; put unreadable images into `failures`.
 
-    The first image comes alone, so that an answer is there as soon as can be.
+    The first batch is one image, so that its prediction appears at once.
     """
     names = list(images)
     starts = [0, *range(1, len(names), batch_size)]
@@ -106,7 +106,7 @@ def _batches(
 
 
 def _read(files: dict[str, Path], rules: ReadingRules) -> np.ndarray | str:
-    """Return uint8[S,S,4], or the reason why not."""
+    """Return uint8[S,S,4], or the reason why the image cannot be read."""
     try:
         return to_pixels(read_planes(files, rules), rules)
     except InvalidImageError as error:

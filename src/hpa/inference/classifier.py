@@ -1,6 +1,6 @@
-"""A trained model folder in use: from pixels to labels, with what speaks against believing them.
+"""Classifier: a model folder that turns pixels into labels, with quality flags.
 
-Whoever answers a user, on the terminal, over HTTP or in the browser, does it through here.
+Terminal, HTTP server and web page all predict through it.
 """
 
 import threading
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hpa.config.params import Serve
-from hpa.data.batches import turned
+from hpa.config.sections import Serve
+from hpa.data.batches.packed_batches import turned
 from hpa.data.images.user_images import ReadingRules
 from hpa.data.training_range import TrainingRange
 from hpa.errors import UserError
@@ -19,23 +19,24 @@ from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
 from hpa.labels import CHANNELS, LABELS
 from hpa.model.safe_loading import load_network
 from hpa.system.files import read_json
-from hpa.thresholds.fitting import Thresholds, read_thresholds
+from hpa.thresholds.decisions import Thresholds
+from hpa.thresholds.thresholds_file import read_thresholds
 
 FILES = ("best.keras", "provenance.json", "thresholds.json", "training_range.json")
-"""What a model folder must hold to be used."""
+"""Files that a model folder must hold."""
 CLASS_FLAGS = "class_flags.json"
-"""What the evaluate stage adds: why its numbers for a class are not to be trusted."""
+"""File that the evaluate stage adds: quality flags of each class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is said of one image.
+    """Prediction for one image.
 
     Attributes:
         name: of the image.
         y_prob: float32[28] in [0,1].
         y_pred: uint8[28].
-        flags: why not to believe it, in plain words; often nothing.
+        flags: reasons to distrust the prediction, in plain words; often none.
     """
 
     name: str
@@ -45,22 +46,22 @@ class Prediction:
 
     @property
     def labels(self) -> list[str]:
-        """The names of the labels found, the most probable first; perhaps none."""
+        """Names of the predicted labels, the most probable first."""
         return [LABELS[k] for k in np.argsort(-self.y_prob, kind="stable") if self.y_pred[k]]
 
 
 class Classifier:
-    """A verified model folder, ready to answer; threads may share it."""
+    """A verified and loaded model folder; threads may share it."""
 
     def __init__(self, folder: Path) -> None:
-        """Load `folder`, whose archive must have the digest that its provenance names.
+        """Load `folder`, whose archive must have the digest in its provenance.
 
         Raises:
             UserError: a file is missing, damaged or not the one that was trained.
         """
         if missing := [name for name in FILES if not (folder / name).is_file()]:
             raise UserError(
-                f"{folder} is no whole model folder",
+                f"{folder} is not a complete model folder",
                 expected=", ".join(FILES),
                 received=f"no {', '.join(missing)}",
                 remedy="run: dvc pull, or dvc repro; or name another folder with --model",
@@ -80,7 +81,7 @@ class Classifier:
         self._lock = threading.Lock()
 
     def rules(self, serve: Serve) -> ReadingRules:
-        """Return how this model's images are read: limits from params.yaml, the rest its own."""
+        """Return the rules for reading images: limits from params.yaml, the rest from training."""
         return ReadingRules(
             image_size=self.image_size,
             odd_size=str(self.origin["params"]["pack.odd_size"]),
@@ -90,9 +91,9 @@ class Classifier:
         )
 
     def probabilities(self, pixels: np.ndarray, *, batch_size: int) -> np.ndarray:
-        """Run the network over uint8[N,S,S,4], seen as the score stage saw: float32[N,28] in [0,1].
+        """Return float32[N,28] in [0,1] for uint8[N,S,S,4], with the views of the score stage.
 
-        Their thresholds hold for no other probabilities.
+        The thresholds were fitted to such probabilities.
         """
 
         def logits_of(view: int) -> np.ndarray:
@@ -101,7 +102,7 @@ class Classifier:
         return sigmoid(merge_views(logits_of, self._augmentation, self._merge))
 
     def _logits(self, pixels: np.ndarray, batch_size: int) -> np.ndarray:
-        """Run the network in batches of one size, so that it is compiled once."""
+        """Run the network in batches of one size, so that it is compiled only once."""
         logits = []
         size = min(batch_size, len(pixels))
         for first in range(0, len(pixels), size):
@@ -112,7 +113,7 @@ class Classifier:
         return np.concatenate(logits)
 
     def predict(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Prediction]:
-        """Answer for N named images uint8[N,S,S,4]."""
+        """Predict the labels of N named images uint8[N,S,S,4]."""
         y_prob = self.probabilities(pixels, batch_size=batch_size)
         y_pred = self.thresholds.predict(y_prob)
         return [
@@ -121,7 +122,7 @@ class Classifier:
         ]
 
     def document(self, prediction: Prediction) -> dict[str, Any]:
-        """Spell an answer as plain values for JSON, classes in the competition's order."""
+        """Return a prediction as plain values for JSON, classes in the competition's order."""
         thresholds = self.thresholds
         return {
             "image": prediction.name,
@@ -142,7 +143,7 @@ class Classifier:
 
 
 def _check_channels(origin: dict[str, Any], folder: Path) -> None:
-    """Refuse a model whose channels or labels stand in another order than this program's."""
+    """Refuse a model whose channels or labels are in another order than this program's."""
     for key, expected in (("channels", list(CHANNELS)), ("labels", list(LABELS))):
         if origin.get(key) != expected:
             raise UserError(
@@ -154,7 +155,7 @@ def _check_channels(origin: dict[str, Any], folder: Path) -> None:
 
 
 def _views(score: Any, folder: Path) -> tuple[str, str]:
-    """Read how the scores behind the thresholds were made."""
+    """Return the augmentation and merge of the scores that the thresholds were fitted to."""
     try:
         augmentation, merge = score["augmentation"], score["merge"]
         if augmentation in VIEWS and merge in MERGES:
@@ -162,17 +163,17 @@ def _views(score: Any, folder: Path) -> tuple[str, str]:
     except (LookupError, TypeError):
         pass
     raise UserError(
-        f"{folder}/thresholds.json says nothing sensible of the scores it rests on",
+        f"{folder}/thresholds.json does not describe the scores that it was fitted to",
         expected=f"augmentation {' or '.join(VIEWS)}, merge {' or '.join(MERGES)}",
         received=str(score),
-        remedy="choose the thresholds again: dvc repro threshold",
+        remedy="fit the thresholds again: dvc repro threshold",
     )
 
 
 def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
-    """Return, class by class, what speaks against believing it: of its evaluation, if there is one.
+    """Return the flags of each class: those of the evaluation, else those of the thresholds.
 
-    That names the flags of the thresholds as well.
+    The evaluation's include those of the thresholds.
     """
     if not path.is_file():
         return [list(flags) for flags in thresholds.flags]
@@ -182,7 +183,7 @@ def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read",
-            expected="a note for each class",
+            expected="a text for each class",
             received=f"{type(error).__name__}: {error}",
             remedy="evaluate again: dvc repro evaluate",
         ) from error
@@ -190,8 +191,8 @@ def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
 
 def _undigested(folder: Path) -> UserError:
     return UserError(
-        f"{folder}/provenance.json names no digest of best.keras",
+        f"{folder}/provenance.json has no digest of best.keras",
         expected='"archives": {"best.keras": SHA-256}',
         received="none",
-        remedy="train again, or take the whole model folder from where it was trained",
+        remedy="train again, or copy the whole model folder from where it was trained",
     )

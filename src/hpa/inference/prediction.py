@@ -1,4 +1,4 @@
-"""Run a network over packed images, merge its views in logits, turn logits into probabilities."""
+"""Logits of packed images, merged over augmented views, and the probabilities of logits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 def predict_views(
     network: keras.Model, images: PackedImages, rows: np.ndarray, score: Score
 ) -> np.ndarray:
-    """Run a network over all views of packed rows int[n]; returns merged logits float64[n,28].
+    """Run a network over all views of packed rows int[n]; return merged logits float64[n,28].
 
-    One view of all images after the other, so memory does not grow with the views.
+    All images are run view by view, so that memory does not grow with the number of views.
     """
 
     def logits_of(view: int) -> np.ndarray:
@@ -35,10 +35,10 @@ def predict_views(
 def merge_views(
     logits_of: Callable[[int], np.ndarray], augmentation: str, merge: str
 ) -> np.ndarray:
-    """Put together what `logits_of` says of each view, floating [n,28]; returns float64[n,28].
+    """Merge the logits of all views; return float64[n,28].
 
     Args:
-        logits_of: from a view's number (see `batches.turned`) to logits.
+        logits_of: maps the number of a view (see `batches.turned`) to logits, float[n,28].
         augmentation: a key of `VIEWS`.
         merge: a key of `MERGES`.
     """
@@ -52,7 +52,7 @@ def merge_views(
 def predict_logits(
     model: keras.Model, images: PackedImages, rows: np.ndarray, *, batch_size: int, view: int = 0
 ) -> np.ndarray:
-    """Run the network over packed rows int[n] in inference mode; returns float32[n,28]."""
+    """Run a network over packed rows int[n] in inference mode; return logits float32[n,28]."""
     batches = ScoringBatches(images, rows, batch_size=min(batch_size, len(rows)), view=view)
     with batches.clean_errors():
         logits: np.ndarray = model.predict(batches.feed(), verbose=0)[: len(rows)]
@@ -60,5 +60,5 @@ def predict_logits(
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Turn logits into probabilities float32 in [0,1], computed in float64."""
+    """Return the probabilities of logits, float32 in [0,1], computed in float64."""
     return np.asarray(expit(logits.astype(np.float64)), dtype=np.float32)

@@ -35,31 +35,32 @@ class Model:
 
     @property
     def fold(self) -> int:
-        """Which fold it did not learn from; 0 without folds."""
+        """The fold that its training left out; 0 without folds."""
         return int(self.origin["params"]["train.fold"])
 
     @property
     def run_id(self) -> str:
-        """The run of its training."""
+        """Id of the run that trained it."""
         return str(self.origin["run_id"])
 
     def load(self) -> keras.Model:
-        """Load it, from uint8[B,S,S,4] to logits float32[B,28], if it is what its training left.
+        """Load the network, from uint8[B,S,S,4] to logits float32[B,28].
 
         Raises:
-            UserError: it is another one, as after a training that was stopped half-way, or damaged.
+            UserError: its digest is not that of its provenance: it is damaged, or a later training
+                was stopped halfway.
         """
         return load_network(self.path, digest=self.origin.get("archives", {}).get(self.path.name))
 
 
 def find_models(path: Path) -> list[Model]:
-    """Find the networks that `score.models` names, in the order of their names.
+    """Return the networks that `score.models` names, sorted by name.
 
     Args:
-        path: a `.keras` file, or a folder whose folders each hold a `best.keras`.
+        path: a `.keras` file, or a folder whose subfolders each hold a `best.keras`.
 
     Raises:
-        UserError: there is none, or one lacks its provenance.
+        UserError: there is none, or one has no provenance.
     """
     files = sorted(path.glob(f"*/{BEST}")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
@@ -73,19 +74,19 @@ def find_models(path: Path) -> list[Model]:
 
 
 def require_same_split(models: list[Model], assignment_path: Path) -> None:
-    """Refuse networks of another split: they may have learned from today's val and test images.
+    """Refuse networks of another split, which may have trained on the present val and test images.
 
     Raises:
-        UserError: the table of images that a network was trained with is not this one.
+        UserError: a network was trained with another assignment of images.
     """
     found = sha256(assignment_path)
     for model in models:
         if (known := model.origin["data"].get(str(assignment_path))) != found:
             raise UserError(
-                f"{model.path} was trained with another split: it may know the images that judge",
+                f"{model.path} was trained with another split, perhaps on today's test images",
                 expected=f"{assignment_path} with SHA-256 {known}",
                 received=f"SHA-256 {found}",
-                remedy="train it again, or bring its split back: dvc checkout data/split",
+                remedy="train it again, or restore its split: dvc checkout data/split",
             )
 
 
@@ -98,22 +99,23 @@ def score_splits(
     score: Score,
     run_id: str,
 ) -> None:
-    """Write val.npz, test.npz, networks.json, and unlabelled.npz where there are such images.
+    """Write val.npz, test.npz, networks.json, and unlabelled.npz if there are such images.
 
-    Each val image is judged by those networks alone that did not learn from it; with networks of
-    several folds, val holds the images of all those folds. Test and unlabelled images get the
-    mean logit of all networks. networks.json keeps the provenance of each.
+    A val image gets the mean logit of the networks that did not train on it; with networks of
+    several folds, val holds the images of all those folds. Test and unlabelled images get the mean
+    logit of all networks. networks.json holds the provenance of each network.
 
     Args:
         models: as `find_models` returns them.
-        packed_dir, split_dir: what the pack and split stages wrote.
-        scores_dir: gets the files.
-        score: batch size, views and how they are merged.
-        run_id: kept with the scores.
+        packed_dir: output of the pack stage.
+        split_dir: output of the split stage.
+        scores_dir: folder for the files.
+        score: batch size, views and their merge.
+        run_id: stored with the scores.
     """
     images, index = PackedImages(packed_dir), read_index(packed_dir)
     groups = read_assignment(split_dir)["group"].to_numpy(np.int64)
-    totals: dict[str, np.ndarray] = {}  # sums of logits, and how many networks gave them
+    totals: dict[str, np.ndarray] = {}  # sums of logits, and the number of networks in each
     n_votes: dict[str, np.ndarray] = {}
     for model in models:
         network = model.load()

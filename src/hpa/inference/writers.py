@@ -1,4 +1,4 @@
-"""Answers as CSV or JSON, row by row: memory does not grow with the number of images."""
+"""CSV and JSON writers of predictions, in constant memory."""
 
 import csv
 import io
@@ -14,29 +14,29 @@ from hpa.system.files import atomic_path
 COLUMNS = (
     "image", "label", "present", "probability", "threshold", "rule", "label_flags", "image_flags",
 )  # fmt: skip
-"""Of the CSV: one row an image and label."""
+"""Columns of the CSV, with one row per image and label."""
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file name that says no known format.
+    """Refuse a file name without a known format.
 
     Raises:
         UserError: the suffix is neither .csv nor .json, or it is a folder.
     """
     if path.suffix.lower() not in WRITERS or path.is_dir():
         raise UserError(
-            f"--output {path} says no format",
+            f"--output {path} names no known format",
             expected="a file name that ends in .csv or .json",
             received="a folder" if path.is_dir() else path.suffix or "no suffix",
-            remedy="name it answers.csv or answers.json",
+            remedy="name it predictions.csv or predictions.json",
         )
 
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yield what writes one answer's document (see `Classifier.document`); None writes nothing.
+    """Yield a function that writes one document (see `Classifier.document`).
 
-    The file takes its place when the block ends well.
+    Without a path it writes nothing. The file appears when the block succeeds.
     """
     if path is None:
         yield lambda document: None
@@ -50,7 +50,7 @@ def open_output(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]
 
 
 def to_csv(documents: list[dict[str, Any]]) -> str:
-    """Spell answers as the text of a CSV."""
+    """Return documents as the text of a CSV."""
     text = io.StringIO(newline="")
     with _csv_writer(text) as write:
         for document in documents:
@@ -66,7 +66,7 @@ def _csv_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Lay an answer out as one flat row a label."""
+    """Return a document as one flat row per label."""
     for row in document["classes"]:
         yield {
             "image": _harmless(document["image"]),
@@ -81,13 +81,13 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _harmless(name: str) -> str:
-    """Keep a spreadsheet from taking an image's name for a formula."""
+    """Escape an image's name that a spreadsheet would take for a formula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 @contextmanager
 def _json_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Write a list, one answer after the other."""
+    """Write a list, document by document."""
     before = "[\n"
 
     def write(document: dict[str, Any]) -> None:

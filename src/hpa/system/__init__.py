@@ -1,1 +1,1 @@
-"""TODO."""
+"""Files, processes, devices and signals; nothing of biology. May import the root."""

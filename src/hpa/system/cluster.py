@@ -1,4 +1,4 @@
-"""Where joblib's tasks run: on this machine, or on the workers of a Dask cluster."""
+"""Dask cluster for joblib's tasks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,23 +8,23 @@ import joblib
 from hpa.errors import UserError
 
 TIMEOUT_S = 20
-"""A scheduler of the same network answers in milliseconds."""
+"""Timeout of the connection; a scheduler in the same network responds in milliseconds."""
 
 
 @contextmanager
 def workers_of(scheduler: str | None) -> Iterator[None]:
-    """Send what joblib runs within the block to a Dask scheduler, or nowhere where it is None.
+    """Run joblib's tasks within the block on the workers of a Dask scheduler; here if None.
 
-    The workers read and write the same files as this process, so they need the repository under
-    the same path (a shared file system) and `src` on their PYTHONPATH.
+    The workers read and write the same files as this process: they need the repository under the
+    same path (a shared file system), and `src` on their PYTHONPATH.
 
     Raises:
-        UserError: nothing answers at `scheduler`, or no worker has joined it.
+        UserError: `scheduler` does not respond, or has no worker.
     """
     if scheduler is None:
         yield
         return
-    from distributed import Client  # half a second that other runs need not wait
+    from distributed import Client  # takes half a second
 
     try:
         client = Client(scheduler, timeout=TIMEOUT_S, set_as_default=True)

@@ -1,4 +1,4 @@
-"""What a training runs on: several devices of one machine, half precision, compiled or not."""
+"""Devices: data parallelism on one machine, bfloat16, and when to compile with XLA."""
 
 import contextlib
 import platform
@@ -12,18 +12,18 @@ import keras
 from hpa.errors import UserError
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls a processor's own bfloat16 arithmetic: two of x86-64, one of Arm."""
+"""Processor flags of bfloat16 arithmetic on Linux: two of x86-64, one of Arm."""
 
 
 def data_parallel(n_devices: int) -> AbstractContextManager[Any]:
-    """Return the context in which to build and compile what trains on several devices.
+    """Return the context in which to build and compile a model for several devices.
 
-    Each device holds all weights and gets an equal part of each batch. On JAX it is the process'
-    distribution from here on (`keras.distribution.DataParallel`), on TensorFlow a
-    `tf.distribute.MirroredStrategy`.
+    Each device holds all weights and gets an equal part of each batch. TensorFlow uses a
+    `tf.distribute.MirroredStrategy`. JAX uses a `keras.distribution.DataParallel`, which stays in
+    force until the process ends.
 
     Raises:
-        UserError: fewer devices are here, or the backend has no data parallelism in Keras.
+        UserError: there are fewer devices, or Keras has no data parallelism on the backend.
     """
     if n_devices == 1:
         return contextlib.nullcontext()
@@ -38,7 +38,7 @@ def data_parallel(n_devices: int) -> AbstractContextManager[Any]:
     found = keras.distribution.list_devices()
     if len(found) < n_devices:
         raise UserError(
-            f"train.n_devices: {len(found)} device(s) here",
+            f"train.n_devices: this machine has {len(found)} device(s)",
             expected=f"at most as many as {backend} sees: {', '.join(found)}",
             received=f"{n_devices}",
             remedy=f"set train.n_devices to {len(found)} or less",
@@ -53,15 +53,15 @@ def data_parallel(n_devices: int) -> AbstractContextManager[Any]:
 
 
 def synchronized(n_devices: int) -> bool:
-    """Tell whether layers must be told to normalise over all devices; JAX always does."""
+    """Tell whether layers need `synchronized` to normalise over all devices; JAX always does."""
     return n_devices > 1 and keras.backend.backend() == "tensorflow"
 
 
 def jit_compile(n_devices: int) -> bool | str:
-    """Tell Keras when to use XLA.
+    """Return Keras' `jit_compile`: False for TensorFlow on a CPU or on several devices.
 
-    TensorFlow's convolutions on a CPU take 1.3 to 10 times as long with it as oneDNN's (96 and 64
-    pixels), and within a MirroredStrategy it cannot compile a step.
+    On a CPU its convolutions take 1.3 to 10 times as long with XLA as with oneDNN (96 and 64
+    pixels), and XLA cannot compile a step within a MirroredStrategy.
     """
     if keras.backend.backend() != "tensorflow":
         return "auto"
@@ -69,10 +69,10 @@ def jit_compile(n_devices: int) -> bool | str:
 
 
 def require_precision(precision: str) -> None:
-    """Refuse bfloat16 where it is emulated: it takes 9 to 50 times as long there as float32.
+    """Refuse bfloat16 if it would be emulated, which takes 9 to 50 times as long as float32.
 
     Raises:
-        UserError: neither the accelerator nor, without one, the processor computes in it.
+        UserError: the accelerator, or the processor of a machine without one, has no bfloat16.
     """
     if precision == "float32":
         return
@@ -92,7 +92,7 @@ def require_precision(precision: str) -> None:
 
 
 def _accelerator() -> tuple[str, bool] | None:
-    """Name the backend's first accelerator and tell whether it has bfloat16; None without one."""
+    """Return the name of the first accelerator, and whether it has bfloat16; None without one."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -123,7 +123,7 @@ def _gpu(name: str, capability: tuple[int, ...]) -> tuple[str, bool]:
 
 
 def _processor_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """Read the first processor's flags; none where there is no such file."""
+    """Return the first processor's flags; none if there is no such file."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, their digests, and where the repository is."""
+"""Atomic files, their digests, free disk space, and the repository's folder."""
 
 import errno
 import hashlib
@@ -19,21 +19,21 @@ SOURCE_DIR = Path(__file__).parents[2]
 
 
 def repository_root() -> Path:
-    """Return the repository's top folder; the real one too where DVC runs in a temporary copy."""
+    """Return the repository's top folder, even if DVC runs a stage in a temporary copy."""
     return Path(os.environ.get("DVC_ROOT") or SOURCE_DIR.parent)
 
 
 @contextmanager
 def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
-    """Yield a temporary name beside `path` that takes its place when the block ends well.
+    """Yield a temporary path that replaces `path` when the block succeeds.
 
-    The temporary name ends like `path`, so writers that look at the suffix work; it may become
-    a file or a folder. After an error nothing of it is left and the old `path` is untouched;
-    what a killed process left is removed by the next one that writes `path`.
+    It has the suffix of `path`, and may become a file or a folder. After an error it is removed and
+    `path` is unchanged; the leftovers of a killed process are removed by the next one that writes
+    `path`.
 
     Args:
         path: the file or folder to write.
-        flush: force the bytes to the disk first; only what a digest will check can do without.
+        flush: flush the bytes to the disk first; needed unless a digest is checked on reading.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -55,7 +55,7 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read and diff, whole or not at all; NaN is refused."""
+    """Write indented JSON atomically; NaN raises ValueError."""
     with atomic_path(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that a stage wrote.
 
     Raises:
-        UserError: there is no such file, or it is no JSON.
+        UserError: the file is missing, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -85,13 +85,13 @@ def sha256(path: Path) -> str:
 
 
 def digest(content: Any) -> str:
-    """Return the SHA-256 of anything that JSON can spell, as 64 hexadecimal digits."""
+    """Return the SHA-256 of values for JSON as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def code_sha256(paths: Iterable[Path]) -> str:
-    """Digest Python files, and all below folders: names and bytes, in the order of the names."""
-    files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))}
+    """Return the SHA-256 of Python files and of those below folders: names and bytes, sorted."""
+    files = {file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])}
     code = hashlib.sha256()
     for file in sorted(files):
         code.update(f"{file.relative_to(SOURCE_DIR)}\0{sha256(file)}\n".encode())
@@ -99,10 +99,10 @@ def code_sha256(paths: Iterable[Path]) -> str:
 
 
 def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
-    """Refuse to start what cannot end: compare the free bytes of a folder's disk with the need.
+    """Check that a folder can be written and that its disk has room, before a long computation.
 
     Raises:
-        UserError: fewer than `n_bytes` are free, or the folder cannot be made or written to.
+        UserError: fewer than `n_bytes` are free, or the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,13 +123,13 @@ def require_free_space(folder: Path, n_bytes: int, purpose: str) -> None:
 
 
 def disk_advice(error: OSError, path: Path) -> UserError | None:
-    """Turn the errors of a full disk and of missing leave to write into advice; None for others."""
+    """Return a UserError for a full disk or a missing permission; None for other errors."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UserError(
             f"the disk is full: {path} could not be written",
             expected="enough free space",
             received=f"{os.strerror(error.errno)} (errno {error.errno})",
-            remedy="free some space and run the same command again; an older file is untouched",
+            remedy="free some space and run the same command again; an older file is unchanged",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(
@@ -142,7 +142,7 @@ def disk_advice(error: OSError, path: Path) -> UserError | None:
 
 
 def _flush(path: Path) -> None:
-    """Force a file's bytes, or those of each file of a folder, to the disk."""
+    """Flush a file's bytes, or those of each file in a folder, to the disk."""
     if path.is_dir():
         os.sync()  # once; fsync for each of 8,000 images takes half a minute
         return
@@ -151,7 +151,7 @@ def _flush(path: Path) -> None:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Give `temporary` the name `path`; a folder in the way is moved aside first."""
+    """Rename `temporary` to `path`; an older folder is moved aside first."""
     if not path.is_dir():
         temporary.replace(path)
         return
@@ -159,7 +159,7 @@ def _replace(temporary: Path, path: Path) -> None:
         raise UserError(
             f"{path} is a folder",
             expected="the name of a file to write",
-            received="a folder, which was left as it is",
+            received="a folder, which was not changed",
             remedy=f"name a file in it: {path / 'NAME'}",
         )
     old = path.with_name(f".old-{os.getpid()}-{path.name}")
@@ -173,7 +173,7 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove what killed processes left beside `path`; a folder moved aside goes back first."""
+    """Remove the leftovers of killed processes beside `path`; restore a folder moved aside."""
     pattern = re.compile(rf"\.(partial|old)-(\d+)-{re.escape(path.name)}")
     for leftover in list(path.parent.iterdir()):
         match = pattern.fullmatch(leftover.name)
@@ -190,7 +190,7 @@ def _is_writing(pid: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, link or folder; where it cannot be, an error on its way is not hidden."""
+    """Remove a file, link or folder; ignore failures, which would hide the first error."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return

@@ -1,4 +1,4 @@
-"""One look for every progress bar."""
+"""Progress bars, all of one format."""
 
 import sys
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ def progress(
     unit: str = "image",
     initial: int = 0,
 ) -> "tqdm[Any]":
-    """Show how far a loop is, its speed and the time left; rarely where no terminal watches.
+    """Show the progress of a loop, its speed and the time left; seldom without a terminal.
 
-    `initial` were done before, and say nothing of the speed.
+    The `initial` items were done before and do not count for the speed.
     """
     return tqdm(
         items,

@@ -1,4 +1,4 @@
-"""Stopping on demand: SIGTERM and Ctrl-C wait until what is under way is in order."""
+"""Signal handling: let SIGTERM and Ctrl-C wait for the end of a step."""
 
 import signal
 import sys
@@ -13,9 +13,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def postponed_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and Ctrl-C in a list, for the block to look at; a second one acts at once.
+    """Collect SIGTERM and Ctrl-C in a list that the block checks; a second one acts at once.
 
-    Outside the main thread, where Python allows no handlers, nothing is collected.
+    Outside the main thread Python allows no handlers, and nothing is collected.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -26,7 +26,7 @@ def postponed_signals() -> Iterator[list[int]]:
     def collect(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         name = signal.Signals(number).name
-        print(f"\n{name}: ending after this step; once more ends at once", file=sys.stderr)
+        print(f"\n{name}: ending after this step; repeat to end at once", file=sys.stderr)
         _install(before)
 
     for number in SIGNALS:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training loop, state and checkpoints. May import the rooms up to inference, except tracking."""

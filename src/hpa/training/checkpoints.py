@@ -1,13 +1,13 @@
-"""Checkpoints of a training: whole or absent, and verified before they are used.
+"""Checkpoints of a training: whole or absent, and verified before use.
 
-    .checkpoints/<key>/training.json                     what the key stands for
+    .checkpoints/<key>/training.json                     the content that the key digests
     .checkpoints/<key>/step-000320/state.npz             every array of the training
                                   /progress.json         history, and the run that wrote it
                                   /manifest.json         SHA-256 of both
-                        /lock, process.json              whose training it is at present
+                        /lock, process.json              the process that trains at present
 
-They lie in the repository, outside what DVC removes before it runs a stage. The key digests all
-that decides the numbers of a training, so one training never goes on from another's state.
+They are in the repository, outside the outputs that DVC removes before it runs a stage. The key
+digests all that decides the numbers of a training, so no training resumes from another's state.
 """
 
 import os
@@ -27,7 +27,7 @@ from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import atomic_path, digest, read_json, require_free_space, sha256, write_json
 
-KEPT = 2  # the newest, and the one before in case a disk damages the newest
+KEPT = 2  # the newest, and the one before in case the newest gets damaged
 STALE_DAYS = 14
 STATE, PROGRESS, MANIFEST = "state.npz", "progress.json", "manifest.json"
 TRAINING, LOCK, OWNER = "training.json", "lock", "process.json"
@@ -35,13 +35,13 @@ TRAINING, LOCK, OWNER = "training.json", "lock", "process.json"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A training after some step.
+    """State of a training after a step.
 
     Attributes:
         step: steps done.
-        arrays: all that is an array, by name.
+        arrays: weights, optimizer and random states, by name.
         history: the metrics of each round so far.
-        run_id: the tracked run that wrote it; empty where none did.
+        run_id: the tracked run that wrote it, or empty.
     """
 
     step: int
@@ -54,30 +54,30 @@ class Checkpoints:
     """The folder of one training's checkpoints."""
 
     def __init__(self, root: Path, training: dict[str, Any]) -> None:
-        """Name the folder; nothing is written yet.
+        """Name the folder without creating it.
 
         Args:
-            root: holds the folders of all trainings.
-            training: all that decides the numbers of this one, as JSON can spell it.
+            root: folder of the checkpoints of all trainings.
+            training: all that decides the numbers of this one, as values for JSON.
         """
         self.folder, self._training = root / digest(training)[:16], training
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the folder to this process; it goes when the block, a whole training, ends well.
+        """Lock the folder for this process; remove it if the block, a whole training, succeeds.
 
-        Two trainings in one folder would do the same, each on the other's checkpoints, and
-        whichever ended first would remove them. A killed process holds nothing.
+        Two trainings in one folder would overwrite each other's checkpoints, and the first to end
+        would remove them. The lock ends with the process, also when it is killed.
 
         Raises:
-            UserError: another process holds it, or it cannot be written.
+            UserError: another process holds the lock, or the folder cannot be written.
         """
         write_json(self.folder / TRAINING, self._training)
         lock = FileLock(self.folder / LOCK)
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise self._under_way() from error
+            raise self._running() from error
         try:
             write_json(self.folder / OWNER, processes.identity())
             yield
@@ -88,13 +88,13 @@ class Checkpoints:
             lock.release()
 
     def prepare(self, n_bytes: int) -> None:
-        """Refuse at once what would fail hours later, and clear what others left long ago.
+        """Check that checkpoints can be written, and remove stale ones of other trainings.
 
         Args:
             n_bytes: the size of a checkpoint.
 
         Raises:
-            UserError: no room for the checkpoints, or the folder cannot be written.
+            UserError: the disk has no room for checkpoints, or the folder cannot be written.
         """
         require_free_space(self.folder, (KEPT + 1) * n_bytes, "checkpoints")
         write_json(self.folder / TRAINING, self._training)
@@ -121,7 +121,7 @@ class Checkpoints:
             shutil.rmtree(old, ignore_errors=True)
 
     def newest(self) -> Checkpoint | None:
-        """Read the newest checkpoint that is as it was written; each damaged one is named aloud."""
+        """Read the newest whole checkpoint, or None; warn of damaged ones and remove them."""
         paths = self._paths()
         for path in paths:
             try:
@@ -131,29 +131,29 @@ class Checkpoints:
                 print(f"warning: the checkpoint {path} is damaged: {reason}", file=sys.stderr)
                 shutil.rmtree(path, ignore_errors=True)
         if paths:
-            print("warning: no checkpoint is whole: the training starts anew", file=sys.stderr)
+            print("warning: no checkpoint is whole, the training starts over", file=sys.stderr)
         return None
 
     def remove(self) -> None:
-        """Remove the folder: the training has ended well."""
+        """Remove the folder of a finished training."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _under_way(self) -> UserError:
+    def _running(self) -> UserError:
         owner = self.folder / OWNER
-        pid = read_json(owner).split()[1] if owner.is_file() else "that has just begun"
+        pid = read_json(owner).split()[1] if owner.is_file() else "that has just started"
         return UserError(
-            "this training is under way in another process",
+            "this training is running in another process",
             expected=f"no process that holds {self.folder}",
             received=f"process {pid}, with the same parameters, data and code",
-            remedy="wait for its end, or stop it with SIGTERM and start again: it goes on from "
-            "there; to train the same beside it would change train.seed",
+            remedy="wait for its end, or stop it with SIGTERM and resume it by the same command; "
+            "a second training beside it needs another train.seed",
         )
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"), reverse=True)
 
     def _clear_stale(self) -> None:
-        """Remove other trainings' folders untouched for two weeks; say what the others hold."""
+        """Remove other trainings' folders untouched for two weeks; list those that are left."""
         trainings = [path.parent for path in self.folder.parent.glob(f"*/{TRAINING}")]
         others = [path for path in trainings if path != self.folder]
         for path in [path for path in others if _age_days(path) > STALE_DAYS]:
@@ -161,9 +161,9 @@ class Checkpoints:
             others.remove(path)
         if others:
             print(
-                f"note: {self.folder.parent} also holds {len(others)} unfinished training(s) of "
+                f"note: {self.folder.parent} also holds {len(others)} unfinished training(s) with "
                 f"other parameters, data or code: {', '.join(sorted(p.name for p in others))}; "
-                f"each goes {STALE_DAYS} days after its last checkpoint, or when you remove it"
+                f"each is removed {STALE_DAYS} days after its last checkpoint"
             )
 
 
@@ -171,7 +171,7 @@ def _read(path: Path) -> Checkpoint:
     """Verify and read a checkpoint.
 
     Raises:
-        OSError, ValueError, LookupError: a file is missing or not as it was written.
+        OSError, ValueError, LookupError: a file is missing, or not as it was written.
     """
     manifest = read_json(path / MANIFEST)
     for name in (STATE, PROGRESS):
@@ -185,12 +185,12 @@ def _read(path: Path) -> Checkpoint:
 def _age_days(path: Path) -> float:
     try:
         return (time.time() - path.stat().st_mtime) / 86_400
-    except FileNotFoundError:  # removed meanwhile by the training that it belongs to
+    except FileNotFoundError:  # its training has just removed it
         return 0.0
 
 
 def _flush(path: Path) -> None:
-    """Force a file's bytes, or a folder's names, to the disk."""
+    """Flush a file's bytes, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""The training loop: rounds of steps, a validation after each, the best weights kept.
+"""Training loop: rounds of steps, each followed by a validation; keeps the best weights.
 
-It knows neither MLflow nor Optuna: whoever watches passes `on_round`.
+It imports neither MLflow nor Optuna: callers pass `on_round`.
 """
 
 import sys
@@ -13,9 +13,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from hpa.config.params import Params, Train
-from hpa.data.batches import TrainingBatches
-from hpa.data.oversampling import repeat_factors
+from hpa.config.params import Params
+from hpa.config.sections import Train
+from hpa.data.batches.oversampling import repeat_factors
+from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed import PackedImages, read_index
 from hpa.data.splits.assignment import read_assignment
 from hpa.inference.prediction import predict_logits, sigmoid
@@ -30,12 +31,12 @@ from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, Watch, copies, diverged, save_model
 
 VALIDATION_BATCH = 64
-N_ARCHIVES = 3  # best.keras, its successor while that is written, last.keras; 4 bytes a weight
+N_ARCHIVES = 3  # best.keras, its successor during the write, last.keras; 4 bytes per weight
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The images of one split: packed rows int[n], ids, and labels uint8[n,28]."""
+    """Images of one split: packed rows int[n], ids, and labels uint8[n,28]."""
 
     rows: np.ndarray
     ids: np.ndarray
@@ -54,18 +55,19 @@ def fit(
     run_id: str = "",
     build_networks: NetworkBuilder = compiled_networks,
 ) -> str:
-    """Train a network and leave `best.keras`, `last.keras` and `history.csv` in `model_dir`.
+    """Train a network; write `best.keras`, `last.keras` and `history.csv`, each whole or absent.
 
     Args:
         params: sections model, loss, augment and train.
-        packed_dir, split_dir: what the pack and split stages wrote.
-        model_dir: gets the three files, each whole or not at all.
+        packed_dir: output of the pack stage.
+        split_dir: output of the split stage.
+        model_dir: folder for the three files.
         on_round: called after each validation with the step and the metrics, named
-            `<split>/<metric>`; a training that goes on first replays the rounds before its stop.
-            Whatever it raises ends the training.
-        checkpoints: the newest whole one is where the training goes on; the caller removes them
-            when all is safe. None neither reads nor writes any.
-        on_resume: called with the checkpoint that the training goes on from.
+            `<split>/<metric>`; a resumed training first replays its earlier rounds. Any exception
+            ends the training.
+        checkpoints: the training resumes from the newest whole one; the caller removes them at the
+            end. None neither reads nor writes any.
+        on_resume: called with the checkpoint that the training resumes from.
         run_id: kept in the checkpoints.
         build_networks: returns the network, and the model that trains it.
 
@@ -73,9 +75,9 @@ def fit(
         The SHA-256 of the best weights (see `weights_sha256`).
 
     Raises:
-        UserError: a loss or weight is no finite number, a packed image is damaged, or a file
-            cannot be written.
-        SystemExit: SIGTERM (143) or Ctrl-C (130) came; the step under way is in a checkpoint.
+        UserError: a loss or weight is not finite, a packed image is damaged, or a file cannot be
+            written.
+        SystemExit: after SIGTERM (143) or Ctrl-C (130); a checkpoint holds the last step.
     """
     keras.utils.set_random_seed(params.train.seed)
     images = PackedImages(packed_dir)
@@ -110,7 +112,7 @@ def fit(
             segment = batches(training.step, _next_pause(training.step, params.train))
             _train(training, segment, watch, train.ids, speed)
             if _ends_round(training.step, params.train):
-                with averaged_weights(training.model.optimizer):
+                with averaged_weights(training.model):
                     metrics = {"train/loss": watch.loss} | _validate(training.network, images, val)
                     _end_round(training, metrics, params.train.best_by)
                 bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
@@ -121,7 +123,7 @@ def fit(
                 checkpoints.write(training.checkpoint(run_id))
             if stop:
                 raise SystemExit(128 + stop[0])
-    with averaged_weights(training.model.optimizer):
+    with averaged_weights(training.model):
         save_model(training.network, model_dir / "last.keras")
     with atomic_path(model_dir / "history.csv") as temporary:
         pd.DataFrame(training.history).to_csv(temporary, index=False, float_format="%.6g")
@@ -130,7 +132,7 @@ def fit(
 
 @dataclass
 class Speed:
-    """Images trained on since the round began, or went on, and seconds spent on them."""
+    """Images trained on since the round began or was resumed, and the seconds spent on them."""
 
     n_images: int = 0
     seconds: float = 0.0
@@ -141,7 +143,7 @@ class Speed:
 
 
 def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
-    """Pick the rows of a split from the packed index, with their ids and labels."""
+    """Select the rows of a split from the packed index, with their ids and labels."""
     rows = np.flatnonzero(split == name)
     chosen = index.iloc[rows]
     return Examples(rows, chosen["Id"].to_numpy(), indicator_matrix(chosen["Target"]))
@@ -153,13 +155,13 @@ def _resume(
     on_round: Callable[[int, dict[str, float]], None],
     on_resume: Callable[[Checkpoint], None],
 ) -> None:
-    """Take over the newest checkpoint, where there is one, and replay its rounds."""
+    """Restore the newest checkpoint, if there is one, and replay its rounds."""
     checkpoints.prepare(training.n_bytes())
     checkpoint = checkpoints.newest()
     if checkpoint is None:
         return
     training.restore(checkpoint)
-    print(f"going on from step {training.step}, as {checkpoints.folder} holds it", file=sys.stderr)
+    print(f"resuming from step {training.step}, as in {checkpoints.folder}", file=sys.stderr)
     on_resume(checkpoint)
     for row in training.history:
         on_round(int(row["step"]), {name: row[name] for name in row if name != "step"})
@@ -168,10 +170,10 @@ def _resume(
 def _train(
     training: Training, batches: TrainingBatches, watch: Watch, ids: np.ndarray, speed: Speed
 ) -> None:
-    """Do the steps of `batches`, or fewer where someone wants an end.
+    """Do the steps of `batches`, or fewer if the end is requested.
 
     Raises:
-        UserError: a loss is no finite number; the message names its step and images.
+        UserError: a loss is not finite; the message names its step and images.
     """
     started = time.perf_counter()
     with batches.clean_errors():
@@ -181,13 +183,13 @@ def _train(
     if watch.first_bad is not None:
         step = training.step + watch.first_bad
         named = " ".join(ids[batches.chosen(step)])
-        raise diverged(f"in step {step + 1}", f"a loss that is no finite number, on {named}")
+        raise diverged(f"in step {step + 1}", f"a loss that is not finite, on {named}")
     training.step += watch.n_steps
     training.running = copies(training.model.metrics_variables)
 
 
 def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
-    """Judge the whole split at once."""
+    """Evaluate the network on the whole split at once."""
     logits = predict_logits(network, images, val.rows, batch_size=VALIDATION_BATCH)
     scores = validation_metrics(val.y_true, sigmoid(logits))
     loss = float(network.loss(val.y_true, logits))
@@ -195,7 +197,7 @@ def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict
 
 
 def _end_round(training: Training, metrics: dict[str, float], best_by: str) -> None:
-    """Note a round's metrics; keep its weights where they are the best so far."""
+    """Append the metrics of a round to the history; keep its weights if they are the best."""
     if not np.isfinite(metrics["val/loss"]):
         raise diverged(f"in step {training.step}", f"val/loss {metrics['val/loss']}")
     training.history.append({"step": training.step, **metrics})
@@ -205,13 +207,13 @@ def _end_round(training: Training, metrics: dict[str, float], best_by: str) -> N
 
 
 def _best_round(history: list[dict[str, float]], best_by: str) -> int:
-    """Return the first round that is as good as any: least loss, or most of another metric."""
+    """Return the first of the best rounds: of the least loss, or of the greatest other metric."""
     values = np.array([row[f"val/{best_by}"] for row in history])
     return int(np.argmin(values) if best_by == "loss" else np.argmax(values))
 
 
 def _finished(training: Training, train: Train) -> bool:
-    """Say whether all steps are done, or the last `patience` rounds were no better."""
+    """Tell whether all steps are done, or the last `patience` rounds brought no improvement."""
     if training.step >= train.n_steps:
         return True
     if train.patience is None or not training.history:

@@ -24,9 +24,9 @@ def model_provenance(
 
     Args:
         params: all parameters in force.
-        run_id: of MLflow.
-        weights_sha256: of the best weights' arrays.
-        lineage: code, data and environment of the run, as `hpa.tracking.provenance` finds them.
+        run_id: id of the MLflow run.
+        weights_sha256: digest of the best weights.
+        lineage: code, data and environment of the run (see `hpa.tracking.lineage`).
         inputs: the files that describe the data trained on; their SHA-256 identify it.
     """
     return {
@@ -48,8 +48,8 @@ def checkpoint_key(params: Params, inputs: list[Path]) -> dict[str, Any]:
     """Return all that decides the numbers of a training: the key of its checkpoints.
 
     Args:
-        params: all parameters; how often a checkpoint is written decides nothing.
-        inputs: the files that describe the data; `fit` is the one that refuses absent ones.
+        params: all parameters; `train.checkpoint_every` is left out.
+        inputs: the files that describe the data; `fit` refuses missing ones.
     """
     sections = asdict(params)
     chosen = {name: sections[name] for name in ("model", "loss", "augment", "train")}
@@ -68,7 +68,7 @@ def checkpoint_key(params: Params, inputs: list[Path]) -> dict[str, Any]:
 def training_code() -> list[Path]:
     """Return the files and rooms that decide a training's numbers: the code deps of stage train.
 
-    An edit elsewhere, to a report or a tracking message say, keeps a half-finished training.
+    An edit elsewhere, of a report or a tracking message, say, keeps the checkpoints valid.
     """
     root = SOURCE_DIR.parent
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

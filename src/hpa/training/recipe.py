@@ -1,4 +1,4 @@
-"""The recipe: what params.yaml says of network, loss, optimizer and augmentation, put together."""
+"""Recipe: network, loss, optimizer and augmentation as params.yaml describes them."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from hpa.config.params import Params
-from hpa.data.augmentation import with_augmentation
+from hpa.data.batches.augmentation import with_augmentation
 from hpa.errors import UserError
 from hpa.model.losses import make_loss, smoothed
 from hpa.model.optimizers import make_optimizer
@@ -15,7 +15,7 @@ from hpa.model.resnet import build_resnet34
 from hpa.system import devices
 
 NetworkBuilder = Callable[[Params, int, np.ndarray], tuple[keras.Model, keras.Model]]
-"""A function like `compiled_networks`."""
+"""Signature of `compiled_networks`."""
 
 
 def compiled_networks(
@@ -25,15 +25,15 @@ def compiled_networks(
 
     The network's loss is without label smoothing. The model's optimizer is built: all it will
     ever hold is in `model.optimizer.variables`. To validate and save what the moving averages
-    make of the network, do so within `averaged_weights(model.optimizer)`.
+    make of the network, do so within `averaged_weights(model)`.
 
     Args:
         params: sections model, loss, augment and train.
         image_size: height and width of the packed images in pixels.
-        label_rates: float64[28], share of the training images that bear each label.
+        label_rates: float64[28], share of the training images with each label.
 
     Raises:
-        UserError: the devices here lack what is asked for, or pretrained weights are absent.
+        UserError: the devices cannot do what params ask for, or pretrained weights are missing.
     """
     train = params.train
     _require_same_clipping(params)
@@ -65,12 +65,12 @@ def compiled_networks(
 
 
 def _require_same_clipping(params: Params) -> None:
-    """Refuse what TensorFlow would do otherwise than asked: it clips before devices add up."""
+    """Refuse clipping on several devices of TensorFlow: it clips before it adds the gradients."""
     clipped = params.train.clip_norm is not None
     if clipped and params.train.n_devices > 1 and keras.backend.backend() == "tensorflow":
         raise UserError(
-            "train.clip_norm: TensorFlow clips each device's gradients by themselves",
-            expected="null where train.n_devices is more than 1, or the backend jax",
+            "train.clip_norm: TensorFlow clips the gradients of each device separately",
+            expected="null if train.n_devices is more than 1, or the backend jax",
             received=f"{params.train.clip_norm} with train.n_devices {params.train.n_devices}",
             remedy="set train.clip_norm to null, train.n_devices to 1, or KERAS_BACKEND to jax",
         )

@@ -1,8 +1,8 @@
-"""A training under way: all that decides how it ends, and how that is carried over a stop.
+"""State of a training: all that decides how it ends, saved in and restored from checkpoints.
 
-Weights, optimizer, random states of layers, running metrics of the round, best weights so far,
-history and step; order and changes of the images are functions of (seed, step). So a training
-that goes on from a checkpoint ends bit for bit as if nothing had happened, wherever it was cut.
+It holds weights, optimizer, random states of layers, running metrics of the round, best weights so
+far, history and step. Order and augmentation of the images are functions of (seed, step). So a
+training resumed from a checkpoint, whatever its step, ends with the same bits as one never stopped.
 """
 
 import math
@@ -22,13 +22,13 @@ from hpa.training.checkpoints import Checkpoint
 
 @dataclass(eq=False)
 class Training:
-    """The state of a training on its networks (see `compiled_networks`).
+    """State of a training on its networks (see `compiled_networks`).
 
     Attributes:
         step: steps done.
-        history: the metrics of each round, with its last `step`; nothing that a clock measured.
+        history: the metrics of each round, with its last `step`; no times.
         best: the best weights so far, empty before the first validation.
-        running: the metrics' variables amid a round, empty before the first step.
+        running: the metrics' variables within a round, empty before its first step.
     """
 
     network: keras.Model
@@ -50,7 +50,7 @@ class Training:
         """Copy the state to the host.
 
         Raises:
-            UserError: a number in it is not finite, so it is worth nothing.
+            UserError: a number in it is not finite.
         """
         groups = {"best": self.best, "running": self.running, "state": copies(self._variables())}
         arrays = {
@@ -59,11 +59,11 @@ class Training:
             for place, array in enumerate(group)
         }
         if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise diverged(f"in step {self.step}", "a weight that is no finite number")
+            raise diverged(f"in step {self.step}", "a weight that is not finite")
         return Checkpoint(self.step, arrays, list(self.history), run_id)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take over the state of a training with the same parameters, data and code."""
+        """Restore the state of a training with the same parameters, data and code."""
         groups: dict[str, list[np.ndarray]] = {"best": [], "running": [], "state": []}
         for name, array in sorted(checkpoint.arrays.items()):
             groups[name.partition("/")[0]].append(array)
@@ -75,12 +75,12 @@ class Training:
         self.running = groups["running"]
 
     def n_bytes(self) -> int:
-        """Return how large a checkpoint becomes."""
+        """Return the size of a checkpoint."""
         variables = [*self._variables(), *self.network.weights]
         return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
 
     def _variables(self) -> list[Any]:
-        """List what a step changes: weights, random states of layers, optimizer."""
+        """Return all that a step changes: weights, random states of layers, optimizer."""
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
@@ -88,20 +88,20 @@ class Training:
 
 
 class Watch(keras.callbacks.Callback):
-    """Watch the steps of one `fit`: their losses, and whether to end it.
+    """Record the losses of the steps of one `fit`, and end it on request.
 
-    Keras calls it in threads of its own, so no step waits until the last one's loss has come
-    from the device.
+    Keras calls it in threads of its own, so that no step waits for the previous loss to arrive from
+    the device.
     """
 
     async_safe = True
 
     def __init__(self, running: list[np.ndarray], stop: list[int], tick: Callable[[], Any]) -> None:
-        """Describe the `fit`.
+        """Watch one `fit`.
 
         Args:
-            running: the metrics' variables where it goes on amid a round, else empty.
-            stop: not empty once somebody wants an end.
+            running: the metrics' variables if it resumes within a round, else empty.
+            stop: becomes non-empty to request the end.
             tick: called after each step.
         """
         super().__init__()
@@ -120,16 +120,16 @@ class Watch(keras.callbacks.Callback):
 
     @property
     def first_bad(self) -> int | None:
-        """The first step of this `fit`, from 0, after which the loss was no finite number."""
+        """The first step of this `fit`, from 0, whose loss was not finite; None if all were."""
         return min((s for s, loss in self._losses.items() if not math.isfinite(loss)), default=None)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Take up the round's running metrics, which `fit` has just reset."""
+        """Restore the round's running metrics, which `fit` has just reset."""
         if self._running:
             assign(self.model.metrics_variables, self._running)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Note the loss; end after the step under way where there is reason to."""
+        """Record the loss; end after this step if requested, or if the loss is not finite."""
         self._losses[batch] = logs["loss"]
         self._tick()
         if self._stop or not math.isfinite(logs["loss"]):
@@ -137,7 +137,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def diverged(when: str, received: str) -> UserError:
-    """Say that a training has come to nothing, and what is left of it."""
+    """Return the error of a diverged training."""
     return UserError(
         f"the training diverged {when}",
         expected="finite losses and weights",
@@ -159,6 +159,6 @@ def copies(variables: list[Any]) -> list[np.ndarray]:
 
 
 def assign(variables: list[Any], values: list[np.ndarray]) -> None:
-    """Give each variable its value."""
+    """Assign each variable its value."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
