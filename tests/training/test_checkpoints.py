@@ -46,7 +46,7 @@ def test_the_newest_two_are_kept(checkpoints: Checkpoints) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "no manifest"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_is_used(
     checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
     for step in (1, 2):
@@ -73,7 +73,7 @@ def ruin(folder: Path, damage: str) -> None:
         (state if damage == "remove" else folder / "manifest.json").unlink()
 
 
-def test_a_training_without_a_whole_checkpoint_starts_anew_aloud(
+def test_a_training_without_a_whole_checkpoint_starts_over_with_a_warning(
     checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert checkpoints.newest() is None
@@ -82,7 +82,7 @@ def test_a_training_without_a_whole_checkpoint_starts_anew_aloud(
         checkpoints.write(checkpoint(step))
         ruin(checkpoints.folder / f"step-{step:08d}", "flip")
     assert checkpoints.newest() is None
-    assert "no checkpoint is whole: the training starts anew" in capsys.readouterr().err
+    assert "no checkpoint is whole, the training starts over" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_the_older_checkpoint_as_it_was(small_disk: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path: Pa
         subprocess.run(["umount", str(tmp_path / "checkpoints")], check=True)
 
 
-def test_other_trainings_are_named_and_go_after_two_weeks(
+def test_other_trainings_are_listed_and_removed_after_two_weeks(
     checkpoints: Checkpoints, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recent, old = (Checkpoints(tmp_path / "checkpoints", {"seed": seed}) for seed in (8, 9))
@@ -129,15 +129,15 @@ def test_other_trainings_are_named_and_go_after_two_weeks(
     assert not old.folder.exists()
     assert recent.newest() is not None
     assert of_a_search.newest() is not None
-    said = capsys.readouterr().out
-    assert "1 unfinished" in said
-    assert recent.folder.name in said
-    assert checkpoints.newest() is None  # another training's state is never taken
+    printed = capsys.readouterr().out
+    assert "1 unfinished" in printed
+    assert recent.folder.name in printed
+    assert checkpoints.newest() is None  # another training's state is never used
     checkpoints.remove()
     assert not checkpoints.folder.exists()
 
 
-def test_a_training_that_another_process_is_at_is_refused_until_that_is_gone(
+def test_a_training_that_another_process_runs_is_refused_until_that_is_gone(
     checkpoints: Checkpoints,
 ) -> None:
     code = (
@@ -155,9 +155,9 @@ def test_a_training_that_another_process_is_at_is_refused_until_that_is_gone(
     assert other.stdout is not None
     other.stdout.readline()
     checkpoints.write(checkpoint(3))
-    with pytest.raises(UserError, match=f"under way in another process[\\s\\S]*{other.pid}"):
+    with pytest.raises(UserError, match=f"running in another process[\\s\\S]*{other.pid}"):
         checkpoints.held().__enter__()
-    assert checkpoints.newest() is not None  # and nothing of it was touched
+    assert checkpoints.newest() is not None  # and it was not touched
     other.send_signal(signal.SIGKILL)
     other.communicate()
     with checkpoints.held():
@@ -165,7 +165,7 @@ def test_a_training_that_another_process_is_at_is_refused_until_that_is_gone(
     assert not checkpoints.folder.exists()
 
 
-def test_what_was_checkpointed_outlives_a_failure_and_an_empty_folder_does_not(
+def test_checkpoints_outlive_a_failure_and_an_empty_folder_does_not(
     checkpoints: Checkpoints,
 ) -> None:
     with pytest.raises(StopIteration), checkpoints.held():
@@ -201,10 +201,10 @@ def test_whenever_the_writing_is_killed_a_whole_checkpoint_is_found(
         writer.stdout.readline()
         time.sleep(random.uniform(0, 0.15))
         writer.send_signal(signal.SIGKILL)
-        started = len(writer.stdout.read().split()) + 2  # the step whose writing was begun last
+        started = len(writer.stdout.read().split()) + 2  # the step whose write began last
         writer.wait()
         writer.stdout.close()
         found = checkpoints.newest()
         assert found is not None
-        assert found.step >= started - 1  # what was whole stays whole
-    assert capsys.readouterr().err == ""  # none was ever half written under its name
+        assert found.step >= started - 1  # a whole checkpoint stays whole
+    assert capsys.readouterr().err == ""  # no half-written one ever had its final name

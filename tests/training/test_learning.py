@@ -1,4 +1,4 @@
-"""What benchmarks/learning.py computes, worked by hand."""
+"""Resampled macro F1 of benchmarks/learning.py, worked by hand."""
 
 import importlib.util
 from types import ModuleType
@@ -27,9 +27,9 @@ def test_macro_f1_of_draws_is_worked_by_hand(learning: ModuleType) -> None:
     y_pred[:, 0] = [1, 0, 1]
     run = learning.outcome(y_true, y_pred)
     assert run["y_true"] == ["0", "0", ""]
-    # each image once: 1 found of 2 true and 2 stated, F1 0.5, and 27 labels at 0
+    # each image once: 1 true positive of 2 true and 2 predicted, F1 0.5, and 27 labels at 0
     assert run["macro_f1"] == pytest.approx(0.5 / 28)
     draws = np.array([[1, 1, 1], [3, 0, 0], [2, 0, 1]])
-    # the first image thrice: F1 1; twice and the third once: 2·2 / (2 + 3)
+    # the first image three times: F1 1; twice and the third once: 2·2 / (2 + 3)
     expected = np.array([0.5, 1, 0.8]) / 28
     np.testing.assert_allclose(learning.resampled_macro_f1(run, draws), expected)

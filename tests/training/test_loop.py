@@ -30,7 +30,7 @@ from support.paths import ROOT
 
 @pytest.fixture(scope="module")
 def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first eight images learn, the next eight choose, the rest judges."""
+    """Eight images train, the next eight validate, the rest tests."""
     index = read_index(packed_world)
     split = np.repeat(["train", "val", "test"], [8, 8, len(index) - 16])
     split[~index["labelled"]] = "unlabelled"
@@ -42,7 +42,7 @@ def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(autouse=True)
 def free_memory() -> Iterator[None]:
-    """Let go of each test's networks: Keras keeps them otherwise."""
+    """Free the networks of each test, which Keras would keep."""
     yield
     keras.backend.clear_session()
 
@@ -65,7 +65,7 @@ def fit(
     build_networks: NetworkBuilder = compiled_networks,
     **train: object,
 ) -> tuple[str, list[int], pd.DataFrame]:
-    """Train; returns the digest of the best weights, the steps seen by on_round, the history."""
+    """Train; return the digest of the best weights, the steps seen by on_round, the history."""
     steps: list[int] = []
     digest = loop.fit(
         params(**train),
@@ -94,11 +94,11 @@ def test_two_trainings_end_bit_identical(
     last = [keras.saving.load_model(tmp_path / name / "last.keras") for name in ("first", "second")]
     assert weights_sha256(last[0]) == weights_sha256(last[1])
 
-    # what is saved takes an image and nothing else: it changes none
+    # the saved model takes images alone, and does not augment them
     assert last[0].input.shape == (None, 32, 32, 4)
     assert not {layer.name for layer in last[0].layers} & {"turn_images", "warp_images"}
 
-    assert steps == list(history["step"]) == [2, 4, 5]  # the last round is what is left
+    assert steps == list(history["step"]) == [2, 4, 5]  # the last round has the remaining step
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(
@@ -143,9 +143,7 @@ def test_it_learns_eight_images_by_heart(
     np.testing.assert_array_equal(logits > 0, train.y_true.astype(bool))
 
 
-def test_whoever_watches_can_end_a_training(
-    packed_world: Path, split_dir: Path, tmp_path: Path
-) -> None:
+def test_on_round_can_end_a_training(packed_world: Path, split_dir: Path, tmp_path: Path) -> None:
     def stop(step: int, metrics: dict[str, float]) -> None:
         raise StopIteration(f"enough after {step} steps at {metrics['val/loss']:.1f}")
 
@@ -160,7 +158,7 @@ def test_whoever_watches_can_end_a_training(
         )
 
 
-def test_a_loss_that_is_no_number_names_its_images_and_keeps_what_was_good(
+def test_a_loss_that_is_not_finite_names_its_images_and_keeps_the_last_good_state(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = TrainingBatches.read
@@ -168,7 +166,7 @@ def test_a_loss_that_is_no_number_names_its_images_and_keeps_what_was_good(
 
     def read_poisoned(self: TrainingBatches, index: int) -> tuple[Any, ...]:
         images, y_true = read(self, index)
-        if self._first + index == 2:  # the third step, amid a round
+        if self._first + index == 2:  # the third step, within a round
             poisoned.extend(read_index(packed_world)["Id"].iloc[self._rows[self.chosen(2)]])
             y_true[0, 0] = np.nan
         return images, y_true
@@ -188,10 +186,10 @@ def test_a_loss_that_is_no_number_names_its_images_and_keeps_what_was_good(
     assert keras.saving.load_model(tmp_path / "best.keras", compile=False)
 
 
-def test_weights_that_are_no_numbers_are_never_written(
+def test_weights_that_are_not_finite_are_never_written(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The loss of a step is that of the weights before it: it does not tell what became of them.
+    # The loss of a step is that of the weights before it, so it does not show the damage.
     train = loop._train
 
     def ruin(training: Training, *rest: Any) -> None:
@@ -206,11 +204,11 @@ def test_weights_that_are_no_numbers_are_never_written(
 
 
 class StopError(Exception):
-    """What a test ends a training with."""
+    """Raised by a test to end a training."""
 
 
-@pytest.mark.parametrize("cut", [3, 4])  # amid a round, and after its validation
-def test_a_training_that_was_cut_ends_as_if_it_had_not_been(
+@pytest.mark.parametrize("cut", [3, 4])  # within a round, and after its validation
+def test_a_training_that_was_cut_resumes_to_the_same_end(
     packed_world: Path, split_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     whole, broken = (Checkpoints(tmp_path / name / "all", {}) for name in ("whole", "broken"))
@@ -232,7 +230,7 @@ def test_a_training_that_was_cut_ends_as_if_it_had_not_been(
     resumed, rounds, _ = fit_small(packed_world, split_dir, tmp_path / "broken", broken, **steps)
 
     assert resumed == digest
-    assert rounds == [4, 6]  # whoever watches sees the rounds before the stop as well
+    assert rounds == [4, 6]  # on_round also sees the rounds before the stop
     assert state(broken) == state(whole)
     history = (tmp_path / name / "history.csv" for name in ("whole", "broken"))
     assert len({path.read_bytes() for path in history}) == 1
@@ -261,14 +259,14 @@ def test_training_ends_early_after_rounds_without_a_better_one(
     _, steps, history = fit_small(
         packed_world, split_dir, tmp_path, n_steps=5, validate_every=1, patience=2
     )
-    assert steps == [1, 2, 3, 4]  # 4.5 and 4.0 are no better than 4.0
+    assert steps == [1, 2, 3, 4]  # 4.5 and 4.0 are not better than 4.0
     assert list(history["val/loss"]) == [5.0, 4.0, 4.5, 4.0]
 
 
 @pytest.mark.parametrize(
     ("best_by", "best"), [("loss", 1), ("macro_f1", 0), ("macro_average_precision", 2)]
 )
-def test_the_metric_that_params_name_chooses_the_best_round(best_by: str, best: int) -> None:
+def test_best_by_selects_the_best_round(best_by: str, best: int) -> None:
     rows = [(0.3, 0.9, 0.5), (0.2, 0.1, 0.5), (0.2, 0.9, 0.6)]
     names = ("val/loss", "val/macro_f1", "val/macro_average_precision")
     history = [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,0 +1,70 @@
+"""The key of the checkpoints follows what decides a training's numbers, and nothing else."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpa.config.params import Params, load_params
+from hpa.system import files
+from hpa.training import provenance
+from support.paths import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def source_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of src/, beside dvc.yaml, that the key is computed from."""
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    folder = shutil.copytree(
+        ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for module in (files, provenance):
+        monkeypatch.setattr(module, "SOURCE_DIR", folder)
+    return folder
+
+
+def key(params: Params = PARAMS, inputs: tuple[Path, ...] = ()) -> dict[str, Any]:
+    return provenance.checkpoint_key(params, list(inputs))
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("hpa/tracking/stage_run.py", True),
+        ("hpa/reports/html.py", True),
+        ("train.py", True),
+        ("hpa/model/losses.py", False),
+        ("hpa/training/loop.py", False),
+        ("hpa/data/packed.py", False),
+    ],
+)
+def test_an_edit_changes_the_key_only_if_it_can_change_the_numbers(
+    source_dir: Path, name: str, same: bool
+) -> None:
+    before = key()
+    with (source_dir / name).open("a") as file:
+        file.write("# Edited.\n")
+    assert (key() == before) == same
+
+
+def test_a_file_added_to_a_room_that_trains_changes_the_key(source_dir: Path) -> None:
+    before = key()
+    (source_dir / "hpa/model/new.py").touch()
+    assert key() != before
+
+
+def test_parameters_and_data_change_the_key_but_not_how_often_checkpoints_are_written(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "index.csv").write_text("Id")
+    before = key(inputs=(tmp_path / "index.csv",))
+    often = replace(PARAMS, train=replace(PARAMS.train, checkpoint_every=1))
+    assert key(often, (tmp_path / "index.csv",)) == before
+    other = replace(PARAMS, train=replace(PARAMS.train, seed=PARAMS.train.seed + 1))
+    assert key(other, (tmp_path / "index.csv",)) != before
+    (tmp_path / "index.csv").write_text("Id,Target")
+    assert key(inputs=(tmp_path / "index.csv",)) != before
