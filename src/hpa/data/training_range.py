@@ -1,8 +1,8 @@
-"""What the training images looked like, measured, so that others can be told apart from them.
+"""Range of the training images, and quality flags for images outside it.
 
-An image is described by 18 measures: of each channel its brightness, focus and contrast, of each
-pair of channels how their pixels go together. Their Gaussian over the training images tells in
-which order four channels look most like those.
+18 measures describe an image: brightness, focus and contrast of each channel, and the correlation
+of each pair of channels. A Gaussian over the training images gives the likelihood of each order of
+the four channels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,13 +20,13 @@ from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
 BLANK_STD = 1.0
-"""Grey levels: a channel that varies less shows nothing (as in `hpa.data.shards`)."""
+"""Grey levels: a channel of smaller standard deviation is blank (as in `hpa.data.shards`)."""
 N_MEASURED = 2000
-"""Training images measured at most: more would move the range's ends little, and take minutes."""
+"""Largest number of training images measured: more change the range little and take minutes."""
 SWAP_QUANTILE = 0.995
-"""Of 200 training images one may look swapped: the margin that calls an image so."""
+"""Quantile of the training images at which an image counts as swapped: 1 of 200 is beyond."""
 ORDERS = tuple(permutations(range(len(CHANNELS))))
-"""Every order that the four channels can come in, the right one first."""
+"""All orders of the four channels, the correct one first."""
 PAIRS = tuple(combinations(range(len(CHANNELS)), 2))
 N_MEASURES = 3 * len(CHANNELS) + len(PAIRS)
 BRIGHTNESS, FOCUS = "brightness", "focus"
@@ -34,14 +34,14 @@ BRIGHTNESS, FOCUS = "brightness", "focus"
 
 @dataclass(frozen=True, eq=False)
 class TrainingRange:
-    """Ranges and the Gaussian of the training images' measures.
+    """Ranges and Gaussian of the measures over the training images.
 
     Attributes:
-        low, high: float64[2,4], least and greatest brightness and focus of each channel.
+        low, high: float64[2,4], smallest and largest brightness and focus of each channel.
         mean, precision: float64[M] and float64[M,M] of the Gaussian over all M measures.
-        swap_margin: log likelihood by which another order of the channels must beat the given
-            one before it is called swapped.
-        n_images: how many images were measured.
+        swap_margin: log likelihood by which another order of the channels must exceed the given
+            one to flag the image as swapped.
+        n_images: number of images measured.
     """
 
     low: np.ndarray
@@ -52,15 +52,15 @@ class TrainingRange:
     n_images: int
 
     def flags(self, pixels: np.ndarray) -> list[str]:
-        """Say in plain words in what uint8[S,S,4] differs from the training images; often nothing.
+        """Describe how uint8[S,S,4] differs from the training images, one sentence per difference.
 
-        Blank channels are named first; brightness and focus are judged of the others only, and a
-        swap is guessed only where none is blank.
+        Brightness and focus are compared for channels that are not blank, and a swap of channels
+        is tested only if none is blank.
         """
         stds = pixels.std(axis=(0, 1))
         blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
-        doubts = [f"the {name} channel shows nothing" for name in blank]
-        doubts += [
+        flags = [f"the {name} channel shows nothing" for name in blank]
+        flags += [
             f"the {CHANNELS[one]} and {CHANNELS[other]} channels are the same picture"
             for one, other in PAIRS
             if CHANNELS[one] not in blank and np.array_equal(pixels[..., one], pixels[..., other])
@@ -68,10 +68,10 @@ class TrainingRange:
         measures = brightness_and_focus(pixels)
         for channel, name in enumerate(CHANNELS):
             if name not in blank:
-                doubts += self._out_of_range(name, measures[:, channel], channel)
+                flags += self._out_of_range(name, measures[:, channel], channel)
         if not blank:
-            doubts += self._swapped(pixels)
-        return doubts
+            flags += self._swapped(pixels)
+        return flags
 
     def _out_of_range(self, name: str, measures: np.ndarray, channel: int) -> list[str]:
         words = (("dimmer", "brighter"), ("blurrier", "sharper or noisier"))
@@ -97,7 +97,7 @@ class TrainingRange:
         return [f"channels may be swapped: {', '.join(pairs)}"]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain dicts and lists for `json.dump`."""
+        """Return a document of dicts and lists for `json.dump`."""
         ranges = {
             measure: {
                 name: [float(self.low[row, channel]), float(self.high[row, channel])]
@@ -115,10 +115,10 @@ class TrainingRange:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "TrainingRange":
-        """Read what `to_json` returned.
+        """Read the document that `to_json` returned.
 
         Raises:
-            UserError: a key is missing or holds something else.
+            UserError: a key is missing or has a wrong type.
         """
         try:
             ranges = np.array(
@@ -142,7 +142,7 @@ class TrainingRange:
 
 
 def measure_training_images(packed_dir: Path, split_dir: Path, fold: int) -> TrainingRange:
-    """Measure a fold's training images, `N_MEASURED` evenly spaced ones where there are more."""
+    """Measure the training images of a fold, at most `N_MEASURED` evenly spaced ones."""
     images = PackedImages(packed_dir)
     rows = np.flatnonzero(read_assignment(split_dir, fold)["split"] == "train")
     chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), N_MEASURED)).astype(int)]
@@ -150,13 +150,13 @@ def measure_training_images(packed_dir: Path, split_dir: Path, fold: int) -> Tra
 
 
 def fit_training_range(images: Iterable[np.ndarray]) -> TrainingRange:
-    """Fit ranges and Gaussian to images, each uint8[S,S,4]."""
+    """Fit the ranges and the Gaussian to images, each uint8[S,S,4]."""
     pairs = [(brightness_and_focus(pixels), describe(pixels)) for pixels in images]
     ranges, measures = (np.array(each) for each in zip(*pairs, strict=True))
     rightly = measures[:, 0]
     mean = rightly.mean(axis=0)
     covariance = np.atleast_2d(np.cov(rightly, rowvar=False, bias=True))
-    # Shrunk a little towards the diagonal: few images leave directions without any spread.
+    # Shrunk towards the diagonal: with few images the covariance is singular.
     spread = np.diag(np.maximum(np.diag(covariance), 1e-4))
     precision = np.linalg.inv(0.9 * covariance + 0.1 * spread)
     surprises = np.array([_surprise_of_orders(each, mean, precision) for each in measures])
@@ -174,8 +174,8 @@ def fit_training_range(images: Iterable[np.ndarray]) -> TrainingRange:
 def brightness_and_focus(pixels: np.ndarray) -> np.ndarray:
     """Measure uint8[S,S,4] as float64[2,4].
 
-    Brightness is the mean in grey levels. Focus is the logarithm of the share of a channel's
-    variance that its Laplacian carries, so it does not depend on brightness or contrast
+    Brightness is the mean in grey levels. Focus is the logarithm of the variance of a
+    channel's Laplacian over that of the channel, so it does not depend on brightness or contrast
     (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000).
     """
     planes = cv2.split(pixels)
@@ -186,7 +186,7 @@ def brightness_and_focus(pixels: np.ndarray) -> np.ndarray:
 
 
 def describe(pixels: np.ndarray) -> np.ndarray:
-    """Describe uint8[S,S,4] in each of the 24 orders of its channels: float64[24,M]."""
+    """Compute the M measures of uint8[S,S,4] in each of the 24 channel orders, float64[24,M]."""
     (brightness, focus), std = brightness_and_focus(pixels), pixels.std(axis=(0, 1))
     contrast = np.log((std + 1) / (brightness + 1))
     flat = pixels.reshape(-1, len(CHANNELS)).astype(np.float64)
@@ -203,6 +203,6 @@ def describe(pixels: np.ndarray) -> np.ndarray:
 def _surprise_of_orders(
     measures: np.ndarray, mean: np.ndarray, precision: np.ndarray
 ) -> np.ndarray:
-    """Return half the squared Mahalanobis distance of each order float64[24]: -log likelihood."""
+    """Return the negative log likelihood of each order, float64[24], up to a constant."""
     away = measures - mean
     return np.asarray(0.5 * np.einsum("om,mn,on->o", away, precision, away))

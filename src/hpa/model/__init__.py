@@ -1,1 +1,1 @@
-"""The network and its losses, in Keras 3, on any of its backends."""
+"""Network, losses, optimizer and weights in Keras 3. May import the root, config and system."""

@@ -1,16 +1,16 @@
-"""Where in the image a label was seen: Grad-CAM, exactly, without a gradient.
+"""Grad-CAM of a network with a linear head, exact and without gradients.
 
 Grad-CAM (Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
-localization", ICCV 2017, equations 1 and 2) weighs feature map k of label c by the mean over its
-Z pixels of d logit_c / d A_k and keeps what is positive of the weighted sum. Behind the last maps
-comes a linear head: pooling, batch normalisation (in inference a scale and a shift), dropout (in
-inference nothing) and a dense layer. With w_kc the product of the scale and the dense weight,
+localization", ICCV 2017, equations 1 and 2) weights feature map k of label c by the mean over its
+Z pixels of d logit_c / d A_k and takes the positive part of the weighted sum. The last feature maps
+enter a linear head: pooling, batch normalisation (in inference a scale and a shift), dropout (in
+inference the identity) and a dense layer. With w_kc the product of the scale and the dense weight,
 
 - average pooling has the derivative w_kc / Z at every pixel, so its mean is w_kc / Z;
-- maximum pooling has w_kc at the largest pixel (shared among tied ones) and 0 elsewhere: w_kc / Z.
+- maximum pooling has w_kc at the largest pixel (shared among ties) and 0 elsewhere: mean w_kc / Z.
 
-So the weights are sums of w_kc / Z over the poolings: class activation mapping (Zhou et al., CVPR
-2016) up to the constant 1 / Z, and the same numbers on TensorFlow, JAX and Torch.
+So the weights are sums of w_kc / Z over the poolings. This is class activation mapping (Zhou et
+al., CVPR 2016) times 1 / Z, with the same numbers on TensorFlow, JAX and Torch.
 """
 
 import keras
@@ -23,15 +23,15 @@ PASSIVE = (keras.layers.Concatenate, keras.layers.Dropout)
 
 
 def activation_maps(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return Grad-CAM of every label's logit, float32[B,h,w,C], 0 or more, not normalised.
+    """Return Grad-CAM of the logit of every label, float32[B,h,w,C], ≥ 0, not normalised.
 
     Args:
         model: from images to logits: global poolings of one feature map [B,h,w,K], then only
             concatenation, dropout, batch normalisation and one dense layer.
-        images: uint8[B,S,S,4], as the network takes them; one batch, as much as memory allows.
+        images: uint8[B,S,S,4]; the whole batch must fit in memory.
 
     Raises:
-        UserError: the head is another one, so the maps would need gradients.
+        UserError: the head is not linear, so the maps would need gradients.
     """
     poolings, weights = _linear_head(model)
     features = keras.Model(model.input, poolings[0].input)
@@ -41,7 +41,7 @@ def activation_maps(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def _linear_head(model: keras.Model) -> tuple[list[keras.Layer], np.ndarray]:
-    """Return the pooling layers, and their weights summed, float64[K,C]."""
+    """Return the pooling layers and the sum of their weights, float64[K,C]."""
     poolings = [layer for layer in model.layers if isinstance(layer, POOLINGS)]
     if not poolings or len({id(layer.input) for layer in poolings}) != 1:
         raise _no_linear_head("no global pooling of one feature map")
@@ -77,5 +77,5 @@ def _no_linear_head(received: str) -> UserError:
         expected="global average or maximum pooling, then concatenation, dropout, batch "
         "normalisation and one dense layer without activation",
         received=received,
-        remedy="leave the maps out (explain.n_per_label: 0), or use a head of this kind",
+        remedy="skip the maps (explain.n_per_label: 0), or use a linear head",
     )

@@ -1,7 +1,7 @@
-"""Losses for several labels an image, computed from logits.
+"""Multi-label losses, computed from logits.
 
-Each is a mean, over the labels of an image and the images of a batch or over the labels of a
-batch: neither the batch size nor the number of labels changes its scale.
+Each is a mean over labels and images, or over labels: its scale depends neither on the batch size
+nor on the number of labels.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,13 @@ class FocalLoss(keras.losses.Loss):
 
     Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", ICCV 2017, eq. 5.
     Gamma 0 without alpha is binary cross-entropy. Equal to `keras.losses.BinaryFocalCrossentropy`
-    where that one is stable.
+    in its numerically stable range.
+
+    >>> y_true, logits = np.array([[1.0, 0.0]]), np.array([[0.0, -2.0]])
+    >>> round(float(FocalLoss(gamma=2.0)(y_true, logits)), 4)
+    0.0875
+    >>> round(float(FocalLoss(gamma=0.0)(y_true, logits)), 4)  # cross-entropy
+    0.41
     """
 
     def __init__(
@@ -30,12 +36,12 @@ class FocalLoss(keras.losses.Loss):
         name: str = "focal",
         **kwargs: Any,
     ) -> None:
-        """Set the exponent and the weights.
+        """Create the loss.
 
         Args:
-            gamma: ≥ 0; how strongly labels that are already right are played down.
-            alpha: in (0,1), the weight of a present label, 1 - alpha that of an absent one, or
-                one such number a label; None weighs both 1.
+            gamma: ≥ 0; how much labels that are already correct are down-weighted.
+            alpha: in (0,1), the weight of a present label; an absent one has 1 - alpha. One number,
+                or one per label; None weights both by 1.
             name: of the loss.
             **kwargs: of `keras.losses.Loss`.
         """
@@ -53,16 +59,20 @@ class FocalLoss(keras.losses.Loss):
         return ops.mean(y_true * present + (1 - y_true) * absent, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs."""
+        """Return the arguments for `from_config`."""
         return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
 
 
 class AsymmetricLoss(keras.losses.Loss):
-    """Focal loss that plays down absent labels more, and forgets those below a margin.
+    """Focal loss that down-weights absent labels more, and ignores those below a margin.
 
     Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor, "Asymmetric loss for
     multi-label classification", ICCV 2021, eqs. 5 to 7; the gradient is that of the equations.
     With equal gammas and no margin it is focal loss.
+
+    >>> y_true, logits = np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])
+    >>> round(float(AsymmetricLoss()(y_true, logits)), 4)
+    0.1855
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class AsymmetricLoss(keras.losses.Loss):
         name: str = "asymmetric",
         **kwargs: Any,
     ) -> None:
-        """Set the exponents, both ≥ 0, and the probability in [0,1) that counts as absent."""
+        """Create the loss from both exponents ≥ 0 and the margin, a probability in [0,1)."""
         super().__init__(name=name, **kwargs)
         self.gamma_negative, self.gamma_positive = gamma_negative, gamma_positive
         self.margin = margin
@@ -84,22 +94,26 @@ class AsymmetricLoss(keras.losses.Loss):
         y_true = ops.cast(y_true, logits.dtype)
         present, absent = _focal(-logits, self.gamma_positive), _focal(logits, self.gamma_negative)
         if self.margin:
-            # Not quite zero, where a power below one has no slope.
+            # Not zero, where a power below one has no finite gradient.
             shifted = ops.maximum(ops.sigmoid(logits) - self.margin, 1e-12)
             absent = -(shifted**self.gamma_negative) * ops.log(1 - shifted)
         return ops.mean(y_true * present + (1 - y_true) * absent, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs."""
+        """Return the arguments for `from_config`."""
         own = {"gamma_negative": self.gamma_negative, "gamma_positive": self.gamma_positive}
         return {**super().get_config(), **own, "margin": self.margin}
 
 
 class SoftMacroF1Loss(keras.losses.Loss):
-    """One minus the mean over labels of F1 with probabilities in the place of decisions.
+    """One minus macro F1, with probabilities in place of decisions.
 
-    Counts are shares of the batch's images, and `SMOOTHING` is added to each label's numerator
-    and denominator: a label that no image bears costs something as long as it gets probability.
+    Counts are fractions of the batch, and `SMOOTHING` is added to the numerator and denominator of
+    each label, so that a label without images still penalises its predicted probability.
+
+    >>> y_true, logits = np.array([[1.0, 0.0], [0.0, 0.0]]), np.zeros((2, 2))
+    >>> round(float(SoftMacroF1Loss()(y_true, logits)), 4)
+    0.7377
     """
 
     SMOOTHING = 0.01
@@ -117,10 +131,10 @@ class SoftMacroF1Loss(keras.losses.Loss):
 
 
 class Smoothed(keras.losses.Loss):
-    """A loss that is told label_smoothing / 2 for absent labels and as much less for present ones.
+    """A loss with targets smoothed to label_smoothing / 2 and 1 - label_smoothing / 2.
 
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture", CVPR 2016,
-    section 7, with two classes a label, as in `keras.losses.BinaryCrossentropy`.
+    section 7, with two classes per label, as in `keras.losses.BinaryCrossentropy`.
     """
 
     def __init__(self, loss: keras.losses.Loss, label_smoothing: float) -> None:
@@ -128,7 +142,7 @@ class Smoothed(keras.losses.Loss):
         self.loss, self.label_smoothing = loss, label_smoothing
 
     def call(self, y_true: Any, logits: Any) -> Any:
-        """Return what the loss returns, from y_true float[B,28] in [0,1] and logits."""
+        """Return the value of the loss from y_true float[B,28] in [0,1] and logits."""
         y_true = ops.cast(y_true, "float32")
         return self.loss.call(y_true + self.label_smoothing * (0.5 - y_true), logits)
 
@@ -138,9 +152,14 @@ def make_loss(loss: Loss, label_rates: np.ndarray) -> keras.losses.Loss:
 
     Args:
         loss: the section of params.yaml.
-        label_rates: float[28] in (0,1), how often each label occurs. `alpha: balanced` is one
-            minus that: all present labels together then weigh as much as all absent ones. Labels
-            that a text such as `27x0.9` leaves out have 0.5: present or absent, they weigh alike.
+        label_rates: float[28] in (0,1), the frequency of each label. `alpha: balanced` is one
+            minus that: present labels then have the same total weight as absent ones. Labels
+            missing in a text such as `27x0.9` have 0.5: equal weight for present and absent.
+
+    >>> from hpa.config.params import load_params
+    >>> from hpa.system.files import repository_root
+    >>> make_loss(load_params(repository_root() / "params.yaml").loss, np.full(28, 0.1)).name
+    'focal'
     """
     makers: dict[str, Callable[[], keras.losses.Loss]] = {
         "focal": lambda: FocalLoss(loss.gamma, _alpha(loss, label_rates)),
@@ -152,7 +171,11 @@ def make_loss(loss: Loss, label_rates: np.ndarray) -> keras.losses.Loss:
 
 
 def smoothed(loss: keras.losses.Loss, label_smoothing: float) -> keras.losses.Loss:
-    """Return the loss to train with; smoothing is none of validation's business."""
+    """Return the loss for training, smoothed unless `label_smoothing` is 0.
+
+    >>> smoothed(FocalLoss(), 0.0).name, type(smoothed(FocalLoss(), 0.1)).__name__
+    ('focal', 'Smoothed')
+    """
     return Smoothed(loss, label_smoothing) if label_smoothing else loss
 
 
@@ -165,5 +188,5 @@ def _alpha(loss: Loss, label_rates: np.ndarray) -> float | list[float] | None:
 
 
 def _focal(logits: Any, gamma: float) -> Any:
-    """Return p^gamma × -log(1 - p), what an absent label costs at probability p of `logits`."""
+    """Return p^gamma × -log(1 - p), the loss of an absent label with probability p of `logits`."""
     return ops.softplus(logits) * ops.exp(-gamma * ops.softplus(-logits))

@@ -1,6 +1,6 @@
-"""Weights that learned on photographs, from files in timm's layout: config.json, model.safetensors.
+"""Pretrained weights from files in timm's layout: config.json and model.safetensors.
 
-KerasHub brings them into Keras; what stays is a network of plain layers, which needs no KerasHub.
+KerasHub converts them to Keras; the result is a network of plain layers that does not need it.
 """
 
 import json
@@ -25,30 +25,28 @@ CONV1 = "conv1_conv"
 RGB = [CHANNELS.index(channel) for channel in ("red", "green", "blue")]
 FOURTH = CHANNELS.index("yellow")
 UNREAD = re.compile(r"fc\.(weight|bias)|(.+\.)?num_batches_tracked")
-"""Keys that are no part of the backbone: ImageNet's classifier, counters of PyTorch."""
+"""Keys outside the backbone: ImageNet's classifier, counters of PyTorch."""
 
 
 def load_pretrained(network: keras.Model, weights: str, *, fourth_channel: str) -> None:
-    """Give the network's backbone the weights that `model.weights` names.
+    """Load the weights that `model.weights` names into the backbone.
 
-    The network normalises each channel of each image to zero mean and unit variance; on average
-    over photographs that is what ImageNet's fixed means and deviations do, so the first layer gets
-    values of the range that it learned on, and no constant of photographs is carried over. All
-    blocks get their trained scales: nothing remains of the zeros they start from without weights.
-    The moving averages of the normalisation layers come along and follow the images from the
-    first step on.
+    The network normalises each channel of each image to zero mean and unit variance. On average
+    over photographs, ImageNet's fixed means and deviations do the same, so the first layer
+    receives values of the range it was trained on. All blocks get their trained scales, in place
+    of zeros. The moving averages of the normalisation layers are loaded too.
 
     Args:
         network: of `build_resnet34`; changed in place.
         weights: see `find_weights`.
-        fourth_channel: how the first layer sees yellow, see `widen`.
+        fourth_channel: initialisation of the yellow channel, see `widen`.
 
     Raises:
-        UserError: files are absent or hold no ResNet-34.
+        UserError: files are absent or do not contain a ResNet-34.
     """
     folder = find_weights(weights)
     check_layout(folder)
-    from keras_hub.models import ResNetBackbone  # takes seconds, and is rarely needed
+    from keras_hub.models import ResNetBackbone  # takes seconds to import, and is rarely needed
 
     shape = (*network.input.shape[1:3], len(RGB))
     source = ResNetBackbone.from_preset(str(folder), image_shape=shape, dtype="float32")
@@ -62,18 +60,18 @@ def load_pretrained(network: keras.Model, weights: str, *, fourth_channel: str) 
 
 
 def widen(kernel: np.ndarray, drawn: np.ndarray, fourth_channel: str) -> np.ndarray:
-    """Make a kernel for our channels out of one for red, green and blue.
+    """Extend a kernel over red, green and blue to four channels.
 
-    Each filter is then multiplied by the ratio of its norms before and after: to channels of zero
-    mean and unit variance that do not correlate it responds with the variance it had on three.
-    Channels that are all equal come out about a sixth larger of filters that are blind to colour.
-    (The usual factor of 3/4 keeps the latter and takes a tenth or more from the former.)
+    Each filter is scaled by the ratio of its norms before and after. So on uncorrelated channels
+    of zero mean and unit variance its response keeps its variance. On identical channels the
+    response of colour-blind filters grows by about a sixth. (The usual factor of 3/4 preserves the
+    latter, but reduces the former by a tenth or more.)
 
     Args:
         kernel: float32[7,7,3,F] over red, green, blue.
         drawn: float32[7,7,F], a random kernel.
-        fourth_channel: what yellow gets: `red_blue_mean`, `red_copy`, or `random`, which is
-            `drawn` brought to the mean norm of the filter's other three channels.
+        fourth_channel: weights of yellow: `red_blue_mean`, `red_copy`, or `random`, which is
+            `drawn` scaled to the mean norm of the filter's other three channels.
 
     Returns:
         float32[7,7,4,F] over red, green, blue, yellow.
@@ -96,14 +94,14 @@ def pretrained_sha256(weights: str) -> str | None:
 
 
 def find_weights(weights: str) -> Path:
-    """Return the folder with both files, downloaded where no cache has them.
+    """Return the folder with both files; download them if they are not in the cache.
 
     Args:
         weights: `imagenet`; a name on the Hugging Face Hub, `hf://timm/resnet34.a1_in1k` or just
-            `resnet34.a1_in1k` for timm's; or a folder, a relative one in the repository.
+            `resnet34.a1_in1k` for timm's; or a folder, relative to the repository.
 
     Raises:
-        UserError: they are neither here nor to be had; says what to put where.
+        UserError: they are not here and cannot be downloaded; says where to put them.
     """
     name = IMAGENET if weights == "imagenet" else weights
     folder = repository_root() / name
@@ -124,7 +122,7 @@ def find_weights(weights: str) -> Path:
 
 
 def _download(repository: str) -> Path:
-    """Fetch both files from the Hub into its cache; what is there already is not fetched again."""
+    """Download both files from the Hub into its cache, unless they are there."""
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError
 
@@ -135,7 +133,7 @@ def _download(repository: str) -> Path:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"model.weights: cannot download {repository}, and no cache has it",
-            expected="a name on the Hugging Face Hub and a way there, or the files in a folder",
+            expected="a name on the Hugging Face Hub and a connection, or the files in a folder",
             received=reason,
             remedy=f"download {huggingface_hub.hf_hub_url(repository, CONFIG)} and "
             f"{huggingface_hub.hf_hub_url(repository, WEIGHTS)} into {folder}/ here, then set "
@@ -145,19 +143,19 @@ def _download(repository: str) -> Path:
 
 
 def check_layout(folder: Path) -> None:
-    """Compare keys, shapes and types with timm's ResNet-34 before anything is read.
+    """Compare keys, shapes and dtypes with timm's ResNet-34 before KerasHub reads the files.
 
-    KerasHub takes a key that merely ends alike for one that is absent, reads the parts that an
-    index names instead of the file, and takes a `config.json` of another kind for what it is.
+    KerasHub substitutes a key with the same ending for an absent one, prefers the shards of an
+    index to the file, and accepts a `config.json` of another kind.
 
     Raises:
-        UserError: any difference; all keys in question are counted, the first ones named.
+        UserError: there is a difference; the first eight are listed.
     """
     problems = _config_problems(folder) + _weight_problems(folder / WEIGHTS)
     if problems:
         more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
         raise UserError(
-            f"model.weights: {folder} holds no ResNet-34 in timm's layout",
+            f"model.weights: {folder} does not contain a ResNet-34 in timm's layout",
             expected=f"{CONFIG} with architecture resnet34; {WEIGHTS} with its keys and shapes",
             received="\n    ".join(["", *problems[:8], *more]),
             remedy=f"use the files of {IMAGENET}, or of another resnet34 of timm",
@@ -165,7 +163,7 @@ def check_layout(folder: Path) -> None:
 
 
 def timm_shapes() -> dict[str, tuple[int, ...]]:
-    """List what timm's ResNet-34 holds below its classifier: 36 convolutions, 36 normalisations."""
+    """Return the shapes of timm's ResNet-34 below its classifier: 36 convolutions and norms."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def convolution(conv: str, norm: str, n_out: int, n_in: int, size: int) -> None:

@@ -1,8 +1,8 @@
 """ResNet-34 with four input channels, normalisation inside, and a head for 28 labels.
 
 He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, table 1.
-Layers bear KerasHub's names, and pad and normalise as PyTorch does, so that weights trained there
-give the same features here (see `pretrained`).
+Layers have KerasHub's names, and pad and normalise as in PyTorch, so that PyTorch's weights give
+the same features (see `pretrained`).
 """
 
 import random
@@ -32,21 +32,21 @@ def build_resnet34(
 ) -> keras.Model:
     """Build the network, randomly initialised from Keras' global seed.
 
-    Each channel of each image is brought to zero mean and unit variance: how bright a stain came
-    out says little of where the protein sits, and differs from set to set (the competition's test
-    images are dimmer). From scratch on the default images, macro F1 on validation is .235 after
-    75 steps with it and .201 without; on test .308 and .204 after 300.
+    Each channel of each image is normalised to zero mean and unit variance: the brightness of a
+    stain says little about the location of the protein, and differs between data sets (the
+    competition's test images are dimmer). From scratch on the default images, macro F1 on
+    validation is .235 after 75 steps with it and .201 without; on test .308 and .204 after 300.
 
     Args:
         image_size: height and width S of the images in pixels, a multiple of 32.
-        label_rates: float[28] in [0,1], how often each label occurs: the head's bias starts
-            there, so the first steps need not learn that most labels are rare
+        label_rates: float[28] in [0,1], the frequency of each label. It initialises the bias of
+            the head, so the first steps need not learn that most labels are rare
             (Lin et al., "Focal loss for dense object detection", ICCV 2017, section 4.1).
-        dropout: share of the pooled features dropped in training.
+        dropout: fraction of the pooled features dropped in training.
         pooling: `average`, or `average_max` for 512 averages and 512 maxima.
-        precision: what the backbone computes in, a Keras dtype policy; normalisation, head and
-            all weights are float32.
-        synchronized: whether batches are normalised over all devices, in TensorFlow.
+        precision: Keras dtype policy of the backbone; normalisation, head and all weights are
+            float32.
+        synchronized: whether batch normalisation spans all devices, on TensorFlow.
 
     Returns:
         A model from uint8[B,S,S,4] to logits float32[B,28].
@@ -72,8 +72,8 @@ def build_resnet34(
     pooled = layers.BatchNormalization(
         momentum=0.9, synchronized=synchronized, dtype="float32", name="head_normalisation"
     )(pooled)
-    # The seed that Keras would draw itself. Left to it, PyTorch drops by a random state that
-    # belongs to no layer, so that no checkpoint would hold it.
+    # The seed that Keras would draw itself. Without it, PyTorch uses a random state that belongs
+    # to no layer, so a checkpoint would not contain it.
     seed = random.randint(1, 10**9)
     pooled = layers.Dropout(dropout, seed=seed, dtype="float32", name="head_dropout")(pooled)
     head = layers.Dense(N_LABELS, kernel_initializer="zeros", dtype="float32", name="logits")
@@ -101,19 +101,19 @@ def build_backbone(
 
 
 def depth(path: str) -> int:
-    """Tell which of `DEPTHS` a variable's path belongs to."""
+    """Return the index in `DEPTHS` of a variable's path."""
     found = re.search(r"\b(conv1|stack(\d)_block\d+)_", path)
     return 2 if found is None else int((found[2] or "0") in "23")
 
 
 class _Block:
-    """The basic block: two convolutions of 3 × 3 and a shortcut."""
+    """Basic block: two convolutions of 3 × 3 and a shortcut."""
 
     def __init__(self, precision: str, synchronized: bool) -> None:
         self.precision, self.synchronized = precision, synchronized
 
     def __call__(self, x: Any, filters: int, *, narrowed: bool, name: str) -> Any:
-        """Return [B,H,W,filters], or half of H and W where the block narrows."""
+        """Return [B,H,W,filters], or [B,H/2,W/2,filters] if the block is narrowed."""
         stride, shortcut = 1 + narrowed, x
         if narrowed:
             shortcut = self.convolve(x, filters, kernel=1, stride=2, name=f"{name}_0")
@@ -127,7 +127,7 @@ class _Block:
     def convolve(
         self, x: Any, filters: int, *, kernel: int, stride: int, name: str, gamma: str = "ones"
     ) -> Any:
-        """Convolve and normalise; padding is PyTorch's, alike on all sides."""
+        """Convolve and normalise; padding is symmetric as in PyTorch."""
         if kernel > 1 and stride > 1:
             x = layers.ZeroPadding2D(kernel // 2, dtype=self.precision, name=f"{name}_pad")(x)
         x = layers.Conv2D(

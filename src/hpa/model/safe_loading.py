@@ -1,8 +1,8 @@
-"""Loading a `.keras` archive that somebody else may have made: checked first, never executed.
+"""Safe loading of `.keras` archives: checked before Keras reads them, never executed.
 
-Keras' safe mode refuses lambdas, but a configuration may still name any class that Python can
-import. So before Keras sees it, an archive must hold three files of sane size, name classes of
-keras alone, and have the digest that is known of it.
+Keras' safe mode rejects lambdas, but a configuration may still name any class that Python can
+import. So an archive must first contain exactly three files of plausible size, name only classes
+of keras, and match its known digest.
 """
 
 import json
@@ -21,9 +21,9 @@ from hpa.system.files import sha256
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 MAX_CONFIG_BYTES = 16 * 2**20
 MAX_WEIGHTS_BYTES = 4 * 2**30
-"""Far above any network for these images; an archive may claim any size."""
+"""Far above any network for these images; a malicious archive may claim any size."""
 REFUSED_CLASSES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
-"""Layers of keras that run code which the archive brings along or points to."""
+"""Layers of keras that run code which the archive contains or refers to."""
 
 
 def load_network(path: Path, *, digest: str | None) -> keras.Model:
@@ -31,11 +31,11 @@ def load_network(path: Path, *, digest: str | None) -> keras.Model:
 
     Args:
         path: a `.keras` archive.
-        digest: the SHA-256 that it must have; None where no word of it is known.
+        digest: the SHA-256 that it must have; None if it is unknown.
 
     Raises:
-        UserError: the archive is missing, is not the known one, is damaged, names code outside
-            keras, or holds another kind of network.
+        UserError: the archive is missing, has another digest, is damaged, names code outside
+            keras, or contains another kind of network.
     """
     if not path.is_file():
         raise _refused(path, "a .keras archive", "no such file")
@@ -45,7 +45,7 @@ def load_network(path: Path, *, digest: str | None) -> keras.Model:
         raise _refused(path, "an archive of keras' own layers and their weights", problem)
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever a hand-made archive brings Keras to raise
+    except Exception as error:  # a crafted archive can make Keras raise anything
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise _refused(path, "an archive that Keras can load in safe mode", problem) from error
     expected = f"one input [B,S,S,{len(CHANNELS)}] and one output [B,{N_LABELS}]"
@@ -56,7 +56,7 @@ def load_network(path: Path, *, digest: str | None) -> keras.Model:
 
 
 def _problem(path: Path) -> str | None:
-    """Name what makes an archive unfit, without Keras."""
+    """Return the reason to refuse an archive, or None; Keras does not read it."""
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
@@ -74,7 +74,7 @@ def _problem(path: Path) -> str | None:
 
 
 def _classes(config: Any) -> Iterator[str]:
-    """Name, as `module.Class`, every class that a configuration would make."""
+    """Yield every class that a configuration names, as `module.Class`."""
     waiting = [config]
     while waiting:
         each = waiting.pop()
@@ -87,10 +87,10 @@ def _classes(config: Any) -> Iterator[str]:
 
 
 def _is_harmless(name: str) -> bool:
-    """Tell whether it is a part of a network, made by keras itself, or a plain value.
+    """Return whether a class is a part of a network from keras itself, or a plain value.
 
-    A registered name cannot stand in for one. Not all of keras is harmless: `keras.utils.get_file`
-    fetches, and `keras.config.enable_unsafe_deserialization` does what it says.
+    Not all of keras is harmless: `keras.utils.get_file` downloads, and
+    `keras.config.enable_unsafe_deserialization` switches safe mode off.
     """
     module, _, class_name = name.rpartition(".")
     return name in _VALUES or (module in _MODULES and class_name not in REFUSED_CLASSES)
@@ -109,7 +109,7 @@ _VALUES = {
     "None.__slice__",
     "builtins.dict",
 }
-"""What holds layers together, and plain values that Keras spells like classes."""
+"""Containers of layers, and plain values that Keras serialises like classes."""
 
 
 def _fits(network: keras.Model) -> bool:

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step alone, so that a resumed training goes on with them."""
+"""Learning-rate schedules as functions of the step alone, so that a training can be resumed."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from hpa.config.sections import Train
 
 
 class Schedule(LearningRateSchedule):
-    """A constant rate while only the head learns, then a linear warm-up, then a decay."""
+    """Constant rate while only the head trains, then linear warm-up, then decay."""
 
     def __init__(
         self,
@@ -20,14 +20,14 @@ class Schedule(LearningRateSchedule):
         head_steps: int,
         head_learning_rate: float,
     ) -> None:
-        """Put the three parts together.
+        """Create the schedule.
 
         Args:
-            decay: the rate from the peak on, by steps since.
-            factor: on warm-up and decay.
-            warmup_steps: from a rate of zero to the first of the decay.
-            head_steps: before the warm-up.
-            head_learning_rate: in these steps; 0 for weights that stay as they are.
+            decay: the rate as a function of the steps since the end of the warm-up.
+            factor: multiplies warm-up and decay.
+            warmup_steps: steps from a rate of zero to the first of the decay.
+            head_steps: steps before the warm-up.
+            head_learning_rate: rate in these steps; 0 freezes the weights.
         """
         self.decay, self.factor, self.warmup_steps = decay, factor, warmup_steps
         self.head_steps, self.head_learning_rate = head_steps, head_learning_rate
@@ -40,12 +40,12 @@ class Schedule(LearningRateSchedule):
         return ops.where(since < 0, self.head_learning_rate, self.factor * decayed * warm)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the parts were."""
+        """Return the arguments of the schedule."""
         return {**vars(self), "decay": self.decay.get_config()}
 
 
 def make_schedules(train: Train) -> list[Schedule]:
-    """Return the schedule of each depth of the network (see `resnet.DEPTHS`), the head's last."""
+    """Return the schedule of each depth of the network (see `resnet.DEPTHS`), the head last."""
     n_steps = train.n_steps - train.head_steps
     warmup_steps = min(round(train.warmup_fraction * n_steps), n_steps - 1)
     decay = _decay(train, n_steps - warmup_steps)
@@ -64,7 +64,7 @@ def make_schedules(train: Train) -> list[Schedule]:
 
 
 def _decay(train: Train, n_steps: int) -> LearningRateSchedule:
-    """Return one cosine to zero, or several, each after the other and from a lower peak.
+    """Return one cosine decay to zero, or several in sequence with decreasing peaks.
 
     Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, eq. 5.
     """

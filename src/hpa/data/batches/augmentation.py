@@ -1,9 +1,9 @@
-"""Changes that leave a label true: drawn as numbers by seed and step, made on the device.
+"""Label-preserving augmentation: parameters drawn by seed and step, applied on the device.
 
-The generator draws the numbers; layers without weights or random state apply them to the pixels.
-So a step's images depend on (seed, step) alone, on every backend, and a training that goes on
-after a stop sees what it would have seen. The network itself never changes an image: what is
-saved, validated and scored is free of augmentation.
+The generator draws the parameters; layers without weights or random state apply them to the
+pixels. So a step's images depend on (seed, step) alone, on every backend, and a resumed training
+sees the images of an uninterrupted one. The network that is saved, validated and scored has no
+augmentation.
 """
 
 import math
@@ -21,12 +21,14 @@ WHITE = 255
 
 
 def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[str, np.ndarray]:
-    """Draw a step's changes; a kind that is off is absent, and switching it moves no other.
+    """Draw the parameters of a step's augmentation; a kind that is off is absent.
+
+    The kinds are independent: switching one on or off does not change the others.
 
     Returns:
         `turn` int32[B] in 0 … 7: an element of the square's symmetry group (see `Turn`);
-        `warp` float32[B,2]: angle in radians against the clock, and factor of enlargement;
-        `brightness` float32[B,4]: a factor a channel.
+        `warp` float32[B,2]: counterclockwise angle in radians, and zoom factor;
+        `brightness` float32[B,4]: one factor per channel.
     """
     changes: dict[str, np.ndarray] = {}
     if augment.turn:
@@ -42,7 +44,7 @@ def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[
 
 
 def with_augmentation(network: keras.Model, augment: Augment) -> keras.Model:
-    """Put the layers of what is switched on before a network; its weights are shared.
+    """Put the augmentation layers that are on before a network; its weights are shared.
 
     Returns:
         A model from {"images": uint8[B,S,S,4], **`draw_changes`} to the network's output.
@@ -56,22 +58,22 @@ def with_augmentation(network: keras.Model, augment: Augment) -> keras.Model:
 
 
 class Change(keras.layers.Layer):
-    """A pure function from uint8[B,S,S,C] and some numbers an image to uint8[B,S,S,C]."""
+    """A pure function from uint8[B,S,S,C] and parameters per image to uint8[B,S,S,C]."""
 
     def __init__(self, **kwargs: Any) -> None:
-        # Grey levels and angles are not for half precision, whatever the network computes in.
+        # Grey levels and angles need float32 even if the network computes in half precision.
         super().__init__(autocast=False, dtype="float32", **kwargs)
 
     def compute_output_spec(self, images: Any, numbers: Any) -> keras.KerasTensor:
-        """Give back the shape and type of the images."""
+        """Return the shape and dtype of the images."""
         return keras.KerasTensor(images.shape, "uint8")
 
 
 class Turn(Change):
-    """Turn by `turn % 4` right angles against the clock, then mirror where `turn` is 4 or more."""
+    """Rotate by `turn % 4` right angles counterclockwise, then mirror if `turn` is 4 or more."""
 
     def call(self, images: Any, turn: Any) -> Any:
-        """Return uint8[B,S,S,C]; no pixel is lost or made."""
+        """Return uint8[B,S,S,C] from `turn` int32[B]; every pixel is kept as it is."""
         turn = turn[:, None, None]
         quarters = turn % 4
         cosine, sine = _sign(quarters == 0, quarters == 2), _sign(quarters == 1, quarters == 3)
@@ -80,10 +82,10 @@ class Turn(Change):
 
 
 class Warp(Change):
-    """Rotate about the centre and enlarge, bilinearly, in one pass; what comes in is black."""
+    """Rotate about the centre and zoom in one bilinear pass; pixels from outside are black."""
 
     def call(self, images: Any, warp: Any) -> Any:
-        """Return uint8[B,S,S,C] from `warp` float32[B,2], angle and factor."""
+        """Return uint8[B,S,S,C] from `warp` float32[B,2], angle and zoom factor."""
         size = images.shape[1]
         angle, factor = warp[:, 0, None, None], warp[:, 1, None, None]
         row, column = _rotated(size, ops.cos(angle) / factor, ops.sin(angle) / factor)
@@ -99,7 +101,7 @@ class Warp(Change):
 
 
 class Brighten(Change):
-    """Multiply each channel by a factor of its own; what would be brighter than white is white."""
+    """Multiply each channel by its own factor, clipped to white."""
 
     def call(self, images: Any, brightness: Any) -> Any:
         """Return uint8[B,S,S,C] from `brightness` float32[B,C]."""
@@ -110,7 +112,7 @@ LAYERS: dict[str, type[Change]] = {"turn": Turn, "warp": Warp, "brightness": Bri
 
 
 def _rotated(size: int, cosine: Any, sine: Any, mirror: Any = 1.0) -> tuple[Any, Any]:
-    """Return the rows and columns float32[B,S,S] that show at each place after turn and mirror."""
+    """Return the source row and column float32[B,S,S] of each pixel after rotation and mirror."""
     centre = (size - 1) / 2
     place = ops.arange(size, dtype="float32") - centre
     down, right = place[None, :, None], mirror * place[None, None, :]
@@ -118,7 +120,7 @@ def _rotated(size: int, cosine: Any, sine: Any, mirror: Any = 1.0) -> tuple[Any,
 
 
 def _pixels_at(images: Any, row: Any, column: Any) -> Any:
-    """Return uint8[B,S,S,C], the pixels at whole rows and columns float32[B,S,S]."""
+    """Return uint8[B,S,S,C], the pixels at integer rows and columns float32[B,S,S]."""
     n_images, size, channels = ops.shape(images)[0], images.shape[1], images.shape[3]
     first = size * size * ops.arange(n_images, dtype="int32")[:, None, None]
     places = first + size * ops.cast(row, "int32") + ops.cast(column, "int32")
@@ -126,7 +128,7 @@ def _pixels_at(images: Any, row: Any, column: Any) -> Any:
 
 
 def _sign(positive: Any, negative: Any) -> Any:
-    """Return float32: 1 where the one holds, -1 where the other does, 0 elsewhere."""
+    """Return float32: 1 where `positive` is true, -1 where `negative` is, 0 elsewhere."""
     return ops.cast(positive, "float32") - ops.cast(negative, "float32")
 
 

@@ -1,7 +1,7 @@
-"""Rare labels more often: how many times an image comes in an epoch, and in which order.
+"""Oversampling of rare labels: repeats per image and epoch, and their order.
 
 Gupta, Dollár, Girshick, "LVIS: a dataset for large vocabulary instance segmentation", CVPR 2019,
-section "repeat factor sampling": a label carried by the share f of the images gets the factor
+section "repeat factor sampling": a label of the share f of the images gets the factor
 max(1, sqrt(t / f)), an image the largest factor of its labels.
 """
 
@@ -15,7 +15,7 @@ from hpa.seeds import stream
 
 
 def repeat_factors(train: Train, y_true: np.ndarray) -> np.ndarray:
-    """Return how often each image comes in an epoch on average, float64[n], at least 1.
+    """Return the mean number of repeats of each image per epoch, float64[n], at least 1.
 
     Args:
         train: its `oversampling` names the rule.
@@ -30,23 +30,23 @@ def repeat_factors(train: Train, y_true: np.ndarray) -> np.ndarray:
 
 
 def square_root_factors(y_true: np.ndarray, threshold: float) -> np.ndarray:
-    """Return LVIS' factor of each label, float64[28]; 1 for a label that no image carries."""
+    """Return the LVIS factor of each label, float64[28]; 1 for a label without images."""
     share = y_true.mean(axis=0)
     return np.maximum(1.0, np.sqrt(threshold / np.where(share > 0, share, 1.0)))
 
 
 def epoch_length(factors: np.ndarray) -> int:
-    """Return how many images an epoch holds: the same in every epoch."""
+    """Return the number of images per epoch, the same for every epoch."""
     whole, rest = np.divmod(factors, 1)
     return int(whole.sum() + np.ceil(rest.sum()))
 
 
 def epoch_order(factors: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Return an epoch's images in their order, int64[epoch_length], a function of (seed, epoch).
+    """Return the order of an epoch's images, int64[epoch_length], a function of (seed, epoch).
 
-    An image comes as often as its factor's whole part, and once more with a chance that goes by
-    the fraction: systematic sampling in a shuffled order, so that all epochs are equally long.
-    Factors of 1 give a permutation.
+    An image occurs as often as the integer part of its factor, and once more with a probability
+    proportional to the fraction. Systematic sampling in a shuffled order makes all epochs equally
+    long. Factors of 1 give a permutation.
     """
     whole, rest = np.divmod(factors, 1)
     counts = whole.astype(np.int64)

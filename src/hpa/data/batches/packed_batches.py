@@ -1,4 +1,4 @@
-"""Batches for training, read row by row from packed files; the data is never held in memory."""
+"""Batches for training and inference, read row by row from the packed files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,28 +16,28 @@ from hpa.data.batches.oversampling import epoch_length, epoch_order
 from hpa.data.packed import PackedImages
 from hpa.errors import UserError
 
-N_WORKERS = 1  # reads 20,000 images of 256 pixels a second; more pay off where storage is slow
+N_WORKERS = 1  # reads 20,000 images of 256 pixels per second; more help if storage is slow
 N_AHEAD = 4  # batches read ahead; at 32 images of 256 pixels, 8 MB each
 
 
 class PackedBatches(keras.utils.PyDataset, ABC):
-    """Batches of packed images, read ahead, whose errors reach the caller as they were raised.
+    """Batches of packed images, read ahead; errors reach the caller as they were raised.
 
-    Keras' own workers are not used: where Keras looks at a first batch to build a model, it takes
-    what they read meanwhile for the batches of the walk's start, and reads those once more (Keras
-    3.15, `EpochIterator.reset` and `PyDatasetEnqueuer.stop`).
+    Keras' own workers are not used. When Keras reads a first batch to build a model, its workers
+    read on, and it then takes the next batches for the first ones (Keras 3.15,
+    `EpochIterator.reset` and `PyDatasetEnqueuer.stop`).
     """
 
     _error: UserError | None = None
 
     def __init__(self, *, workers: int = N_WORKERS) -> None:
-        """Read ahead in as many threads as there are workers."""
+        """Create the batches; `workers` is the number of threads that read ahead."""
         super().__init__(workers=1)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="batches")
         self._reading: dict[int, Future[tuple[Any, ...]]] = {}
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Return a batch (see `read`); those after it are being read from here on."""
+        """Return a batch (see `read`) and start reading the next ones."""
         known = self._reading
         self._reading = {
             each: known.get(each) or self._threads.submit(self.read, each)
@@ -50,11 +50,11 @@ class PackedBatches(keras.utils.PyDataset, ABC):
             raise
 
     def feed(self) -> Any:
-        """Return what `fit` and `predict` take: on TensorFlow a dataset, else the batches.
+        """Return the input of `fit` and `predict`: on TensorFlow a dataset, else the batches.
 
-        The dataset that Keras would make of them tunes itself, in a thread that sleeps for up to a
-        minute and holds up the end of `fit` until it wakes (TensorFlow 2.21,
-        core/framework/model.cc, OptimizeLoop).
+        The dataset that Keras would create autotunes in a thread that sleeps for up to a minute
+        and delays the end of `fit` until it wakes (TensorFlow 2.21, core/framework/model.cc,
+        OptimizeLoop).
         """
         if keras.backend.backend() != "tensorflow":
             return self
@@ -72,10 +72,10 @@ class PackedBatches(keras.utils.PyDataset, ABC):
 
     @contextmanager
     def clean_errors(self) -> Iterator[None]:
-        """Raise what the reading raised, whatever has become of it on its way.
+        """Raise the error of a failed read as it was raised.
 
-        TensorFlow reads in a thread of its own and turns an error there into one of its own, with
-        the message deep within it.
+        TensorFlow reads in its own thread and turns an error there into an error of its own that
+        contains the message.
         """
         try:
             yield
@@ -90,10 +90,10 @@ class PackedBatches(keras.utils.PyDataset, ABC):
 
 
 class TrainingBatches(PackedBatches):
-    """Steps `first` to `end` of an endless, reshuffled walk through the training images.
+    """Steps `first` to `end` of an endless sequence of reshuffled epochs.
 
-    What step s holds is a function of (seed, s) alone: it depends neither on the steps before,
-    nor on the number of workers (threads), nor on where the walk is cut.
+    The batch of step s is a function of (seed, s) alone: it depends neither on previous steps,
+    nor on the number of workers, nor on where a training was interrupted.
     """
 
     def __init__(
@@ -110,18 +110,18 @@ class TrainingBatches(PackedBatches):
         end: int,
         workers: int = N_WORKERS,
     ) -> None:
-        """Describe the walk.
+        """Create the batches.
 
         Args:
             images: the packed images.
             rows: int[n], the packed rows of the training images.
             y_true: uint8[n,28], their labels.
-            batch_size: images a step; an epoch's last images and the next one's first share a
-                batch where it does not divide n.
-            seed: of the order, the repeats and the changes.
-            augment: which changes are drawn.
-            repeat_factors: float64[n], how often each image comes in an epoch (see
-                `oversampling`); None for once.
+            batch_size: images per step. If it does not divide the epoch, a batch holds the last
+                images of one epoch and the first of the next.
+            seed: of the order, the repeats and the augmentation.
+            augment: the kinds of augmentation to draw.
+            repeat_factors: float64[n], mean repeats of each image per epoch (see
+                `oversampling`); None for one.
             first, end: steps, counted from the start of the training.
             workers: threads that read ahead.
         """
@@ -131,7 +131,7 @@ class TrainingBatches(PackedBatches):
         self._first, self._end = first, end
         factors = np.ones(len(rows)) if repeat_factors is None else repeat_factors
         self._epoch_length = epoch_length(factors)
-        # Two epochs meet in a batch, and with several workers two batches in a moment.
+        # Two epochs can share a batch, and several workers read several batches at a time.
         self._epoch_order = lru_cache(maxsize=4)(partial(epoch_order, factors, seed))
 
     def __len__(self) -> int:
@@ -140,7 +140,7 @@ class TrainingBatches(PackedBatches):
     def read(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return {"images": uint8[B,S,S,4], **changes} and float32[B,28] of step `first + index`.
 
-        The changes are numbers only (see `draw_changes`): the device applies them.
+        The changes are parameters (see `draw_changes`); the device applies them.
         """
         step = self._first + index
         chosen = self.chosen(step)
@@ -149,7 +149,7 @@ class TrainingBatches(PackedBatches):
         return {"images": images, **changes}, self._y_true[chosen].astype(np.float32)
 
     def chosen(self, step: int) -> np.ndarray:
-        """Return which of the n training images a step holds, int[B]."""
+        """Return the positions of a step's images among the n training images, int[B]."""
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, within = np.divmod(places, self._epoch_length)
         return np.concatenate(
@@ -158,28 +158,28 @@ class TrainingBatches(PackedBatches):
 
 
 N_VIEWS = 8
-"""Elements of the square's symmetry group: four turns, and each of them mirrored."""
+"""Elements of the square's symmetry group: four rotations, and each of them mirrored."""
 
 
 def turned(images: np.ndarray, view: int) -> np.ndarray:
-    """Turn uint8[B,S,S,4] by `view % 4` right angles, then mirror where `view` is 4 or more.
+    """Rotate uint8[B,S,S,4] by `view % 4` right angles, then mirror if `view` is 4 or more.
 
-    The same eight views as those of `augmentation.Turn`, each exact.
+    The same eight views as in `augmentation.Turn`.
     """
     images = np.rot90(images, view % 4, axes=(1, 2))
     return np.ascontiguousarray(images[:, :, ::-1] if view >= 4 else images)
 
 
 class ScoringBatches(PackedBatches):
-    """The given rows in order, in batches of one size: the last row fills up the last batch.
+    """The given rows in order, in batches of equal size: the last row pads the last batch.
 
-    One size means one compiled program; the caller drops what comes after the last row.
+    Equal sizes need only one compiled program; the caller drops the padding.
     """
 
     def __init__(
         self, images: PackedImages, rows: np.ndarray, *, batch_size: int, view: int = 0
     ) -> None:
-        """Describe the walk over packed rows int[n], each image as one of its `N_VIEWS` views."""
+        """Create batches of packed rows int[n], each image as one of its `N_VIEWS` views."""
         super().__init__()
         self._images, self._rows, self._batch_size = images, rows, batch_size
         self._view = view

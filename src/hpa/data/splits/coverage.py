@@ -1,7 +1,9 @@
-"""Every label on every side: whole groups move until no part lacks a label that it could have.
+"""Label coverage: move whole groups until each part has all labels that it can have.
 
-A greedy walk does nearly always. Where it stays short, or would leave the next division short, a
-mixed-integer program decides: it needs fractions of a second, as only rare labels enter it.
+A greedy search nearly always suffices. If it fails, or would make the next division fail, a
+mixed-integer program decides. That takes fractions of a second, as only rare labels enter it.
+Without the program, 2 to 9 of 84 pairs of label and split stay empty in most sets of 25 to 40
+groups with 28 rare labels (`test_labels_that_crowd_in_few_groups_are_all_in_train_val_and_test`).
 """
 
 import numpy as np
@@ -9,21 +11,27 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
 N_NODES = 10_000
-"""Branches after which the search ends with the best it found: a count, as time is no constant."""
+"""Largest number of branches; a count, as a time limit would not be reproducible."""
 
 
 def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray:
     """Move whole groups until each part has as many groups of each label as it needs.
 
-    The rarest label comes first. Of the groups that have it, the one moves whose part has most
-    groups of that label; among those the one of fewest labels, then of fewest images, then the
-    first. No move takes from a part what the part needs itself, so a label may stay short;
-    `complete` then finds what can be had.
+    The rarest label comes first. Of its groups, the one in the part with most groups of the label
+    moves; ties go to the group with fewest labels, then fewest images, then the first. No move
+    takes a group that its part needs, so a label may stay short; `complete` resolves that.
 
     Args:
         part: int[G], from 0 to P-1.
         counts: int[G,C], images of each label in each group.
         need: int[P,C], groups.
+
+    Returns:
+        int[G], the new parts.
+
+    >>> counts = np.array([[1, 0], [1, 0], [0, 5], [1, 2], [0, 3]])
+    >>> spread(np.array([0, 1, 0, 0, 0]), counts, np.ones((2, 2), int)).tolist()
+    [0, 1, 0, 0, 1]
     """
     part, present = part.copy(), (counts > 0).astype(int)
     held = _held(part, present, len(need))
@@ -44,7 +52,16 @@ def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray
 
 
 def movable(part: np.ndarray, present: np.ndarray, need: np.ndarray) -> np.ndarray:
-    """Tell which groups, bool[G], their part can spare: present bool[G,C], need int[P,C]."""
+    """Return which groups their parts can spare, bool[G].
+
+    Args:
+        part: int[G], from 0 to P-1.
+        present: bool[G,C], whether a group has a label.
+        need: int[P,C], groups.
+
+    >>> movable(np.array([0, 0, 1]), np.ones((3, 1), bool), np.ones((2, 1), int)).tolist()
+    [True, True, False]
+    """
     return _spared(_held(part, present, len(need)) - need, part, present)
 
 
@@ -59,21 +76,28 @@ def _spared(spare: np.ndarray, part: np.ndarray, present: np.ndarray) -> np.ndar
 def complete(
     part: np.ndarray, counts: np.ndarray, n_rooms: np.ndarray, favoured: np.ndarray
 ) -> np.ndarray:
-    """Move as few images as it takes until every label is in every room, or as near as can be.
+    """Move as few images as possible so that as many labels as possible are in every room.
 
-    A part has rooms, into which it will be divided later: where test is taken from what becomes
-    train and val, the rest has two. A label of fewer groups than there are rooms is to be in two,
-    so that one of them does not hold it all. Nothing moves where the greedy walk finds rooms.
+    Rooms are the parts into which a part will be divided later: when test is taken, the remainder
+    has two rooms, train and val. A label with fewer groups than rooms should be in two of them.
+    Nothing moves if the greedy search finds rooms.
 
-    Label sets may forbid it: seven labels of three groups each, arranged as the points and lines
-    of the Fano plane, cannot all be on both of two sides. Then as few as possible stay short, of
-    favoured labels before others.
+    Label sets can make it impossible: seven labels of three groups each, arranged as the points
+    and lines of the Fano plane, cannot all be in both of two parts. Then as few as possible stay
+    short, with priority for favoured labels.
 
     Args:
         part: int[G], from 0 to P-1.
         counts: int[G,C], images of each label in each group.
         n_rooms: int[P]; 0 for a part that needs no label.
         favoured: bool[C].
+
+    Returns:
+        int[G], the new parts.
+
+    >>> counts = np.array([[1, 0], [1, 1], [0, 1]])
+    >>> complete(np.zeros(3, int), counts, np.array([1, 1]), np.ones(2, bool)).tolist()
+    [0, 1, 0]
     """
     owner = np.repeat(np.arange(len(n_rooms)), np.maximum(n_rooms, 1))
     room = _rooms(part, counts, owner)
@@ -83,7 +107,7 @@ def complete(
     wanted = np.where(everywhere, counted.sum(), np.minimum(n_groups, 2))
     if (_n_rooms_with(room, counts, counted) >= wanted).all():
         return part
-    # Of a label of so many groups one can always be spared, so that the greedy walk suffices.
+    # A label with at least `wanted.sum()` groups can always spare one: greedy search suffices.
     rare = n_groups < wanted.sum()
     free = (counts[:, rare] > 0).any(axis=1)
     if free.any():
@@ -94,7 +118,7 @@ def complete(
 
 
 def _rooms(part: np.ndarray, counts: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Divide each part's groups among the rooms that it owns, greedily; no group leaves its part.
+    """Divide the groups of each part among its rooms, greedily; no group leaves its part.
 
     Args:
         part: int[G].
@@ -110,7 +134,7 @@ def _rooms(part: np.ndarray, counts: np.ndarray, owner: np.ndarray) -> np.ndarra
 
 
 def _n_rooms_with(room: np.ndarray, counts: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Count the rooms, of those that are counted, in which each label is; returns int[C]."""
+    """Return the number of counted rooms that contain each label, int[C]."""
     held = [counts[room == number].any(axis=0) for number in np.flatnonzero(counted)]
     return np.sum(held, axis=0, dtype=int)
 
@@ -125,10 +149,10 @@ def _solve(
 ) -> np.ndarray:
     """Find the rooms int[G] that leave fewest labels short, and of those the nearest to `room`.
 
-    The unknowns are x[G,R], 1 where a group is in a room; z[C,R], 1 where a label is in a counted
-    room; and s[C], how many rooms a label lacks. A group is in one room; z is at most the groups
-    that bring the label; z over all rooms and s make up what is wanted. Least is to be the sum of
-    s, weighed by `lack`, and after it that of the images that change their part.
+    The variables are x[G,R], 1 if a group is in a room; z[C,R], 1 if a label is in a counted room;
+    and s[C], the number of rooms that a label lacks. A group is in one room; z is at most the
+    number of groups with the label in the room; z summed over rooms plus s is at least `wanted`.
+    The objective is the sum of s, weighted by `lack`, then the number of images that change part.
     """
     (n_groups, n_labels), n_parts = counts.shape, len(owner)
     n_x, n_z = n_groups * n_parts, n_labels * counted.sum()

@@ -1,4 +1,4 @@
-"""Which images are the same picture, without comparing all pairs."""
+"""Groups of near-duplicate images, found without comparing all pairs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,18 +10,21 @@ from scipy.sparse.csgraph import connected_components
 def duplicate_groups(hashes: Sequence[str], max_distance: int) -> np.ndarray:
     """Number the groups of images linked by hashes that differ in at most `max_distance` bits.
 
-    Exact: with the bits dealt into `max_distance` + 1 bands, two such hashes agree in at least
-    one band whole, so only images that share a band are compared. The bits that differ most often
-    are dealt evenly, so that a channel that is blank everywhere makes no band equal for all.
+    The result is exact. With the bits split into `max_distance` + 1 bands, two such hashes are
+    equal in at least one band, so only images that share a band are compared. The bits that vary
+    most are distributed evenly, so that a blank channel does not make a band equal for all.
 
     Args:
         hashes: N hexadecimal hashes of one length.
-        max_distance: bits of difference that still count as the same picture.
+        max_distance: largest number of different bits of the same picture.
 
     Returns:
         int[N], equal for images of one group. Links are transitive: a chain is one group.
 
     Source: Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007.
+
+    >>> duplicate_groups(["00", "01", "ff"], max_distance=1).tolist()
+    [0, 0, 1]
     """
     packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
     words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
@@ -36,10 +39,10 @@ def duplicate_groups(hashes: Sequence[str], max_distance: int) -> np.ndarray:
 
 
 def _links_within(words: np.ndarray, band: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
-    """Yield links int[L,2] between images near in `words` whose bits of `band` are equal.
+    """Yield links int[L,2] between images that are near in `words` and equal in `band`.
 
     A bucket of images is linked through its distinct hashes, so a thousand copies of one
-    picture cost a thousand links, not half a million.
+    picture need a thousand links, not half a million.
     """
     packed = np.ascontiguousarray(np.packbits(band, axis=1))
     keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()

@@ -1,4 +1,4 @@
-"""Who learns, who chooses, who judges: no picture and no group on two sides."""
+"""Assign images to train, val and test; no picture and no group is in two of them."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hpa.labels import LABELS, indicator_matrix
 from hpa.system.files import atomic_path
 
 UNEQUAL = 1.5
-"""A split with so many times the images that were asked for, or so few, is worth a word."""
+"""Ratio of actual to requested images, or its inverse, above which a split is reported."""
 
 
 def split_images(
@@ -30,30 +30,36 @@ def split_images(
 ) -> pd.DataFrame:
     """Assign each packed image to a split.
 
-    The test split depends neither on another fraction nor on `n_folds`, the holdout split only on
-    test's: every fold is judged by the same images. A label that at least three
-    groups have is in train, val and test, unless the label sets of the groups forbid it (see
-    `coverage.complete`, and `shortfalls` for which it is); with k folds, a label must have k
-    groups beside test's to be in every val.
+    The test split depends on `test_fraction` alone, the holdout split on both fractions: all folds
+    share the same test images. A label of at least three groups is in train, val and test, unless
+    the label sets of the groups make it impossible (see `coverage.complete` and `shortfalls`).
+    With k folds, a label needs k groups outside test to be in every val.
 
     Args:
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
-        test_fraction: share of the images that judges.
-        val_fraction: share that chooses, where `n_folds` is 1; else the shares are equal folds
-            of what the test split leaves.
-        holdout_fraction: share of the images kept away from every stage; 0 for none.
-        n_folds: 1, or how many folds.
-        hash_distance: bits (of 256) in which the same picture's hashes may differ.
+        test_fraction: share of the images for test.
+        val_fraction: share for val if `n_folds` is 1; otherwise the folds are equal shares of the
+            images outside test and holdout.
+        holdout_fraction: share of the images that no stage reads; 0 for none.
+        n_folds: number of folds, or 1.
+        hash_distance: bits (of 256) in which hashes of the same picture may differ.
         seed: of the stratification.
 
     Returns:
-        `Id`, `group` (a number; images that share it are never apart), `split` (`train`, `val`,
-        `test`, `holdout` or `unlabelled`), and with several folds `fold`, from 0 on, -1 for images
-        of no fold; in the order of `index`. The first fold is `val`; for others see
-        `assignment.of_fold`.
+        `Id`, `group` (a number; its images share a split), `split` (`train`, `val`, `test`,
+        `holdout` or `unlabelled`), and with several folds `fold`, from 0, or -1 outside the folds;
+        in the order of `index`. The first fold is `val`; for others see `assignment.of_fold`.
 
     Raises:
         UserError: there are too few groups for three splits.
+
+    >>> index = pd.DataFrame({"Id": list("abcdefghij"), "Target": "0", "group": list("abcdefghij")})
+    >>> index = index.assign(labelled=True, hash=[f"{1 << 9 * row:064x}" for row in range(10)])
+    >>> assignment = split_images(
+    ...     index, test_fraction=0.2, val_fraction=0.2, n_folds=1, hash_distance=1, seed=0
+    ... )
+    >>> [int((assignment["split"] == name).sum()) for name in SPLITS]
+    [6, 2, 2]
     """
     group = _merged_groups(index["group"], duplicate_groups(list(index["hash"]), hash_distance))
     labelled = index["labelled"].to_numpy(bool)
@@ -76,7 +82,15 @@ def split_images(
 
 
 def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
-    """Write `assignment.csv` and `label_counts.csv`, both or neither; returns the counts."""
+    """Write `assignment.csv` and `label_counts.csv`, both or neither; returns the counts.
+
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp(), "split")
+    >>> index = pd.DataFrame({"Target": ["0", "0 25"]})
+    >>> counts = write_split(folder, index, pd.DataFrame({"Id": ["a", "b"], "split": "train"}))
+    >>> sorted(path.name for path in folder.iterdir())
+    ['assignment.csv', 'label_counts.csv']
+    """
     counts = label_counts(index, assignment)
     with atomic_path(split_dir) as folder:
         folder.mkdir()
@@ -86,10 +100,15 @@ def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) 
 
 
 def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
-    """Count the images of each label in each split, one row a label.
+    """Count the images of each label in each split, one row per label.
 
-    Beside them, `<split>_error`: how far the label's rate in the split is above or below its rate
-    in all labelled images, as a share of that (see `stratification.rate_errors`).
+    The columns `<split>_error` contain the relative error of the label's rate in the split (see
+    `stratification.rate_errors`).
+
+    >>> index = pd.DataFrame({"Target": ["0", "0 25"]})
+    >>> counts = label_counts(index, pd.DataFrame({"split": ["train", "val"]}))
+    >>> print(*counts.loc[25, ["label", "train", "val", "val_error"]])
+    Cytosol 0 1 1.0
     """
     y_true = indicator_matrix(index["Target"])
     present = [name for name in (*SPLITS, HOLDOUT) if (assignment["split"] == name).any()]
@@ -104,7 +123,12 @@ def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
 
 
 def worst_rates(counts: pd.DataFrame) -> pd.DataFrame:
-    """Name, for each split of `label_counts`, the label whose rate is furthest off, and how far."""
+    """Return the label with the largest relative error of its rate, one row per split.
+
+    >>> counts = pd.DataFrame({"label": ["Nucleoli", "Cytosol"], "val_error": [0.1, -0.3]})
+    >>> worst_rates(counts).to_dict("records")
+    [{'split': 'val', 'label': 'Cytosol', 'relative_error': -0.3}]
+    """
     errors = counts.set_index("label").filter(like="_error")
     worst = errors.abs().idxmax()
     return pd.DataFrame(
@@ -117,7 +141,12 @@ def worst_rates(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def shortfalls(index: pd.DataFrame, assignment: pd.DataFrame) -> list[str]:
-    """Say which labels test, and train and val of each fold, lack; nothing where none lacks any."""
+    """Describe the labels missing in test, or in train or val of a fold, one line per split.
+
+    >>> index = pd.DataFrame({"Target": ["0", "0", "0 27"]})
+    >>> shortfalls(index, pd.DataFrame({"group": [0, 1, 2], "split": ["train", "val", "test"]}))[0]
+    'no image of train has Rods & rings (groups: 1)'
+    """
     y_true = pd.DataFrame(indicator_matrix(index["Target"]).astype(bool), columns=LABELS)
     n_groups = y_true.groupby(assignment["group"].to_numpy()).any().sum()
     sides = {"test": assignment["split"] == "test"}
@@ -141,9 +170,14 @@ def unequal_shares(
     holdout_fraction: float = 0.0,
     n_folds: int = 1,
 ) -> list[str]:
-    """Say which splits, or folds, have far more or fewer images than was asked for; or nothing.
+    """Describe splits or folds whose size differs from the requested one, one line each.
 
-    Far is a factor of 1.5 and more than an image; arguments as of `split_images`.
+    A size is reported if it differs by more than a factor of 1.5 and more than one image.
+    Arguments are as in `split_images`.
+
+    >>> table = pd.DataFrame({"group": [0] * 8 + [1, 2], "split": ["test"] * 8 + ["val", "train"]})
+    >>> unequal_shares(table, test_fraction=0.3, val_fraction=0.1)[0]
+    'test has 8 of 10 images where 30% were asked for: one group holds 80%, and groups stay whole'
     """
     labelled = assignment[assignment["split"] != UNLABELLED]
     rest = 1 - test_fraction - holdout_fraction
@@ -173,7 +207,7 @@ def _why_unequal(largest: float, smallest_share: float) -> str:
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
-    """Number the groups that arise when two kinds of groups that share an image become one."""
+    """Number the connected components of two groupings of the same images."""
     n_images = len(group)
     stated = pd.factorize(group)[0]
     images = np.arange(n_images)
@@ -192,10 +226,7 @@ def _assign(
     n_folds: int,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Name the split of each group, object[G], and its fold, int[G].
-
-    Each share is taken of what the last one left.
-    """
+    """Return the split of each group, object[G], and its fold, int[G]."""
     split, fold = np.full(len(counts), "train", dtype=object), np.full(len(counts), NO_FOLD)
     left = np.arange(len(counts))
     remaining = 1.0

@@ -1,7 +1,11 @@
-"""Dividing groups of images so that every label keeps its rate.
+"""Stratified division of groups of images.
 
-The engine is iterative stratification (Sechidis, Tsoumakas, Vlahavas, "On the stratification of
-multi-label data", ECML 2011; package iterative-stratification), which is given one row a group.
+Starts with iterative stratification (Sechidis, Tsoumakas, Vlahavas, "On the stratification of
+multi-label data", ECML 2011; package iterative-stratification) of one row per group, which ignores
+group sizes. Moving single groups then brings image counts to their shares: on the real table the
+mean label-rate error falls from 1.84 % to 1.56 % (benchmarks/split.py). Exchanging pairs of groups
+matters for few unequal groups: without it the largest of five folds of 80 groups has up to 2.1
+times the images of the smallest, with it 1.2.
 """
 
 from itertools import combinations
@@ -12,9 +16,9 @@ from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStrati
 from hpa.data.splits.coverage import complete, movable, spread
 
 SLACK = 0.1
-"""A part may hold so much more or less than its share of the images for the labels' sake."""
+"""Relative deviation from its share of the images that a part may have to keep label rates."""
 N_EXCHANGED = 500
-"""Groups of each part that are looked at for an exchange: those that weigh most, or least."""
+"""Groups of each part considered for an exchange: the largest, or smallest."""
 
 
 def divide(
@@ -25,28 +29,32 @@ def divide(
     favoured: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """Take groups with a share of the images, and with the label rates of all.
+    """Select groups with a fraction of the images and the label rates of all images.
 
     Args:
         counts: int[G,C], images of each label in each group.
         n_images: int[G], images in each group.
-        fraction: share of the images to take.
-        need: how many groups of each label must be left, and how many taken, where there are as
-            many; those that are left so that they can be divided further (see `complete`).
-        favoured: bool[C], labels that come first where not all can have what they need.
+        fraction: share of the images to select.
+        need: the number of groups of each label to leave, and to select, if there are as many.
+            Those that are left can be divided into as many parts (see `complete`).
+        favoured: bool[C], labels with priority if not all needs can be met.
         seed: of the stratification.
 
     Returns:
-        int[G]: 1 for groups that are taken, else 0; at least one, and with three groups or more
-        as many are left as there are to be parts.
+        int[G]: 1 for selected groups, else 0. At least one is selected; of three groups or more,
+        at least `need[0]` are left.
 
     Raises:
         ValueError: there are too few groups.
+
+    >>> part = divide(np.ones((10, 2), int), np.ones(10, int), 0.2, (1, 1), np.ones(2, bool), 0)
+    >>> int(part.sum())
+    2
     """
     present = (counts > 0).astype(int)
     part = np.zeros(len(counts), dtype=int)
-    halves = MultilabelStratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
-    part[next(halves.split(present, present))[1]] = 1
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
+    part[next(splitter.split(present, present))[1]] = 1
     amounts = np.column_stack([counts, n_images])
     part = _polish(part, amounts, fraction)
     needed = np.outer(need, present.sum(axis=0) >= sum(need))
@@ -57,18 +65,24 @@ def divide(
 
 
 def divide_evenly(counts: np.ndarray, n_images: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
-    """Divide groups into parts of equally many images; returns int[G], each group's part.
+    """Divide groups into parts of about equally many images.
 
-    A label that at least `n_parts` groups have is in every part, if that can be (see `complete`).
+    A label of at least `n_parts` groups is in every part if possible (see `complete`).
 
     Args:
         counts: int[G,C], images of each label in each group.
         n_images: int[G], images in each group.
-        n_parts: how many parts.
+        n_parts: number of parts.
         seed: of the stratification.
+
+    Returns:
+        int[G], the part of each group.
 
     Raises:
         ValueError: there are too few groups.
+
+    >>> np.bincount(divide_evenly(np.ones((9, 2), int), np.ones(9, int), 3, seed=0)).tolist()
+    [3, 3, 3]
     """
     present = (counts > 0).astype(int)
     part = np.zeros(len(counts), dtype=int)
@@ -82,25 +96,28 @@ def divide_evenly(counts: np.ndarray, n_images: np.ndarray, n_parts: int, seed: 
 
 
 def rate_errors(counts: np.ndarray, n_images: np.ndarray) -> np.ndarray:
-    """Compare each part's label rates with those of all parts together.
+    """Compare the label rates of each part with those of all parts together.
 
     Args:
         counts: int[P,C], images of each label in each part.
         n_images: int[P], images in each part.
 
     Returns:
-        float[P,C]: how far the rate is above (+) or below (-) that of all, as a share of it: 0.5
-        is half as frequent again; NaN for labels without images, and for empty parts.
+        float[P,C], the relative error of the rate: 0.5 is 1.5 times as frequent as in all parts;
+        NaN for labels without images and for empty parts.
+
+    >>> rate_errors(np.array([[2], [3]]), np.array([10, 40])).round(2).tolist()
+    [[1.0], [-0.25]]
     """
     expected = np.outer(n_images, counts.sum(axis=0) / n_images.sum())
     return np.divide(counts, expected, out=np.full(counts.shape, np.nan), where=expected > 0) - 1
 
 
 def _polish(part: np.ndarray, amounts: np.ndarray, fraction: float) -> np.ndarray:
-    """Move one group after the other while that brings what is taken nearer to its share.
+    """Move single groups as long as that lowers the error of the selected amounts.
 
-    The engine balances groups, one row each; what counts are images. Near is the sum of squared
-    relative errors over the columns of amounts int[G,A]; a move that lowers it most comes first.
+    The error is the sum of squared relative errors over the columns of amounts int[G,A]. The move
+    that lowers it most comes first.
     """
     part = part.copy()
     target, weight = _target(amounts, fraction)
@@ -116,14 +133,14 @@ def _polish(part: np.ndarray, amounts: np.ndarray, fraction: float) -> np.ndarra
 def _approach(
     part: np.ndarray, amounts: np.ndarray, fraction: float, needed: np.ndarray
 ) -> np.ndarray:
-    """Move groups while the images that are taken, the last column, are not near their share.
+    """Move groups until the number of selected images, the last column, is near its share.
 
-    Of the moves that bring them nearer, the one comes first that harms the labels least for each
-    image that it helps. `_polish` alone would rather take nothing than a half of a rare label.
-    Where no part can spare a group, two of the same labels change places.
+    Of the moves towards the share, the one with the smallest rise of the label error per image
+    comes first. `_polish` alone may select nothing, to avoid half of a rare label. If no part can
+    spare a group, two groups with the same labels change places.
 
     Args:
-        needed: int[2,C], groups of each label that no move takes away from a part.
+        needed: int[2,C], groups of each label that must stay in each part.
     """
     part = part.copy()
     target, weight = _target(amounts, fraction)
@@ -150,7 +167,7 @@ def _exchange(
     change: np.ndarray,
     weight: np.ndarray,
 ) -> np.ndarray:
-    """Find a group of the giver and a smaller one of the same labels to change places; or none."""
+    """Find a group of the giver and a smaller one with the same labels to exchange, or none."""
     gives = _outermost(np.flatnonzero(part == giver), -amounts[:, -1])
     takes = _outermost(np.flatnonzero(part != giver), amounts[:, -1])
     nearer = excess - abs(excess - np.subtract.outer(amounts[gives, -1], amounts[takes, -1]))
@@ -166,7 +183,7 @@ def _exchange(
 
 
 def _outermost(groups: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return the first of some groups by the order int[G]; equal ones stay as they are."""
+    """Return the first groups by the order int[G]; ties keep their order."""
     return groups[np.argsort(order[groups], kind="stable")][:N_EXCHANGED]
 
 
@@ -177,10 +194,10 @@ def _occupy(
     needed: np.ndarray,
     least: tuple[int, int],
 ) -> np.ndarray:
-    """Move whole groups until each part has as many as `least` says, if there are as many.
+    """Move whole groups until each part has at least `least` groups, if there are as many.
 
-    The group comes first whose move leaves the images nearest to their share; where the labels
-    allow it, one that takes from no part what the part needs.
+    Groups that their part can spare come first; of those, the group whose move leaves the number
+    of images nearest to its share.
     """
     part = part.copy()
     target, _ = _target(amounts, fraction)
@@ -194,7 +211,7 @@ def _occupy(
 
 
 def _level(part: np.ndarray, amounts: np.ndarray, n_parts: int, frequent: np.ndarray) -> np.ndarray:
-    """Move groups between two parts after another until all have about equally many images."""
+    """Move groups between pairs of parts until all have about equally many images."""
     part, needed = part.copy(), np.outer(np.ones(2, dtype=int), frequent)
     for _ in range(n_parts):
         before = part.copy()
@@ -209,7 +226,7 @@ def _level(part: np.ndarray, amounts: np.ndarray, n_parts: int, frequent: np.nda
 
 
 def _target(amounts: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is to be taken of each column, and the weight of its squared errors."""
+    """Return the amount of each column to select, and the weight of its squared error."""
     target = fraction * amounts.sum(axis=0)
     return target, np.divide(1, target**2, out=np.zeros(len(target)), where=target > 0)
 
@@ -221,6 +238,6 @@ def _change(
     weight: np.ndarray,
     own_cost: np.ndarray,
 ) -> np.ndarray:
-    """Return float[G], by how much the weighed squared errors rise where one group moves."""
+    """Return the rise of the weighted squared error if each single group moves, float[G]."""
     excess = amounts[part == 1].sum(axis=0) - target
     return own_cost + 2 * np.where(part == 1, -1, 1) * (amounts @ (weight * excess))
