@@ -1,13 +1,13 @@
-"""How real are the simulated images? A network that has seen only those judges real ones.
+"""Evaluate a network trained on simulated images on real ones.
 
     python benchmarks/realism.py --real FOLDER              a model of make repro, half a minute
     python benchmarks/realism.py --real FOLDER --model DIR  trains there first if it is empty
 
 FOLDER is in Kaggle's layout (`train.csv`, `train/<Id>_<colour>.png`). Prints Markdown: the area
 under the ROC curve of each label with at least 5 real positives (0.5 is chance), beside that on
-twins, new simulated images with the same labels; then what the images measure, real and twin. A
-label whose twins are told apart and whose real images are not is drawn wrongly; one that fails in
-both was not learned. Intervals are 95 %, bootstrapped over images.
+twins, new simulated images with the same labels; then measurements of real images and twins. A
+label with a high area on twins and a low one on real images is drawn unrealistically; one with two
+low areas was not learned. Intervals are 95 %, bootstrapped over images.
 """
 
 import argparse
@@ -46,7 +46,7 @@ N_RESAMPLES = 1000
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -82,7 +82,7 @@ def train(model_dir: Path, params: Path) -> None:
 
 
 def refuse_other_sources(provenance: Path) -> None:
-    """Refuse a model that has seen images which the project did not draw."""
+    """Refuse a model that was trained on other images."""
     source = json.loads(provenance.read_text())["params"]["fetch.source"]
     if source != "synthetic":
         raise UserError(
@@ -124,9 +124,9 @@ def predict(network: keras.Model, images: np.ndarray) -> np.ndarray:
 def aucs(
     y_real: np.ndarray, p_real: np.ndarray, y_twin: np.ndarray, p_twin: np.ndarray
 ) -> pd.DataFrame:
-    """Judge each label that can be: `positives`, `real` with its interval's ends, `twin`."""
+    """Return `positives`, `real` with its interval, and `twin` per label that can be evaluated."""
     rows = []
-    for label in np.flatnonzero(judged(y_real)):
+    for label in np.flatnonzero(can_be_evaluated(y_real)):
         low, high = interval(y_real[:, [label]], p_real[:, [label]])
         rows.append(
             {
@@ -144,13 +144,13 @@ def aucs(
     return table.sort_values("real", ascending=False)
 
 
-def judged(y_true: np.ndarray) -> np.ndarray:
-    """Tell which labels have at least 5 positives and a negative, bool[28]."""
+def can_be_evaluated(y_true: np.ndarray) -> np.ndarray:
+    """Return whether each label has at least 5 positives and a negative, bool[28]."""
     return (y_true.sum(axis=0) >= MIN_POSITIVES) & (y_true.min(axis=0) == 0)
 
 
 def interval(y_true: np.ndarray, y_prob: np.ndarray) -> tuple[float, float]:
-    """Bootstrap the mean AUC over labels: 95 % interval; labels without positives drop out."""
+    """Bootstrap the mean AUC over labels: 95 % interval; labels without positives are skipped."""
     random = np.random.default_rng(SEED)
     means = []
     for _ in range(N_RESAMPLES):
@@ -164,7 +164,7 @@ def interval(y_true: np.ndarray, y_prob: np.ndarray) -> tuple[float, float]:
 
 
 def measures(images: np.ndarray) -> pd.DataFrame:
-    """Measure each image of uint8[N,256,256,4]: light, nuclei and the protein's spots."""
+    """Measure brightness, nuclei and protein spots of each image of uint8[N,256,256,4]."""
     rows = []
     for image in images:
         blue, green = image[..., 2], image[..., 1]
@@ -176,9 +176,9 @@ def measures(images: np.ndarray) -> pd.DataFrame:
             row[f"{channel} standard deviation"] = image[..., number].std()
         light = green - np.percentile(green, 5)
         row |= {
-            "nuclei a field": nuclei,
+            "nuclei per field": nuclei,
             "nucleus diameter (px)": 2 * np.sqrt(mask.sum() / max(nuclei, 1) / np.pi),
-            "spots a field": len(spots),
+            "spots per field": len(spots),
             "spot diameter (px)": np.median(spots) if len(spots) else np.nan,
             "protein inside nuclei (%)": 100 * light[mask].sum() / max(light.sum(), 1),
         }
@@ -187,9 +187,9 @@ def measures(images: np.ndarray) -> pd.DataFrame:
 
 
 def count_nuclei(blue: np.ndarray) -> tuple[int, np.ndarray]:
-    """Count nuclei of uint8[H,W] that touch or not; returns the number and their mask bool[H,W].
+    """Count nuclei of uint8[H,W], also touching ones; returns the number and mask bool[H,W].
 
-    Otsu's threshold after a blur; a nucleus is a summit of the distance to the background.
+    Otsu's threshold after a blur; a nucleus is a peak of the distance to the background.
     """
     smooth = cv2.GaussianBlur(blue, (0, 0), 2)
     _, mask = cv2.threshold(smooth, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -200,12 +200,12 @@ def count_nuclei(blue: np.ndarray) -> tuple[int, np.ndarray]:
     depth = cv2.GaussianBlur(
         cv2.distanceTransform(nuclei.astype(np.uint8), cv2.DIST_L2, 5), (0, 0), 2
     )
-    summits = peak_local_max(depth, min_distance=7, labels=nuclei.astype(int), exclude_border=False)
-    return len(summits), nuclei
+    peaks = peak_local_max(depth, min_distance=7, labels=nuclei.astype(int), exclude_border=False)
+    return len(peaks), nuclei
 
 
 def spot_diameters(green: np.ndarray) -> np.ndarray:
-    """Return the diameters in pixels of what is brighter than its surroundings in uint8[H,W].
+    """Return the diameters in pixels of spots brighter than their surroundings in uint8[H,W].
 
     White top-hat over 15 pixels, Otsu's threshold; the diameter is that of a disc of equal area.
     """
@@ -225,8 +225,8 @@ def auc_report(
     y_twin: np.ndarray,
     twin: pd.DataFrame,
 ) -> str:
-    """Lay out one line a label: how well it is found, and what its protein looks like."""
-    looks = ("spots a field", "spot diameter (px)", "protein inside nuclei (%)")
+    """Format one row per label: its areas, and measurements of its protein."""
+    looks = ("spots per field", "spot diameter (px)", "protein inside nuclei (%)")
     lines = [
         "| label | positives | AUC real | AUC twins | "
         + " | ".join(f"{look}: real / twin" for look in looks)
@@ -252,7 +252,7 @@ def auc_report(
 
 
 def measure_report(real: pd.DataFrame, twin: pd.DataFrame) -> str:
-    """Lay out one line a measure: median, and the middle half, of real images and of twins."""
+    """Format one row per measurement: median and quartiles of real images and twins."""
     lines = ["| at 256 px | real | twins |", "|---|---|---|"]
     lines += [
         f"| {name} | {middle_half(real[name])} | {middle_half(twin[name])} |" for name in real
@@ -261,7 +261,7 @@ def measure_report(real: pd.DataFrame, twin: pd.DataFrame) -> str:
 
 
 def middle_half(values: pd.Series) -> str:
-    """Write the median and the quartiles."""
+    """Format the median and the quartiles."""
     low, median, high = values.quantile([0.25, 0.5, 0.75])
     return f"{median:.1f} ({low:.1f}–{high:.1f})"
 

@@ -1,12 +1,12 @@
-"""The split of the real table beside the library's own split without groups.
+"""Compare the split of the real table with the library's split without groups.
 
     python benchmarks/split.py train.csv        half a minute; needs nothing else
 
-Every twentieth image is made a copy of another one, a bit apart, so that groups exist. Prints
-for five seeds together: seconds, the label-rate errors of val and test at 15 % each (mean over
-labels, and the worst), labels missing, duplicates on two sides; the same of package
-iterative-stratification's shuffle split, which knows no groups; and the ratio of the errors.
-The worst error is that of rounding: 11 images of the rarest label times 15 % are 1.65, so 2.
+Every twentieth image is made a near copy of another one, so that groups exist. Prints over five
+seeds: seconds, the label-rate errors of val and test at 15 % each (mean over labels, and worst),
+missing labels and duplicates in two splits; the same for the shuffle split of package
+iterative-stratification, which ignores groups; and the ratio of the errors. The worst error is a
+rounding error: 11 images of the rarest label times 15 % are 1.65, so 2.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SHARE, HASH_DISTANCE = 0.15, 6
 
 
 def main() -> None:
-    """Split both ways and print both."""
+    """Print the errors of both splits."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -51,13 +51,13 @@ def main() -> None:
         print(
             f"{name:13s} {seconds:.2f} s; label-rate error mean {errors.mean():.4f}, worst "
             f"{errors.max():.4f} (mean of the worst {errors.max(axis=-1).mean():.4f}); "
-            f"{missing} labels missing; {torn / len(splits):.0f} pictures on two sides"
+            f"{missing} labels missing; {torn / len(splits):.0f} pictures in two splits"
         )
     print(f"ratio of the mean errors: {means['this project'] / means['the library']:.3f}")
 
 
 def with_copies(table: pd.DataFrame) -> pd.DataFrame:
-    """Give each image a hash of its own, and every twentieth one that of another, a bit apart."""
+    """Give each image its own hash, and every twentieth one a hash one bit from another's."""
     hashes = [hashlib.sha256(image_id.encode()).hexdigest() for image_id in table["Id"]]
     for row in range(0, len(hashes), 20):
         hashes[row] = f"{int(hashes[(7 * row + 1) % len(hashes)], 16) ^ 1:064x}"
@@ -65,7 +65,7 @@ def with_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ours(index: pd.DataFrame, _: np.ndarray, seed: int) -> np.ndarray:
-    """Split as the stage does, duplicates included."""
+    """Split as the stage does, with duplicates as groups."""
     assignment = split_images(
         index,
         test_fraction=SHARE,
@@ -78,7 +78,7 @@ def ours(index: pd.DataFrame, _: np.ndarray, seed: int) -> np.ndarray:
 
 
 def theirs(_: pd.DataFrame, y_true: np.ndarray, seed: int) -> np.ndarray:
-    """Split single images by the library alone: first test, then val of what is left."""
+    """Split single images by the library alone: first test, then val from the remainder."""
     split = np.full(len(y_true), "train", dtype="U5")
     left = np.arange(len(y_true))
     for name, share in (("test", SHARE), ("val", SHARE / (1 - SHARE))):
@@ -90,7 +90,7 @@ def theirs(_: pd.DataFrame, y_true: np.ndarray, seed: int) -> np.ndarray:
 
 
 def measure(y_true: np.ndarray, splits: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """Return |relative error| of val's and test's rates, float[splits,2,28], and labels missing."""
+    """Return |relative error| of rates in val and test, float[splits,2,28], and missing labels."""
     errors, missing = [], 0
     for split in splits:
         members = [split == name for name in ("val", "test", "train")]

@@ -1,11 +1,11 @@
-"""Speed and looks of the simulated microscope.
+"""Measure the speed of the simulated microscope and draw a montage.
 
     python benchmarks/synthesis.py montage.png
     python benchmarks/synthesis.py montage.png --real data/raw
 
-Prints images a CPU second on one core at 256 px (a few seconds) and writes a montage: each
-tile an image in red, green, blue beside its green channel alone, stretched. With `--real`, a folder
-in Kaggle's layout (`train.csv` and `train/<Id>_<colour>.png`), real images stand in the left half.
+Prints images per CPU second on one core at 256 px (a few seconds) and writes a montage: each tile
+shows an image in red, green and blue beside its stretched green channel. With `--real`, a folder in
+Kaggle's layout (`train.csv` and `train/<Id>_<colour>.png`), the left half shows real images.
 """
 
 import argparse
@@ -28,7 +28,7 @@ N_ROWS, N_COLUMNS = 6, 2
 
 
 def images_per_cpu_second(n_images: int) -> float:
-    """Time the whole of draw_image, mixed labels, by the CPU clock."""
+    """Time `draw_image` on mixed label sets by the CPU clock."""
     label_sets = draw_label_sets(n_images, tempering=0.5, seed=1)
     start = time.process_time()
     for index, label_set in enumerate(label_sets):
@@ -59,7 +59,7 @@ def draw_like(targets: list[str], seed: int) -> list[tuple[str, np.ndarray]]:
 
 
 def tile(caption: str, image: np.ndarray) -> np.ndarray:
-    """One image as uint8[256,512,3]: pseudo-colour, and the stretched green channel."""
+    """Return a tile uint8[256,512,3]: pseudo-colour, and the stretched green channel."""
     small = cv2.resize(image, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
     green = small[..., 1].astype(np.float32)
     stretched = np.clip(green * (255 / max(np.percentile(green, 99.7), 20)), 0, 255)
@@ -70,14 +70,14 @@ def tile(caption: str, image: np.ndarray) -> np.ndarray:
 
 
 def grid(named: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Lay the tiles out in rows of two."""
+    """Arrange the tiles in rows of two."""
     tiles = [tile(caption, image) for caption, image in named]
     rows = [np.hstack(tiles[i : i + N_COLUMNS]) for i in range(0, len(tiles), N_COLUMNS)]
     return np.vstack(rows)
 
 
 def main() -> None:
-    """Parse the command line, time, draw, write."""
+    """Print the speed and write the montage."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the drawn images")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    print(f"{images_per_cpu_second(arguments.n_images):.1f} images a CPU second at {TILE_PX} px")
+    print(f"{images_per_cpu_second(arguments.n_images):.1f} images per CPU second at {TILE_PX} px")
     n_tiles = N_ROWS * N_COLUMNS
     if arguments.real is None:
         drawn_sets = draw_label_sets(n_tiles, tempering=0.5, seed=arguments.seed)

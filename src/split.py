@@ -1,9 +1,9 @@
-"""Assign each labelled image to train, val or test; no picture and no group on two sides.
+"""Assign each labelled image to train, val or test; no picture and no group is in two of them.
 
-Where split.holdout_fraction says so, a fourth split is laid aside, which no stage reads.
+With split.holdout_fraction, a fourth split is reserved that no stage reads.
 
-python src/split.py            some seconds; prints each label's images a split
-python src/split.py --n_folds 5        five folds: train.fold says which of them is val
+python src/split.py            some seconds; prints the images of each label in each split
+python src/split.py --n_folds 5        five folds; train.fold selects the one that is val
 """
 
 from dataclasses import asdict

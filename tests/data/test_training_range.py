@@ -20,7 +20,7 @@ from support.worlds import draw_pixels
 
 @pytest.fixture(scope="module")
 def seen() -> TrainingRange:
-    # Channels of unlike brightness, as stains are: red / 2, blue / 4, yellow / 8.
+    # Channels of different brightness, as stains are: red / 2, blue / 4, yellow / 8.
     return fit_training_range(stained(seed) for seed in range(60))
 
 
@@ -28,7 +28,7 @@ def stained(seed: int) -> np.ndarray:
     return draw_pixels(seed) // np.array([2, 1, 4, 8], np.uint8)
 
 
-def test_brightness_is_the_mean_and_a_flat_channel_has_no_focus_to_speak_of() -> None:
+def test_brightness_is_the_mean_and_the_focus_of_a_flat_channel_is_zero() -> None:
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:4, :, 1] = 100
     brightness, focus = brightness_and_focus(pixels)
@@ -36,7 +36,7 @@ def test_brightness_is_the_mean_and_a_flat_channel_has_no_focus_to_speak_of() ->
     np.testing.assert_array_equal(focus[[0, 2, 3]], 0)  # log((0 + 1) / (0 + 1))
 
 
-def test_an_image_is_described_in_each_order_as_the_reordered_image_is() -> None:
+def test_measures_in_each_order_are_those_of_the_reordered_image() -> None:
     pixels = stained(3)
     swapped = describe(pixels[..., [1, 0, 2, 3]])
     assert np.abs(describe(pixels) - swapped[0]).sum(axis=1).argmin() == 6  # (1, 0, 2, 3)
@@ -44,8 +44,8 @@ def test_an_image_is_described_in_each_order_as_the_reordered_image_is() -> None
 
 
 def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None:
-    said = [doubt for seed in range(60) for doubt in seen.flags(stained(seed))]
-    assert len(said) <= 1  # the margin lets one of 200 pass for swapped
+    flags = [flag for seed in range(60) for flag in seen.flags(stained(seed))]
+    assert len(flags) <= 1  # one of 200 may be flagged as swapped
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,11 @@ def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None
         (lambda p: p[..., [1, 0, 2, 3]], "channels may be swapped: green looks like red"),
     ],
 )
-def test_what_is_odd_about_an_image_is_said(seen: TrainingRange, change: object, said: str) -> None:
+def test_an_unusual_image_is_flagged(seen: TrainingRange, change: object, said: str) -> None:
     assert said in "; ".join(seen.flags(change(stained(99))))  # type: ignore[operator]
 
 
-def test_the_images_measured_are_those_that_learn_in_the_fold(
-    packed_world: Path, tmp_path: Path
-) -> None:
+def test_the_training_images_of_the_fold_are_measured(packed_world: Path, tmp_path: Path) -> None:
     index, images = read_index(packed_world), PackedImages(packed_world)
     fold = np.arange(len(index)) // 10 % 2
     split = np.where(fold == 0, "val", "train")

@@ -1,4 +1,4 @@
-"""Activation maps: Grad-CAM's own numbers, taken by gradients from the same network."""
+"""Activation maps equal Grad-CAM computed by gradients."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 4), dtype=np.uint
 
 
 def randomised(model: keras.Model) -> keras.Model:
-    """Give head and statistics values that differ from class to class and feature to feature."""
+    """Assign head and statistics values that differ by class and feature."""
     random = np.random.default_rng(5)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
@@ -39,7 +39,7 @@ def small(*head: keras.layers.Layer) -> keras.Model:
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, label: int) -> np.ndarray:
-    """Grad-CAM as its paper writes it, by automatic differentiation."""
+    """Compute Grad-CAM as in its paper, by automatic differentiation."""
     tensorflow = pytest.importorskip("tensorflow")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the gradients are taken with TensorFlow")
@@ -67,7 +67,7 @@ def test_the_maps_are_grad_cam_of_the_networks_logits(network: keras.Model) -> N
 @pytest.mark.parametrize(
     "pooling", [keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D]
 )
-def test_one_pooling_and_no_normalisation_is_grad_cam_too(pooling: type) -> None:
+def test_maps_of_one_pooling_without_normalisation_are_grad_cam_too(pooling: type) -> None:
     model = small(pooling(name="pooling"), keras.layers.Dense(28))
     images = IMAGES[:, :8, :8]
     expected = grad_cam(model, images, 4)
@@ -75,7 +75,7 @@ def test_one_pooling_and_no_normalisation_is_grad_cam_too(pooling: type) -> None
     np.testing.assert_allclose(maps, expected, atol=1e-5 * expected.max(), rtol=1e-4)
 
 
-def test_behind_average_pooling_the_signed_maps_mean_is_the_logit_without_bias() -> None:
+def test_signed_maps_of_average_pooling_add_up_to_the_logit_without_bias() -> None:
     model = small(keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(28))
     maps = activation_maps(model, IMAGES[:, :8, :8])
     head = model.layers[-1]

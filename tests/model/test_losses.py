@@ -25,7 +25,7 @@ def value(loss: keras.losses.Loss, y_true: object, logits: object) -> float:
     return float(loss(np.asarray(y_true, "float32"), np.asarray(logits, "float32")))
 
 
-def test_a_label_at_even_odds_costs_a_quarter_of_its_cross_entropy_at_gamma_two() -> None:
+def test_at_probability_one_half_and_gamma_two_focal_loss_is_a_quarter_of_cross_entropy() -> None:
     # logit 0: p = 1/2, so (1 - p)^2 = 1/4 and -log p = 0.6931; alpha 0.25 weighs a present label
     assert value(FocalLoss(2.0), [[1.0]], [[0.0]]) == pytest.approx(0.6931472 / 4, rel=1e-6)
     assert value(FocalLoss(2.0, 0.25), [[1.0]], [[0.0]]) == pytest.approx(0.0433217, rel=1e-6)
@@ -34,7 +34,7 @@ def test_a_label_at_even_odds_costs_a_quarter_of_its_cross_entropy_at_gamma_two(
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("alpha", [None, 0.25, 0.9])
-def test_it_equals_keras_own_focal_loss(gamma: float, alpha: float | None) -> None:
+def test_focal_loss_equals_that_of_keras(gamma: float, alpha: float | None) -> None:
     oracle = keras.losses.BinaryFocalCrossentropy(
         apply_class_balancing=alpha is not None, alpha=alpha or 0.25, gamma=gamma, from_logits=True
     )
@@ -48,7 +48,7 @@ def test_gamma_zero_is_binary_cross_entropy() -> None:
 
 
 def gradient(loss: keras.losses.Loss, y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return the loss' gradient: what one plain step takes from weights that are the logits."""
+    """Return the gradient of the loss: the step of SGD on weights equal to logits."""
     layer = keras.layers.Dense(logits.shape[1], use_bias=False)
     model = keras.Sequential([keras.Input((1,)), layer])
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss=loss, jit_compile=False)
@@ -80,20 +80,20 @@ def test_the_scale_depends_neither_on_the_batch_nor_on_the_order(name: str) -> N
     assert value(loss, Y_TRUE[::-1], LOGITS[::-1]) == pytest.approx(once)
 
 
-def test_each_label_may_have_an_alpha_of_its_own() -> None:
-    # even odds at gamma 0: each costs log 2; alpha .9 of a present one, 1 - .2 of an absent one
+def test_each_label_can_have_its_own_alpha() -> None:
+    # gamma 0, p = 1/2: each costs log 2; alpha .9 of a present one, 1 - .2 of an absent one
     loss = FocalLoss(0.0, [0.9, 0.2])
     assert value(loss, [[1, 0]], [[0.0, 0.0]]) == pytest.approx(0.6931472 * (0.9 + 0.8) / 2)
     same = value(FocalLoss(2.0, [0.3] * 28), Y_TRUE, LOGITS)
     assert same == pytest.approx(value(FocalLoss(2.0, 0.3), Y_TRUE, LOGITS))
 
 
-def test_balanced_weighs_all_present_labels_like_all_absent_ones() -> None:
+def test_balanced_alpha_gives_present_and_absent_labels_equal_total_weight() -> None:
     loss = make_loss(replace(LOSS, name="focal", alpha="balanced"), RATES)
     np.testing.assert_allclose(loss.alpha, 1 - RATES)  # rate * (1 - rate) on either side
 
 
-def test_alphas_may_be_stated_label_by_label_and_the_rest_weigh_alike() -> None:
+def test_alpha_can_be_stated_per_label_and_is_one_half_for_the_others() -> None:
     stated = load_params(PARAMS, {"loss.alpha": "27x0.9 3x.25"}).loss
     expected = [0.5] * 28
     expected[27], expected[3] = 0.9, 0.25
@@ -103,7 +103,7 @@ def test_alphas_may_be_stated_label_by_label_and_the_rest_weigh_alike() -> None:
 
 
 def test_soft_macro_f1_by_hand() -> None:
-    # two images, two labels, probabilities 1/2 everywhere; label 0 borne by one, label 1 by none
+    # two images, two labels, probabilities 1/2 everywhere; label 0 in one image, label 1 in none
     # label 0: hits 2 * mean(1/2, 0) = 1/2, both mean(1, 0) + 1/2 = 1: .51 / 1.01
     # label 1: hits 0, both 1/2: .01 / .51
     expected = 1 - (0.51 / 1.01 + 0.01 / 0.51) / 2
@@ -113,7 +113,7 @@ def test_soft_macro_f1_by_hand() -> None:
 
 
 def test_asymmetric_loss_by_hand() -> None:
-    # even odds: present (1/2)^1 log 2; absent: p - .05 = .45, .45^4 * -log .55
+    # probability 1/2: present (1/2)^1 log 2; absent: p - .05 = .45, .45^4 * -log .55
     loss = AsymmetricLoss(4.0, 1.0, 0.05)
     assert value(loss, [[1.0]], [[0.0]]) == pytest.approx(0.5 * 0.6931472)
     assert value(loss, [[0.0]], [[0.0]]) == pytest.approx(0.45**4 * 0.597837, rel=1e-5)
@@ -126,7 +126,7 @@ def test_asymmetric_loss_without_asymmetry_is_focal_loss() -> None:
     assert same == pytest.approx(value(FocalLoss(2.0), Y_TRUE, LOGITS), rel=1e-6)
 
 
-def test_label_smoothing_is_keras_own() -> None:
+def test_label_smoothing_equals_that_of_keras() -> None:
     loss = smoothed(named("binary_cross_entropy"), 0.1)
     oracle = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1)
     assert value(loss, Y_TRUE, LOGITS) == pytest.approx(value(oracle, Y_TRUE, LOGITS), rel=1e-6)
@@ -134,7 +134,7 @@ def test_label_smoothing_is_keras_own() -> None:
     assert smoothed(plain, 0.0) is plain
 
 
-def test_a_loss_comes_back_from_its_configuration() -> None:
+def test_a_loss_is_restored_from_its_configuration() -> None:
     loss = FocalLoss.from_config(FocalLoss(3.0, 0.4).get_config())
     assert (loss.gamma, loss.alpha) == (3.0, 0.4)
     other = AsymmetricLoss.from_config(AsymmetricLoss(3.0, 2.0, 0.1).get_config())

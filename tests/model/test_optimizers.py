@@ -24,7 +24,7 @@ def rates(section: Train, depth: int = 2) -> list[float]:
 
 
 def small_model() -> keras.Model:
-    """One convolution of each depth of the body, and a head; all weights are one."""
+    """Return a model with one layer per depth; all weights are one."""
     layers = [
         keras.layers.Conv2D(1, 1, use_bias=False, name="conv1_conv"),
         keras.layers.BatchNormalization(name="stack3_block0_1_bn"),
@@ -62,11 +62,11 @@ def test_the_rate_rises_to_its_peak_and_falls_to_zero_as_a_cosine() -> None:
 
 
 @pytest.mark.parametrize("warmup_fraction", [0.0, 1.0])
-def test_no_warm_up_and_nothing_but_warm_up_are_allowed(warmup_fraction: float) -> None:
+def test_warm_up_fractions_zero_and_one_are_allowed(warmup_fraction: float) -> None:
     assert np.isfinite(rates(train(n_steps=4, warmup_fraction=warmup_fraction))).all()
 
 
-def test_cycles_restart_at_lower_peaks_and_may_grow() -> None:
+def test_cycles_restart_at_lower_peaks_and_can_grow() -> None:
     found = rates(train(n_steps=120, schedule="cycles", n_cycles=3, cycle_decay=0.5))
     # three cycles of 40 steps from peaks of .1, .05 and .025; halfway down after 20
     assert [found[step] for step in (0, 40, 80)] == pytest.approx([0.1, 0.05, 0.025], rel=1e-4)
@@ -79,7 +79,7 @@ def test_cycles_restart_at_lower_peaks_and_may_grow() -> None:
     assert [growing[step] for step in (0, 10, 30)] == pytest.approx([0.1, 0.05, 0.025], rel=1e-3)
 
 
-def test_the_head_learns_alone_first_and_then_all_by_depth() -> None:
+def test_the_head_trains_alone_first_and_then_all_weights_by_depth() -> None:
     section = train(n_steps=30, head_steps=10, head_learning_rate=0.7, depth_factors="0.1 0.33 1")
     for depth, before, factor in ((0, 0.0, 0.1), (1, 0.0, 0.33), (2, 0.7, 1.0)):
         found = rates(section, depth)
@@ -102,11 +102,11 @@ def test_weights_move_by_the_rate_of_their_depth() -> None:
     }
 
 
-def test_decay_shrinks_kernels_by_their_depth_and_spares_biases_and_norms() -> None:
+def test_kernels_decay_by_depth_and_biases_and_norms_do_not() -> None:
     model = small_model()
     optimizer = make_optimizer(train(weight_decay=0.5, depth_factors="0.1 0.5 1"))
     apply(model, optimizer, 0.0)
-    # without a gradient only decay moves a weight: 1 - 0.1 * 0.5 = 0.95, a tenth of it below
+    # zero gradients: 1 - 0.1 * 0.5 = 0.95; at a tenth of the rate 0.995
     assert values(model) == {
         "conv1_conv/kernel": pytest.approx(0.995),
         "stack3_block0_1_bn/gamma": 1.0,
@@ -116,7 +116,7 @@ def test_decay_shrinks_kernels_by_their_depth_and_spares_biases_and_norms() -> N
     }
 
 
-def test_while_the_head_learns_alone_no_weight_of_the_body_moves_but_its_statistics_do() -> None:
+def test_while_the_head_trains_alone_only_the_statistics_of_the_body_change() -> None:
     model = small_model()
     section = train(head_steps=2, head_learning_rate=0.1, weight_decay=0.5)
     model.compile(optimizer=make_optimizer(section), loss="mse")
@@ -152,7 +152,7 @@ def moments(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(each) for each in found]
 
 
-def test_averages_replace_the_weights_for_a_while_and_belong_to_the_optimizer_s_state() -> None:
+def test_averages_replace_the_weights_in_the_context_and_are_in_the_optimizer_s_state() -> None:
     model = small_model()
     optimizer = make_optimizer(train(average_momentum=0.75, n_steps=10**6))
     model.compile(optimizer=optimizer)
@@ -181,7 +181,7 @@ def test_weights_are_restored_after_an_error() -> None:
     assert values(model) == before
 
 
-def test_the_end_of_a_fit_leaves_the_weights_and_without_averages_nothing_is_swapped() -> None:
+def test_fit_keeps_the_weights_and_without_averages_nothing_is_replaced() -> None:
     model = small_model()
     optimizer = make_optimizer(train(average_momentum=0.9, weight_decay=0.5))
     model.compile(optimizer=optimizer, loss="mse")

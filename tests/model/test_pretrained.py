@@ -31,7 +31,7 @@ RULES = ["red_blue_mean", "red_copy", "random"]
 def write_timm(
     folder: Path, weights: dict[str, np.ndarray], architecture: str = "resnet34"
 ) -> Path:
-    """Write both files as timm's hub entries hold them: with classifier and counters."""
+    """Write both files as on timm's hub, with classifier and counters."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"architecture": architecture}))
     classifier = {"fc.weight": np.ones((5, 512), np.float32), "fc.bias": np.ones(5, np.float32)}
@@ -52,7 +52,7 @@ def timm(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def features(timm: Path) -> np.ndarray:
-    """What our backbone makes of PyTorch's weights and the images, on their three channels."""
+    """Compute the features of our backbone with PyTorch's weights on three channels."""
     network = build_resnet34(96, label_rates=np.full(28, 0.1), dropout=0.0)
     load_pretrained(network, str(timm), fourth_channel="red_copy")
     own = build_backbone(96, 3)
@@ -76,7 +76,7 @@ def test_the_features_are_those_that_pytorch_computed(features: np.ndarray) -> N
 
 
 def test_the_features_are_those_that_pytorch_computes_here(features: np.ndarray) -> None:
-    pytest.importorskip("torch", reason="no torch here: the stored answers must do")
+    pytest.importorskip("torch", reason="no torch here: the the stored features are compared")
     expected = torch_features(make_images())
     assert np.abs(features - expected).max() / np.abs(expected).max() < 1e-5
 
@@ -126,7 +126,7 @@ def broken(tmp_path: Path, weights: dict[str, np.ndarray], **changed: np.ndarray
     return write_timm(tmp_path, {key: value for key, value in merged.items() if value is not None})
 
 
-def test_a_missing_key_is_refused_though_another_ends_alike(
+def test_a_missing_key_is_refused_even_if_another_has_the_same_ending(
     tmp_path: Path, weights: dict[str, np.ndarray]
 ) -> None:
     folder = broken(tmp_path, weights, bn1__weight=None)
@@ -167,10 +167,10 @@ def test_an_absent_folder_is_refused_by_its_name(tmp_path: Path) -> None:
         find_weights(str(tmp_path / "nowhere"))
 
 
-def test_a_relative_folder_lies_in_the_repository_wherever_a_stage_runs(
+def test_a_relative_folder_is_in_the_repository_in_any_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in the folder of `mlflow run`, which holds no weights."""
+    """As in the folder of `mlflow run`, which contains no weights."""
     (tmp_path / "mine").mkdir()
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "mine" / name).touch()
@@ -181,7 +181,7 @@ def test_a_relative_folder_lies_in_the_repository_wherever_a_stage_runs(
 
 
 @pytest.mark.parametrize("name", ["imagenet", "resnet34.a1_in1k", "hf://timm/resnet34.a1_in1k"])
-def test_offline_without_a_cache_it_says_what_to_put_where(
+def test_offline_without_a_cache_the_error_names_files_and_folder(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(repository: str, file: str) -> str:
@@ -197,7 +197,7 @@ def test_offline_without_a_cache_it_says_what_to_put_where(
     assert f"set model.weights to pretrained/{repository.partition('/')[2]}" in message
 
 
-def test_what_was_loaded_is_where_the_layer_names_say(
+def test_weights_are_loaded_into_the_layers_of_the_same_names(
     timm: Path, weights: dict[str, np.ndarray]
 ) -> None:
     assert load_file(timm / "model.safetensors").keys() > weights.keys()

@@ -42,7 +42,7 @@ def test_the_bias_starts_at_the_log_odds_of_the_label_rates(model: keras.Model) 
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), RATES, rtol=1e-5)
 
 
-def test_each_channel_of_each_image_is_normalised_by_itself(model: keras.Model) -> None:
+def test_each_channel_of_each_image_is_normalised_separately(model: keras.Model) -> None:
     layers = keras.Model(model.input, model.get_layer("normalisation").output)
     normalised = keras.ops.convert_to_numpy(layers(IMAGES))
     scaled = IMAGES / 255
@@ -50,7 +50,7 @@ def test_each_channel_of_each_image_is_normalised_by_itself(model: keras.Model) 
     np.testing.assert_allclose(normalised, (scaled - mean) / np.sqrt(var + 255**-2), atol=1e-4)
 
 
-def test_neither_exposure_nor_background_changes_the_answer(model: keras.Model) -> None:
+def test_neither_exposure_nor_background_changes_the_prediction(model: keras.Model) -> None:
     dim = (IMAGES // 4 * 2).astype(np.uint8)
     bright = (dim.astype(int) + 100).astype(np.uint8)
     first, second = (keras.ops.convert_to_numpy(model(images)) for images in (dim, bright))
@@ -83,14 +83,14 @@ def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path
         "print(weights_sha256(model))"
     )
     source_dir = ROOT / "src"
-    answer = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source_dir), *sys.path])},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert answer.stdout.strip() == weights_sha256(model)
+    assert done.stdout.strip() == weights_sha256(model)
 
 
 def test_a_copy_to_save_computes_in_float32_with_the_same_weights(model: keras.Model) -> None:

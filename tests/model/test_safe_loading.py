@@ -38,7 +38,7 @@ def changed(archive: Path, folder: Path, change: Callable[[dict[str, Any]], None
     return path
 
 
-def test_the_known_archive_loads_and_answers(archive: Path) -> None:
+def test_a_known_archive_loads_and_predicts(archive: Path) -> None:
     network = load_network(archive, digest=sha256(archive))
     assert network.predict_on_batch(np.zeros((2, 32, 32, 4))).shape == (2, 28)
 
@@ -93,7 +93,7 @@ def test_an_archive_with_more_files_or_damage_is_refused(archive: Path, tmp_path
 
 
 class Payload:
-    """What a pickle would run."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -102,7 +102,7 @@ class Payload:
         return Path.write_text, (self.target, "run")
 
 
-def test_a_pickle_in_the_archive_s_place_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     (tmp_path / "best.keras").write_bytes(pickle.dumps(Payload(tmp_path / "mark")))
     with pytest.raises(UserError, match="cut or damaged"):
         load_network(tmp_path / "best.keras", digest=None)
@@ -124,7 +124,7 @@ def test_an_old_h5_model_is_refused(tmp_path: Path) -> None:
     ("member", "field", "said"),
     [("model.weights.h5", 2**40, "weights of"), ("config.json", 2**30, "a configuration of")],
 )
-def test_a_member_that_claims_to_become_huge_is_refused_unread(
+def test_a_member_of_huge_claimed_size_is_refused_unread(
     archive: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -143,8 +143,8 @@ def test_a_member_that_claims_to_become_huge_is_refused_unread(
         load_network(archive, digest=None)
 
 
-def test_a_member_that_comes_twice_is_refused(archive: Path, tmp_path: Path) -> None:
-    """Readers disagree on which of the two counts."""
+def test_a_duplicate_member_is_refused(archive: Path, tmp_path: Path) -> None:
+    """Readers disagree on which of the two to use."""
     path = tmp_path / "twice.keras"
     path.write_bytes(archive.read_bytes())
     with zipfile.ZipFile(path, "a") as more, pytest.warns(UserWarning, match="Duplicate name"):

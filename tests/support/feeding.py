@@ -1,5 +1,6 @@
-"""In which order `fit` takes batches, also in a process of its own, on any backend and devices."""
+"""Order of the batches in `fit`, also in another process, on any backend and number of devices."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 
 def brightness_in_fit(packed_dir: Path, n_devices: int = 1, workers: int = 2) -> np.ndarray:
-    """Return float[2,12]: the mean pixel of each step's batch, as it is and as `fit` took it."""
+    """Return the mean pixel of each step's batch, as read and as `fit` received it: float[2,12]."""
     import keras
 
     from hpa.config.sections import Augment
@@ -48,5 +49,7 @@ def brightness_in_fit(packed_dir: Path, n_devices: int = 1, workers: int = 2) ->
 if __name__ == "__main__":
     from support.trainings import split_processor
 
-    split_processor(int(sys.argv[2]))
-    np.savetxt(sys.stdout, brightness_in_fit(Path(sys.argv[1]), int(sys.argv[2])))
+    packed_dir, *numbers = sys.argv[1:]
+    split_processor(max(map(int, numbers)))
+    found = [brightness_in_fit(Path(packed_dir), int(n_devices)).tolist() for n_devices in numbers]
+    print(json.dumps(found))

@@ -1,4 +1,4 @@
-"""A network that trains in milliseconds and has all that makes a training hard to cut."""
+"""A network that trains in milliseconds, with all state that a checkpoint must contain."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from hpa.system import devices
 def compiled_small_networks(
     params: Params, image_size: int, label_rates: np.ndarray
 ) -> tuple[keras.Model, keras.Model]:
-    """Stand in for `compiled_networks`: batch norm, dropout, AdamW and a schedule."""
+    """Replace `compiled_networks`: batch normalisation, dropout, AdamW and a schedule."""
     n_devices = params.train.n_devices
     with devices.data_parallel(n_devices):
         return _compiled(params, image_size, label_rates, n_devices)

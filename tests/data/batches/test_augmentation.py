@@ -1,4 +1,4 @@
-"""What a step's images become is a function of seed and step; off means untouched, to the bit."""
+"""Augmentation is a function of seed and step; kinds that are off change no bit."""
 
 from dataclasses import replace
 
@@ -35,20 +35,23 @@ def warped(images: np.ndarray, degrees: float, factor: float) -> np.ndarray:
 def test_the_eight_turns_are_the_symmetries_of_the_square() -> None:
     image = [[0, 1], [2, 3]]
     assert turned(image, 0) == image
-    assert turned(image, 1) == [[1, 3], [0, 2]]  # against the clock: the right column goes on top
+    assert turned(image, 1) == [
+        [1, 3],
+        [0, 2],
+    ]  # counterclockwise: the right column becomes the top row
     assert turned(image, 2) == [[3, 2], [1, 0]]
     assert turned(image, 4) == [[1, 0], [3, 2]]  # mirrored left to right
     assert len({str(turned(image, choice)) for choice in range(8)}) == 8
 
 
-def test_turns_of_a_batch_are_numpy_s() -> None:
+def test_turns_of_a_batch_are_those_of_numpy() -> None:
     result = applied(Turn(), IMAGES, np.arange(8, dtype=np.int32))
     for choice, (before, after) in enumerate(zip(IMAGES, result, strict=True)):
         expected = np.rot90(before, choice % 4)
         assert np.array_equal(after, expected[:, ::-1] if choice >= 4 else expected)
 
 
-def test_neutral_numbers_leave_every_bit() -> None:
+def test_neutral_parameters_change_no_bit() -> None:
     images = np.random.default_rng(2).integers(0, 256, (2, 33, 33, 4), dtype=np.uint8)
     assert np.array_equal(applied(Turn(), images, np.zeros(2, np.int32)), images)
     assert np.array_equal(warped(images, 0, 1), images)
@@ -62,7 +65,7 @@ def test_a_rotation_by_a_right_angle_is_a_turn() -> None:
 
 
 def test_a_warp_by_half_a_pixel_is_worked_by_hand() -> None:
-    """Twice as large about the centre of 2×2: each corner is seen from 0.25 pixels off centre."""
+    """Zoomed by 2 about the centre of 2×2: each output pixel is 0.25 pixels off the centre."""
     image = np.array([[0, 40], [80, 200]], np.uint8)[None, ..., None]
     # At (0.25, 0.25): 0.75·0.75·0 + 0.75·0.25·(40 + 80) + 0.25·0.25·200 = 22.5 + 12.5 = 35
     # At (0.25, 0.75): 0.75·0.75·40 + 0.25·0.25·80 + 0.75·0.25·200 = 22.5 + 5 + 37.5 = 65
@@ -71,7 +74,7 @@ def test_a_warp_by_half_a_pixel_is_worked_by_hand() -> None:
     assert warped(image, 0, 2)[0, ..., 0].tolist() == [[35, 65], [85, 135]]
 
 
-def test_what_comes_in_from_outside_is_black() -> None:
+def test_pixels_from_outside_are_black() -> None:
     white = np.full((1, 9, 9, 4), 255, np.uint8)
     shrunk = warped(white, 0, 0.5)[0, ..., 0]
     assert (shrunk[0] == 0).all()
@@ -79,13 +82,13 @@ def test_what_comes_in_from_outside_is_black() -> None:
     assert warped(white, 45, 1)[0, 0, 0].tolist() == [0] * 4
 
 
-def test_brightness_scales_each_channel_and_stops_at_white() -> None:
+def test_brightness_scales_each_channel_and_clips_to_white() -> None:
     image = np.full((1, 1, 1, 4), 100, np.uint8)
     factors = np.array([[0.5, 1.0, 1.256, 3.0]], np.float32)
     assert applied(Brighten(), image, factors).ravel().tolist() == [50, 100, 126, 255]
 
 
-def test_changes_are_a_function_of_seed_and_step() -> None:
+def test_parameters_are_a_function_of_seed_and_step() -> None:
     first, again = (draw_changes(ALL, 7, 12, 5) for _ in range(2))
     assert {name: (array.shape, array.dtype.name) for name, array in first.items()} == {
         "turn": ((5,), "int32"),
@@ -98,7 +101,7 @@ def test_changes_are_a_function_of_seed_and_step() -> None:
         assert not np.array_equal(first[name], draw_changes(ALL, 8, 12, 5)[name])
 
 
-def test_changes_stay_in_their_ranges_and_fill_them() -> None:
+def test_parameters_fill_their_ranges() -> None:
     drawn = draw_changes(ALL, 1, 0, 2000)
     assert set(drawn["turn"]) == set(range(8))
     for numbers, low, high in (
@@ -110,7 +113,7 @@ def test_changes_stay_in_their_ranges_and_fill_them() -> None:
         assert high - 0.02 * (high - low) < numbers.max() <= high + 1e-4
 
 
-def test_switching_one_kind_moves_no_other() -> None:
+def test_switching_one_kind_does_not_change_the_others() -> None:
     assert draw_changes(OFF, 7, 3, 4) == {}
     alone = draw_changes(replace(OFF, turn=True), 7, 3, 4)
     assert list(alone) == ["turn"]
@@ -150,6 +153,6 @@ def test_half_precision_networks_get_the_same_images() -> None:
         keras.config.set_dtype_policy("float32")
 
 
-def test_the_repository_s_parameters_turn_and_change_nothing_else() -> None:
+def test_params_yaml_switches_only_turns_on() -> None:
     params = load_params(ROOT / "params.yaml")
     assert params.augment == replace(OFF, turn=True)

@@ -1,4 +1,4 @@
-"""Rare labels come more often, every image comes, and an epoch is a function of its number."""
+"""Oversampling repeats rare labels, keeps every image and depends on seed and epoch alone."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def labels(n_images: int, **carriers: int) -> np.ndarray:
 
 def test_square_root_factors_are_those_of_lvis() -> None:
     factors = square_root_factors(labels(100, label_0=50, label_1=4, label_2=1), 0.16)
-    # sqrt(.16/.50) = .57, so 1; sqrt(.16/.04) = 2; sqrt(.16/.01) = 4; carried by none: 1
+    # sqrt(.16/.50) = .57, so 1; sqrt(.16/.04) = 2; sqrt(.16/.01) = 4; no images: 1
     np.testing.assert_allclose(factors[:4], [1, 2, 4, 1])
 
 
@@ -42,7 +42,7 @@ def test_an_image_takes_the_largest_factor_of_its_labels() -> None:
     assert (factors[5:] == 1).all()  # label 0 alone, or none at all
 
 
-def test_stated_counts_are_taken_and_none_is_one() -> None:
+def test_stated_repeats_are_used_and_the_others_are_one() -> None:
     y_true = labels(10, label_27=1, label_15=3)
     stated = repeat_factors(train(oversampling="stated", repeats="27x8 15x4"), y_true)
     assert stated.tolist() == [8, 4, 4, *[1] * 7]
@@ -52,21 +52,21 @@ def test_stated_counts_are_taken_and_none_is_one() -> None:
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"oversampling": "stated"}, "expected a text where train.oversampling is 'stated'"),
+        ({"oversampling": "stated"}, "expected a text if train.oversampling is 'stated'"),
         ({"repeats": "27x8"}, "else null, received '27x8'"),
-        ({"oversampling": "stated", "repeats": "27:8"}, "such as '27x8 15x4', .* received '27:8'"),
+        ({"oversampling": "stated", "repeats": "27:8"}, "such as '27x8 15x4' .* received '27:8'"),
         ({"oversampling": "stated", "repeats": "27x0"}, "received '27x0'"),
-        ({"oversampling": "stated", "repeats": "99x2"}, "label from 0 to 27 .* received '99x2'"),
+        ({"oversampling": "stated", "repeats": "99x2"}, "labels from 0 to 27, .* received '99x2'"),
         ({"oversampling": "stated", "repeats": "28x2"}, "received '28x2'"),
-        ({"oversampling": "stated", "repeats": "27x2 27x3"}, "once at most, received '27x2 27x3'"),
+        ({"oversampling": "stated", "repeats": "27x2 27x3"}, "at most once.* received '27x2 27x3'"),
     ],
 )
-def test_repeats_that_say_nothing_are_refused(values: dict[str, str], match: str) -> None:
+def test_invalid_repeats_are_refused(values: dict[str, str], match: str) -> None:
     with pytest.raises(UserError, match=match):
         train(**values)
 
 
-FACTORS = np.array([1, 1, 2.5, 1.25, 3, 1, 1.75, 1])  # 11 whole ones, fractions 1.5: 13 a epoch
+FACTORS = np.array([1, 1, 2.5, 1.25, 3, 1, 1.75, 1])  # 11 whole ones, fractions 1.5: 13 per epoch
 
 
 def test_every_epoch_is_equally_long_and_holds_every_image() -> None:
@@ -78,8 +78,8 @@ def test_every_epoch_is_equally_long_and_holds_every_image() -> None:
         assert (counts[FACTORS % 1 == 0] == FACTORS[FACTORS % 1 == 0]).all()
 
 
-def test_fractions_come_as_often_as_they_say() -> None:
-    """11 + 2 places: the fractions .5, .25, .75 share 2, so each comes 2/1.5 times as often."""
+def test_fractions_are_met_on_average() -> None:
+    """11 + 2 images: the fractions .5, .25, .75 share 2, so each occurs 2/1.5 times as often."""
     counts = sum(np.bincount(epoch_order(FACTORS, 7, epoch)) for epoch in range(2000)) / 2000
     expected = np.floor(FACTORS) + (FACTORS % 1) * 2 / 1.5
     np.testing.assert_allclose(counts, expected, atol=0.05)

@@ -1,4 +1,4 @@
-"""Whole groups move until every label is on every side, or as many labels as can be."""
+"""Whole groups move until all labels, or as many as possible, are in every part."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import pytest
 from hpa.data.splits.coverage import complete, spread
 
 FANO = [(0, 1, 2), (0, 3, 4), (0, 5, 6), (1, 3, 5), (1, 4, 6), (2, 3, 6), (2, 4, 5)]
-"""Whatever the two sides, one line is on one side."""
+"""In any division into two parts, one line is missing in a part."""
 ALL = np.ones(28, dtype=bool)
 
 
@@ -18,7 +18,7 @@ def fano_counts() -> np.ndarray:
 
 
 def planted_counts(seed: int, n_groups: int, n_rooms: int, n_labels: int = 28) -> np.ndarray:
-    """Invent labels of few groups, of which a hidden room of each group shows that all fit in."""
+    """Generate rare labels for which a hidden assignment to rooms covers all."""
     random = np.random.default_rng(seed)
     hidden = np.arange(n_groups) % n_rooms
     counts = np.zeros((n_groups, n_labels), dtype=int)
@@ -41,14 +41,14 @@ def test_a_missing_label_comes_from_the_smallest_group_of_those_that_can_be_spar
     assert part.tolist() == [0, 1, 0, 0, 1]
 
 
-def test_nothing_moves_where_nothing_is_missing() -> None:
+def test_nothing_moves_if_nothing_is_missing() -> None:
     counts = planted_counts(0, n_groups=30, n_rooms=3)
     part = np.arange(30) % 3
     assert np.array_equal(spread(part, counts, np.ones((3, 28), dtype=int)), part)
     assert np.array_equal(complete(part, counts, np.ones(3, dtype=int), ALL), part)
 
 
-def test_no_part_gives_what_it_needs_itself() -> None:
+def test_no_part_gives_a_group_that_it_needs() -> None:
     counts = fano_counts()
     for start in range(2**7):
         part = np.array([start >> point & 1 for point in range(7)])
@@ -58,8 +58,8 @@ def test_no_part_gives_what_it_needs_itself() -> None:
 
 
 @pytest.mark.parametrize("n_rooms", [(1, 1), (2, 1), (1, 1, 1, 1)])
-def test_every_label_is_in_every_room_where_that_can_be(n_rooms: tuple[int, ...]) -> None:
-    """Rooms that are not looked at here, the two of a part, show when it is divided in its turn."""
+def test_every_label_is_in_every_room_if_possible(n_rooms: tuple[int, ...]) -> None:
+    """The two rooms of a part are tested by dividing it in turn."""
     rooms, stuck = np.array(n_rooms), 0
     for seed in range(15):
         counts = planted_counts(seed, n_groups=14, n_rooms=sum(n_rooms))
@@ -70,11 +70,11 @@ def test_every_label_is_in_every_room_where_that_can_be(n_rooms: tuple[int, ...]
             own = counts[part == number]
             inner = complete(np.zeros(len(own), dtype=int), own, np.ones(n_own, dtype=int), ALL)
             assert held(inner, own, n_own).min() > 0
-    assert stuck  # else the greedy walk would do
+    assert stuck  # otherwise the greedy search would suffice
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_as_few_images_move_as_all_other_ways_would_take(seed: int) -> None:
+def test_no_other_solution_moves_fewer_images(seed: int) -> None:
     counts = planted_counts(seed, n_groups=9, n_rooms=2, n_labels=12)
     start = np.zeros(9, dtype=int)
     weight = 1 + counts.sum(axis=1)
@@ -84,7 +84,7 @@ def test_as_few_images_move_as_all_other_ways_would_take(seed: int) -> None:
 
 
 @pytest.mark.parametrize("favoured", range(7))
-def test_where_not_all_can_have_it_the_favoured_have(favoured: int) -> None:
+def test_favoured_labels_have_priority(favoured: int) -> None:
     counts = fano_counts()
     for start in range(0, 2**7, 25):
         part = np.array([start >> point & 1 for point in range(7)])
@@ -93,14 +93,14 @@ def test_where_not_all_can_have_it_the_favoured_have(favoured: int) -> None:
         assert held(part, counts, 2)[:, favoured].min() > 0
 
 
-def test_a_part_without_rooms_needs_no_label_but_gives_what_others_lack() -> None:
+def test_a_part_without_rooms_gives_labels_that_others_lack() -> None:
     counts = np.array([[1, 0], [1, 1], [0, 1], [0, 1]])
     part = complete(np.array([0, 1, 1, 0]), counts, np.array([2, 0]), ALL[:2])
     assert held(part, counts, 2)[0].tolist() == [2, 2]
 
 
 def test_a_large_set_is_completed_in_seconds_and_its_frequent_labels_stay_everywhere() -> None:
-    """Label sets of seven labels are impossible, another is missing, and 30,000 groups are free."""
+    """Seven labels cannot all be covered, another is missing, and 30,000 groups are free."""
     random = np.random.default_rng(0)
     counts = np.zeros((30_007, 28), dtype=int)
     counts[7:, 7:27] = random.random((30_000, 20)) < 0.1

@@ -25,7 +25,7 @@ def flip(random: np.random.Generator, row: np.ndarray, n_bits: int) -> np.ndarra
 
 
 def brute_force(bits: np.ndarray, max_distance: int) -> np.ndarray:
-    """Compare all pairs; spread the smallest number along links until nothing changes."""
+    """Compare all pairs; propagate the smallest number along links until nothing changes."""
     linked = (bits[:, None] != bits[None]).sum(axis=2) <= max_distance
     group = np.arange(len(bits))
     while True:
@@ -54,7 +54,7 @@ def test_the_groups_are_those_of_comparing_all_pairs(seed: int, max_distance: in
     assert same_partition(found, brute_force(bits, max_distance))
 
 
-def test_bits_may_differ_anywhere_up_to_the_distance() -> None:
+def test_the_position_of_different_bits_does_not_matter() -> None:
     """One flipped bit in each of seven bands still leaves no eighth: distance 6 is the limit."""
     first = np.zeros(N_BITS, np.uint8)
     for step in (1, 16, 37, 42):
@@ -82,7 +82,7 @@ def test_one_image_is_one_group() -> None:
     assert duplicate_groups(["0" * 64], 6).tolist() == [0]
 
 
-def test_a_thousand_copies_cost_no_thousand_squared() -> None:
+def test_a_thousand_copies_need_linear_memory() -> None:
     random = np.random.default_rng(0)
     copies = np.repeat(random_bits(random, 3), 1000, axis=0)
     tracemalloc.start()
@@ -93,8 +93,8 @@ def test_a_thousand_copies_cost_no_thousand_squared() -> None:
     assert peak_bytes < 20e6  # three million pairs a picture would take 24 MB each
 
 
-def test_a_channel_that_is_blank_everywhere_costs_no_memory() -> None:
-    """Blank bits are dealt to all bands; one band of them would compare all pairs."""
+def test_a_channel_that_is_blank_everywhere_needs_no_memory() -> None:
+    """Blank bits are distributed over all bands; one band of them would compare all pairs."""
     bits = random_bits(np.random.default_rng(0), 4000)
     bits[:, 192:] = 0
     hashes = spell(bits)
@@ -108,7 +108,7 @@ def test_a_channel_that_is_blank_everywhere_costs_no_memory() -> None:
 
 @pytest.mark.parametrize("n_blank_bits", [0, 64])
 def test_a_hundred_thousand_images_are_grouped(n_blank_bits: int) -> None:
-    """All pairs would be five thousand million, even where a channel is blank everywhere."""
+    """All pairs would be five thousand million."""
     bits = random_bits(np.random.default_rng(0), 100_000)
     bits[:, N_BITS - n_blank_bits :] = 0
     bits[1::1000] = bits[::1000]

@@ -1,4 +1,4 @@
-"""Who learns, who chooses, who judges: nothing stands on two sides."""
+"""Images are assigned to train, val and test; no group is in two of them."""
 
 import hashlib
 import re
@@ -42,8 +42,8 @@ def distinct_hashes(ids: pd.Series) -> list[str]:
     return [hashlib.sha256(image_id.encode()).hexdigest() for image_id in ids]
 
 
-def invented_index(seed: int, n: int = 600, n_unlabelled: int = 20) -> pd.DataFrame:
-    """Invent an index with pairs of labels, groups of about three and copies of every fifth."""
+def random_index(seed: int, n: int = 600, n_unlabelled: int = 20) -> pd.DataFrame:
+    """Generate an index with pairs of labels, groups of about three and copies of every fifth."""
     random = np.random.default_rng(seed)
     ids = pd.Series([f"{seed}-{number}" for number in range(n + n_unlabelled)])
     hashes = distinct_hashes(ids)
@@ -67,8 +67,8 @@ def invented_index(seed: int, n: int = 600, n_unlabelled: int = 20) -> pd.DataFr
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("folds", [{}, {"n_folds": 4, "fold": 2}])
-def test_no_group_and_no_picture_is_on_two_sides(seed: int, folds: dict[str, int]) -> None:
-    index = invented_index(seed)
+def test_no_group_and_no_picture_is_in_two_splits(seed: int, folds: dict[str, int]) -> None:
+    index = random_index(seed)
     assignment = split(index, seed=seed, **folds)
     labelled = assignment[assignment["split"] != UNLABELLED]
     stated, picture = index["group"], duplicate_groups(list(index["hash"]), 6)
@@ -79,7 +79,7 @@ def test_no_group_and_no_picture_is_on_two_sides(seed: int, folds: dict[str, int
 
 
 def test_a_chain_of_stated_groups_and_copies_is_one_group() -> None:
-    index = invented_index(0, n=30, n_unlabelled=0)
+    index = random_index(0, n=30, n_unlabelled=0)
     index["hash"], index["group"] = distinct_hashes(index["Id"]), index["Id"]
     index.loc[1, "group"] = index.loc[0, "group"]  # 0 and 1: one antibody
     index.loc[2, "hash"] = index.loc[1, "hash"]  # 1 and 2: one picture
@@ -89,15 +89,15 @@ def test_a_chain_of_stated_groups_and_copies_is_one_group() -> None:
     assert len(set(group)) == 27
 
 
-def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
-    index = invented_index(0)
+def test_a_seed_gives_the_same_split_and_another_seed_another() -> None:
+    index = random_index(0)
     assert split(index).equals(split(index))
     assert not split(index).equals(split(index, seed=12))
     assert not split(index, seed=2**32 - 1).equals(split(index, seed=0))
 
 
-def test_folds_divide_what_test_leaves_and_test_is_the_same_for_all() -> None:
-    index = invented_index(0)
+def test_folds_divide_the_images_outside_test_and_test_is_the_same_for_all() -> None:
+    index = random_index(0)
     folds = [split(index, n_folds=5, fold=fold)["split"] for fold in range(5)]
     test = split(index)["split"] == "test"
     assert all(((fold == "test") == test).all() for fold in folds)
@@ -106,18 +106,18 @@ def test_folds_divide_what_test_leaves_and_test_is_the_same_for_all() -> None:
 
 
 def test_a_holdout_leaves_test_as_it_is_and_is_the_same_for_all_folds() -> None:
-    index = invented_index(0, n=2000)
+    index = random_index(0, n=2000)
     without = split(index)["split"]
-    laid_aside = [
+    held_out = [
         split(index, holdout_fraction=0.1, **folds)["split"]
         for folds in ({}, {"n_folds": 3, "fold": 0}, {"n_folds": 3, "fold": 2})
     ]
-    for found in laid_aside:
+    for found in held_out:
         assert ((found == "test") == (without == "test")).all()
-        assert ((found == HOLDOUT) == (laid_aside[0] == HOLDOUT)).all()
+        assert ((found == HOLDOUT) == (held_out[0] == HOLDOUT)).all()
         assert set(found) == {*SPLITS, HOLDOUT, UNLABELLED}
-    assert (laid_aside[0] == HOLDOUT).sum() == pytest.approx(200, abs=40)
-    assert (laid_aside[0] == "val").sum() == pytest.approx(400, abs=60)
+    assert (held_out[0] == HOLDOUT).sum() == pytest.approx(200, abs=40)
+    assert (held_out[0] == "val").sum() == pytest.approx(400, abs=60)
     assert HOLDOUT not in set(without)
     counts = label_counts(index, split(index, holdout_fraction=0.1))
     assert "holdout" in counts
@@ -127,7 +127,7 @@ def test_a_holdout_leaves_test_as_it_is_and_is_the_same_for_all_folds() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_a_label_of_three_groups_is_in_train_val_and_test(seed: int) -> None:
     """The rarest label by hand: three groups of one image each; the others as they fall."""
-    index = invented_index(seed)
+    index = random_index(seed)
     carriers = index.index[index["labelled"]][[10, 200, 400]]
     index["Target"] = [" ".join(set(cell.split()) - {"27"}) or "0" for cell in index["Target"]]
     index.loc[~index["labelled"], "Target"] = ""
@@ -161,7 +161,7 @@ def crowded_index(seed: int, n_groups: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("n_groups", [10, 15, 25, 40])
-def test_labels_that_crowd_in_few_groups_are_all_in_train_val_and_test(n_groups: int) -> None:
+def test_all_labels_of_few_groups_are_in_train_val_and_test(n_groups: int) -> None:
     for seed in range(6):
         index = crowded_index(seed, n_groups)
         assignment = split(index, seed=seed)
@@ -180,21 +180,21 @@ def test_labels_that_crowd_in_few_groups_are_all_in_train_val_and_test(n_groups:
 
 
 @pytest.mark.parametrize("n_folds", [1, 3])
-def test_a_label_that_some_side_lacks_is_named(n_folds: int) -> None:
-    index = invented_index(5)
+def test_a_label_missing_in_a_split_is_reported(n_folds: int) -> None:
+    index = random_index(5)
     frequent = set(map(str, range(20)))
     index["Target"] = [" ".join(set(cell.split()) & frequent) for cell in index["Target"]]
     index.loc[index["labelled"] & (index["Target"] == ""), "Target"] = "0"
     index.loc[3, "Target"] = "27"
     lines = shortfalls(index, split_images(index, **{**DEFAULTS, "n_folds": n_folds}))
-    assert len(lines) == {1: 2, 3: 4}[n_folds]  # it is on one of three sides, or of seven
+    assert len(lines) == {1: 2, 3: 4}[n_folds]  # it is in one of three splits, or of seven
     assert all(re.fullmatch(r"no image of .* has Rods & rings \(groups: 1\)", x) for x in lines)
     folds = {line.partition(" has")[0] for line in lines if "fold" in line}
     assert len(folds) == {1: 0, 3: 3}[n_folds]
 
 
 def grouped_index(sizes: list[int], targets: list[str] | None = None) -> pd.DataFrame:
-    """Invent groups of given sizes; the images of each carry one label, or its target."""
+    """Generate groups of given sizes; their images have label 0, or the target of the group."""
     group = np.repeat(np.arange(len(sizes)), sizes)
     ids = pd.Series([f"image-{number}" for number in range(len(group))])
     return pd.DataFrame(
@@ -217,10 +217,10 @@ def grouped_index(sizes: list[int], targets: list[str] | None = None) -> pd.Data
         ([28] * 5, [str(number) for number in range(5)], [84, 28, 28]),  # 91, 28, 21
     ],
 )
-def test_few_or_unequal_groups_come_as_near_to_the_shares_as_they_can(
+def test_the_shares_of_few_or_unequal_groups_are_as_near_as_possible(
     sizes: list[int], targets: list[str] | None, expected: list[int], seed: int
 ) -> None:
-    """Of 28 labels twice, none has both images in test: so val must take those that have not."""
+    """Each of 28 labels has two images and at most one in test: val takes from the others."""
     index = grouped_index(sizes, targets)
     found = split(index, test_fraction=0.15, val_fraction=0.2, seed=seed)["split"]
     assert [(found == name).sum() for name in SPLITS] == expected
@@ -228,7 +228,7 @@ def test_few_or_unequal_groups_come_as_near_to_the_shares_as_they_can(
 
 @pytest.mark.parametrize("seed", range(6))
 def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> None:
-    """Eighty groups, few of them with most of the images, and six labels."""
+    """Most images are in few of eighty groups."""
     random = np.random.default_rng(seed)
     sizes = np.minimum(3 * random.pareto(1.2, 80) + 2, 60).astype(int).tolist()
     targets = [str(label) for label in random.integers(0, 6, len(sizes))]
@@ -239,7 +239,7 @@ def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> No
     assert n_images.max() < 1.25 * n_images.min()
 
 
-def test_shares_far_from_those_asked_for_are_told() -> None:
+def test_shares_far_from_those_requested_are_reported() -> None:
     fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
     assignment = pd.DataFrame({"group": [0] * 100 + [1] * 5 + [2] * 5})
     assignment["split"] = ["test"] * 100 + ["val"] * 5 + ["train"] * 5
@@ -256,8 +256,8 @@ def test_shares_far_from_those_asked_for_are_told() -> None:
     ]  # fmt: skip
 
 
-def test_shares_that_labels_forbid_are_told_and_near_ones_are_not() -> None:
-    """Each of 20 labels has three images, one for each side; then one label has them all."""
+def test_shares_that_labels_prevent_are_reported_and_near_ones_are_not() -> None:
+    """Each of 20 labels has three images, one per split; then one label has all images."""
     index = grouped_index([1] * 60, [str(number // 3) for number in range(60)])
     fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
     why = "groups stay whole, and each label is to be on each side"
@@ -272,13 +272,13 @@ def test_shares_that_labels_forbid_are_told_and_near_ones_are_not() -> None:
     assert unequal_shares(folds, **fractions, n_folds=4) == []
 
 
-def test_a_split_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_split_names_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no split(.|\n)*assignment\.csv(.|\n)*dvc repro split"):
         read_assignment(tmp_path)
 
 
-def test_the_table_tells_the_worst_rate_of_each_split() -> None:
-    index = invented_index(3)
+def test_the_worst_label_rate_of_each_split_is_reported() -> None:
+    index = random_index(3)
     counts = label_counts(index, split(index))
     labelled = counts[list(SPLITS)].sum(axis=1)
     assignment = split(index)["split"]
@@ -291,8 +291,8 @@ def test_the_table_tells_the_worst_rate_of_each_split() -> None:
         assert abs(worst.loc[name, "relative_error"]) == pytest.approx(error.abs().max(), abs=1e-4)
 
 
-def test_unlabelled_images_take_no_part() -> None:
-    index = invented_index(0)
+def test_unlabelled_images_do_not_influence_the_split() -> None:
+    index = random_index(0)
     assignment = split(index)
     assert ((assignment["split"] == UNLABELLED) == ~index["labelled"]).all()
     index.loc[~index["labelled"], "hash"] = distinct_hashes("new" + index["Id"][~index["labelled"]])
@@ -303,7 +303,7 @@ def test_unlabelled_images_take_no_part() -> None:
 
 @pytest.mark.parametrize(("test_fraction", "val_fraction"), [(0.2, 0.2), (0.1, 0.3), (0.5, 0.25)])
 def test_fractions_and_label_rates_are_close(test_fraction: float, val_fraction: float) -> None:
-    index = invented_index(1, n=3000)
+    index = random_index(1, n=3000)
     index["group"], index["hash"] = index["Id"], distinct_hashes(index["Id"])
     assignment = split(index, test_fraction=test_fraction, val_fraction=val_fraction)
     counts = label_counts(index, assignment)
@@ -315,7 +315,7 @@ def test_fractions_and_label_rates_are_close(test_fraction: float, val_fraction:
 
 
 def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
-    index = invented_index(2)
+    index = random_index(2)
     assignment = split(index)
     counts = write_split(tmp_path / "split", index, assignment)
     again = read_assignment(tmp_path / "split")
@@ -328,10 +328,8 @@ def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
     ("fault", "said"),
     [("full", r"disk is full(.|\n)*errno 28"), ("ro", r"not be written(.|\n)*Read-only")],
 )
-def test_a_split_that_cannot_be_written_leaves_the_older_one(
-    small_disk: Path, fault: str, said: str
-) -> None:
-    index = invented_index(2)
+def test_a_failed_write_keeps_the_previous_split(small_disk: Path, fault: str, said: str) -> None:
+    index = random_index(2)
     write_split(small_disk / "split", index, split(index))
     before = digests(small_disk / "split")
     if fault == "full":
@@ -345,15 +343,15 @@ def test_a_split_that_cannot_be_written_leaves_the_older_one(
     assert {path.name for path in small_disk.iterdir()} <= {"split", "filler"}
 
 
-def test_ids_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
-    index = invented_index(2, n=40)
+def test_numeric_ids_stay_strings(tmp_path: Path) -> None:
+    index = random_index(2, n=40)
     index["Id"] = [f"{number:05d}" for number in range(len(index))]
     write_split(tmp_path / "split", index, split(index))
     assert list(read_assignment(tmp_path / "split")["Id"]) == list(index["Id"])
 
 
 def test_label_counts_add_up_to_the_table() -> None:
-    index = invented_index(3)
+    index = random_index(3)
     counts = label_counts(index, split(index))
     assert tuple(counts["label"]) == LABELS
     support = indicator_matrix(index["Target"]).sum(axis=0)
@@ -363,7 +361,7 @@ def test_label_counts_add_up_to_the_table() -> None:
 @pytest.mark.parametrize("n", range(1, 16))
 @pytest.mark.parametrize("folds", [{}, {"n_folds": 3, "fold": 2}])
 def test_a_tiny_set_is_split_or_refused_clearly(n: int, folds: dict[str, int]) -> None:
-    index = invented_index(4, n=n, n_unlabelled=2)
+    index = random_index(4, n=n, n_unlabelled=2)
     try:
         found = set(split(index, **folds)["split"])
     except UserError as error:
@@ -373,14 +371,14 @@ def test_a_tiny_set_is_split_or_refused_clearly(n: int, folds: dict[str, int]) -
 
 
 def test_copies_of_one_picture_cannot_be_split() -> None:
-    index = invented_index(4, n=20).assign(hash="0" * 64)
+    index = random_index(4, n=20).assign(hash="0" * 64)
     with pytest.raises(UserError, match=r"cannot be split(.|\n)*received:   1 labelled group"):
         split(index)
 
 
 def test_more_folds_than_groups_are_refused() -> None:
     with pytest.raises(UserError, match=r"cannot be split(.|\n)*received:   \d labelled group"):
-        split(invented_index(4, n=12), n_folds=50)
+        split(random_index(4, n=12), n_folds=50)
 
 
 def test_the_tiny_world_is_split(packed_world: Path) -> None:
@@ -396,7 +394,7 @@ def test_the_real_sample_is_split(real_data: Path, tmp_path: Path) -> None:
 
 
 def real_index(real_data: Path) -> pd.DataFrame:
-    """The competition's table; every twentieth image is invented to be a copy of another."""
+    """The competition's table, with a hash that makes every twentieth image a copy of another."""
     table = pd.read_csv(real_data / "train.csv")
     hashes = distinct_hashes(table["Id"])
     for row in range(0, len(hashes), 20):
@@ -415,10 +413,10 @@ def test_the_real_table_is_split_by_groups(real_data: Path, folds: dict[str, int
     assert share.between(0.15, 0.27).all()  # 11 images of the rarest: 3 of 11 is 0.27
 
 
-def test_the_real_labels_are_all_on_all_sides_and_no_further_off_than_without_groups(
+def test_real_label_rates_are_as_accurate_as_without_groups(
     real_data: Path,
 ) -> None:
-    """The measure is the library's own shuffle split of single images, ignoring copies."""
+    """The reference is the library's shuffle split of single images, ignoring copies."""
     index = real_index(real_data)
     counts = label_counts(index, split(index, test_fraction=0.15, val_fraction=0.15))
     assert (counts[list(SPLITS)] > 0).all(axis=None)

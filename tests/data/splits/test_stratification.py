@@ -1,4 +1,4 @@
-"""Every label keeps its rate, and rare ones are on every side."""
+"""Labels keep their rates, and rare labels are in every part."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
 
 
-def invented_counts(seed: int, n_groups: int = 60, n_labels: int = 9) -> np.ndarray:
-    """Invent groups of one to four images; the rarest label has three groups."""
+def random_counts(seed: int, n_groups: int = 60, n_labels: int = 9) -> np.ndarray:
+    """Generate groups of one to four images; the rarest label has three groups."""
     random = np.random.default_rng(seed)
     counts = np.zeros((n_groups, n_labels), dtype=int)
     for label in range(n_labels):
@@ -18,16 +18,16 @@ def invented_counts(seed: int, n_groups: int = 60, n_labels: int = 9) -> np.ndar
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_taken_holds_every_label_of_three_groups_and_leaves_two(seed: int) -> None:
-    counts = invented_counts(seed)
+def test_labels_of_three_groups_are_selected_once_and_left_twice(seed: int) -> None:
+    counts = random_counts(seed)
     part = divide(counts, counts.max(axis=1), 0.15, (2, 1), np.ones(9, dtype=bool), seed)
     assert 0.1 < part.mean() < 0.35
     assert ((counts[part == 1] > 0).sum(axis=0) >= 1).all()
     assert ((counts[part == 0] > 0).sum(axis=0) >= 2).all()
 
 
-def test_what_is_taken_has_the_label_rates_of_all_images_not_of_all_groups() -> None:
-    """Groups of 1 to 9 images and four labels: 1,000 images want 150, as many of each label."""
+def test_label_rates_are_those_of_images_not_of_groups() -> None:
+    """Groups of 1 to 9 images and four labels, 15 % of each."""
     random = np.random.default_rng(0)
     n_images = random.integers(1, 10, 200)
     counts = n_images[:, None] * (random.integers(0, 4, 200)[:, None] == np.arange(4))
@@ -37,8 +37,8 @@ def test_what_is_taken_has_the_label_rates_of_all_images_not_of_all_groups() -> 
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_even_parts_each_hold_every_label_of_as_many_groups(seed: int) -> None:
-    counts = invented_counts(seed)
+def test_even_parts_each_contain_the_labels_of_as_many_groups(seed: int) -> None:
+    counts = random_counts(seed)
     part = divide_evenly(counts, counts.max(axis=1), 5, seed)
     held = np.array([(counts[part == number] > 0).sum(axis=0) for number in range(5)])
     frequent = (counts > 0).sum(axis=0) >= 5
@@ -48,8 +48,8 @@ def test_even_parts_each_hold_every_label_of_as_many_groups(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_groups_that_no_part_can_spare_change_places(seed: int) -> None:
-    """Two labels, each of a group of 9 and one of 1: both labels and ten images on either side."""
+def test_groups_that_no_part_can_spare_are_exchanged(seed: int) -> None:
+    """Two labels, each of a group of 9 and one of 1: both labels and ten images in each part."""
     n_images = np.array([9, 1, 9, 1])
     part = divide_evenly(
         n_images[:, None] * np.array([[1, 0], [1, 0], [0, 1], [0, 1]]), n_images, 2, seed
@@ -58,7 +58,7 @@ def test_groups_that_no_part_can_spare_change_places(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_is_taken_is_never_none_and_leaves_a_group_for_each_part(seed: int) -> None:
+def test_at_least_one_group_is_selected_and_one_left_per_part(seed: int) -> None:
     """Of three groups of 40, 30 and 30 images, 15 of 100 are nearest to one of 30."""
     n_images = np.array([40, 30, 30])
     counts = n_images[:, None] * np.array([1, 0])
@@ -66,7 +66,7 @@ def test_what_is_taken_is_never_none_and_leaves_a_group_for_each_part(seed: int)
     assert part.tolist() in ([0, 1, 0], [0, 0, 1])
 
 
-def test_rate_errors_are_relative_to_the_rate_of_all() -> None:
+def test_rate_errors_are_relative_to_the_overall_rate() -> None:
     """Label 0: 5 of 50 is .1 in all; 2 of 10 is .2, twice that; 3 of 40 is .075, a quarter less."""
     errors = rate_errors(np.array([[2, 0], [3, 0]]), np.array([10, 40]))
     assert errors[:, 0] == pytest.approx([1.0, -0.25])

@@ -1,4 +1,4 @@
-"""The simulated microscope draws what the labels say, and the same bytes every time."""
+"""The simulated microscope draws the labelled structures, and the same bytes every time."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ SEEDS = range(4)
 
 
 def specimen(name: str, seed: int, size: int = 128) -> tuple[Scene, Reference, np.ndarray]:
-    """The scene for one label and its pattern before optics and noise."""
+    """Return the scene of one label and its pattern before optics and noise."""
     rng = stream(seed, "test", name)
     scene = build_scene(rng, (NUMBER[name],), size)
     reference = stain(rng, scene)
@@ -100,7 +100,7 @@ def test_every_label_has_its_own_pattern():
     "name",
     ["Nucleoplasm", "Nucleoli", "Nucleoli fibrillar center", "Nuclear speckles", "Nuclear bodies"],
 )
-def test_nuclear_patterns_lie_inside_the_blue_nucleus(name, seed):
+def test_nuclear_patterns_are_inside_the_blue_nucleus(name, seed):
     scene, _, green = specimen(name, seed)
     assert (green * scene.nucleus).sum() > 0.9 * green.sum()
 
@@ -138,7 +138,7 @@ def test_the_plasma_membrane_is_brighter_at_the_border_than_inside(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_junctions_lie_only_where_cells_touch(seed):
+def test_junctions_are_only_between_touching_cells(seed):
     scene, _, green = specimen("Cell junctions", seed)
     bright = green > 0.6
     assert bright.any()
@@ -156,7 +156,7 @@ def test_organiser_patterns_peak_beside_a_nucleus(name, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_spindle_needs_a_dividing_cell_with_its_chromosomes_in_blue(seed):
+def test_a_spindle_is_in_a_metaphase_cell_with_blue_chromosomes(seed):
     scene, reference, green = specimen("Mitotic spindle", seed)
     row, column = np.unravel_index(np.argmax(green), green.shape)
     window = slice(max(row - 8, 0), row + 9), slice(max(column - 8, 0), column + 9)

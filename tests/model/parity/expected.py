@@ -1,10 +1,10 @@
-"""Make what tests/model/test_pretrained.py compares with: PyTorch's answers of a ResNet-34.
+"""Compute the reference features of tests/model/test_pretrained.py with PyTorch's ResNet-34.
 
     python tests/model/parity/expected.py     writes expected.npz beside it; needs torch (CPU)
 
-Weights and images come from NumPy, so the test can make them again without torch. The network is
-written out here after He et al. 2016 as torchvision lays it out (the names of its weights are
-timm's), so that neither torchvision nor timm is needed.
+Weights and images come from NumPy, so the test can reproduce them without torch. The network is
+implemented here after He et al. 2016 with torchvision's layout and timm's weight names, so that
+neither torchvision nor timm is needed.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Splits: duplicates, stratified assignment to train, val and test. May import the root and system."""
+"""Splits: duplicates, stratification, assignment. May import the root and system."""

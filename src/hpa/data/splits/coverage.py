@@ -3,7 +3,7 @@
 A greedy search nearly always suffices. If it fails, or would make the next division fail, a
 mixed-integer program decides. That takes fractions of a second, as only rare labels enter it.
 Without the program, 2 to 9 of 84 pairs of label and split stay empty in most sets of 25 to 40
-groups with 28 rare labels (`test_labels_that_crowd_in_few_groups_are_all_in_train_val_and_test`).
+groups with 28 rare labels (`test_all_labels_of_few_groups_are_in_train_val_and_test`).
 """
 
 import numpy as np
