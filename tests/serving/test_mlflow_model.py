@@ -73,7 +73,9 @@ def address(saved: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as listening:
         patch.setenv("__pyfunc_model_path__", str(saved))
         patch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # which the server sets itself
-        server = uvicorn.Server(uvicorn.Config(f"{SERVER}:app", log_config=None))
+        config = uvicorn.Config(f"{SERVER}:app", log_config=None)
+        config.load_app()  # outside the event loop, as the command line does for one worker
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
@@ -115,12 +117,20 @@ def test_mlflow_s_server_has_the_request_limits(
         response = client.post(address, json="x" * 1_100_000)
         assert response.status_code == 413
         assert "at most 1 MB" in response.json()["error"]
-        assert client.post(address, json=["nothing"]).status_code == 400
+        deep = client.post(
+            address, content="[" * 50_000, headers={"content-type": "application/json"}
+        )
+        assert deep.status_code == 400
 
 
 @pytest.mark.parametrize(
     ("green", "said"),
-    [("###", "not base64"), ("aGVsbG8=", "5 bytes that are not a PNG"), ([[300]], "300"), (7, "int")],
+    [
+        ("###", "not base64"),
+        ("aGVsbG8=", "5 bytes that are not a PNG"),
+        ([[300]], "300"),
+        (7, "int"),
+    ],
 )
 def test_an_unreadable_image_is_a_client_error(
     served: mlflow.pyfunc.PyFuncModel, images: Path, green: object, said: str

@@ -6,7 +6,6 @@ holds `labels` (names), `flags` (quality flags of the image) and, by name, `prob
 `thresholds`.
 """
 
-import asyncio
 import base64
 import binascii
 import json
@@ -15,14 +14,17 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
 import mlflow
 import numpy as np
 import pandas as pd
+from fastapi import FastAPI
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
@@ -158,22 +160,24 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 def limit_scoring_server(serve: Serve) -> None:
     """Add request limits to the app of MLflow's server, which has no setting for them.
 
-    uvicorn imports `SERVER` inside its event loop and sends the app its first message later, so a
-    callback of that loop runs in between. Middleware added last is outermost: MLflow's own time
-    limit would include the upload.
+    MLflow offers no hook between creating the app and serving it. So the middleware is added when
+    uvicorn reads `app` from the module `SERVER`. Added last, it is outermost: the time limit of
+    MLflow's own middleware would include the upload.
     """
 
-    def add_limits() -> None:
-        try:
-            sys.modules[SERVER].app.add_middleware(
-                RequestLimits,
-                max_bytes=serve.max_request_mb * 10**6,
-                content_types=("application/json",),
-            )
-        except Exception as error:
-            sys.exit(f"the request limits cannot be added: {error!r}")  # never serve without
+    class LimitedServer(ModuleType):
+        @property
+        def app(self) -> FastAPI:
+            return self.limited_app
 
-    asyncio.get_running_loop().call_soon(add_limits)
+        @cached_property
+        def limited_app(self) -> FastAPI:
+            app: FastAPI = self.__dict__["app"]
+            max_bytes, content_types = serve.max_request_mb * 10**6, ("application/json",)
+            app.add_middleware(RequestLimits, max_bytes=max_bytes, content_types=content_types)
+            return app
+
+    sys.modules[SERVER].__class__ = LimitedServer
     logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)
 
 
