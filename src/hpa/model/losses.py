@@ -131,7 +131,7 @@ class SoftMacroF1Loss(keras.losses.Loss):
 
 
 class Smoothed(keras.losses.Loss):
-    """A loss with targets smoothed to label_smoothing / 2 and 1 - label_smoothing / 2.
+    """Loss with targets smoothed to label_smoothing / 2 and 1 - label_smoothing / 2.
 
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture", CVPR 2016,
     section 7, with two classes per label, as in `keras.losses.BinaryCrossentropy`.

@@ -51,7 +51,7 @@ class DepthwiseAdamW(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[Any]:
-        """The state: all that a step changes besides the weights."""
+        """State of the optimizer: all that a step changes besides the weights."""
         return [*super().variables, *(each for part in self.parts for each in part.variables)]
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:

@@ -18,7 +18,7 @@ from hpa.model.resnet import BACKBONE, BLOCKS, FILTERS
 from hpa.system.files import repository_root, sha256
 
 IMAGENET = "hf://timm/resnet34.tv_in1k"
-"""The weights of the original recipe, trained on ImageNet-1k by torchvision."""
+"""Weights trained on ImageNet-1k by torchvision, as in the original recipe."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CONV1 = "conv1_conv"

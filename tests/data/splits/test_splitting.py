@@ -126,7 +126,7 @@ def test_a_holdout_leaves_test_as_it_is_and_is_the_same_for_all_folds() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_label_of_three_groups_is_in_train_val_and_test(seed: int) -> None:
-    """The rarest label by hand: three groups of one image each; the others as they fall."""
+    """Generate an index whose rarest label has three groups of one image each."""
     index = random_index(seed)
     carriers = index.index[index["labelled"]][[10, 200, 400]]
     index["Target"] = [" ".join(set(cell.split()) - {"27"}) or "0" for cell in index["Target"]]
@@ -145,7 +145,7 @@ def test_a_label_of_three_groups_is_in_train_val_and_test(seed: int) -> None:
 
 
 def crowded_index(seed: int, n_groups: int) -> pd.DataFrame:
-    """Invent labels of three groups each; a hidden side of each group shows that all fit in."""
+    """Generate labels of three groups each, for which a hidden assignment covers all."""
     random = np.random.default_rng(seed)
     side = np.arange(n_groups) % 3
     label_sets: list[set[int]] = [set() for _ in range(n_groups)]
@@ -245,9 +245,9 @@ def test_shares_far_from_those_requested_are_reported() -> None:
     assignment["split"] = ["test"] * 100 + ["val"] * 5 + ["train"] * 5
     one_group = "one group holds 91%, and groups stay whole"
     assert unequal_shares(assignment, **fractions) == [
-        f"test has 100 of 110 images where 15% were asked for: {one_group}",
-        f"val has 5 of 110 images where 20% were asked for: {one_group}",
-        f"train has 5 of 110 images where 65% were asked for: {one_group}",
+        f"test has 100 of 110 images instead of 15%: {one_group}",
+        f"val has 5 of 110 images instead of 20%: {one_group}",
+        f"train has 5 of 110 images instead of 65%: {one_group}",
     ]
     assignment["fold"] = [-1] * 100 + [0] * 5 + [1] * 5
     lines = unequal_shares(assignment, **fractions, n_folds=2)
@@ -260,11 +260,11 @@ def test_shares_that_labels_prevent_are_reported_and_near_ones_are_not() -> None
     """Each of 20 labels has three images, one per split; then one label has all images."""
     index = grouped_index([1] * 60, [str(number // 3) for number in range(60)])
     fractions = {"test_fraction": 0.15, "val_fraction": 0.2}
-    why = "groups stay whole, and each label is to be on each side"
+    why = "groups stay whole, and each split needs each label"
     assert unequal_shares(split(index, **fractions), **fractions) == [
-        f"test has 20 of 60 images where 15% were asked for: {why}",
-        f"val has 20 of 60 images where 20% were asked for: {why}",
-        f"train has 20 of 60 images where 65% were asked for: {why}",
+        f"test has 20 of 60 images instead of 15%: {why}",
+        f"val has 20 of 60 images instead of 20%: {why}",
+        f"train has 20 of 60 images instead of 65%: {why}",
     ]
     index = grouped_index([1] * 100)
     assert unequal_shares(split(index, **fractions), **fractions) == []

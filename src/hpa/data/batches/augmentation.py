@@ -58,7 +58,7 @@ def with_augmentation(network: keras.Model, augment: Augment) -> keras.Model:
 
 
 class Change(keras.layers.Layer):
-    """A pure function from uint8[B,S,S,C] and parameters per image to uint8[B,S,S,C]."""
+    """Pure function from uint8[B,S,S,C] and parameters per image to uint8[B,S,S,C]."""
 
     def __init__(self, **kwargs: Any) -> None:
         # Grey levels and angles need float32 even if the network computes in half precision.

@@ -171,7 +171,7 @@ def turned(images: np.ndarray, view: int) -> np.ndarray:
 
 
 class ScoringBatches(PackedBatches):
-    """The given rows in order, in batches of equal size: the last row pads the last batch.
+    """Batches of equal size of the given rows in order: the last row pads the last batch.
 
     Equal sizes need only one compiled program; the caller drops the padding.
     """

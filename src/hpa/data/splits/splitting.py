@@ -177,25 +177,25 @@ def unequal_shares(
 
     >>> table = pd.DataFrame({"group": [0] * 8 + [1, 2], "split": ["test"] * 8 + ["val", "train"]})
     >>> unequal_shares(table, test_fraction=0.3, val_fraction=0.1)[0]
-    'test has 8 of 10 images where 30% were asked for: one group holds 80%, and groups stay whole'
+    'test has 8 of 10 images instead of 30%: one group holds 80%, and groups stay whole'
     """
     labelled = assignment[assignment["split"] != UNLABELLED]
     rest = 1 - test_fraction - holdout_fraction
-    side, asked = labelled["split"], {"test": test_fraction, HOLDOUT: holdout_fraction}
+    side, requested = labelled["split"], {"test": test_fraction, HOLDOUT: holdout_fraction}
     if n_folds == 1:
-        asked |= {"val": val_fraction, "train": rest - val_fraction}
+        requested |= {"val": val_fraction, "train": rest - val_fraction}
     else:
         side = side.where(labelled["fold"] == NO_FOLD, "fold " + labelled["fold"].astype(str))
-        asked |= {f"fold {fold}": rest / n_folds for fold in range(n_folds)}
+        requested |= {f"fold {fold}": rest / n_folds for fold in range(n_folds)}
     largest = labelled["group"].value_counts(normalize=True).max()
     lines = []
-    for name, fraction in asked.items():
+    for name, fraction in requested.items():
         n_images, expected = (side == name).sum(), fraction * len(labelled)
         factor = max(n_images, expected) / max(min(n_images, expected), 1e-9)
         if factor > UNEQUAL and abs(n_images - expected) > 1:
             lines.append(
-                f"{name} has {n_images} of {len(labelled)} images where {fraction:.0%} were asked "
-                f"for: {_why_unequal(largest, min(filter(None, asked.values())))}"
+                f"{name} has {n_images} of {len(labelled)} images instead of {fraction:.0%}: "
+                f"{_why_unequal(largest, min(filter(None, requested.values())))}"
             )
     return lines
 
@@ -203,7 +203,7 @@ def unequal_shares(
 def _why_unequal(largest: float, smallest_share: float) -> str:
     if largest > smallest_share:
         return f"one group holds {largest:.0%}, and groups stay whole"
-    return "groups stay whole, and each label is to be on each side"
+    return "groups stay whole, and each split needs each label"
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:

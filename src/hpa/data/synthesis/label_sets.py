@@ -59,7 +59,7 @@ def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple
         seed: same arguments, same sets.
 
     Raises:
-        ValueError: n_images is negative or tempering lies outside [0,1].
+        ValueError: n_images is negative or tempering is outside [0,1].
     """
     if n_images < 0 or not 0.0 <= tempering <= 1.0:
         raise ValueError(
