@@ -4,12 +4,12 @@
     python benchmarks/gpu.py --contestants jax --rows 64 --size 64 --epochs 2 --device cpu
 
 PATH is a Python with this project's packages, and with jax and torch as the contestants need
-(default: this Python). The project simulates and packs --distinct images; an epoch repeats them up to
---rows, each time read from disk. Ours is the loop of `hpa.training.loop` as `src/train.py` runs it,
-without checkpoints; PyTorch's is `plain_torch.py` (channels_last, autocast, torch.compile) fed by a
-thread that reads ahead. Both compute in bfloat16 on a GPU and in float32 on a CPU, and see the same
-images in the same order without augmentation. The validation after each epoch is not timed. Images
-per second are the median over all epochs except the first, which compiles.
+(default: this Python). The project simulates and packs --distinct images; an epoch repeats them up
+to --rows, each time read from disk. Ours is the loop of `hpa.training.loop` as `src/train.py` runs
+it, without checkpoints; PyTorch's is `plain_torch.py` (channels_last, autocast, torch.compile) fed
+by a thread that reads ahead. Both compute in bfloat16 on a GPU and in float32 on a CPU, and see the
+same images in the same order without augmentation. The validation after each epoch is not timed.
+Images per second are the median over all epochs except the first, which compiles.
 """
 
 import argparse

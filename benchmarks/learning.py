@@ -5,11 +5,11 @@
 
 Both train the same network on data/packed with data/split, with the same number of steps and batch
 size, and keep the weights of the lowest validation loss. Ours is params.yaml, run by the stages
-train, score and threshold. The report's is plain Adam at 1e-3, focal loss with gamma 2, no schedule,
-no augmentation, a head whose bias starts at zero, thresholds swept on val, one view per image. Each
-finished run is a file in --output and is not repeated, so that the benchmark resumes after a kill.
-Prints test macro F1 of each run and the ratio of the means over the seeds, with the 95 % interval of
-a bootstrap over test images (the same draw for both).
+train, score and threshold. The report's is plain Adam at 1e-3, focal loss with gamma 2, no
+schedule, no augmentation, a head whose bias starts at zero, thresholds swept on val, one view per
+image. Each finished run is a file in --output and is not repeated, so that the benchmark resumes
+after a kill. Prints test macro F1 of each run and the ratio of the means over the seeds, with the
+95 % interval of a bootstrap over test images (the same draw for both).
 """
 
 import argparse

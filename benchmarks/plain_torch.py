@@ -1,8 +1,8 @@
 """Reference of the speed benchmarks: ResNet-34 and its training step in plain PyTorch.
 
 It uses PyTorch's recommended options: channels_last, a fused AdamW, the loss from logits, gradients
-set to None. It imports torch alone, so that any Python with torch runs it. The CPU build is small and
-has an index of its own; its command is at https://pytorch.org/get-started/locally under "CPU".
+set to None. It imports torch alone, so that any Python with torch runs it. The CPU build is small
+and has an index of its own; its command is at https://pytorch.org/get-started/locally under "CPU".
 """
 
 import math
@@ -102,7 +102,7 @@ class Trainer:
         self.model = torch.compile(model) if device != "cpu" else model
 
     def step(self, images: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
-        """Do a step on uint8[B,S,S,4] and float32[B,28] from the host; return the loss on the device."""
+        """Do a step on uint8[B,S,S,4] and float32[B,28]; return the loss, still on the device."""
         images = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         y_true = y_true.to(self.device, non_blocking=True)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):

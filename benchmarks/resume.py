@@ -5,8 +5,8 @@
 
 Trains as params.yaml says, on data/packed and data/split, once undisturbed and once with kills.
 Prints the step of each kill, whether the SHA-256 of all arrays (weights, optimizer, random states)
-and of the history are equal at the end, and the cost of a checkpoint as a share of the steps between
-two.
+and of the history are equal at the end, and the cost of a checkpoint as a share of the steps
+between two.
 """
 
 import argparse

@@ -4,8 +4,9 @@
 
 Prints CPU seconds (user and system, all threads) and wall-clock seconds of a bare step (always the
 same batch of random pixels), of the same step fed by `fit` from packed files, without and with
-augmentation, of a validation, of best.keras and of a checkpoint; and the share of the bare steps in a
-round of `train.validate_every` steps. The three kinds of step take turns; the medians are printed.
+augmentation, of a validation, of best.keras and of a checkpoint; and the share of the bare steps in
+a round of `train.validate_every` steps. The three kinds of step take turns; the medians are
+printed.
 """
 
 import argparse

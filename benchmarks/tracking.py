@@ -2,9 +2,9 @@
 
     python benchmarks/tracking.py            some minutes, after make repro
 
-Measures the processor seconds of logging the metrics of a round to a fresh local store, of beginning
-and ending a run, and of training steps with the default parameters. Prints the share of a round and
-that of the whole run. Artifacts and system metrics are not included.
+Measures the processor seconds of logging the metrics of a round to a fresh local store, of
+beginning and ending a run, and of training steps with the default parameters. Prints the share of a
+round and that of the whole run. Artifacts and system metrics are not included.
 """
 
 import argparse

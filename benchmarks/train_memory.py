@@ -2,9 +2,9 @@
 
     python benchmarks/train_memory.py        two minutes, after make repro
 
-The larger folder holds ten links to each of the same shards, so that only the number of rows differs.
-Prints both peaks and their ratio; a ratio of 1 means that memory does not grow with the number of
-images.
+The larger folder holds ten links to each of the same shards, so that only the number of rows
+differs. Prints both peaks and their ratio; a ratio of 1 means that memory does not grow with the
+number of images.
 """
 
 import argparse

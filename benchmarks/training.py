@@ -6,10 +6,10 @@
 
 PATH is a Python with torch (the CPU build: https://pytorch.org/get-started/locally), which the lock
 of this project does not include. If it also has all our packages, our step can run on Keras' other
-backends there (--contestants). Each contestant is a process of its own, bound to the same cores. They
-take turns, one round each, so that other load affects all alike. CPU seconds are user and system time
-of all threads; medians over the rounds. A ratio above 1 means faster than PyTorch. The bare step
-takes batches of random pixels in memory, without augmentation.
+backends there (--contestants). Each contestant is a process of its own, bound to the same cores.
+They take turns, one round each, so that other load affects all alike. CPU seconds are user and
+system time of all threads; medians over the rounds. A ratio above 1 means faster than PyTorch. The
+bare step takes batches of random pixels in memory, without augmentation.
 
 --whole runs `src/train.py` on --data (as make repro leaves it) for one round and for two. The
 difference, a round with its reading, augmentation, checkpoints and validation, is compared with as
