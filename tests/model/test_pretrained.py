@@ -76,7 +76,7 @@ def test_the_features_are_those_that_pytorch_computed(features: np.ndarray) -> N
 
 
 def test_the_features_are_those_that_pytorch_computes_here(features: np.ndarray) -> None:
-    pytest.importorskip("torch", reason="no torch here: the the stored features are compared")
+    pytest.importorskip("torch", reason="no torch here: the stored features are compared")
     expected = torch_features(make_images())
     assert np.abs(features - expected).max() / np.abs(expected).max() < 1e-5
 
