@@ -58,7 +58,7 @@ def test_encoded_decisions_decode_to_the_same() -> None:
 
 @pytest.mark.parametrize("n_copies", [1, 4])
 def test_no_row_takes_part_in_its_own_decision_nor_in_that_of_its_copies(n_copies: int) -> None:
-    """Labels are pure chance: a rule that saw the rows it judges would find some of them."""
+    """Labels are random: a rule fitted on the rows that it decides would find some of them."""
     random = np.random.default_rng(3)
     groups = np.repeat(np.arange(300 // n_copies), n_copies)
     y_true = (random.random((300, 28)) < 0.1).astype(np.uint8)[groups]
