@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches
-from hpa.data.packed import PackedImages
+from hpa.data.packed.packed_images import PackedImages
 from hpa.labels import CHANNELS, N_LABELS
 
 SIZE_PX, BATCH_SIZE, N_BATCHES, N_ROUNDS = 256, 32, 200, 5

@@ -69,7 +69,7 @@ def parse() -> argparse.Namespace:
 
 def make_world(folder: Path, arguments: argparse.Namespace) -> None:
     """Simulate, pack and split; the simulation itself is much smaller than an epoch."""
-    from hpa.data.packed import read_index
+    from hpa.data.packed.packed_images import read_index
     from hpa.data.packing import pack
     from hpa.data.sources.synthetic import fetch_synthetic
     from hpa.data.splits.splitting import split_images, write_split
@@ -173,8 +173,8 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
     import torch
 
     from hpa.data.batches.packed_batches import TrainingBatches
-    from hpa.data.packed import PackedImages, read_index
-    from hpa.data.splits.assignment import read_assignment
+    from hpa.data.packed.assignment import read_assignment
+    from hpa.data.packed.packed_images import PackedImages, read_index
     from hpa.thresholds.cross_fitting import validation_metrics
     from hpa.training.loop import examples_of
 

@@ -101,8 +101,8 @@ def report_run(params: Params, data: Path) -> dict[str, Any]:
     import keras
 
     from hpa.data.batches.packed_batches import TrainingBatches
-    from hpa.data.packed import PackedImages, read_index
-    from hpa.data.splits.assignment import read_assignment
+    from hpa.data.packed.assignment import read_assignment
+    from hpa.data.packed.packed_images import PackedImages, read_index
     from hpa.inference.prediction import predict_logits, sigmoid
     from hpa.training.loop import examples_of
 

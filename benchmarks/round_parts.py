@@ -29,8 +29,8 @@ from training import random_batch
 from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches
-from hpa.data.packed import PackedImages, read_index
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.inference.prediction import predict_logits, sigmoid
 from hpa.labels import N_LABELS
 from hpa.thresholds.cross_fitting import validation_metrics

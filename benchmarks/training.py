@@ -100,7 +100,7 @@ def print_steps(size: int, arguments: argparse.Namespace) -> None:
 def print_whole(arguments: argparse.Namespace) -> None:
     """Compare the second round of a training with bare steps."""
     from hpa.config.params import load_params
-    from hpa.data.packed import PackedImages
+    from hpa.data.packed.packed_images import PackedImages
 
     params = load_params(ROOT / "params.yaml")
     every, batch_size = params.train.validate_every, params.train.batch_size

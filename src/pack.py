@@ -8,7 +8,7 @@ python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares 
 
 from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, RAW_DIR
-from hpa.data.packed import read_quarantine
+from hpa.data.packed.packed_images import read_quarantine
 from hpa.data.packing import pack
 from hpa.system.cluster import workers_of
 

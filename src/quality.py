@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, REPORTS_DIR, SPLIT_DIR
-from hpa.data.packed import PackedImages
+from hpa.data.packed.packed_images import PackedImages
 from hpa.reports.data_quality import findings, inspect
 from hpa.reports.data_quality_page import quality_page
 from hpa.system.files import atomic_path

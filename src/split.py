@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
-from hpa.data.packed import read_index
+from hpa.data.packed.packed_images import read_index
 from hpa.data.splits.splitting import (
     shortfalls,
     split_images,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
-from hpa.data.training_range import measure_training_images
+from hpa.data.packed.training_range import measure_training_images
 from hpa.system.backends import prepare_backend
 from hpa.system.files import repository_root, sha256, write_json
 from hpa.tracking.lineage import lineage

@@ -3,7 +3,7 @@ import numpy as np
 
 from hpa.app.advice import advise
 from hpa.app.views import Views
-from hpa.data.training_range import ORDERS
+from hpa.data.packed.training_range import ORDERS
 from support.worlds import draw_pixels
 
 IMAGE_SIZE = 32

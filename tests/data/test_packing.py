@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hpa.data.images.decoding import read_image
-from hpa.data.packed import PackedImages, read_index, read_quarantine
+from hpa.data.packed.packed_images import PackedImages, read_index, read_quarantine
 from hpa.data.packing import pack
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.errors import UserError

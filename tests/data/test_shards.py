@@ -13,7 +13,7 @@ import pytest
 
 from hpa.data import packing, shards
 from hpa.data.images.decoding import read_image
-from hpa.data.packed import PackedImages
+from hpa.data.packed.packed_images import PackedImages
 from hpa.data.packing import pack
 from hpa.errors import UserError
 from support.paths import ROOT

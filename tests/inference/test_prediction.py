@@ -11,8 +11,8 @@ import pytest
 from hpa.config.sections import Score
 from hpa.data.batches.augmentation import Turn
 from hpa.data.batches.packed_batches import N_VIEWS, turned
-from hpa.data.packed import PackedImages, read_index
-from hpa.data.splits.assignment import NO_FOLD
+from hpa.data.packed.assignment import NO_FOLD
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from hpa.inference.prediction import predict_logits, predict_views, sigmoid
@@ -249,7 +249,7 @@ def test_other_backends_give_the_same_scores(
     model.save(tmp_path / "model.keras")
     code = (
         "import sys, keras, numpy; from pathlib import Path; from hpa.config.sections import Score;"
-        "from hpa.data.packed import PackedImages;"
+        "from hpa.data.packed.packed_images import PackedImages;"
         "from hpa.inference.prediction import predict_views;"
         "network = keras.saving.load_model(sys.argv[1]); images = PackedImages(Path(sys.argv[2]));"
         "score = Score('', 8, 'dihedral', 'mean_logit');"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpa.data.splits.assignment import SPLITS
+from hpa.data.packed.assignment import SPLITS
 from hpa.metrics.predictions import Scores
 from support.paths import ROOT
 from support.scripts import run_script
@@ -183,7 +183,9 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
     ):
         done = run_script(tmp_path, stage, *arguments)
         assert done.returncode == 0, done.stderr
-    assert "predictions of 2 networks are combined" in (tmp_path / "reports/model_card.md").read_text()
+    assert (
+        "predictions of 2 networks are combined" in (tmp_path / "reports/model_card.md").read_text()
+    )
     assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
     val = assignment["Id"][assignment["fold"] >= 0]
     assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)

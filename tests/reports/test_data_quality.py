@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.data.packed import PackedImages, read_index
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from hpa.labels import CHANNELS

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
-from hpa.data.packed import read_index
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import read_index
 from hpa.labels import indicator_matrix
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1

@@ -13,7 +13,7 @@ def brightness_in_fit(packed_dir: Path, n_devices: int = 1, workers: int = 2) ->
 
     from hpa.config.sections import Augment
     from hpa.data.batches.packed_batches import TrainingBatches
-    from hpa.data.packed import PackedImages
+    from hpa.data.packed.packed_images import PackedImages
     from hpa.system import devices
 
     images = PackedImages(packed_dir)

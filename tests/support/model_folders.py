@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from hpa.data.training_range import fit_training_range
+from hpa.data.packed.training_range import fit_training_range
 from hpa.labels import CHANNELS, LABELS
 from hpa.system.files import sha256, write_json
 from hpa.thresholds.fitting import fit_thresholds

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from hpa.config.params import Params, load_params
-from hpa.data.packed import read_index
+from hpa.data.packed.packed_images import read_index
 from hpa.data.splits.splitting import write_split
 from support.paths import ROOT
 

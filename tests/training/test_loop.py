@@ -14,7 +14,7 @@ import pytest
 from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches
-from hpa.data.packed import PackedImages, read_index
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from hpa.inference.prediction import predict_logits

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.data.packed import read_index
+from hpa.data.packed.packed_images import read_index
 from hpa.data.splits.splitting import write_split
 from hpa.training.checkpoints import Checkpoints
 from support.interpreters import python_with

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from hpa.config.sections import Evaluate
-from hpa.data.packed import read_index
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import read_index
 from hpa.errors import UserError
 from hpa.evaluation.class_table import class_table
 from hpa.evaluation.error_analysis import confusions, empty_rows, slices

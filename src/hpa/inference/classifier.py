@@ -13,7 +13,7 @@ import numpy as np
 from hpa.config.sections import Serve
 from hpa.data.batches.packed_batches import turned
 from hpa.data.images.user_images import ReadingRules
-from hpa.data.training_range import TrainingRange
+from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
 from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
 from hpa.labels import CHANNELS, LABELS

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from hpa.config.sections import Score
 from hpa.data.batches.packed_batches import N_VIEWS, ScoringBatches
-from hpa.data.packed import PackedImages
+from hpa.data.packed.packed_images import PackedImages
 
 VIEWS = {"none": 1, "dihedral": N_VIEWS}
 MERGES: dict[str, Callable[[Any, Any], Any]] = {

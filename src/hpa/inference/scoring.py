@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from hpa.config.sections import Score
-from hpa.data.packed import PackedImages, read_index
-from hpa.data.splits.assignment import UNLABELLED, read_assignment
+from hpa.data.packed.assignment import UNLABELLED, read_assignment
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.errors import UserError
 from hpa.inference.prediction import predict_views, sigmoid
 from hpa.labels import N_LABELS, indicator_matrix

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpa.data.packed import read_index
-from hpa.data.splits.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
+from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
+from hpa.data.packed.packed_images import read_index
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.splitting import label_counts
 from hpa.errors import UserError

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hpa.data.images.rendering import protein, pseudo_colour, side_by_side
-from hpa.data.packed import PackedImages
-from hpa.data.splits.assignment import HOLDOUT, SPLITS, UNLABELLED
+from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED
+from hpa.data.packed.packed_images import PackedImages
 from hpa.labels import CHANNELS, LABELS, indicator_matrix, parse_target
 from hpa.reports.data_quality import (
     ALIKE,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hpa.data.images.rendering import overlay, protein, pseudo_colour, side_by_side
-from hpa.data.packed import PackedImages, read_index
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.errors import UserError
 from hpa.inference.scoring import Model
 from hpa.labels import N_LABELS

@@ -16,8 +16,8 @@ import yaml
 
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params
-from hpa.data.packed import read_index
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import read_index
 from hpa.labels import indicator_matrix
 from hpa.metrics.bootstrap import bootstrap_f1, percentile_interval
 from hpa.metrics.counts import count_outcomes

@@ -13,8 +13,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, changed_params
-from hpa.data.packed import PackedImages, read_index
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.inference.prediction import predict_views, sigmoid
 from hpa.inference.scoring import BEST
 from hpa.metrics.counts import count_outcomes

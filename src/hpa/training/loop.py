@@ -17,8 +17,8 @@ from hpa.config.params import Params
 from hpa.config.sections import Train
 from hpa.data.batches.oversampling import repeat_factors
 from hpa.data.batches.packed_batches import TrainingBatches
-from hpa.data.packed import PackedImages, read_index
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.inference.prediction import predict_logits, sigmoid
 from hpa.labels import indicator_matrix
 from hpa.model.optimizers import averaged_weights

@@ -12,7 +12,7 @@ import pytest
 from hpa.config.sections import Augment
 from hpa.data.batches.augmentation import draw_changes
 from hpa.data.batches.packed_batches import ScoringBatches, TrainingBatches
-from hpa.data.packed import PackedImages, read_index
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.labels import indicator_matrix
 from support.feeding import brightness_in_fit
 from support.interpreters import python_with

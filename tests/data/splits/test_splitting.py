@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-from hpa.data.packed import read_index
+from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
+from hpa.data.packed.packed_images import read_index
 from hpa.data.packing import pack
-from hpa.data.splits.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.splitting import (
     label_counts,

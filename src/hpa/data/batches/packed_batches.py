@@ -13,7 +13,7 @@ import numpy as np
 from hpa.config.sections import Augment
 from hpa.data.batches.augmentation import draw_changes
 from hpa.data.batches.oversampling import epoch_length, epoch_order
-from hpa.data.packed import PackedImages
+from hpa.data.packed.packed_images import PackedImages
 from hpa.errors import UserError
 
 N_WORKERS = 1  # reads 20,000 images of 256 pixels per second; more help if storage is slow

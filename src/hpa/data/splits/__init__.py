@@ -1,1 +1,1 @@
-"""Splits: duplicates, stratification, assignment. May import the root and system."""
+"""Splits: duplicates and stratification. May import the root, system and packed images."""

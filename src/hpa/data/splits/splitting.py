@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from hpa.data.splits.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_fold
+from hpa.data.packed.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_fold
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError

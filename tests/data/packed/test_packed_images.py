@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.data.packed import PackedImages, read_index
+from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.errors import UserError
 from support.worlds import IDS
 

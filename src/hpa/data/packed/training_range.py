@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hpa.data.packed import PackedImages
-from hpa.data.splits.assignment import read_assignment
+from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.packed_images import PackedImages
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 

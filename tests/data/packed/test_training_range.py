@@ -5,15 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.data.packed import PackedImages, read_index
-from hpa.data.splits.splitting import write_split
-from hpa.data.training_range import (
+from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.training_range import (
     TrainingRange,
     brightness_and_focus,
     describe,
     fit_training_range,
     measure_training_images,
 )
+from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from support.worlds import draw_pixels
 

@@ -1,0 +1,1 @@
+"""Packed images, their index and splits, the training range. May import the root and system."""
