@@ -17,6 +17,7 @@ import sys
 
 from hpa.config import command_line
 from hpa.errors import UserError
+from hpa.system.backends import prepare_backend
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,6 +58,7 @@ def main() -> None:
     """Promote a run, or roll back."""
     params, arguments = command_line.parse(make_parser())
     check_request(arguments)
+    prepare_backend()
 
     # These imports take seconds: check the command line first.
     from hpa.serving.promotion import as_text, promote, roll_back

@@ -1,11 +1,13 @@
 """The backend is checked before anything is loaded, and TensorFlow starts without a word."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 from hpa.errors import UserError
@@ -91,6 +93,26 @@ def test_a_crash_while_tensorflow_loads_shows_its_last_words(tmp_path: Path) -> 
 def test_without_grep_everything_is_shown(tmp_path: Path) -> None:
     done = run_code(LOAD, PYTHONPATH=fake_tensorflow(tmp_path, ""), PATH="/nowhere")
     assert (done.returncode, done.stderr) == (0, f"{INFO}\n")
+
+
+def test_every_script_that_loads_keras_prepares_the_backend_first() -> None:
+    graph = grimp.build_graph("hpa", cache_dir=None)
+    scripts = [*(ROOT / "src").glob("*.py"), ROOT / "src/hpa/search/worker.py"]
+    loading = set()
+    for script in scripts:
+        imported = set(re.findall(r"(?:from|import) (hpa[\w.]*)", script.read_text()))
+        direct = imported & graph.modules
+        below = direct.union(*map(graph.find_upstream_modules, direct))
+        files = [(ROOT / "src").joinpath(*module.split(".")) for module in below]
+        if any("\nimport keras\n" in f"\n{source_of(file)}" for file in files):
+            loading.add(script.stem)
+            assert "    prepare_backend()" in script.read_text(), script
+    assert loading >= {"train", "score", "explain", "predict", "app", "promote", "worker"}
+
+
+def source_of(module: Path) -> str:
+    path = module.with_suffix(".py")
+    return (path if path.is_file() else module / "__init__.py").read_text()
 
 
 @pytest.mark.parametrize("script", ["train", "score", "explain", "experiment"])
