@@ -39,7 +39,7 @@ def key(params: Params = PARAMS, inputs: tuple[Path, ...] = ()) -> dict[str, Any
         ("train.py", True),
         ("hpa/model/losses.py", False),
         ("hpa/training/loop.py", False),
-        ("hpa/data/packed.py", False),
+        ("hpa/labels.py", False),
     ],
 )
 def test_an_edit_changes_the_key_only_if_it_can_change_the_numbers(
