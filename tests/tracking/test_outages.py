@@ -21,6 +21,7 @@ from hpa.tracking.stage_run import log_artifacts, log_metrics, outbox_dir, stage
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
+PATHS = [str(ROOT / "tests"), str(ROOT / "tests" / "tracking")]
 
 
 class Server:
@@ -166,7 +167,7 @@ def test_a_store_that_is_read_only_stops_nothing_and_loses_nothing(
     remount(small_disk, "size=64m")
     deliver()  # creates the store
     remount(small_disk, "ro")
-    code = f"import sys; sys.path.append({str(ROOT / 'tests')!r}); import test_outages\n"
+    code = f"import sys; sys.path[:0] = {PATHS}; import test_outages\n"
     run_id = run_code(f"{code}print(test_outages.train())").splitlines()[-1]
     assert list(outbox_dir().glob("*/calls.jsonl"))
     remount(small_disk, "rw")
