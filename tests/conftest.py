@@ -19,6 +19,7 @@ from support.worlds import pack_small, write_world
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one worker, and all that use the clone in the same one."""
     for item in items:
