@@ -16,7 +16,7 @@ repro: setup  ## run the pipeline: fetch, pack, split, train, score, threshold, 
 	dvc repro
 
 test: setup  ## run the tests that take seconds; the slow ones too with: pytest -m ""
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 check: setup  ## lint, formatting, types, layers
 	ruff check

@@ -11,21 +11,11 @@ from typing import Any
 
 import pytest
 
-from support.clones import make_clone, shell
 from support.databases import find_programs, serve_postgresql
 from support.paths import ROOT
 from support.worlds import pack_small, write_world
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one worker, and all that use the clone in the same one."""
-    for item in items:
-        uses_clone = "clone" in getattr(item, "fixturenames", ())
-        group = "clone" if uses_clone else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -94,17 +84,3 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small disk can only be mounted by root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the repository with a small world, in which `dvc repro` has run.
-
-    A test that changes its workspace puts it back; runs of other tests may be in its store.
-    """
-    if not (ROOT / ".venv").is_dir():
-        pytest.skip("no .venv: run make setup")
-    folder = make_clone(tmp_path_factory.mktemp("clone") / "hpa")
-    done = shell(folder, "dvc repro")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder

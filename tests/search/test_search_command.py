@@ -15,29 +15,14 @@ import pytest
 import yaml
 
 from hpa.search.storage import storage_url
-from support.clones import make_clone, shell
 from support.databases import free_port
 from support.scripts import ROOT, run_script
-from support.search_workspaces import make_workspace, write_params
+from support.search_workspaces import make_workspace, require_one_parent, write_params
 
 
 @pytest.fixture
 def workspace(packed_world: Path, tmp_path: Path) -> Path:
     return make_workspace(tmp_path / "workspace", packed_world)
-
-
-def require_one_parent(client: mlflow.MlflowClient, experiment: str, n_trials: int) -> None:
-    """Require one finished run of the search, with all other runs nested in it and ended."""
-    runs = client.search_runs([experiment])
-    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    nested = [run for run in runs if run is not parent]
-    assert parent.info.status == "FINISHED"
-    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
-    assert {run.info.status for run in nested} <= {"FINISHED", "KILLED"}
-    of_study = [run for run in nested if run.data.tags["optuna.study"] == "hpa"]
-    assert len(of_study) == n_trials
-    names = {each.path for each in client.list_artifacts(parent.info.run_id, "search")}
-    assert names == {"search/best.yaml", "search/report.html"}
 
 
 @pytest.mark.parametrize(
@@ -149,14 +134,3 @@ def test_study_runs_and_artifacts_can_all_be_on_servers(
     assert not (workspace / "optuna.db").exists()
     assert not (workspace / "mlflow.db").exists()
     assert "hpa" in optuna.get_all_study_names(storage)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no .venv: run make setup")
-def test_mlflow_run_nests_all_runs_of_a_search_in_one(tmp_path: Path) -> None:
-    clone = make_clone(tmp_path / "hpa")
-    write = "-P n_trials=2 -P trial_steps=2 -P trial_rounds=1 -P n_seeds=1"
-    done = shell(clone, f"mlflow run . -e search {write}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    require_one_parent(mlflow.MlflowClient(f"sqlite:///{clone}/mlflow.db"), "0", 2)
-    assert not shell(clone, "git status --porcelain -- params.yaml").stdout

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import yaml
@@ -48,3 +49,19 @@ def write_params(folder: Path, **more: Any) -> None:
 
 def small_params(**more: Any) -> Params:
     return load_params(ROOT / "params.yaml", {**SMALL, **more})
+
+
+def require_one_parent(
+    client: mlflow.MlflowClient, experiment: str, n_trials: int, known: frozenset[str] = frozenset()
+) -> None:
+    """Require one finished run of the search, with all other runs nested in it and ended."""
+    runs = [run for run in client.search_runs([experiment]) if run.info.run_id not in known]
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    nested = [run for run in runs if run is not parent]
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
+    assert {run.info.status for run in nested} <= {"FINISHED", "KILLED"}
+    of_study = [run for run in nested if run.data.tags["optuna.study"] == "hpa"]
+    assert len(of_study) == n_trials
+    names = {each.path for each in client.list_artifacts(parent.info.run_id, "search")}
+    assert names == {"search/best.yaml", "search/report.html"}
