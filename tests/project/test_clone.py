@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,14 +67,14 @@ def test_repro_leaves_one_finished_run_that_the_metrics_name(clone: Path) -> Non
     }
 
 
-def test_a_run_is_repeated_bit_by_bit_and_a_false_metric_is_found_out(clone: Path) -> None:
+def test_a_run_is_repeated_bit_by_bit_and_a_false_metric_is_found(clone: Path) -> None:
     run_id = json.loads((clone / "reports/metrics.json").read_text())["run_id"]
-    done = shell(clone, f"python src/reproduce.py {run_id}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "weights: equal" in done.stdout
     client(clone).log_metric(run_id, "test/micro_f1", 0.99, step=1)
     done = shell(clone, f"python src/reproduce.py {run_id}")
     assert done.returncode == 1, done.stdout + done.stderr
+    assert "weights: equal" in done.stdout
+    n_equal, n = map(int, re.findall(r"metrics: (\d+) of (\d+) equal", done.stdout)[0])
+    assert n_equal == n - 1
     assert "test/micro_f1: 0.99 then" in done.stdout
 
 
@@ -238,7 +239,7 @@ def kill_group(process: "subprocess.Popen[str]") -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_killed_repro_goes_on_when_it_is_given_again(
+def test_a_killed_repro_resumes_if_it_is_started_again(
     clone: Path, undisturbed: dict[str, Any]
 ) -> None:
     known = {run.info.run_id for run in runs(clone)}
@@ -257,7 +258,7 @@ def test_a_killed_repro_goes_on_when_it_is_given_again(
     assert not list(clone.glob(".checkpoints/*/training.json"))
 
 
-def test_a_killed_mlflow_run_goes_on_when_it_is_given_again(
+def test_a_killed_mlflow_run_resumes_if_it_is_started_again(
     clone: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     command, before = "mlflow run . -P gamma=2", results(clone)
