@@ -13,7 +13,6 @@ from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
-from hpa.data.packed.training_range import measure_training_images
 from hpa.system.backends import prepare_backend
 from hpa.system.files import repository_root, sha256, write_json
 from hpa.tracking.lineage import lineage
@@ -35,6 +34,7 @@ def main() -> None:
     prepare_backend()
 
     # Imports that take seconds wait until the command line is checked.
+    from hpa.data.packed.training_range import measure_training_images
     from hpa.model.pretrained import pretrained_sha256
     from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
     from hpa.training import checkpoints

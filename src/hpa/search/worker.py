@@ -8,7 +8,6 @@ many. Another worker retries the trial of a worker that died.
 
 import argparse
 import ctypes
-import logging
 import signal
 import sys
 import time
@@ -46,9 +45,6 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     prepare_backend()  # a worker of a cluster inherits no environment
-    logging.getLogger("tensorflow").setLevel(
-        logging.ERROR
-    )  # it warns about retracing in every trial
     study = load_study(arguments.storage, arguments.study)
     from hpa.search.trial import comparison_trial, search_trial  # loads Keras
 
