@@ -58,16 +58,16 @@ def read_overrides(words: list[str], sections: tuple[str, ...]) -> dict[str, Any
     overrides: dict[str, Any] = {}
     remaining = iter(words)
     for word in remaining:
-        name, equals, text = word.removeprefix("--").partition("=")
         if not word.startswith("--"):
-            raise _misplaced(word)
-        key = full_key(name)
-        if key.partition(".")[0] not in sections:
-            raise _foreign(key, sections)
-        value = text if equals else next(remaining, "--")
-        if value.startswith("--"):
-            raise _valueless(name, value)
-        overrides[key] = _read_value(name, value)
+            raise UserError(
+                f"{word!r} is misplaced",
+                expected="--KEY VALUE",
+                received=word,
+                remedy="see --help for the keys",
+            )
+        name, equals, text = word.removeprefix("--").partition("=")
+        key = _key_of(sections, name)
+        overrides[key] = _read_value(name, text if equals else next(remaining, "--"))
     return overrides
 
 
@@ -81,14 +81,10 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        sys.exit(_report(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-
-
-def _report(error: UserError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 def _parameters_help(path: Path, sections: tuple[str, ...]) -> str:
@@ -104,7 +100,26 @@ def _parameters_help(path: Path, sections: tuple[str, ...]) -> str:
     return "\n".join(["parameters and their values in params.yaml:", *lines])
 
 
+def _key_of(sections: tuple[str, ...], name: str) -> str:
+    key = full_key(name)
+    if key.partition(".")[0] not in sections:
+        raise UserError(
+            f"--{key} does not apply to this script",
+            expected=f"a key of {', '.join(sections)}" if sections else "no overrides",
+            received=f"--{key}",
+            remedy=f"to change it for the whole pipeline: dvc exp run -S {key}=VALUE",
+        )
+    return key
+
+
 def _read_value(name: str, text: str) -> Any:
+    if text.startswith("--"):
+        raise UserError(
+            f"--{name} has no value",
+            expected=f"--{name} VALUE",
+            received="end of the line" if text == "--" else text,
+            remedy="add a value after it",
+        )
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -114,30 +129,3 @@ def _read_value(name: str, text: str) -> Any:
             received=text,
             remedy="quote text with special characters twice: --KEY '\"VALUE\"'",
         ) from error
-
-
-def _valueless(name: str, following: str) -> UserError:
-    return UserError(
-        f"--{name} has no value",
-        expected=f"--{name} VALUE",
-        received="end of the line" if following == "--" else following,
-        remedy="add a value after it",
-    )
-
-
-def _misplaced(word: str) -> UserError:
-    return UserError(
-        f"{word!r} is misplaced",
-        expected="--KEY VALUE",
-        received=word,
-        remedy="see --help for the keys",
-    )
-
-
-def _foreign(key: str, sections: tuple[str, ...]) -> UserError:
-    return UserError(
-        f"--{key} does not apply to this script",
-        expected=f"a key of {', '.join(sections)}" if sections else "no overrides",
-        received=f"--{key}",
-        remedy=f"to change it for the whole pipeline: dvc exp run -S {key}=VALUE",
-    )

@@ -36,18 +36,17 @@ def _read_with_comments(path: Path) -> Any:
         UserError: the file is missing, not YAML, repeats a key or is not a mapping.
     """
     read_document(path)  # refuses a missing or malformed file
+    document: object
     try:
         document = _round_trip().load(path.read_text(encoding="utf-8-sig"))
     except YAMLError as error:
-        problem = str(error)
-    else:
-        if isinstance(document, Mapping):
-            return document
-        problem = repr(document)
+        document = error
+    if isinstance(document, Mapping):
+        return document
     raise UserError(
         f"{path} does not hold parameters",
         expected="sections of `key: value` lines, each key once",
-        received=problem,
+        received=str(document),
         remedy="see params/hpa2018.yaml for an example",
     )
 
@@ -77,7 +76,7 @@ def differences(before: Params, after: Params) -> Iterator[str]:
     old, new = dict(leaves(asdict(before))), dict(leaves(asdict(after)))
     for key, value in new.items():
         if key not in old or old[key] != value:
-            yield f"{key}: {_spell(old.get(key))} -> {_spell(value)}"
+            yield f"{key}: {json.dumps(old.get(key))} -> {json.dumps(value)}"
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from hpa.config import sections, validation
-from hpa.config.consistency import contradictions
 from hpa.errors import UserError, did_you_mean
 
 
@@ -62,19 +61,13 @@ def read_document(path: Path) -> Any:
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path} does not exist",
-            expected="a YAML file with parameters",
-            received=f"no such file, seen from {Path.cwd()}",
-            remedy="run from the repository root, or name another file",
-        ) from error
     except OSError as error:
+        absent = isinstance(error, FileNotFoundError)
         raise UserError(
-            f"{path} cannot be read",
+            f"{path} {'does not exist' if absent else 'cannot be read'}",
             expected="a YAML file with parameters",
-            received=str(error.strerror),
-            remedy="name a readable file",
+            received=f"{error.strerror}, seen from {Path.cwd()}",
+            remedy="run from the repository root, or name another file",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(
@@ -105,7 +98,7 @@ def params_from_document(document: Any, source: str = "the parameters") -> Param
         UserError: any key is wrong; all in one error.
     """
     params = validation.build(Params, document, source)
-    problems = contradictions(params.fetch, params.split, params.loss, params.train)
+    problems = _contradictions(params)
     if problems:
         raise UserError(
             "parameters contradict each other",
@@ -114,6 +107,36 @@ def params_from_document(document: Any, source: str = "the parameters") -> Param
             remedy="change one of the keys of each line above",
         )
     return params
+
+
+def _contradictions(params: Params) -> list[str]:
+    """Describe values that are each allowed but contradict each other."""
+    fetch, split, loss, train = params.fetch, params.split, params.loss, params.train
+    path = fetch.path.lower()
+    shares = split.test_fraction + split.val_fraction + split.holdout_fraction
+    rules = [
+        (fetch.source != "local" or not path.endswith(".md"), "fetch.path",
+         "a folder or a table (.csv) if fetch.source is 'local'"),
+        (fetch.source != "hpa" or path.endswith(".csv"), "fetch.path",
+         "a table (.csv) if fetch.source is 'hpa'"),
+        (shares < 1, "split.test_fraction + split.val_fraction + split.holdout_fraction",
+         "less than 1"),
+        (train.fold < split.n_folds, "train.fold", f"less than split.n_folds ({split.n_folds})"),
+        ((train.oversampling == "stated") == (train.repeats is not None), "train.repeats",
+         "a text if train.oversampling is 'stated', else null"),
+        (loss.name == "focal" or loss.alpha is None, "loss.alpha",
+         "null if loss.name is not 'focal'"),
+        (train.head_steps < train.n_steps, "train.head_steps",
+         f"less than train.n_steps ({train.n_steps})"),
+        (train.batch_size % train.n_devices == 0, "train.batch_size",
+         f"a multiple of train.n_devices ({train.n_devices})"),
+    ]  # fmt: skip
+    values = params.flat()
+    return [
+        f"{key}: expected {expected}, received {values.get(key, round(shares, 6))!r}"
+        for holds, key, expected in rules
+        if not holds
+    ]
 
 
 def full_key(name: str) -> str:
