@@ -15,8 +15,7 @@ from hpa.inference.classifier import Classifier
 from hpa.inference.writers import open_output
 from hpa.system.progress import progress
 
-N_READERS = 2
-"""Threads that decode: OpenCV and Pillow release Python's global lock meanwhile."""
+N_READERS = 2  # OpenCV and Pillow release Python's global lock while they decode
 
 
 def predict_files(
@@ -44,7 +43,11 @@ def predict_files(
                 document = classifier.document(prediction)
                 write(document)
                 tqdm.write(line(document, width))
-                weak_labels |= flagged_labels(document)
+                weak_labels |= {
+                    each["label"]: "; ".join(each["flags"])
+                    for each in document["classes"]
+                    if each["present"] and each["flags"]
+                }
             bar.update(len(names))
     for label, flags in sorted(weak_labels.items()):
         print(f"? too little evidence for {label}: {flags}")
@@ -65,15 +68,6 @@ def line(document: dict[str, Any], width: int) -> str:
     return "\n".join(lines)
 
 
-def flagged_labels(document: dict[str, Any]) -> dict[str, str]:
-    """Return the flags of each predicted label that has any."""
-    return {
-        each["label"]: "; ".join(each["flags"])
-        for each in document["classes"]
-        if each["present"] and each["flags"]
-    }
-
-
 def _batches(
     images: dict[str, dict[str, Path]],
     rules: ReadingRules,
@@ -85,8 +79,8 @@ def _batches(
     The first batch is one image, so that its prediction appears at once.
     """
     names = list(images)
-    starts = [0, *range(1, len(names), batch_size)]
-    chunks = [names[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    starts = range(1, len(names), batch_size)
+    chunks = [names[:1], *(names[start : start + batch_size] for start in starts)]
     with ThreadPoolExecutor(N_READERS) as readers:
 
         def start(chunk: list[str]) -> list[Future[np.ndarray | str]]:

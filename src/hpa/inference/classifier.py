@@ -4,6 +4,7 @@ Terminal, HTTP server and web page all predict through it.
 """
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,18 +31,11 @@ CLASS_FLAGS = "class_flags.json"
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Prediction for one image.
-
-    Attributes:
-        name: of the image.
-        y_prob: float32[28] in [0,1].
-        y_pred: uint8[28].
-        flags: reasons to distrust the prediction, in plain words; often none.
-    """
+    """Prediction for one image; the flags are reasons to distrust it, in plain words."""
 
     name: str
-    y_prob: np.ndarray
-    y_pred: np.ndarray
+    y_prob: np.ndarray  # float32[28] in [0,1]
+    y_pred: np.ndarray  # uint8[28]
     flags: tuple[str, ...]
 
     @property
@@ -74,7 +68,12 @@ class Classifier:
         self._seen = TrainingRange.from_json(read_json(folder / "training_range.json"))
         digest = self.origin.get("archives", {}).get("best.keras")
         if not isinstance(digest, str):
-            raise _undigested(folder)
+            raise UserError(
+                f"{folder}/provenance.json has no digest of best.keras",
+                expected='"archives": {"best.keras": SHA-256}',
+                received="none",
+                remedy="train again, or copy the whole model folder from where it was trained",
+            )
         self.network = load_network(folder / "best.keras", digest=digest)
         self.image_size: int = self.network.input_shape[1]
         self.folder = folder
@@ -95,11 +94,12 @@ class Classifier:
 
         The thresholds were fitted to such probabilities.
         """
-
-        def logits_of(view: int) -> np.ndarray:
-            return self._logits(turned(pixels, view), batch_size)
-
-        return sigmoid(merge_views(logits_of, self._augmentation, self._merge))
+        logits = merge_views(
+            lambda view: self._logits(turned(pixels, view), batch_size),
+            self._augmentation,
+            self._merge,
+        )
+        return sigmoid(logits)
 
     def _logits(self, pixels: np.ndarray, batch_size: int) -> np.ndarray:
         """Run the network in batches of one size, so that it is compiled only once."""
@@ -156,12 +156,9 @@ def _check_channels(origin: dict[str, Any], folder: Path) -> None:
 
 def _views(score: Any, folder: Path) -> tuple[str, str]:
     """Return the augmentation and merge of the scores that the thresholds were fitted to."""
-    try:
-        augmentation, merge = score["augmentation"], score["merge"]
-        if augmentation in VIEWS and merge in MERGES:
-            return augmentation, merge
-    except (LookupError, TypeError):
-        pass
+    with suppress(LookupError, TypeError):
+        if score["augmentation"] in VIEWS and score["merge"] in MERGES:
+            return score["augmentation"], score["merge"]
     raise UserError(
         f"{folder}/thresholds.json does not describe the scores that it was fitted to",
         expected=f"augmentation {' or '.join(VIEWS)}, merge {' or '.join(MERGES)}",
@@ -171,10 +168,7 @@ def _views(score: Any, folder: Path) -> tuple[str, str]:
 
 
 def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
-    """Return the flags of each class: those of the evaluation, else those of the thresholds.
-
-    The evaluation's include those of the thresholds.
-    """
+    """Return the flags of each class: of the evaluation, else only those of the thresholds."""
     if not path.is_file():
         return [list(flags) for flags in thresholds.flags]
     try:
@@ -187,12 +181,3 @@ def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
             received=f"{type(error).__name__}: {error}",
             remedy="evaluate again: dvc repro evaluate",
         ) from error
-
-
-def _undigested(folder: Path) -> UserError:
-    return UserError(
-        f"{folder}/provenance.json has no digest of best.keras",
-        expected='"archives": {"best.keras": SHA-256}',
-        received="none",
-        remedy="train again, or copy the whole model folder from where it was trained",
-    )

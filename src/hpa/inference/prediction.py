@@ -21,15 +21,12 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 def predict_views(
     network: keras.Model, images: PackedImages, rows: np.ndarray, score: Score
 ) -> np.ndarray:
-    """Run a network over all views of packed rows int[n]; return merged logits float64[n,28].
-
-    All images are run view by view, so that memory does not grow with the number of views.
-    """
-
-    def logits_of(view: int) -> np.ndarray:
-        return predict_logits(network, images, rows, batch_size=score.batch_size, view=view)
-
-    return merge_views(logits_of, score.augmentation, score.merge)
+    """Run a network over all views of packed rows int[n]; return merged logits float64[n,28]."""
+    return merge_views(  # view by view, so that memory does not grow with their number
+        lambda view: predict_logits(network, images, rows, batch_size=score.batch_size, view=view),
+        score.augmentation,
+        score.merge,
+    )
 
 
 def merge_views(

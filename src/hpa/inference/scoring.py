@@ -23,12 +23,7 @@ BEST, PROVENANCE, NETWORKS = "best.keras", "provenance.json", "networks.json"
 
 @dataclass(frozen=True)
 class Model:
-    """A network on disk.
-
-    Attributes:
-        path: a `.keras` archive; nothing in it is executed.
-        origin: the `provenance.json` beside it.
-    """
+    """A network on disk: a `.keras` archive, and the `provenance.json` beside it."""
 
     path: Path
     origin: Mapping[str, Any]
@@ -54,10 +49,7 @@ class Model:
 
 
 def find_models(path: Path) -> list[Model]:
-    """Return the networks that `score.models` names, sorted by name.
-
-    Args:
-        path: a `.keras` file, or a folder whose subfolders each hold a `best.keras`.
+    """Return the network of a `.keras` file, or the `best.keras` of each subfolder, sorted by name.
 
     Raises:
         UserError: there is none, or one has no provenance.
@@ -104,14 +96,6 @@ def score_splits(
     A val image gets the mean logit of the networks that did not train on it; with networks of
     several folds, val holds the images of all those folds. Test and unlabelled images get the mean
     logit of all networks. networks.json holds the provenance of each network.
-
-    Args:
-        models: as `find_models` returns them.
-        packed_dir: output of the pack stage.
-        split_dir: output of the split stage.
-        scores_dir: folder for the files.
-        score: batch size, views and their merge.
-        run_id: stored with the scores.
     """
     images, index = PackedImages(packed_dir), read_index(packed_dir)
     groups = read_assignment(split_dir)["group"].to_numpy(np.int64)

@@ -66,7 +66,7 @@ def _csv_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return a document as one flat row per label."""
+    """Yield one flat row per label."""
     for row in document["classes"]:
         yield {
             "image": _harmless(document["image"]),

@@ -7,8 +7,7 @@ import joblib
 
 from hpa.errors import UserError
 
-TIMEOUT_S = 20
-"""Timeout of the connection; a scheduler in the same network responds in milliseconds."""
+TIMEOUT_S = 20  # a scheduler in the same network responds in milliseconds
 
 
 @contextmanager

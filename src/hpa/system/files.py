@@ -25,15 +25,11 @@ def repository_root() -> Path:
 
 @contextmanager
 def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
-    """Yield a temporary path that replaces `path` when the block succeeds.
+    """Yield a temporary path, of the same suffix, that replaces `path` when the block succeeds.
 
-    It has the suffix of `path`, and may become a file or a folder. After an error it is removed and
-    `path` is unchanged; the leftovers of a killed process are removed by the next one that writes
-    `path`.
-
-    Args:
-        path: the file or folder to write.
-        flush: flush the bytes to the disk first; needed unless a digest is checked on reading.
+    It may become a file or a folder. After an error it is removed and `path` is unchanged; the
+    leftovers of a killed process are removed by the next one that writes `path`. `flush` the bytes
+    to the disk first, unless a digest is checked on reading.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -177,16 +173,14 @@ def _clear_leftovers(path: Path) -> None:
     pattern = re.compile(rf"\.(partial|old)-(\d+)-{re.escape(path.name)}")
     for leftover in list(path.parent.iterdir()):
         match = pattern.fullmatch(leftover.name)
-        if match is None or _is_writing(int(match[2])):
+        if match is None:
+            continue
+        pid = int(match[2])
+        if pid != os.getpid() and is_alive(pid):  # this process never leaves a file behind
             continue
         if match[1] == "old" and not path.exists():
             leftover.replace(path)
         _remove(leftover)
-
-
-def _is_writing(pid: int) -> bool:
-    """Tell whether another living process has this id; this one never leaves a file behind."""
-    return pid != os.getpid() and is_alive(pid)
 
 
 def _remove(path: Path) -> None:

@@ -8,22 +8,8 @@ from tqdm import tqdm
 
 
 def progress(
-    items: Iterable[Any] | None = None,
-    *,
-    what: str,
-    total: int | None = None,
-    unit: str = "image",
-    initial: int = 0,
+    items: Iterable[Any] | None = None, *, what: str, unit: str = "image", **options: Any
 ) -> "tqdm[Any]":
-    """Show the progress of a loop, its speed and the time left; seldom without a terminal.
-
-    The `initial` items were done before and do not count for the speed.
-    """
-    return tqdm(
-        items,
-        desc=what,
-        total=total,
-        initial=initial,
-        unit=f" {unit}s",
-        mininterval=0.2 if sys.stderr.isatty() else 15,
-    )
+    """Show the progress of a loop, with the options of tqdm; seldom without a terminal."""
+    seconds = 0.2 if sys.stderr.isatty() else 15
+    return tqdm(items, desc=what, unit=f" {unit}s", mininterval=seconds, **options)
