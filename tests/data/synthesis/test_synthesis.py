@@ -86,7 +86,7 @@ def test_brightness_scales_the_light():
 
 
 def test_an_unknown_label_is_refused():
-    with pytest.raises(ValueError, match="28"):
+    with pytest.raises(KeyError, match="28"):
         draw_image((28,), seed=0, index=0, image_size=64)
 
 

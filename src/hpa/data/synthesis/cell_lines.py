@@ -24,65 +24,26 @@ class CellLine:
     clumping: float  # 0: even lawn, 1: islands with empty glass between
 
 
-Range = tuple[float, float]
-
-_CELL_LINES: dict[str, dict[str, Range]] = {
-    "flat": {
-        "nuclear_radius": (0.045, 0.066),
-        "nuclear_roundness": (0.68, 0.92),
-        "spread": (2.1, 2.9),
-        "elongation": (1.1, 1.9),
-        "n_spikes": (0.0, 1.5),
-        "ruffle": (0.03, 0.14),
-        "gap": (0.0, 0.16),
-        "packing": (0.62, 1.05),
-        "clumping": (0.0, 0.8),
-    },
-    "epithelial": {
-        "nuclear_radius": (0.039, 0.058),
-        "nuclear_roundness": (0.7, 0.95),
-        "spread": (1.6, 2.1),
-        "elongation": (1.0, 1.5),
-        "n_spikes": (0.0, 0.6),
-        "ruffle": (0.02, 0.08),
-        "gap": (0.0, 0.04),
-        "packing": (0.6, 0.8),
-        "clumping": (0.0, 0.9),
-    },
-    "spindly": {
-        "nuclear_radius": (0.039, 0.058),
-        "nuclear_roundness": (0.5, 0.8),
-        "spread": (1.5, 2.2),
-        "elongation": (1.7, 3.0),
-        "n_spikes": (0.8, 3.0),
-        "ruffle": (0.03, 0.12),
-        "gap": (0.0, 0.1),
-        "packing": (0.62, 1.0),
-        "clumping": (0.0, 0.7),
-    },
-    "small": {
-        "nuclear_radius": (0.028, 0.047),
-        "nuclear_roundness": (0.72, 0.95),
-        "spread": (1.35, 1.7),
-        "elongation": (1.0, 1.5),
-        "n_spikes": (0.0, 0.9),
-        "ruffle": (0.04, 0.15),
-        "gap": (0.0, 0.08),
-        "packing": (0.72, 1.1),
-        "clumping": (0.2, 1.0),
-    },
+# The four cell lines, here and in each row: flat, epithelial, spindly, small.
+_ABUNDANCE = np.array([0.42, 0.24, 0.2, 0.14])
+_RANGES = {
+    "nuclear_radius": ((0.045, 0.066), (0.039, 0.058), (0.039, 0.058), (0.028, 0.047)),
+    "nuclear_roundness": ((0.68, 0.92), (0.7, 0.95), (0.5, 0.8), (0.72, 0.95)),
+    "spread": ((2.1, 2.9), (1.6, 2.1), (1.5, 2.2), (1.35, 1.7)),
+    "elongation": ((1.1, 1.9), (1.0, 1.5), (1.7, 3.0), (1.0, 1.5)),
+    "n_spikes": ((0.0, 1.5), (0.0, 0.6), (0.8, 3.0), (0.0, 0.9)),
+    "ruffle": ((0.03, 0.14), (0.02, 0.08), (0.03, 0.12), (0.04, 0.15)),
+    "gap": ((0.0, 0.16), (0.0, 0.04), (0.0, 0.1), (0.0, 0.08)),
+    "packing": ((0.62, 1.05), (0.6, 0.8), (0.62, 1.0), (0.72, 1.1)),
+    "clumping": ((0.0, 0.8), (0.0, 0.9), (0.0, 0.7), (0.2, 1.0)),
 }
-_ABUNDANCE = {"flat": 0.42, "epithelial": 0.24, "spindly": 0.2, "small": 0.14}
 
 
 def draw_cell_line(rng: np.random.Generator, *, touching: bool) -> CellLine:
     """Draw a cell line and its density; `touching` requires cells in contact."""
-    names = ["flat", "epithelial", "spindly"] if touching else list(_ABUNDANCE)
-    share = np.array([_ABUNDANCE[name] for name in names])
-    if touching:
-        share = share * (0.5, 2.0, 0.3)
-    ranges = _CELL_LINES[names[int(rng.choice(len(names), p=share / share.sum()))]]
-    drawn = {name: float(rng.uniform(*limits)) for name, limits in ranges.items()}
+    share = _ABUNDANCE[:3] * (0.5, 2.0, 0.3) if touching else _ABUNDANCE
+    number = int(rng.choice(len(share), p=share / share.sum()))
+    drawn = {name: float(rng.uniform(*ranges[number])) for name, ranges in _RANGES.items()}
     if touching:
         drawn["gap"] = 0.0
         drawn["packing"] = min(drawn["packing"], 0.68)

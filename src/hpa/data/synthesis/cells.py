@@ -8,6 +8,7 @@ from hpa.data.synthesis.cell_lines import CellLine
 
 INTERPHASE, METAPHASE, TELOPHASE = 0, 1, 2
 N_ANGLES = 256
+_ANGLES = np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES)
 _MARGIN = 0.12
 _MAX_CELLS = 80
 _MAX_TRIES = 420
@@ -85,9 +86,8 @@ def _let_divide(
     for mother in mothers:
         angle = rng.uniform(0, 2 * np.pi)
         offset = radius * rng.uniform(2.7, 4.2) * np.array([np.cos(angle), np.sin(angle)])
-        sister = centre[mother] + np.where(
-            np.abs(centre[mother] + offset - 0.5) < 0.45, offset, -offset
-        )
+        inside = np.abs(centre[mother] + offset - 0.5) < 0.45
+        sister = centre[mother] + np.where(inside, offset, -offset)
         pairs.append((int(mother), len(centre)))
         centre = np.vstack([centre, sister])
         phase = np.append(phase, TELOPHASE)
@@ -99,9 +99,8 @@ def _clear_neighbours(
     centre: np.ndarray, phase: np.ndarray, radius: float, pairs: list[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray, tuple[tuple[int, int], ...]]:
     """Remove interphase cells under dividing cells and under bridges."""
-    points = [centre[phase != INTERPHASE]]
-    points += [(centre[a] + centre[b])[None] / 2 for a, b in pairs]
-    crowd = np.concatenate(points)
+    bridges = [(centre[a] + centre[b])[None] / 2 for a, b in pairs]
+    crowd = np.concatenate([centre[phase != INTERPHASE], *bridges])
     if len(crowd) == 0:
         return centre, phase, ()
     near = np.min(np.linalg.norm(centre[:, None] - crowd[None], axis=2), axis=1) < 2.1 * radius
@@ -137,9 +136,8 @@ def _cell_outlines(
     elongation = np.clip(cell_line.elongation * rng.lognormal(0, 0.2, n_cells), 1.0, 4.0)
     ellipse = _ellipses(free_radius * np.sqrt(elongation), free_radius / np.sqrt(elongation), axis)
     bumps = _harmonics(rng, np.full(n_cells, 0.07), range(1, 6))
-    shape = ellipse * np.clip(1 + bumps, 0.6, 1.6) + free_radius[:, None] * _spikes(
-        rng, cell_line.n_spikes, axis
-    )
+    spikes = free_radius[:, None] * _spikes(rng, cell_line.n_spikes, axis)
+    shape = ellipse * np.clip(1 + bumps, 0.6, 1.6) + spikes
     # Dividing cells round up.
     rounded = size[:, None] * np.where(phase == METAPHASE, 1.55, 2.1)[:, None]
     rounded = rounded * (1 + _harmonics(rng, np.full(n_cells, 0.03), range(2, 5)))
@@ -147,7 +145,7 @@ def _cell_outlines(
 
 
 def _ellipses(long: np.ndarray, short: np.ndarray, tilt: np.ndarray) -> np.ndarray:
-    theta = _angles()[None] - tilt[:, None]
+    theta = _ANGLES[None] - tilt[:, None]
     long, short = long[:, None], short[:, None]
     return long * short / np.hypot(short * np.cos(theta), long * np.sin(theta))
 
@@ -159,7 +157,7 @@ def _harmonics(rng: np.random.Generator, amplitude: np.ndarray, orders: range) -
     order = np.array(orders)[None, :, None]
     # Fine bumps are flatter than coarse ones: real outlines are smooth.
     weight = weight * (1.5 / order)
-    return np.sum(weight * np.cos(order * _angles()[None, None] + phase), axis=1)
+    return np.sum(weight * np.cos(order * _ANGLES[None, None] + phase), axis=1)
 
 
 def _spikes(rng: np.random.Generator, mean_number: float, axis: np.ndarray) -> np.ndarray:
@@ -170,12 +168,8 @@ def _spikes(rng: np.random.Generator, mean_number: float, axis: np.ndarray) -> n
     direction = end + rng.normal(0, 0.8, (len(axis), n_most))
     length = present * rng.uniform(0.3, 1.6, (len(axis), n_most))
     sharpness = rng.uniform(8, 60, (len(axis), n_most))
-    aligned = np.cos(_angles()[None, None] - direction[:, :, None]) - 1
+    aligned = np.cos(_ANGLES[None, None] - direction[:, :, None]) - 1
     return np.sum(length[:, :, None] * np.exp(sharpness[:, :, None] * aligned), axis=1)
-
-
-def _angles() -> np.ndarray:
-    return np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES)
 
 
 def _read(outline: np.ndarray, angle: np.ndarray) -> np.ndarray:

@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
-from hpa.data.synthesis.textures import OVERSAMPLING, shrink
+from hpa.data.synthesis.textures import FIXED_POINT_BITS, OVERSAMPLING, shrink
 
-_FIXED_POINT_BITS = 4
 _N_LAYERS = 3
 
 
@@ -59,17 +58,13 @@ def draw(size: int, paths: np.ndarray, *, width_px: float) -> np.ndarray:
     dimming = min(OVERSAMPLING * width_px, 1.0)
     total = np.zeros((size, size), np.float32)
     oversampled = paths * OVERSAMPLING - 0.5
-    fixed = np.round(oversampled * (1 << _FIXED_POINT_BITS)).astype(np.int32)
+    fixed = np.round(oversampled * (1 << FIXED_POINT_BITS)).astype(np.int32)
     # Lines drawn on one canvas cover each other, so bundles are spread over a few canvases.
     for layer in range(_N_LAYERS):
-        mine = slice(layer, None, _N_LAYERS)
-        if len(fixed[mine]) == 0:
-            continue
         level = 255 * (0.35 + 0.65 * (layer + 1) / _N_LAYERS)
         canvas = np.zeros((side, side), np.uint8)
-        cv2.polylines(
-            canvas, list(fixed[mine]), False, level, thickness, cv2.LINE_AA, _FIXED_POINT_BITS
-        )
+        lines = list(fixed[layer::_N_LAYERS])
+        cv2.polylines(canvas, lines, False, level, thickness, cv2.LINE_AA, FIXED_POINT_BITS)
         total += shrink(canvas)
     return total * np.float32(dimming / 255)
 

@@ -57,15 +57,9 @@ def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple
         tempering: in [0,1]; label frequencies follow count ** (1 - tempering), so 0 gives the
             real ones and 1 equal ones.
         seed: same arguments, same sets.
-
-    Raises:
-        ValueError: n_images is negative or tempering is outside [0,1].
     """
-    if n_images < 0 or not 0.0 <= tempering <= 1.0:
-        raise ValueError(
-            "cannot draw label sets: expected n_images >= 0 and tempering in [0, 1], "
-            f"received n_images {n_images} and tempering {tempering}"
-        )
+    if not 0.0 <= tempering <= 1.0:
+        raise ValueError(f"tempering {tempering} is not in [0, 1]")
     rng = stream(seed, "label sets")
     floor = minimum_count(n_images, tempering)
     label_sets = _deal(_quotas(n_images, tempering, floor, rng), rng)
@@ -104,22 +98,16 @@ def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generato
 
 def _deal(quotas: np.ndarray, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """Serve the labels from the rarest to the commonest until every quota is empty."""
-    affinity = pair_counts()
     label_sets = []
     for anchor in np.argsort(quotas.sum(axis=1), kind="stable"):
-        while (size_index := _next_size(quotas[anchor], rng)) is not None:
-            chosen = _choose_companions(int(anchor), size_index, quotas, affinity, rng)
+        while n_left := quotas[anchor].sum():
+            place = rng.integers(n_left)
+            size_index = int(np.searchsorted(np.cumsum(quotas[anchor]), place, side="right"))
+            chosen = _choose_companions(int(anchor), size_index, quotas, rng)
             for label in chosen:
                 _take(quotas[label], size_index)
             label_sets.append(tuple(sorted(chosen)))
     return label_sets
-
-
-def _next_size(quota: np.ndarray, rng: np.random.Generator) -> int | None:
-    n_left = quota.sum()
-    if n_left == 0:
-        return None
-    return int(np.searchsorted(np.cumsum(quota), rng.integers(n_left), side="right"))
 
 
 def _take(quota: np.ndarray, size_index: int) -> None:
@@ -130,18 +118,14 @@ def _take(quota: np.ndarray, size_index: int) -> None:
 
 
 def _choose_companions(
-    anchor: int,
-    size_index: int,
-    quotas: np.ndarray,
-    affinity: np.ndarray,
-    rng: np.random.Generator,
+    anchor: int, size_index: int, quotas: np.ndarray, rng: np.random.Generator
 ) -> list[int]:
     """Choose up to size_index companions that occur with all others chosen and are needed."""
     chosen = [anchor]
     if anchor in NEVER_WITHOUT:
         chosen.append(NEVER_WITHOUT[anchor])
     while len(chosen) <= size_index:
-        fits = np.prod(affinity[chosen].astype(np.float64), axis=0) ** (1 / len(chosen))
+        fits = np.prod(pair_counts()[chosen].astype(np.float64), axis=0) ** (1 / len(chosen))
         fits[list(NEVER_WITHOUT)] = 0.0
         weight = fits * (quotas[:, size_index] > 0)
         if not weight.any():

@@ -7,7 +7,7 @@ from hpa.data.synthesis.patterns import draw_protein
 from hpa.data.synthesis.reference import stain
 from hpa.data.synthesis.scene import Scene, build_scene
 from hpa.data.synthesis.textures import blur, smooth_noise
-from hpa.labels import CHANNELS, N_LABELS
+from hpa.labels import CHANNELS
 from hpa.seeds import stream
 
 _SMALLEST_CANVAS_PX = 128
@@ -34,15 +34,7 @@ def draw_image(
         index: number of the image within the set; same arguments, same bytes.
         image_size: height and width in pixels; a small image is the same field, scaled down.
         brightness: factor on the light of all channels, before noise and saturation.
-
-    Raises:
-        ValueError: a label number or the image size is out of range.
     """
-    if not all(0 <= label < N_LABELS for label in label_set) or image_size < 16:
-        raise ValueError(
-            f"cannot draw labels {label_set} at {image_size} pixels: expected label numbers "
-            f"from 0 to {N_LABELS - 1} and a size of at least 16"
-        )
     canvas_size = max(image_size, _SMALLEST_CANVAS_PX)
     # One stream per step: the reference channels do not depend on the protein's pattern.
     scene_rng, stain_rng, protein_rng, optics_rng = (

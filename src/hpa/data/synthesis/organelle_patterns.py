@@ -119,10 +119,8 @@ def aggresome(rng: np.random.Generator, scene: Scene, reference: Reference) -> n
     xy = scene.cells.organiser[cells] * scene.size
     radius = rng.uniform(0.22, 0.42) * rng.lognormal(0, 0.2, len(cells)) * scene.radius_px
     lumps = discs(scene.size, xy, radius, rng.uniform(0.6, 1.0, len(cells)))
-    wobble = (
-        smooth_noise(rng, scene.size, 0.4 * scene.radius_px) * 0.1 * scene.radius_px for _ in "xy"
-    )
-    lumps = blur(displace(lumps, *wobble), 0.05 * scene.radius_px)
+    lumps = displace(rng, lumps, scene.radius_px, scale=0.4, shift=0.1)
+    lumps = blur(lumps, 0.05 * scene.radius_px)
     grain = np.clip(1 + 0.25 * smooth_noise(rng, scene.size, 0.12 * scene.radius_px), 0.2, 2)
     rest = rng.uniform(0.05, 0.3) * draw_background(rng, scene, over_nucleus=0.7)
     return 1.1 * lumps * grain * (scene.cell > 0) + rest

@@ -70,8 +70,7 @@ def draw_reticulum(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     pitch = rng.uniform(0.11, 0.2) * scene.radius_px
     net = 0.6 * mesh_noise(rng, scene.size, pitch) + 0.4 * mesh_noise(rng, scene.size, 1.7 * pitch)
     coarse = np.exp(0.35 * smooth_noise(rng, scene.size, 0.5 * scene.radius_px))
-    reach = rng.uniform(0.5, 2.2)
-    near = 0.12 + np.exp(-scene.halo / reach)
+    near = 0.12 + np.exp(-scene.halo / rng.uniform(0.5, 2.2))
     contrast = rng.uniform(0.5, 0.95)
     sheet = _level(scene.thickness * near * coarse * (1 - contrast + contrast * 1.6 * net), scene)
     over_nucleus = min(0.08 + rng.gamma(1.5, 0.2), 1.3)

@@ -7,7 +7,7 @@ nuclear radius, so that a small image looks like a large one scaled down.
 import cv2
 import numpy as np
 
-_FIXED_POINT_BITS = 4
+FIXED_POINT_BITS = 4
 _SMALLEST_SIGMA_PX = 0.45
 OVERSAMPLING = 2  # OpenCV draws shapes one or two pixels wide as crosses and squares
 
@@ -65,12 +65,12 @@ def spots(size: int, xy: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.
 def discs(size: int, xy: np.ndarray, radius_px: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Draw filled discs of brightness `weight` in [0,1]; later ones cover earlier ones."""
     canvas = np.zeros((OVERSAMPLING * size, OVERSAMPLING * size), np.uint8)
-    scale = OVERSAMPLING << _FIXED_POINT_BITS
-    centres = np.round(xy * scale - (1 << _FIXED_POINT_BITS) / 2).astype(int).tolist()
+    scale = OVERSAMPLING << FIXED_POINT_BITS
+    centres = np.round(xy * scale - (1 << FIXED_POINT_BITS) / 2).astype(int).tolist()
     radii = np.maximum(np.round(radius_px * scale), 1).astype(int).tolist()
     levels = np.clip(weight * 255, 0, 255).astype(int).tolist()
     for centre, radius, level in zip(centres, radii, levels, strict=True):
-        cv2.circle(canvas, centre, radius, level, -1, cv2.LINE_AA, _FIXED_POINT_BITS)
+        cv2.circle(canvas, centre, radius, level, -1, cv2.LINE_AA, FIXED_POINT_BITS)
     return shrink(canvas).astype(np.float32) / 255
 
 
@@ -80,7 +80,14 @@ def shrink(canvas: np.ndarray) -> np.ndarray:
     return cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def displace(image: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """Move image content by a smooth field in pixels: round shapes become irregular ones."""
+def displace(
+    rng: np.random.Generator, image: np.ndarray, radius_px: float, *, scale: float, shift: float
+) -> np.ndarray:
+    """Move content by smooth noise, so that round shapes become irregular.
+
+    `scale` and `shift` are the size and the deviation of the moves, in nuclear radii.
+    """
+    size = len(image)
+    dx, dy = (smooth_noise(rng, size, scale * radius_px) * shift * radius_px for _ in "xy")
     y, x = np.indices(image.shape, dtype=np.float32)
     return cv2.remap(image, x + dx, y + dy, cv2.INTER_LINEAR)
