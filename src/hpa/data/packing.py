@@ -66,10 +66,9 @@ def pack(
         )
         for first in range(0, len(images), shard_rows)
     ]
-    n_missing = sum(len(task) for task in tasks if not task.description_path.exists())
-    require_free_space(
-        packed_dir.parent, n_missing * image_size**2 * len(CHANNELS), "the packed images"
-    )
+    n_missing = sum(len(task.images) for task in tasks if not task.description_path.exists())
+    n_bytes = n_missing * image_size**2 * len(CHANNELS)
+    require_free_space(packed_dir.parent, n_bytes, "the packed images")
     try:
         descriptions = _pack_shards(tasks, max_unreadable_fraction, n_jobs)
         index = _assemble(packed_dir, images, tasks, descriptions, image_size)
@@ -84,17 +83,29 @@ def _pack_shards(
     tasks: list[PackingTask], max_unreadable_fraction: float, n_jobs: int
 ) -> list[dict[str, Any]]:
     """Pack the shards in parallel; stop as soon as too many images are unreadable."""
-    n_images = sum(map(len, tasks))
+    n_images = sum(len(task.images) for task in tasks)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
     packed = parallel(joblib.delayed(pack_shard)(task) for task in tasks)
     descriptions, unreadable = [], []
     with progress(what="pack", total=n_images) as bar:
         for task, description in zip(tasks, packed, strict=True):
-            bar.update(len(task))
+            bar.update(len(task.images))
             descriptions.append(description)
-            unreadable += description["unreadable"]
+            unreadable += [
+                f"{each['path']} (Id {each['Id']}): {each['reason']}"
+                for each in description["unreadable"]
+            ]
             if len(unreadable) > max_unreadable_fraction * n_images:
-                raise _too_many_unreadable(unreadable, max_unreadable_fraction, n_images)
+                found = f"{len(unreadable)} or more unreadable images, first:"
+                raise UserError(
+                    "images cannot be read",
+                    expected="whole 8-bit grey PNGs, except for at most "
+                    f"{max_unreadable_fraction:g} of {n_images} images "
+                    "(pack.max_unreadable_fraction)",
+                    received="\n    ".join([found, *unreadable[:5]]),
+                    remedy="fetch the files again or convert them, remove the images' rows from "
+                    "the CSV, or raise pack.max_unreadable_fraction",
+                )
     return descriptions
 
 
@@ -131,17 +142,3 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _too_many_unreadable(
-    unreadable: list[dict[str, str]], max_fraction: float, n_images: int
-) -> UserError:
-    first = [f"{each['path']} (Id {each['Id']}): {each['reason']}" for each in unreadable[:5]]
-    return UserError(
-        "images cannot be read",
-        expected=f"whole 8-bit grey PNGs, except for at most {max_fraction:g} of {n_images} images "
-        "(pack.max_unreadable_fraction)",
-        received="\n    ".join([f"{len(unreadable)} or more unreadable images, first:", *first]),
-        remedy="fetch the files again or convert them, remove the images' rows from the CSV, or "
-        "raise pack.max_unreadable_fraction",
-    )

@@ -7,7 +7,6 @@ SHA-256 of its bytes still match.
 
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,9 +36,6 @@ class PackingTask:
     image_size: int
     odd_size: str
 
-    def __len__(self) -> int:
-        return len(self.images)
-
     @property
     def pixels_path(self) -> Path:
         """The shard's rows."""
@@ -62,18 +58,14 @@ def plan_shard(images: pd.DataFrame, raw_dir: Path, shards_dir: Path, **rules: A
         shards_dir: the folder of unassembled shards.
         rules: `image_size` and `odd_size` of `PackingTask`.
     """
-    content: list[Any] = [cv2.__version__, kornia_rs.__version__, _code_digests(), rules]
+    code = [sha256(Path(file)) for file in (decoding.__file__, __file__)]
+    content: list[Any] = [cv2.__version__, kornia_rs.__version__, code, rules]
     for folder, image_id in zip(images["folder"], images["Id"], strict=True):
         for channel in CHANNELS:
             path = channel_path(raw_dir / folder, image_id, channel)
             status = path.stat()
             content.append((folder, path.name, status.st_size, status.st_mtime_ns))
     return PackingTask(shards_dir / digest(content), images, raw_dir, **rules)
-
-
-@cache
-def _code_digests() -> list[str]:
-    return [sha256(Path(file)) for file in (decoding.__file__, __file__)]
 
 
 def pack_shard(task: PackingTask) -> dict[str, Any]:
@@ -97,7 +89,7 @@ def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
     shape = (task.image_size, task.image_size, len(CHANNELS))
     square = ODD_SIZES[task.odd_size]
     with path.open("wb") as file:
-        _write_header(file, (len(task), *shape))
+        _write_header(file, (len(task.images), *shape))
         for folder, image_id in zip(task.images["folder"], task.images["Id"], strict=True):
             try:
                 pixels = read_image(task.raw_dir / folder, image_id, task.image_size, square)
@@ -123,12 +115,11 @@ def measure(pixels: np.ndarray) -> dict[str, Any]:
     `<channel>_saturated` is the fraction of white pixels.
     """
     means, stds = (each.ravel() / 255 for each in cv2.meanStdDev(pixels))
-    saturated = [float(np.mean(plane == 255)) for plane in cv2.split(pixels)]
     columns: dict[str, Any] = {}
-    for number, channel in enumerate(CHANNELS):
-        columns[f"{channel}_mean"] = float(means[number])
-        columns[f"{channel}_std"] = float(stds[number])
-        columns[f"{channel}_saturated"] = saturated[number]
+    for channel, mean, std, plane in zip(CHANNELS, means, stds, cv2.split(pixels), strict=True):
+        columns[f"{channel}_mean"] = float(mean)
+        columns[f"{channel}_std"] = float(std)
+        columns[f"{channel}_saturated"] = float(np.mean(plane == 255))
     blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
     return columns | {
         "blank": " ".join(blank),

@@ -88,7 +88,7 @@ def test_an_invalid_channel_is_refused_with_its_reason(green: object, said: str)
 
 
 def test_channels_of_unequal_size_and_oblong_images_are_refused() -> None:
-    with pytest.raises(InvalidImageError, match="green 8×8, red 4×4"):
+    with pytest.raises(InvalidImageError, match="red 4×4, green 8×8"):
         read_planes({"green": [[0] * 8] * 8, "red": [[0] * 4] * 4}, RULES)
     with pytest.raises(InvalidImageError, match="8×4 pixels: not square"):
         to_pixels(read_planes({"green": [[0] * 8] * 4}, RULES), RULES)

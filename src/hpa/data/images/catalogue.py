@@ -42,7 +42,9 @@ def read_tables(raw_dir: Path) -> pd.DataFrame:
     """Read the catalogue without checking that the channel files exist."""
     tables = [_read_labelled(raw_dir / LABELLED_CSV)]
     if (raw_dir / UNLABELLED_CSV).is_file():
-        tables.append(_read_unlabelled(raw_dir / UNLABELLED_CSV))
+        ids = read_csv(raw_dir / UNLABELLED_CSV, ["Id"])["Id"]
+        table = pd.DataFrame({"Id": ids, "Target": "", "group": ids})
+        tables.append(table.assign(labelled=False, folder=UNLABELLED_FOLDER))
     catalogue = pd.concat(tables, ignore_index=True)
     check_ids(catalogue, f"the CSVs of {raw_dir}")
     return catalogue
@@ -59,11 +61,16 @@ def _read_labelled(path: Path) -> pd.DataFrame:
         raise _bad_table(path, ["Id", "Target"], "a header without rows")
     for line, image_id, target in zip(table["line"], table["Id"], table["Target"], strict=True):
         try:
-            empty = not parse_target(target)
+            problem = "" if parse_target(target) else "no label"
         except ValueError as error:
-            raise _bad_row(path, line, image_id, str(error), target) from error
-        if empty:
-            raise _bad_row(path, line, image_id, "no label", target)
+            problem = str(error)
+        if problem:
+            raise UserError(
+                f"{path}, line {line}, Id {image_id!r}: {problem}",
+                expected=f"label numbers from 0 to {N_LABELS - 1} separated by spaces, each once",
+                received=repr(target),
+                remedy="correct or remove the row",
+            )
     table = with_groups(table, list(table["Id"]))[["Id", "Target", "group"]]
     return table.assign(labelled=True, folder=LABELLED_FOLDER)
 
@@ -72,13 +79,6 @@ def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
     """Fill absent or empty cells of `group` from `default`."""
     given = list(table["group"]) if "group" in table else [""] * len(table)
     return table.assign(group=[own or other for own, other in zip(given, default, strict=True)])
-
-
-def _read_unlabelled(path: Path) -> pd.DataFrame:
-    ids = read_csv(path, ["Id"])["Id"]
-    return pd.DataFrame({"Id": ids, "Target": "", "group": ids}).assign(
-        labelled=False, folder=UNLABELLED_FOLDER
-    )
 
 
 def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
@@ -94,8 +94,7 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
             duplicated or `line`.
 
     Raises:
-        UserError: the file is missing or not a CSV, lacks one of `columns`, has one of them or of
-            `optional` twice, or a row is longer or shorter than the header.
+        UserError: the file is missing or not such a CSV, or rows differ in length from the header.
     """
     if not path.is_file():
         raise UserError(
@@ -108,25 +107,23 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            rows = [[str(reader.line_num), *row] for row in reader if _is_filled(row)]
+            rows = [
+                [str(reader.line_num), *row]
+                for row in reader
+                if len(row) > 1 or any(cell.strip() for cell in row)  # not a blank line
+            ]
     except (csv.Error, UnicodeDecodeError) as error:
         raise _bad_table(path, columns, str(error)) from error
-    missing = [name for name in columns if name not in header]
-    duplicate = [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
-    if invalid := missing + duplicate:
-        raise _bad_table(
-            path, columns, f"missing or duplicate columns {', '.join(invalid)} in {header}"
-        )
+    invalid = [name for name in columns if name not in header]
+    invalid += [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
+    if invalid:
+        problem = f"missing or duplicate columns {', '.join(invalid)} in {header}"
+        raise _bad_table(path, columns, problem)
     for line, *cells in rows:
         if len(cells) != len(header):
             raise _bad_table(path, columns, f"{len(cells)} cells in line {line}: {cells}")
     named = [name not in ("", "line") and header.count(name) == 1 for name in header]
     return pd.DataFrame(rows, columns=["line", *header], dtype=str).loc[:, [True, *named]]
-
-
-def _is_filled(row: list[str]) -> bool:
-    """Return False for a line that is empty or only has white space."""
-    return len(row) > 1 or any(cell.strip() for cell in row)
 
 
 def check_ids(catalogue: pd.DataFrame, place: str) -> None:
@@ -136,11 +133,11 @@ def check_ids(catalogue: pd.DataFrame, place: str) -> None:
         UserError: some are not; the first five are listed.
     """
     ids = catalogue["Id"]
-    duplicate = ids[ids.duplicated()].unique()
+    duplicate = list(ids[ids.duplicated()].unique())
     unsafe = [each for each in ids if each.startswith(".") or set(each) & set("/\\\0") or not each]
     long = [f"{each[:40]}…" for each in ids if len(each.encode()) > MAX_ID_BYTES]
     for found, wrong in (
-        (list(duplicate), "duplicate Ids"),
+        (duplicate, "duplicate Ids"),
         (unsafe, "Ids that are not file names"),
         (long, f"Ids longer than {MAX_ID_BYTES} bytes"),
     ):
@@ -168,15 +165,6 @@ def _check_files(folder: Path, ids: list[str]) -> None:
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
             remedy="restore the files, or remove their rows from the CSV",
         )
-
-
-def _bad_row(path: Path, line: str, image_id: str, problem: str, target: str) -> UserError:
-    return UserError(
-        f"{path}, line {line}, Id {image_id!r}: {problem}",
-        expected=f"label numbers from 0 to {N_LABELS - 1} separated by spaces, each once",
-        received=repr(target),
-        remedy="correct or remove the row",
-    )
 
 
 def _bad_table(path: Path, columns: list[str], received: str) -> UserError:

@@ -17,8 +17,6 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIZE_PX = 8192
 """Larger than any microscope image; a small file may claim 2^31 and exhaust the memory."""
 COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
-
-
 HASH_SIDE_PX, HASH_FREQUENCIES = 32, 8
 """A channel is shrunk to 32×32 pixels; its 8×8 lowest frequencies give 64 bits."""
 COSINES = np.cos(
@@ -30,14 +28,15 @@ COSINES = np.cos(
 class UnreadableImageError(UserError):
     """Error for an image that cannot be packed: `path` of the file, and `reason`."""
 
-    def __init__(self, path: Path, reason: str, *, wrong: str, expected: str, remedy: str) -> None:
-        super().__init__(wrong, expected=expected, received=reason, remedy=remedy)
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be read",
+            expected="a whole 8-bit grey PNG, square (or another pack.odd_size) and of one size "
+            "with the image's other channels",
+            received=reason,
+            remedy="fetch the file again or convert it, or remove the image's row from the CSV",
+        )
         self.path, self.reason = path, reason
-
-
-def refuse_odd_size(plane: np.ndarray) -> np.ndarray:
-    """Return the plane unchanged: `read_image` refuses it unless it is square."""
-    return plane
 
 
 def pad_to_square(plane: np.ndarray) -> np.ndarray:
@@ -57,18 +56,18 @@ def crop_to_square(plane: np.ndarray) -> np.ndarray:
 
 
 ODD_SIZES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "refuse": refuse_odd_size,
+    "refuse": lambda plane: plane,
     "pad": pad_to_square,
     "crop": crop_to_square,
 }
-"""Treatments of images that are not square, by the value of `pack.odd_size`."""
+"""Treatments of odd sizes by the value of `pack.odd_size`; what is not square then is refused."""
 
 
 def read_image(
     folder: Path,
     image_id: str,
     image_size: int,
-    square: Callable[[np.ndarray], np.ndarray] = refuse_odd_size,
+    square: Callable[[np.ndarray], np.ndarray] = ODD_SIZES["refuse"],
 ) -> np.ndarray:
     """Read the four channels of an image as uint8[S,S,4], S = `image_size`.
 
@@ -80,12 +79,15 @@ def read_image(
             others, or is not square.
     """
     channels = [read_channel(channel_path(folder, image_id, channel)) for channel in CHANNELS]
-    if len({channel.shape for channel in channels}) > 1:
-        raise _wrong_sizes(folder, image_id, channels, "four channels of one size")
     squares = [square(channel) for channel in channels]
     height, width = squares[0].shape
-    if height != width:
-        raise _wrong_sizes(folder, image_id, channels, "four squares (or another pack.odd_size)")
+    if len({channel.shape for channel in channels}) > 1 or height != width:
+        sizes = [
+            f"{name} {channel.shape[1]}×{channel.shape[0]}"
+            for name, channel in zip(CHANNELS, channels, strict=True)
+        ]
+        path = channel_path(folder, image_id, CHANNELS[0])
+        raise UnreadableImageError(path, f"sizes {', '.join(sizes)}")
     return merge_channels(squares, image_size)
 
 
@@ -111,14 +113,14 @@ def read_channel(path: Path) -> np.ndarray:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, str(error.strerror)) from error
+        raise UnreadableImageError(path, str(error.strerror)) from error
     if problem := _png_problem(content):
-        raise _unreadable(path, problem)
+        raise UnreadableImageError(path, problem)
     width, height = struct.unpack_from(">II", content, len(PNG_SIGNATURE) + 8)
     try:
         pixels: np.ndarray = decode_image_png_u8(content, (height, width), "mono")
     except Exception as error:  # the decoder raises plain exceptions
-        raise _unreadable(path, f"pixels that do not decode: {error}") from error
+        raise UnreadableImageError(path, f"pixels that do not decode: {error}") from error
     return pixels[..., 0]
 
 
@@ -173,29 +175,3 @@ def _header_problem(kind: bytes, header: bytes) -> str | None:
     if not (0 < width <= MAX_SIZE_PX and 0 < height <= MAX_SIZE_PX):
         return f"a PNG of {width}×{height} pixels (at most {MAX_SIZE_PX}×{MAX_SIZE_PX})"
     return None
-
-
-def _unreadable(path: Path, reason: str) -> UnreadableImageError:
-    return UnreadableImageError(
-        path,
-        reason,
-        wrong=f"{path} cannot be read",
-        expected="a whole 8-bit grey PNG",
-        remedy="fetch the file again or convert it, or remove the image's row from the CSV",
-    )
-
-
-def _wrong_sizes(
-    folder: Path, image_id: str, channels: list[np.ndarray], expected: str
-) -> UnreadableImageError:
-    sizes = [
-        f"{name} {channel.shape[1]}×{channel.shape[0]}"
-        for name, channel in zip(CHANNELS, channels, strict=True)
-    ]
-    return UnreadableImageError(
-        channel_path(folder, image_id, CHANNELS[0]),
-        f"sizes {', '.join(sizes)}",
-        wrong=f"image {image_id} in {folder} has channels of unequal size or that are not square",
-        expected=expected,
-        remedy="crop or resize the files, or remove the row from the CSV",
-    )

@@ -35,10 +35,10 @@ def is_grey_png(content: bytes) -> bool:
 def read_grey(
     path: Path, channel: str, *, tinted: bool, sixteen_bit_white: int | None
 ) -> np.ndarray:
-    """Read a file as uint8[H,W] by the rules of this module.
+    """Read a PNG, TIFF or JPEG file as uint8[H,W] by the rules of this module.
 
     Args:
-        path: a PNG, TIFF or JPEG file.
+        path: the file.
         channel: name of the channel in the file.
         tinted: accept colour images that show grey values in the channel's own colour.
         sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
@@ -93,11 +93,8 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "TIFF", "JPEG")) as image:
-            if problem := _problem(image, content, max_size_px):
-                raise InvalidImageError(problem)
-            pixels = np.asarray(image)
-    except InvalidImageError:
-        raise
+            problem = _problem(image, content, max_size_px)
+            pixels = None if problem else np.asarray(image)
     except UnidentifiedImageError as error:
         problem = f"{len(content)} bytes that are not a PNG, TIFF or JPEG"
         raise InvalidImageError(problem if content else "an empty file") from error
@@ -105,6 +102,8 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
         raise InvalidImageError(str(error)) from error
     except Exception as error:  # Pillow raises many types for damaged tags
         raise InvalidImageError(f"{len(content)} bytes, cut or damaged: {error}") from error
+    if pixels is None:
+        raise InvalidImageError(problem)
     return pixels.astype(np.uint16) if pixels.dtype.itemsize == 2 else pixels
 
 

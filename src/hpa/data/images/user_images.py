@@ -56,7 +56,10 @@ def find_images(paths: list[str]) -> dict[str, dict[str, Path]]:
         if path.is_dir():
             _add_files(found, sorted(path.rglob("*")), path, strict=False)
         elif path.suffix.lower() == ".csv":
-            _add_table(found, path)
+            for row in catalogue.read_csv(path, ["Id", PROTEIN], CHANNELS).to_dict("records"):
+                for channel in CHANNELS:
+                    if row.get(channel):
+                        _add(found, row["Id"], channel, path.parent / row[channel])
         elif path.is_file() or not has_magic(text):
             _add_files(found, [path], path.parent, strict=True)
         else:
@@ -87,12 +90,9 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndar
         raise InvalidImageError(f"no {PROTEIN} channel, which shows the protein")
     planes = {name: _read_plane(name, source, rules) for name, source in given.items()}
     shape = planes[PROTEIN].shape
-    if odd := [
-        f"{name} {p.shape[1]}×{p.shape[0]}" for name, p in planes.items() if p.shape != shape
-    ]:
-        raise InvalidImageError(
-            f"channels of unequal size: green {shape[1]}×{shape[0]}, {', '.join(odd)}"
-        )
+    sizes = [f"{name} {plane.shape[1]}×{plane.shape[0]}" for name, plane in planes.items()]
+    if any(plane.shape != shape for plane in planes.values()):
+        raise InvalidImageError(f"channels of unequal size: {', '.join(sizes)}")
     return [planes.get(name, np.zeros(shape, np.uint8)) for name in CHANNELS]
 
 
@@ -157,20 +157,18 @@ def _add_files(
     """Assign files to images by their names; ignore other files, or refuse them if `strict`."""
     for path in files:
         stem, _, channel = path.stem.rpartition("_")
-        if channel not in CHANNELS or not stem or path.suffix.lower() not in SUFFIXES:
-            if strict:
-                raise _nothing_at(str(path)) if not path.exists() else _nameless(path)
-            continue
-        folder = path.parent if root is None else path.parent.relative_to(root)
-        _add(found, str(folder / stem), channel, path)
-
-
-def _add_table(found: dict[str, dict[str, Path]], path: Path) -> None:
-    table = catalogue.read_csv(path, ["Id", PROTEIN], CHANNELS)
-    for row in table.to_dict("records"):
-        for channel in CHANNELS:
-            if row.get(channel):
-                _add(found, row["Id"], channel, path.parent / row[channel])
+        if channel in CHANNELS and stem and path.suffix.lower() in SUFFIXES:
+            folder = path.parent if root is None else path.parent.relative_to(root)
+            _add(found, str(folder / stem), channel, path)
+        elif strict and not path.exists():
+            raise _nothing_at(str(path))
+        elif strict:
+            raise UserError(
+                f"the name of {path} does not end in a channel",
+                expected=f"<name>_<channel> with {', '.join(CHANNELS)}; {', '.join(SUFFIXES)}",
+                received=path.name,
+                remedy="rename it, or list files and channels in a CSV",
+            )
 
 
 def _add(found: dict[str, dict[str, Path]], name: str, channel: str, path: Path) -> None:
@@ -191,13 +189,4 @@ def _nothing_at(text: str) -> UserError:
         "a CSV with the columns Id, red, green, blue, yellow",
         received=f"no such files (from {Path.cwd()})",
         remedy="check the path, or rename the files",
-    )
-
-
-def _nameless(path: Path) -> UserError:
-    return UserError(
-        f"the name of {path} does not end in a channel",
-        expected=f"<name>_<channel> with {', '.join(CHANNELS)}; {', '.join(SUFFIXES)}",
-        received=path.name,
-        remedy="rename it, or list files and channels in a CSV",
     )

@@ -3,7 +3,6 @@
 import os
 import zlib
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -41,22 +40,6 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path, self.file = path, os.open(path, os.O_RDONLY)
 
-    def read_header(self) -> tuple[int, tuple[int, ...]]:
-        """Return the offset and shape of the rows.
-
-        Raises:
-            ValueError: the file is truncated, or holds other values than rows of uint8.
-        """
-        with open(self.file, "rb", closefd=False) as file:
-            np.lib.format.read_magic(file)
-            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-            offset = file.tell()
-        if by_column or dtype != np.uint8:
-            raise ValueError(f"{self.path} holds {dtype}, not rows of uint8")
-        if (n_bytes := os.fstat(self.file).st_size) < offset + prod(shape):
-            raise ValueError(f"{self.path} has {n_bytes} bytes, not {offset + prod(shape)}")
-        return offset, shape
-
     def __del__(self) -> None:
         if hasattr(self, "file"):
             os.close(self.file)
@@ -77,8 +60,7 @@ class PackedImages:
             index = pd.read_csv(packed_dir / "index.csv", usecols=["crc32"])
             self._checksums = index["crc32"].to_numpy(np.uint32)
             self._paths = [packed_dir / each["file"] for each in shards]
-            headers = [self._open(path).read_header() for path in self._paths]
-            self._offsets, shapes = zip(*headers, strict=True)
+            self._offsets, shapes = zip(*map(_read_header, self._paths), strict=True)
         except (OSError, EOFError, ValueError, LookupError) as error:
             raise _not_packed(packed_dir, error) from error
         self._starts = np.cumsum([0, *(shape[0] for shape in shapes)])
@@ -109,22 +91,25 @@ class PackedImages:
             if os.preadv(opened.file, [batch[place].data], offset) != n_bytes:
                 raise OSError(f"{opened.path} ends before row {row}")
             if not self._verified[row]:
-                self._verify(int(row), batch[place])
+                self._verify(int(row), zlib.crc32(batch[place].data))
         return batch
 
-    def _verify(self, row: int, pixels: np.ndarray) -> None:
-        if (checksum := zlib.crc32(pixels.data)) != self._checksums[row]:
-            raise self._damaged(row, checksum)
+    def _verify(self, row: int, checksum: int) -> None:
+        if checksum != self._checksums[row]:
+            image_id = read_index(self._packed_dir)["Id"][row]
+            raise UserError(
+                f"the packed image {image_id} (row {row}) is damaged",
+                expected=f"CRC-32 {self._checksums[row]}, as pack wrote it into index.csv",
+                received=f"CRC-32 {checksum}",
+                remedy="run: dvc repro --force pack; if the error returns, check the disk",
+            )
         self._verified[row] = True
 
-    def _damaged(self, row: int, checksum: int) -> UserError:
-        image_id = read_index(self._packed_dir)["Id"][row]
-        return UserError(
-            f"the packed image {image_id} (row {row}) is damaged",
-            expected=f"CRC-32 {self._checksums[row]}, as pack wrote it into index.csv",
-            received=f"CRC-32 {checksum}",
-            remedy="run: dvc repro --force pack; if the error returns, check the disk",
-        )
+
+def _read_header(path: Path) -> tuple[int, tuple[int, ...]]:
+    """Return the offset and shape of a shard's rows; ValueError if the file is truncated."""
+    rows = np.load(path, mmap_mode="r")
+    return rows.offset, rows.shape
 
 
 def _not_packed(packed_dir: Path, error: Exception) -> UserError:

@@ -67,46 +67,32 @@ class TrainingRange:
         ]
         measures = brightness_and_focus(pixels)
         for channel, name in enumerate(CHANNELS):
-            if name not in blank:
-                flags += self._out_of_range(name, measures[:, channel], channel)
-        if not blank:
-            flags += self._swapped(pixels)
-        return flags
-
-    def _out_of_range(self, name: str, measures: np.ndarray, channel: int) -> list[str]:
-        words = (("dimmer", "brighter"), ("blurrier", "sharper or noisier"))
-        found = []
-        for row, (below, above) in enumerate(words):
-            if measures[row] < self.low[row, channel]:
-                found.append(f"the {name} channel is {below} than any training image")
-            elif measures[row] > self.high[row, channel]:
-                found.append(f"the {name} channel is {above} than any training image")
-        return found
+            words = ("dimmer", "brighter"), ("blurrier", "sharper or noisier")
+            for row, (below, above) in enumerate(words if name not in blank else ()):
+                if measures[row, channel] < self.low[row, channel]:
+                    flags.append(f"the {name} channel is {below} than any training image")
+                elif measures[row, channel] > self.high[row, channel]:
+                    flags.append(f"the {name} channel is {above} than any training image")
+        return flags if blank else flags + self._swapped(pixels)
 
     def _swapped(self, pixels: np.ndarray) -> list[str]:
         surprise = _surprise_of_orders(describe(pixels), self.mean, self.precision)
         best = int(surprise.argmin())
         if surprise[0] - surprise[best] <= self.swap_margin:
             return []
-        order = ORDERS[best]
         pairs = [
             f"{CHANNELS[given]} looks like {CHANNELS[place]}"
-            for place, given in enumerate(order)
+            for place, given in enumerate(ORDERS[best])
             if place != given
         ]
         return [f"channels may be swapped: {', '.join(pairs)}"]
 
     def to_json(self) -> dict[str, Any]:
         """Return a document of dicts and lists for `json.dump`."""
-        ranges = {
-            measure: {
-                name: [float(self.low[row, channel]), float(self.high[row, channel])]
-                for channel, name in enumerate(CHANNELS)
-            }
-            for row, measure in enumerate((BRIGHTNESS, FOCUS))
-        }
+        brightness, focus = np.stack([self.low, self.high], axis=-1).tolist()
         return {
-            **ranges,
+            BRIGHTNESS: dict(zip(CHANNELS, brightness, strict=True)),
+            FOCUS: dict(zip(CHANNELS, focus, strict=True)),
             "mean": self.mean.tolist(),
             "precision": self.precision.tolist(),
             "swap_margin": self.swap_margin,
@@ -121,12 +107,11 @@ class TrainingRange:
             UserError: a key is missing or has a wrong type.
         """
         try:
-            ranges = np.array(
-                [[document[row][name] for name in CHANNELS] for row in (BRIGHTNESS, FOCUS)], float
-            )
+            rows = [[document[row][name] for name in CHANNELS] for row in (BRIGHTNESS, FOCUS)]
+            low, high = np.moveaxis(np.array(rows, float), -1, 0)
             return cls(
-                low=ranges[..., 0],
-                high=ranges[..., 1],
+                low=low,
+                high=high,
                 mean=np.array(document["mean"], float),
                 precision=np.array(document["precision"], float).reshape(N_MEASURES, N_MEASURES),
                 swap_margin=float(document["swap_margin"]),
