@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hpa.errors import UserError
 from hpa.labels import LABELS, N_LABELS
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule
-from hpa.thresholds.thresholds_file import thresholds_from_json, thresholds_to_json
+from hpa.thresholds.thresholds_file import read_thresholds, thresholds_to_json
 
 
 def make_thresholds(seed: int = 2) -> Thresholds:
@@ -20,9 +21,15 @@ def make_thresholds(seed: int = 2) -> Thresholds:
     return fit_by_rule("sweep", y_true, random.random(y_true.shape), fixed=0.5, seed=0)
 
 
-def test_thresholds_survive_json_exactly() -> None:
+def reread(document: dict[str, Any], folder: Path) -> Thresholds:
+    path = folder / "thresholds.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return read_thresholds(path)[0]
+
+
+def test_thresholds_survive_json_exactly(tmp_path: Path) -> None:
     thresholds = make_thresholds()
-    again = thresholds_from_json(json.loads(json.dumps(thresholds_to_json(thresholds))))
+    again = reread(thresholds_to_json(thresholds), tmp_path)
     for name in ("values", "support", "fit_f1", "cross_fitted_f1"):
         np.testing.assert_array_equal(getattr(thresholds, name), getattr(again, name))
     assert again.plain.keys() == {"fixed", "global", "sweep"}
@@ -33,34 +40,34 @@ def test_thresholds_survive_json_exactly() -> None:
     assert (again.rule, again.flags) == (thresholds.rule, thresholds.flags)
 
 
-def test_labels_are_written_in_the_competitions_order_and_read_in_any() -> None:
+def test_labels_are_written_in_the_competitions_order_and_read_in_any(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     assert tuple(document["classes"]) == LABELS
     backwards = {**document, "classes": dict(reversed(document["classes"].items()))}
-    assert thresholds_to_json(thresholds_from_json(backwards)) == document
+    assert thresholds_to_json(reread(backwards, tmp_path)) == document
 
 
-def test_a_label_missing_or_misspelt_in_json_is_named() -> None:
+def test_a_label_missing_or_misspelt_in_json_is_named(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     document["classes"]["Nucleus"] = document["classes"].pop("Cytosol")
     with pytest.raises(UserError, match=r"missing \['Cytosol'\], unknown \['Nucleus'\]"):
-        thresholds_from_json(document)
+        reread(document, tmp_path)
 
 
-def test_a_threshold_edited_to_one_is_refused() -> None:
+def test_a_threshold_edited_to_one_is_refused(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     document["classes"]["Cytosol"]["threshold"] = 1.0
     with pytest.raises(
         UserError, match=r"Cytosol\.threshold: .* less than 1(.|\n)*received: +1\.0"
     ):
-        thresholds_from_json(document)
+        reread(document, tmp_path)
 
 
-def test_thresholds_of_another_version_of_the_file_are_refused() -> None:
+def test_thresholds_of_another_version_of_the_file_are_refused(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     del document["plain"]["global"]["thresholds"]["Cytosol"]
     with pytest.raises(UserError, match=r"plain\.global\.thresholds: .*missing \['Cytosol'\]"):
-        thresholds_from_json(document)
+        reread(document, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +86,10 @@ def test_thresholds_of_another_version_of_the_file_are_refused() -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_named_by_its_place(change: Callable[[Any], None], named: str) -> None:
+def test_a_wrong_value_is_named_by_its_place(
+    change: Callable[[Any], None], named: str, tmp_path: Path
+) -> None:
     document = thresholds_to_json(make_thresholds())
     change(document)
     with pytest.raises(UserError, match=named):
-        thresholds_from_json(document)
+        reread(document, tmp_path)

@@ -27,7 +27,8 @@ def class_table(
     """
     val_counts = count_outcomes(val_true, val_pred)
     counts = count_outcomes(test.y_true, test.y_pred)
-    low, high = _intervals(replicates, counts.support)
+    intervals = np.array([percentile_interval(column) for column in replicates.by_class.T])
+    intervals[counts.support == 0] = np.nan
     return pd.DataFrame(
         {
             "label": LABELS,
@@ -36,8 +37,8 @@ def class_table(
             "precision": precision(counts),
             "recall": recall(counts),
             "f1": f1(counts),
-            "f1_low": low,
-            "f1_high": high,
+            "f1_low": intervals[:, 0],
+            "f1_high": intervals[:, 1],
             "average_precision": average_precision(test.y_true, test.y_prob),
             "roc_auc": roc_auc(test.y_true, test.y_prob),
             "constant_f1": f1(constant_counts(val_true, test.y_true)),
@@ -47,10 +48,8 @@ def class_table(
             "val_f1": f1(val_counts),
             "val_f1_cross_fitted": thresholds.cross_fitted_f1,
             "note": [
-                _note(flags, val_support, test_support, min_support)
-                for flags, val_support, test_support in zip(
-                    thresholds.flags, val_counts.support, counts.support, strict=True
-                )
+                _note(*row, min_support)
+                for row in zip(thresholds.flags, val_counts.support, counts.support, strict=True)
             ],
         }
     )
@@ -60,12 +59,6 @@ def constant_counts(val_true: np.ndarray, test_true: np.ndarray) -> Counts:
     """Count the outcomes on test of the best constant prediction, chosen on val."""
     constant = np.broadcast_to(best_constant_prediction(val_true), test_true.shape)
     return count_outcomes(test_true, constant)
-
-
-def _intervals(replicates: Replicates, support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    intervals = np.array([percentile_interval(column) for column in replicates.by_class.T])
-    intervals[support == 0] = np.nan
-    return intervals[:, 0], intervals[:, 1]
 
 
 def _note(val_flags: tuple[str, ...], val_support: int, test_support: int, minimum: int) -> str:

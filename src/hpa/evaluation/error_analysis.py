@@ -68,13 +68,7 @@ def slices(test: EvaluatedSplit, brightness: np.ndarray, *, seed: int, n: int) -
 def empty_rows(
     name: str, y_true: np.ndarray, y_pred: np.ndarray, y_prob: np.ndarray
 ) -> list[dict[str, object]]:
-    """Return metrics with empty rows left empty and with them filled, one row each.
-
-    Args:
-        name: of the split.
-        y_true, y_pred: uint8[N,28], before filling.
-        y_prob: float[N,28].
-    """
+    """Return metrics of split `name` with empty rows of y_pred left empty and with them filled."""
     n_empty = int((~y_pred.any(axis=1)).sum())
     choices = {"left empty": y_pred, "likeliest taken": fill_empty_rows(y_pred, y_prob)}
     return [

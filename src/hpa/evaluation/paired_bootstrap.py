@@ -50,11 +50,7 @@ def compare(
 ) -> PairedComparison:
     """Compare two predictions for the same rows by `n` paired draws of whole groups.
 
-    Args:
-        y_true, pred_a, pred_b: uint8[N,C].
-        groups: integers [N].
-        seed: of `hpa.seeds`.
-        n: replicates; `better` has a standard error of at most 0.5 / sqrt(n).
+    `better` has a standard error of at most 0.5 / sqrt(n).
     """
     check_same_shape("pred_a", pred_a, "pred_b", pred_b)
     counts = [count_outcomes(y_true, pred) for pred in (pred_a, pred_b)]

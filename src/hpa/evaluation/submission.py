@@ -14,13 +14,11 @@ from hpa.thresholds.decisions import Thresholds, decide
 def submission(ids: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     """Return Kaggle's `Id,Predicted`: label numbers separated by blanks, "" for the empty set.
 
-    Args:
-        ids: image names [N].
-        y_pred: uint8[N,28].
+    `ids` are N image names, `y_pred` is uint8[N,28].
     """
     check_indicators("y_pred", y_pred)
-    if y_pred.shape != (len(ids), len(LABELS)):
-        shape = (len(ids), len(LABELS))
+    shape = (len(ids), len(LABELS))
+    if y_pred.shape != shape:
         raise ValueError(f"y_pred must have shape {shape}, got {y_pred.shape}")
     predicted = [format_target(np.flatnonzero(row).tolist()) for row in y_pred]
     return pd.DataFrame({"Id": ids, "Predicted": predicted})

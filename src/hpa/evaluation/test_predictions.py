@@ -9,7 +9,7 @@ import numpy as np
 from hpa.errors import UserError
 from hpa.metrics.bootstrap import check_groups
 from hpa.metrics.counts import check_indicators, check_same_shape
-from hpa.metrics.predictions import check_ids, check_probabilities, load_arrays
+from hpa.metrics.predictions import check_ids, check_probabilities, file_error, load_arrays
 from hpa.system.files import atomic_path
 
 FILE_NAME = "test_predictions.npz"
@@ -61,11 +61,8 @@ class EvaluatedSplit:
         try:
             return cls(**{key: arrays[key] for key in keys}, run_id=str(arrays.get("run_id", "")))
         except ValueError as error:
-            raise UserError(
-                f"{path} holds unusable predictions",
-                expected="consistent ids, groups, y_true, y_prob and y_pred",
-                received=str(error),
-                remedy="run the evaluate stage again",
+            raise file_error(
+                f"{path} holds unusable predictions", str(error), "evaluate"
             ) from error
 
     def sorted(self) -> "EvaluatedSplit":
@@ -98,23 +95,17 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
     only_a, only_b = np.setdiff1d(a.ids, b.ids), np.setdiff1d(b.ids, a.ids)
     if len(only_a) or len(only_b):
         examples = ", ".join(repr(str(each)) for each in [*only_a[:1], *only_b[:1]])
-        raise _different(
-            f"{len(only_a)} images only in A, {len(only_b)} only in B, such as {examples}", a, b
-        )
-    relabelled = (a.y_true != b.y_true).any(axis=1)
-    if relabelled.any():
-        example = str(a.ids[relabelled.argmax()])
-        raise _different(
-            f"other labels for {relabelled.sum()} of {len(a.ids)} images, such as {example!r}", a, b
-        )
-    if (a.groups != b.groups).any():
-        example = str(a.ids[(a.groups != b.groups).argmax()])
-        raise _different(f"the same images in other groups, such as {example!r}", a, b)
-    return a, b
-
-
-def _different(received: str, a: EvaluatedSplit, b: EvaluatedSplit) -> UserError:
-    return UserError(
+        received = f"{len(only_a)} images only in A, {len(only_b)} only in B, such as {examples}"
+    elif (a.y_true != b.y_true).any():
+        relabelled = a.ids[(a.y_true != b.y_true).any(axis=1)]
+        received = f"other labels for {len(relabelled)} of {len(a.ids)} images, such as "
+        received += repr(str(relabelled[0]))
+    elif (a.groups != b.groups).any():
+        example = str(a.ids[a.groups != b.groups][0])
+        received = f"the same images in other groups, such as {example!r}"
+    else:
+        return a, b
+    raise UserError(
         "the two runs were not evaluated on the same data",
         expected="the same test images with the same labels and groups in both",
         received=f"{received} (digests {a.digest()[:12]} and {b.digest()[:12]})",

@@ -16,15 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpa.metrics.counts import check_indicators, check_same_shape
-from hpa.metrics.f1 import f1_by_row
+from hpa.metrics.f1 import f1_by_row, ratio
 from hpa.seeds import stream
 
-LEVEL = 0.95
-"""Share of replicates inside an interval."""
-
-CHUNK = 256
-"""Replicates drawn at once: 6,000 groups need 6 MB."""
+LEVEL = 0.95  # share of replicates inside an interval
+CHUNK = 256  # replicates drawn at once: 6,000 groups need 6 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +42,9 @@ class Replicates:
 def bootstrap_f1(
     y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray, *, seed: int, n: int
 ) -> Replicates:
-    """Return F1 of `n` replicates of the rows; equal groups and seed give equal draws.
+    """Return F1 of `n` replicates of uint8[N,C]; rows of one group are drawn together.
 
-    Args:
-        y_true, y_pred: uint8[N,C].
-        groups: integers [N]; rows of one group are drawn together.
-        seed: of `hpa.seeds`, purpose "bootstrap".
-        n: replicates, at least 1.
+    Equal groups and seed (`hpa.seeds`, purpose "bootstrap") give equal draws.
 
     >>> y_true, y_pred = np.array([[1], [1], [0]]), np.array([[1], [0], [1]])
     >>> bootstrap_f1(y_true, y_pred, np.zeros(3, int), seed=0, n=2).macro  # one group: 2 / (2 + 2)
@@ -64,14 +56,14 @@ def bootstrap_f1(
     random, n_classes = stream(seed, "bootstrap"), y_true.shape[1]
     drawn = np.concatenate([w @ sums for w in _weights(len(sums), n, random)])
     true_positives, support, predicted = np.split(drawn[:, : 3 * n_classes], 3, axis=1)
-    by_class = _ratio(2 * true_positives, support + predicted)
+    by_class = ratio(2 * true_positives, support + predicted)
     lacking = (support == 0) & (y_true.sum(axis=0) > 0)
     known = np.where(lacking, 0.0, by_class)
     return Replicates(
         by_class=np.where(lacking, np.nan, by_class),
-        macro=_ratio(known.sum(axis=1), (~lacking).sum(axis=1)),
-        micro=_ratio(2 * true_positives.sum(axis=1), (support + predicted).sum(axis=1)),
-        weighted=_ratio((support * known).sum(axis=1), support.sum(axis=1)),
+        macro=ratio(known.sum(axis=1), (~lacking).sum(axis=1)),
+        micro=ratio(2 * true_positives.sum(axis=1), (support + predicted).sum(axis=1)),
+        weighted=ratio((support * known).sum(axis=1), support.sum(axis=1)),
         sample=drawn[:, -2] / drawn[:, -1],
     )
 
@@ -114,9 +106,6 @@ def check_groups(groups: np.ndarray, n_rows: int) -> np.ndarray:
 
 def _columns(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Return columns to add over rows, float64[N,3C+2]: hits, truth, predictions, row F1, 1."""
-    check_indicators("y_true", y_true)
-    check_indicators("y_pred", y_pred)
-    check_same_shape("y_true", y_true, "y_pred", y_pred)
     by_row = f1_by_row(y_true, y_pred)[:, None]
     columns = [y_true & y_pred, y_true, y_pred, by_row, np.ones_like(by_row)]
     return np.hstack(columns).astype(np.float64)
@@ -129,7 +118,3 @@ def _weights(n_groups: int, n: int, random: np.random.Generator) -> Iterator[np.
         drawn = random.integers(n_groups, size=(size, n_groups))
         drawn += n_groups * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * n_groups).reshape(size, n_groups) * 1.0
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.asarray(numerator / np.where(denominator > 0, denominator, 1))

@@ -15,10 +15,7 @@ from scipy.special import expit, log_expit, logit
 from hpa.metrics.ranking import rank_scores
 
 N_BINS = 10
-SMALLEST = 1e-6
-"""Probabilities are clipped to [SMALLEST, 1 - SMALLEST], so that logits are finite."""
-
-METHODS = ("none", "temperature", "platt")
+SMALLEST = 1e-6  # probabilities are clipped to [SMALLEST, 1 - SMALLEST]: finite logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +109,11 @@ def fit_calibration(y_true: np.ndarray, y_prob: np.ndarray, method: str) -> Cali
     np.float64(1.0)
     """
     rank_scores(y_true, y_prob)  # checks both arrays
-    fits = {"none": _identity, "temperature": _fit_temperature, "platt": _fit_platt}
-    return fits[method](y_true, _logits(y_prob))
+    return METHODS[method](y_true, _logits(y_prob))
 
 
 def _identity(y_true: np.ndarray, logits: np.ndarray) -> Calibration:
-    n_classes = logits.shape[1]
-    return Calibration(np.ones(n_classes), np.zeros(n_classes))
+    return Calibration(np.ones(logits.shape[1]), np.zeros(logits.shape[1]))
 
 
 def _fit_temperature(y_true: np.ndarray, logits: np.ndarray) -> Calibration:
@@ -146,17 +141,18 @@ def _fit_platt(y_true: np.ndarray, logits: np.ndarray) -> Calibration:
         n_rows = len(logits)
         return float(_losses(y_true, calibrated).sum() + penalty) / n_rows, slopes / n_rows
 
-    start = np.repeat([1.0, 0.0], n_classes)
-    bounds = [(0.01, 20.0)] * n_classes + [(-50.0, 50.0)] * n_classes
     fit = minimize(
         loss,
-        start,
+        np.repeat([1.0, 0.0], n_classes),
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds,
+        bounds=[(0.01, 20.0)] * n_classes + [(-50.0, 50.0)] * n_classes,
         options={"maxiter": 1000, "ftol": 1e-12},
     )
     return Calibration(*np.split(fit.x, 2))
+
+
+METHODS = {"none": _identity, "temperature": _fit_temperature, "platt": _fit_platt}
 
 
 def _losses(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -21,38 +21,29 @@ class Counts:
     @property
     def support(self) -> np.ndarray:
         """Rows that carry the class, int64[C]."""
-        support: np.ndarray = self.true_positives + self.false_negatives
-        return support
+        return np.asarray(self.true_positives + self.false_negatives)
 
     @property
     def predicted(self) -> np.ndarray:
         """Rows for which the class was predicted, int64[C]."""
-        predicted: np.ndarray = self.true_positives + self.false_positives
-        return predicted
+        return np.asarray(self.true_positives + self.false_positives)
 
     def __add__(self, other: "Counts") -> "Counts":
         n_classes, n_other = len(self.true_positives), len(other.true_positives)
         if n_classes != n_other:
             raise ValueError(f"counts of {n_classes} and {n_other} classes cannot be added")
-        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
-        return Counts(*sums)
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 def count_outcomes(y_true: np.ndarray, y_pred: np.ndarray) -> Counts:
-    """Count the outcomes of predictions; zero rows give zero counts.
-
-    Args:
-        y_true: truth, 0 or 1, integer or bool [N,C].
-        y_pred: decisions (not probabilities), 0 or 1, integer or bool [N,C].
+    """Count the outcomes of decisions (not probabilities), 0 or 1, integer or bool [N,C].
 
     >>> y_true = np.array([[1, 0], [1, 1], [0, 0]])
     >>> counts = count_outcomes(y_true, np.array([[1, 0], [0, 1], [1, 0]]))
     >>> counts.true_positives, counts.false_positives, counts.false_negatives
     (array([1, 1]), array([1, 0]), array([1, 0]))
     """
-    check_indicators("y_true", y_true)
-    check_indicators("y_pred", y_pred)
-    check_same_shape("y_true", y_true, "y_pred", y_pred)
+    check_decisions(y_true, y_pred)
     truth, decision = y_true.astype(bool), y_pred.astype(bool)
     true_positives = np.count_nonzero(truth & decision, axis=0)
     support, predicted = np.count_nonzero(truth, axis=0), np.count_nonzero(decision, axis=0)
@@ -62,6 +53,13 @@ def count_outcomes(y_true: np.ndarray, y_pred: np.ndarray) -> Counts:
         false_negatives=support - true_positives,
         true_negatives=len(truth) - support - predicted + true_positives,
     )
+
+
+def check_decisions(y_true: np.ndarray, y_pred: np.ndarray) -> None:
+    """Require two arrays of zeros and ones, [N,C] each."""
+    check_indicators("y_true", y_true)
+    check_indicators("y_pred", y_pred)
+    check_same_shape("y_true", y_true, "y_pred", y_pred)
 
 
 def check_indicators(name: str, array: np.ndarray) -> None:

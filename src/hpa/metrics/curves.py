@@ -19,7 +19,8 @@ def precision_recall(ranking: Ranking, index: int) -> tuple[np.ndarray, np.ndarr
     >>> precision_recall(ranking, 0)  # the two scores of 0.5 share a cut: 2 of 3 are true
     (array([0.5, 1. ]), array([1.        , 0.66666667]))
     """
-    ends = np.flatnonzero(_last_of_tie(ranking.scores[index]))
+    scores = ranking.scores[index]
+    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # the last of each tie
     true_positives = ranking.true_positives[index, ends]
     return true_positives / ranking.support[index], true_positives / (ends + 1)
 
@@ -59,8 +60,3 @@ def roc_auc(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
     n_pairs = n_positives * (len(y_true) - n_positives)
     wins = (ranks * y_true).sum(axis=0) - n_positives * (n_positives + 1) / 2
     return np.asarray(np.where(n_pairs > 0, wins / np.maximum(n_pairs, 1), np.nan))
-
-
-def _last_of_tie(scores: np.ndarray) -> np.ndarray:
-    """Mark the last of each run of equal scores, bool[N]; scores descend."""
-    return np.append(scores[1:] != scores[:-1], True)

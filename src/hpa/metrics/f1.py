@@ -3,9 +3,11 @@
 All take `Counts` of a whole set, never of a batch. `zero_division` is the value of 0/0.
 """
 
+from typing import Any
+
 import numpy as np
 
-from hpa.metrics.counts import Counts, check_indicators, check_same_shape
+from hpa.metrics.counts import Counts, check_decisions, check_indicators
 
 
 def precision(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
@@ -14,7 +16,7 @@ def precision(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
     >>> precision(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]])))
     array([0.75, 0.  ])
     """
-    return _ratio(counts.true_positives, counts.predicted, zero_division)
+    return ratio(counts.true_positives, counts.predicted, zero_division)
 
 
 def recall(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
@@ -23,7 +25,7 @@ def recall(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
     >>> recall(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]])))
     array([0.6, 0. ])
     """
-    return _ratio(counts.true_positives, counts.support, zero_division)
+    return ratio(counts.true_positives, counts.support, zero_division)
 
 
 def f1(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
@@ -34,7 +36,7 @@ def f1(counts: Counts, zero_division: float = 0.0) -> np.ndarray:
     >>> f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))).round(3)  # 6 / 9
     array([0.667, 0.   ])
     """
-    return _ratio(2 * counts.true_positives, counts.support + counts.predicted, zero_division)
+    return ratio(2 * counts.true_positives, counts.support + counts.predicted, zero_division)
 
 
 def macro_f1(counts: Counts, zero_division: float = 0.0) -> float:
@@ -52,9 +54,8 @@ def micro_f1(counts: Counts, zero_division: float = 0.0) -> float:
     >>> round(micro_f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))), 3)  # 6 / 13
     0.462
     """
-    hits = 2 * counts.true_positives.sum(keepdims=True)
-    total = (counts.support + counts.predicted).sum(keepdims=True)
-    return float(_ratio(hits, total, zero_division)[0])
+    total = (counts.support + counts.predicted).sum()
+    return float(ratio(2 * counts.true_positives.sum(), total, zero_division))
 
 
 def weighted_f1(counts: Counts, zero_division: float = 0.0) -> float:
@@ -63,9 +64,8 @@ def weighted_f1(counts: Counts, zero_division: float = 0.0) -> float:
     >>> round(weighted_f1(Counts(*np.array([[3, 0], [1, 0], [2, 4], [4, 6]]))), 3)  # 5·(6/9) / 9
     0.37
     """
-    support = counts.support
-    weighted = (support * f1(counts, zero_division)).sum(keepdims=True)
-    return float(_ratio(weighted, support.sum(keepdims=True), zero_division)[0])
+    weighted = (counts.support * f1(counts, zero_division)).sum()
+    return float(ratio(weighted, counts.support.sum(), zero_division))
 
 
 def f1_by_row(y_true: np.ndarray, y_pred: np.ndarray, zero_division: float = 0.0) -> np.ndarray:
@@ -76,12 +76,10 @@ def f1_by_row(y_true: np.ndarray, y_pred: np.ndarray, zero_division: float = 0.0
     >>> f1_by_row(np.array([[1, 1, 0], [0, 0, 0]]), np.array([[1, 0, 0], [0, 0, 0]])).round(3)
     array([0.667, 0.   ])
     """
-    check_indicators("y_true", y_true)
-    check_indicators("y_pred", y_pred)
-    check_same_shape("y_true", y_true, "y_pred", y_pred)
+    check_decisions(y_true, y_pred)
     both = np.count_nonzero(y_true.astype(bool) & y_pred.astype(bool), axis=1)
     size = np.count_nonzero(y_true, axis=1) + np.count_nonzero(y_pred, axis=1)
-    return _ratio(2 * both, size, zero_division)
+    return ratio(2 * both, size, zero_division)
 
 
 def best_constant_prediction(y_true: np.ndarray) -> np.ndarray:
@@ -98,7 +96,7 @@ def best_constant_prediction(y_true: np.ndarray) -> np.ndarray:
     return np.asarray(y_true.astype(bool).any(axis=0), dtype=np.uint8)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, zero_division: float) -> np.ndarray:
-    result = np.full(len(denominator), zero_division, dtype=np.float64)
-    np.divide(numerator, denominator, out=result, where=denominator > 0)
-    return result
+def ratio(numerator: Any, denominator: Any, zero_division: float = 0.0) -> np.ndarray:
+    """Divide two arrays or numbers, float64 of their shape; 0/0 is `zero_division`."""
+    result = np.full(np.shape(denominator), zero_division)
+    return np.divide(numerator, denominator, out=result, where=denominator > 0)

@@ -92,12 +92,7 @@ class Scores:
                 **{key: str(arrays[key]) for key in _TEXTS if key in arrays},
             )
         except ValueError as error:
-            raise UserError(
-                f"{path} holds unusable scores",
-                expected="consistent ids, y_true, y_prob and groups",
-                received=str(error),
-                remedy="run the score stage again, or fix the program that wrote the file",
-            ) from error
+            raise file_error(f"{path} holds unusable scores", str(error), "score") from error
 
 
 _OPTIONAL, _TEXTS = ("y_true", "groups"), ("run_id", "augmentation", "merge")
@@ -142,28 +137,26 @@ def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, n
         UserError: the file is absent, damaged or not an .npz, holds pickles, or lacks a key.
     """
     if not path.is_file():
-        raise UserError(
-            f"there are no scores at {path}",
-            expected=f"an .npz with {', '.join(keys)}",
-            received="a folder" if path.is_dir() else "no such file",
-            remedy=f"run the {stage} stage first",
-        )
+        received = "a folder" if path.is_dir() else "no such file"
+        raise file_error(f"there are no scores at {path}", received, stage)
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read",
-            expected="a complete .npz without pickled objects",
-            received=f"{path.stat().st_size} bytes: {error}",
-            remedy=f"run the {stage} stage again",
-        ) from error
+        received = f"{path.stat().st_size} bytes: {error}"
+        raise file_error(f"{path} cannot be read", received, stage) from error
     missing = [key for key in keys if key not in arrays]
     if missing:
-        raise UserError(
-            f"{path} lacks {', '.join(missing)}",
-            expected=f"the keys {', '.join(keys)}",
-            received=", ".join(sorted(arrays)) or "no key",
-            remedy=f"run the {stage} stage again",
-        )
+        received = ", ".join(sorted(arrays)) or "no key"
+        raise file_error(f"{path} lacks {', '.join(missing)}", received, stage)
     return arrays
+
+
+def file_error(wrong: str, received: str, stage: str) -> UserError:
+    """Return the error for an .npz that `stage` should have written."""
+    return UserError(
+        wrong,
+        expected="a complete .npz of consistent arrays, without pickled objects",
+        received=received,
+        remedy=f"run the {stage} stage, or fix the program that wrote the file",
+    )

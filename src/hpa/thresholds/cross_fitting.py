@@ -92,13 +92,6 @@ def cross_fitted_decisions(
 ) -> np.ndarray:
     """Return y_pred uint8[N,28]: each row decided by thresholds fitted without its group.
 
-    Args:
-        y_true: uint8[N,28].
-        y_prob: floating [N,28] in [0,1].
-        groups: integers [N], at least two different ones.
-        rule: fits thresholds to the training folds.
-        seed: of the folds.
-
     >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 28)
     >>> y_prob = np.tile(np.array([[0.9], [0.4], [0.3], [0.2]]), 28)
     >>> half = lambda ranking: np.full(28, 0.5)

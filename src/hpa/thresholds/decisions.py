@@ -76,13 +76,7 @@ class Thresholds:
 
 
 def decide(thresholds: Thresholds, y_prob: np.ndarray, *, fill_empty: bool) -> np.ndarray:
-    """Return y_pred uint8[N,28]: the labels at or above their thresholds.
-
-    Args:
-        thresholds: one per class.
-        y_prob: floating [N,28] in [0,1].
-        fill_empty: give a row without any label its most probable one.
-    """
+    """Return y_pred uint8[N,28]; `fill_empty` gives empty rows their most probable label."""
     y_pred = thresholds.predict(y_prob)
     return fill_empty_rows(y_pred, y_prob) if fill_empty else y_pred
 

@@ -16,7 +16,6 @@ FEW_POSITIVES = 10
 """Below this many positives a tuned threshold is luck: one row moves F1 by up to a tenth."""
 
 NO_POSITIVES, NOT_FOUND = "no positives", "not found"
-SELECTED, JOINT = "selected", "joint"
 
 
 def fit_thresholds(
@@ -60,15 +59,9 @@ def fit_by_rule(
     seed: int,
     groups: np.ndarray | None = None,
 ) -> Thresholds:
-    """Fit thresholds by a named rule: "selected", "joint" or one of `RULES`.
+    """Fit thresholds by a named rule: "selected" (`fit_thresholds`), "joint" or one of `RULES`.
 
-    Args:
-        name: "selected" means `fit_thresholds`.
-        y_true: uint8[N,28].
-        y_prob: floating [N,28] in [0,1].
-        fixed: the value of rule "fixed", in (0,1).
-        seed: of the folds and of the search.
-        groups: as in `fit_thresholds`.
+    `fixed` in (0,1) is the value of rule "fixed"; the others are as in `fit_thresholds`.
 
     >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 28)
     >>> y_prob = np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 28)
@@ -76,11 +69,11 @@ def fit_by_rule(
     >>> float(thresholds.values[0]), float(thresholds.fit_f1[0])  # TP 2, FP 1: 2·2 / (3 + 2)
     (0.375, 0.8)
     """
-    if name == SELECTED:
+    if name == "selected":
         return fit_thresholds(y_true, y_prob, seed=seed, groups=groups)
     rules: dict[str, Rule] = {
         **RULES,
-        JOINT: lambda ranking: search_jointly(ranking, seed),
+        "joint": lambda ranking: search_jointly(ranking, seed),
         "fixed": lambda ranking: fixed_value(ranking, fixed),
     }
     rule, ranking = rules[name], rank_scores(y_true, y_prob, groups)
@@ -96,7 +89,7 @@ def _thresholds(
     seed: int,
 ) -> Thresholds:
     fit_f1, support = ranking.f1_at(values), ranking.support
-    flags = tuple(_flags(*pair) for pair in zip(support, fit_f1, strict=True))
+    flags = tuple(map(_flags, support, fit_f1))
     plain = {name: _plain_rule(ranking, name, seed) for name in PLAIN_RULES}
     return Thresholds(values, names, support, fit_f1, cross_fitted, flags, plain)
 

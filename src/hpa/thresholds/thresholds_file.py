@@ -17,12 +17,16 @@ PLAIN_RULES = ("fixed", "global", "sweep")
 
 def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
     """Return plain dicts for `json.dump`, keyed by label in the competition's order."""
-    columns = (
-        thresholds.values, thresholds.rule, thresholds.support, thresholds.fit_f1,
-        thresholds.cross_fitted_f1, thresholds.flags,
-    )  # fmt: skip
-    rows = zip(*(_plain(column) for column in columns), strict=True)
-    keys = tuple(_ClassRow.model_fields)
+    keys = ("threshold", "rule", "support", "fit_f1", "cross_fitted_f1", "flags")
+    rows = zip(
+        thresholds.values.tolist(),
+        thresholds.rule,
+        thresholds.support.tolist(),
+        thresholds.fit_f1.tolist(),
+        thresholds.cross_fitted_f1.tolist(),
+        map(list, thresholds.flags),
+        strict=True,
+    )
     return {
         "fit_macro_f1": thresholds.fit_macro_f1,
         "cross_fitted_macro_f1": thresholds.cross_fitted_macro_f1,
@@ -38,24 +42,16 @@ def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def thresholds_from_json(document: object) -> Thresholds:
-    """Return the exact thresholds of `thresholds_to_json`; labels may come in any order.
-
-    Raises:
-        UserError: a key is missing or unknown, or a value is of the wrong type or range.
-    """
-    return _thresholds(_parse(document, "thresholds"))
-
-
 def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
-    """Read the file of the threshold stage.
+    """Read the exact thresholds of `thresholds_to_json`; labels may come in any order.
 
     Returns:
         The thresholds, and their origin: `run_id`, the run that chose them, and `score`, the
         `augmentation` and `merge` of the scores that they were fitted to.
 
     Raises:
-        UserError: the file is absent or holds something else.
+        UserError: the file is absent, a key is missing or unknown, or a value is of the wrong type
+            or range.
     """
     document = _parse(read_json(path), str(path))
     return _thresholds(document), {"run_id": document.run_id, "score": document.score}
@@ -142,10 +138,3 @@ def _thresholds(document: _Document) -> Thresholds:
 
 def _by_label(values: Iterable[Any]) -> dict[str, Any]:
     return dict(zip(LABELS, values, strict=True))
-
-
-def _plain(column: Any) -> list[Any]:
-    """Return Python's own numbers, text or lists."""
-    if isinstance(column, np.ndarray):
-        return column.tolist()
-    return [list(each) if isinstance(each, tuple) else each for each in column]
