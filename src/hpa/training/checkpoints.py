@@ -35,18 +35,11 @@ TRAINING, LOCK, OWNER = "training.json", "lock", "process.json"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """State of a training after a step.
-
-    Attributes:
-        step: steps done.
-        arrays: weights, optimizer and random states, by name.
-        history: the metrics of each round so far.
-        run_id: the tracked run that wrote it, or empty.
-    """
+    """State of a training after a step, and the tracked run that wrote it."""
 
     step: int
-    arrays: dict[str, np.ndarray]
-    history: list[dict[str, float]]
+    arrays: dict[str, np.ndarray]  # weights, optimizer and random states
+    history: list[dict[str, float]]  # the metrics of each round so far
     run_id: str = ""
 
 
@@ -54,12 +47,7 @@ class Checkpoints:
     """The folder of one training's checkpoints."""
 
     def __init__(self, root: Path, training: dict[str, Any]) -> None:
-        """Name the folder without creating it.
-
-        Args:
-            root: folder of the checkpoints of all trainings.
-            training: all that decides the numbers of this one, as values for JSON.
-        """
+        """Name the folder in `root` by all that decides the numbers of a training."""
         self.folder, self._training = root / digest(training)[:16], training
 
     @contextmanager
@@ -77,7 +65,15 @@ class Checkpoints:
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise self._running() from error
+            owner = self.folder / OWNER
+            pid = read_json(owner).split()[1] if owner.is_file() else "that has just started"
+            raise UserError(
+                "this training is running in another process",
+                expected=f"no process that holds {self.folder}",
+                received=f"process {pid}, with the same parameters, data and code",
+                remedy="wait for its end, or stop it with SIGTERM and resume it by the same "
+                "command; a second training beside it needs another train.seed",
+            ) from error
         try:
             write_json(self.folder / OWNER, processes.identity())
             yield
@@ -88,10 +84,7 @@ class Checkpoints:
             lock.release()
 
     def prepare(self, n_bytes: int) -> None:
-        """Check that checkpoints can be written, and remove stale ones of other trainings.
-
-        Args:
-            n_bytes: the size of a checkpoint.
+        """Check that checkpoints of this size can be written, and remove other, stale ones.
 
         Raises:
             UserError: the disk has no room for checkpoints, or the folder cannot be written.
@@ -137,17 +130,6 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove the folder of a finished training."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _running(self) -> UserError:
-        owner = self.folder / OWNER
-        pid = read_json(owner).split()[1] if owner.is_file() else "that has just started"
-        return UserError(
-            "this training is running in another process",
-            expected=f"no process that holds {self.folder}",
-            received=f"process {pid}, with the same parameters, data and code",
-            remedy="wait for its end, or stop it with SIGTERM and resume it by the same command; "
-            "a second training beside it needs another train.seed",
-        )
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"), reverse=True)

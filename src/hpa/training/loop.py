@@ -59,8 +59,7 @@ def fit(
 
     Args:
         params: sections model, loss, augment and train.
-        packed_dir: output of the pack stage.
-        split_dir: output of the split stage.
+        packed_dir, split_dir: outputs of the stages pack and split.
         model_dir: folder for the three files.
         on_round: called after each validation with the step and the metrics, named
             `<split>/<metric>`; a resumed training first replays its earlier rounds. Any exception
@@ -91,25 +90,22 @@ def fit(
     if checkpoints:
         _resume(training, checkpoints, on_round, on_resume)
 
-    def batches(first: int, end: int) -> TrainingBatches:
-        return TrainingBatches(
-            images,
-            train.rows,
-            train.y_true,
-            batch_size=params.train.batch_size,
-            seed=params.train.seed,
-            augment=params.augment,
-            repeat_factors=factors,
-            first=first,
-            end=end,
-        )
-
     total, done = (n * params.train.batch_size for n in (params.train.n_steps, training.step))
     speed = Speed()
     with postponed_signals() as signals, progress(what="train", total=total, initial=done) as bar:
         while not _finished(training, params.train):
             watch = Watch(training.running, signals, lambda: bar.update(params.train.batch_size))
-            segment = batches(training.step, _next_pause(training.step, params.train))
+            segment = TrainingBatches(
+                images,
+                train.rows,
+                train.y_true,
+                batch_size=params.train.batch_size,
+                seed=params.train.seed,
+                augment=params.augment,
+                repeat_factors=factors,
+                first=training.step,
+                end=_next_pause(training.step, params.train),
+            )
             _train(training, segment, watch, train.ids, speed)
             if _ends_round(training.step, params.train):
                 with averaged_weights(training.model):

@@ -22,12 +22,7 @@ def model_provenance(
 ) -> dict[str, Any]:
     """Return the content of `model/provenance.json`.
 
-    Args:
-        params: all parameters in force.
-        run_id: id of the MLflow run.
-        weights_sha256: digest of the best weights.
-        lineage: code, data and environment of the run (see `hpa.tracking.lineage`).
-        inputs: the files that describe the data trained on; their SHA-256 identify it.
+    The SHA-256 of `inputs` identify the data, and `lineage` (see `hpa.tracking.lineage`) the code.
     """
     return {
         "run_id": run_id,
@@ -45,19 +40,14 @@ def model_provenance(
 
 
 def checkpoint_key(params: Params, inputs: list[Path]) -> dict[str, Any]:
-    """Return all that decides the numbers of a training: the key of its checkpoints.
-
-    Args:
-        params: all parameters; `train.checkpoint_every` is left out.
-        inputs: the files that describe the data; `fit` refuses missing ones.
-    """
+    """Return all that decides the numbers of a training: the key of its checkpoints."""
     sections = asdict(params)
     chosen = {name: sections[name] for name in ("model", "loss", "augment", "train")}
     del chosen["train"]["checkpoint_every"]
     backend = keras.backend.backend()
     return {
         "params": chosen,
-        "data": {path.name: sha256(path) for path in inputs if path.is_file()},
+        "data": {path.name: sha256(path) for path in inputs if path.is_file()},  # or `fit` refuses
         "pretrained": pretrained_sha256(params.model.weights),
         "code.sha256": code_sha256(training_code()),
         "backend": backend,

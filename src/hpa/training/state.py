@@ -81,10 +81,7 @@ class Training:
 
     def _variables(self) -> list[Any]:
         """Return all that a step changes: weights, random states of layers, optimizer."""
-        optimizer = self.model.optimizer
-        if not optimizer.built:
-            optimizer.build(self.model.trainable_variables)
-        return [*self.model.variables, *optimizer.variables]
+        return [*self.model.variables, *self.model.optimizer.variables]
 
 
 class Watch(keras.callbacks.Callback):
@@ -101,7 +98,7 @@ class Watch(keras.callbacks.Callback):
 
         Args:
             running: the metrics' variables if it resumes within a round, else empty.
-            stop: becomes non-empty to request the end.
+            stop: a list that requests the end once it is not empty.
             tick: called after each step.
         """
         super().__init__()
