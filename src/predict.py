@@ -10,36 +10,12 @@ label with too little evidence in val or test. Files that cannot be read are lis
 exit code is then 1.
 """
 
-import argparse
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hpa.config import command_line
 from hpa.system.backends import prepare_backend
-
-MODEL = "model"
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = command_line.parser(__doc__, "serve")
-    parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="files, folders, globs in quotes, or a CSV"
-    )
-    parser.add_argument(
-        "--model",
-        default=MODEL,
-        metavar="FOLDER|models:/NAME@ALIAS",
-        help=f"the trained model (default: {MODEL})",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="write every label's probability, threshold, rule and flags to FILE.csv or FILE.json",
-    )
-    return parser
 
 
 def open_model(source: str) -> AbstractContextManager[Path]:
@@ -53,7 +29,23 @@ def open_model(source: str) -> AbstractContextManager[Path]:
 
 def main() -> None:
     """Predict the labels of the images named on the command line."""
-    params, arguments = command_line.parse(make_parser())
+    parser = command_line.parser(__doc__, "serve")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="files, folders, globs in quotes, or a CSV"
+    )
+    parser.add_argument(
+        "--model",
+        default="model",
+        metavar="FOLDER|models:/NAME@ALIAS",
+        help="the trained model (default: model)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write every label's probability, threshold, rule and flags to FILE.csv or FILE.json",
+    )
+    params, arguments = command_line.parse(parser)
     prepare_backend()
 
     from hpa.data.images.user_images import find_images

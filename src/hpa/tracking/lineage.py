@@ -97,12 +97,7 @@ def datasets(lock: Path) -> list[dict[str, str]]:
 
 
 def _git(*arguments: str, differs: int = 0) -> bytes | None:
-    """Return git's output in the code's repository; None if git fails.
-
-    Args:
-        arguments: of git.
-        differs: another exit code that means success.
-    """
+    """Return git's output in the code's repository; None after an exit code but 0 or `differs`."""
     command = ["git", "-C", str(SOURCE_DIR.parent), *arguments]
     try:
         done = subprocess.run(command, capture_output=True)

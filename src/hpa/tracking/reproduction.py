@@ -19,16 +19,10 @@ NOT_RESULTS = ("system/", "train/images_per_s")  # measures of speed
 
 @dataclass(frozen=True)
 class Verdict:
-    """Comparison of a run with its repetition.
+    """Comparison of a run with its repetition."""
 
-    Attributes:
-        weights_equal: None if the run has no finished training.
-        metrics: those that differ, name to (then, now); now is None if it was not logged.
-        n_metrics: number of metrics compared.
-    """
-
-    weights_equal: bool | None
-    metrics: dict[str, tuple[float, float | None]]
+    weights_equal: bool | None  # None if the run has no finished training
+    metrics: dict[str, tuple[float, float | None]]  # those that differ: then, and now if logged
     n_metrics: int
 
     @property
@@ -39,10 +33,6 @@ class Verdict:
 
 def prepare_clone(run: PastRun, clone: Path) -> None:
     """Clone this repository with the run's code, parameters and data.
-
-    Args:
-        run: the run to repeat.
-        clone: a folder that does not exist yet.
 
     Raises:
         UserError: the run belongs to a search, or its commit, patch or data is missing.
@@ -84,7 +74,8 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
         )
     ambient = {key: value for key, value in os.environ.items() if not key.startswith("DVC_EXP")}
     ambient.pop("MLFLOW_RUN_ID", None)
-    own_store = {"DVC_ROOT": str(clone), "MLFLOW_TRACKING_URI": _store_of(clone)}
+    store = f"{SQLITE}{clone}/mlflow.db"
+    ambient |= {"DVC_ROOT": str(clone), "MLFLOW_TRACKING_URI": store}
     if backend := run.tags.get("keras.backend"):
         ambient["KERAS_BACKEND"] = backend
     for stage in STAGES[: STAGES.index(finished[-1]) + 1]:
@@ -93,7 +84,7 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
             continue
         print(f"  {stage}", flush=True)
         command = [sys.executable, str(script)]
-        code = subprocess.run(command, cwd=clone, env=ambient | own_store).returncode
+        code = subprocess.run(command, cwd=clone, env=ambient).returncode
         if code:
             raise UserError(
                 f"stage {stage} failed in the repeated run",
@@ -101,7 +92,7 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
                 received=f"exit code {code}",
                 remedy="see its message above; packages other than the run's lock are one cause",
             )
-    return _repeated(clone)
+    return past_run(read_json(clone / "model" / "provenance.json")["run_id"], store)
 
 
 def compare(run: PastRun, again: PastRun, clone: Path) -> Verdict:
@@ -152,19 +143,15 @@ def _apply_patch(run: PastRun, clone: Path, kept: Path) -> None:
     """Apply the changes that were not committed."""
     kept.mkdir()
     diff = download(run.run_id, "code.diff", kept)
-    if diff is None and run.tags.get("git.dirty") != "false":
+    dirty = run.tags.get("git.dirty")
+    if diff is None and dirty == "false":
+        return
+    if diff is None or _git(clone, "apply", "--whitespace=nowarn", str(diff)):
         raise UserError(
             "the run's code is unknown",
             expected="a clean commit, or the patch to it as code.diff among the artifacts",
-            received=f"git.dirty is {run.tags.get('git.dirty')!r} and there is no code.diff",
+            received=f"git.dirty {dirty!r}, code.diff {'absent' if diff is None else 'damaged'}",
             remedy="this run cannot be repeated; commit before the next one",
-        )
-    if diff is not None and _git(clone, "apply", "--whitespace=nowarn", str(diff)):
-        raise UserError(
-            "the run's patch does not apply to its commit",
-            expected="a patch that git apply accepts",
-            received=f"{diff.name} of run {run.run_id}",
-            remedy="the artifact is damaged: the run cannot be repeated",
         )
 
 
@@ -186,22 +173,6 @@ def _check_out_data(run: PastRun, clone: Path, root: Path) -> None:
         received=(done.stderr.strip().splitlines() or ["no data"])[-1],
         remedy="dvc push it from the repository of the run, or name the remote that has it",
     )
-
-
-def _repeated(clone: Path) -> PastRun:
-    """Read the repeated run from its own store."""
-    usual = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ["MLFLOW_TRACKING_URI"] = _store_of(clone)
-    try:
-        return past_run(read_json(clone / "model" / "provenance.json")["run_id"])
-    finally:
-        os.environ.pop("MLFLOW_TRACKING_URI")
-        if usual is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = usual
-
-
-def _store_of(clone: Path) -> str:
-    return f"{SQLITE}{clone}/mlflow.db"
 
 
 def _git(folder: Path, *arguments: str) -> int:

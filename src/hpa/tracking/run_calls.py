@@ -132,16 +132,9 @@ class RunCalls:
                 client.log_artifact(run_id, str(path), folder)
 
     def _image(
-        self,
-        client: mlflow.MlflowClient,
-        run_id: str,
-        *,
-        paths: list[str],
-        key: str,
-        step: int,
-        time: int,
+        self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], time: int, **place: Any
     ) -> None:
-        client.log_image(run_id, mlflow.Image(paths[0]), key=key, step=step, timestamp=time)
+        client.log_image(run_id, mlflow.Image(paths[0]), timestamp=time, **place)
 
     def _inputs(
         self, client: mlflow.MlflowClient, run_id: str, *, datasets: list[dict[str, str]]
@@ -165,17 +158,15 @@ class RunCalls:
 def _experiment_id(client: mlflow.MlflowClient) -> str:
     """Return the id of the experiment MLFLOW_EXPERIMENT_NAME or `hpa`; create it if absent."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    if found := client.get_experiment_by_name(name):
-        return found.experiment_id
-    try:
-        return client.create_experiment(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        found = client.get_experiment_by_name(name)  # another process created it meanwhile
-        if found is None:
-            raise  # it was deleted
-        return found.experiment_id
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another process created it meanwhile
+            if found is None:
+                raise
+    return found.experiment_id
 
 
 def _is_open_to(client: mlflow.MlflowClient, run: Run, stage: str, params: dict[str, Any]) -> bool:

@@ -26,10 +26,8 @@ from hpa.tracking.lineage import ENVIRONMENT_LOCK, code_diff, datasets, differen
 from hpa.tracking.mlflow_store import PENDING, close_orphans, download, open_store, past_run
 from hpa.tracking.outbox import PATIENCE, Outbox, StoreUnavailableError, deliver
 from hpa.tracking.run_calls import RunCalls
-from hpa.tracking.system_metrics import SystemMetrics
+from hpa.tracking.system_metrics import system_metrics
 
-OUTBOX = ".tracking_outbox"
-PROCESS_TAG, FAILURE_TAG = "process", "failure"
 RUN_NAME = "mlflow.runName"
 REPEAT = {
     "search": "Result: the command in `search/best.yaml` among the artifacts. Resume the study: "
@@ -56,6 +54,9 @@ class _Recorder:
 
     def send(self, call: str, **arguments: Any) -> None:
         self._outbox.send({"call": call, "run_id": self._calls.run_id, **arguments})
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self.send("batch", metrics=metrics, step=step, time=_now())
 
     def close(self) -> None:
         self._outbox.close()
@@ -101,21 +102,18 @@ def stage_run(
     ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
     tags = (tags or {}) | ({RUN_NAME: name} if name else {})
     _begin(recorder, stage, params, sections, upstream, parent, tags)
-    monitor = SystemMetrics(
-        lambda metrics, step: recorder.send("batch", metrics=metrics, step=step, time=_now())
-    )
     try:
-        yield recorder.run_id
+        with system_metrics(recorder.log_metrics):
+            yield recorder.run_id
         recorder.send("batch", tags={f"stage.{stage}": "finished"})
         status = "FINISHED"
     except ends:
         status = "KILLED"
         raise
     except Exception as error:
-        recorder.send("batch", tags={FAILURE_TAG: f"{type(error).__name__}: {error}"})
+        recorder.send("batch", tags={"failure": f"{type(error).__name__}: {error}"})
         raise
     finally:
-        monitor.close()
         recorder.send("end", status=status, time=_now())
         recorder.close()
         _open.reset(token)
@@ -123,8 +121,7 @@ def stage_run(
 
 def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
     """Log the metrics of a round to the open run, in one call."""
-    numbers = {key: float(value) for key, value in metrics.items()}
-    _open.get().send("batch", metrics=numbers, step=step or 0, time=_now())
+    _open.get().log_metrics({key: float(value) for key, value in metrics.items()}, step or 0)
 
 
 def log_tags(tags: dict[str, str]) -> None:
@@ -137,9 +134,9 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
     _open.get().send("files", paths=[str(path) for path in paths], folder=folder)
 
 
-def log_image(path: Path, key: str, step: int = 0) -> None:
+def log_image(path: Path, key: str) -> None:
     """Log an image; MLflow charts it beside those of other runs with the same key."""
-    _open.get().send("image", paths=[str(path)], key=key, step=step, time=_now())
+    _open.get().send("image", paths=[str(path)], key=key, step=0, time=_now())
 
 
 def download_artifact(run_id: str, path: str, folder: Path) -> Path:
@@ -179,7 +176,7 @@ def send_kept() -> tuple[int, list[str]]:
 
 def outbox_dir() -> Path:
     """Return the folder of kept calls: in the repository, also in DVC's temporary folders."""
-    return repository_root() / OUTBOX
+    return repository_root() / ".tracking_outbox"
 
 
 def _send_leftovers() -> float:
@@ -188,10 +185,7 @@ def _send_leftovers() -> float:
     try:
         send_kept()
     except StoreUnavailableError as error:
-        print(
-            f"tracking: the store is unavailable, calls wait on disk: {error}",
-            file=sys.stderr,
-        )
+        print(f"tracking: the store is unavailable, calls wait on disk: {error}", file=sys.stderr)
         return PATIENCE * (time.monotonic() - started)
     return 0.0
 
@@ -215,10 +209,8 @@ def _begin(
         name=tags.get(RUN_NAME) or _run_name(changes, origin),
         note=_note(stage, changes, origin),
         parent=parent,
-        params={
-            key: value for key, value in params.flat().items() if key.split(".")[0] in sections
-        },
-        tags={**origin, PROCESS_TAG: processes.identity(), **tags},
+        params={k: value for k, value in params.flat().items() if k.split(".")[0] in sections},
+        tags={**origin, "process": processes.identity(), **tags},
         time=_now(),
     )
     recorder.send("inputs", datasets=datasets(Path("dvc.lock")))
@@ -242,13 +234,12 @@ def _write_origin(folder: Path, params: Params) -> list[str]:
 def _run_name(differences: dict[str, Any], lineage: dict[str, str]) -> str:
     """Name what differs from the committed parameters, as on the command line."""
     if differences:
-        words = (f"{short_key(key)}={_as_text(value)}" for key, value in differences.items())
+        words = (
+            f"{short_key(key)}={f'{value:g}' if isinstance(value, float) else value}"
+            for key, value in differences.items()
+        )
         return " ".join(words)[:MAX_NAME]
     return f"as committed in {lineage['git.commit'][:7]}"
-
-
-def _as_text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _note(stage: str, differences: dict[str, Any], lineage: dict[str, str]) -> str:

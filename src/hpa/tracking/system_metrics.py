@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mlflow.environment_variables import MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL
 from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
@@ -12,11 +13,10 @@ from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-INTERVAL_S = 10.0
 
-
-class SystemMetrics:
-    """Measure in a thread until closed.
+@contextmanager
+def system_metrics(log: Callable[[dict[str, float], int], None]) -> Iterator[None]:
+    """Measure in a thread during the block.
 
     MLflow's own thread requests the run from the server each time and ends if that fails.
     `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL` sets the seconds between samples (default: 10);
@@ -25,30 +25,31 @@ class SystemMetrics:
     Args:
         log: receives the metrics, named `system/…`, and as step the seconds since the start.
     """
+    if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() == "false":
+        yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(
+        target=_measure, args=(log, ended), daemon=True, name="system metrics"
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
-    def __init__(self, log: Callable[[dict[str, float], int], None]) -> None:
-        self._log, self._ended = log, threading.Event()
-        self._thread = threading.Thread(target=self._measure, daemon=True, name="system metrics")
-        if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() != "false":
-            self._thread.start()
 
-    def close(self) -> None:
-        """End the thread; nothing is logged afterwards."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _measure(self) -> None:
-        started, monitors = time.monotonic(), _monitors()
-        interval_s = MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() or INTERVAL_S
-        while not self._ended.wait(interval_s):
-            metrics: dict[str, float] = {}
-            for monitor in monitors:
-                monitor.collect_metrics()
-                metrics |= monitor.aggregate_metrics()
-                monitor.clear_metrics()
-            named = {f"system/{key}": float(value) for key, value in metrics.items()}
-            self._log(named, round(time.monotonic() - started))
+def _measure(log: Callable[[dict[str, float], int], None], ended: threading.Event) -> None:
+    started, monitors = time.monotonic(), _monitors()
+    while not ended.wait(MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() or 10.0):
+        metrics: dict[str, float] = {}
+        for monitor in monitors:
+            monitor.collect_metrics()
+            metrics |= monitor.aggregate_metrics()
+            monitor.clear_metrics()
+        named = {f"system/{key}": float(value) for key, value in metrics.items()}
+        log(named, round(time.monotonic() - started))
 
 
 def _monitors() -> list[BaseMetricsMonitor]:
