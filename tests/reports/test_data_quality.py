@@ -21,7 +21,7 @@ from hpa.reports.data_quality import (
     inspect,
 )
 from hpa.reports.data_quality_page import plot_counts, quality_page
-from hpa.reports.heatmaps import cooccurrence
+from hpa.reports.heatmaps import pair_shares
 from support.paths import ROOT
 from support.worlds import IDS, NEAR_COPIES
 
@@ -89,7 +89,7 @@ def test_black_images_and_absent_splits_have_no_drift() -> None:
 
 def test_cooccurrence_matches_a_table_computed_by_hand() -> None:
     y_true = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]], np.uint8)
-    shares, support = cooccurrence(y_true)
+    shares, support = pair_shares(y_true, y_true)
     assert support.tolist() == [3, 1, 0]
     np.testing.assert_allclose(shares, [[1, 1 / 3, 0], [1, 1, 0], [0, 0, 0]])
 

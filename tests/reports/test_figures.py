@@ -18,7 +18,7 @@ from hpa.metrics.predictions import Scores
 from hpa.reports.class_figures import plot_f1_by_class, plot_thresholds
 from hpa.reports.curves import plot_precision_recall
 from hpa.reports.figures import write_figures
-from hpa.reports.heatmaps import false_prediction_shares, plot_false_predictions
+from hpa.reports.heatmaps import pair_shares, plot_false_predictions
 from hpa.reports.summary import summary
 from hpa.thresholds.fitting import fit_by_rule
 from support.paths import ROOT
@@ -51,7 +51,7 @@ def test_false_prediction_shares_match_a_table_computed_by_hand() -> None:
     y_true = np.array([[1, 0, 0], [1, 1, 0]], dtype=np.uint8)
     y_pred = np.array([[0, 1, 0], [1, 1, 1]], dtype=np.uint8)
     # Label 0 (2 images): 1 falsely in row 0, 2 falsely in row 1. Label 1 (1 image): 2 in row 1.
-    shares, support = false_prediction_shares(y_true, y_pred)
+    shares, support = pair_shares(y_true, y_pred > y_true)
     assert shares.tolist() == [[0, 1 / 2, 1 / 2], [0, 0, 1], [0, 0, 0]]
     assert support.tolist() == [2, 1, 0]
 

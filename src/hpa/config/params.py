@@ -88,11 +88,7 @@ def changed_params(params: Params, overrides: Mapping[str, Any]) -> Params:
 
 
 def params_from_document(document: Any, source: str = "the parameters") -> Params:
-    """Validate a document such as `dataclasses.asdict(params)`.
-
-    Args:
-        document: sections of keys.
-        source: name of the document, for messages.
+    """Validate a document such as `dataclasses.asdict(params)`, called `source` in messages.
 
     Raises:
         UserError: any key is wrong; all in one error.

@@ -23,12 +23,7 @@ UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
 
 
 def build(kind: type[T], document: Any, source: str) -> T:
-    """Convert a YAML document to `kind`, a dataclass of section dataclasses.
-
-    Args:
-        kind: the outer dataclass; each of its fields is a section.
-        document: what a YAML reader returned.
-        source: name of the document, for messages.
+    """Convert a YAML document called `source` to `kind`, a dataclass of section dataclasses.
 
     Raises:
         UserError: one error that lists every unknown, missing, mistyped and out-of-range key with

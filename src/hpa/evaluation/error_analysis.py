@@ -43,14 +43,9 @@ def slices(test: EvaluatedSplit, brightness: np.ndarray, *, seed: int, n: int) -
     Sample F1 with its 95 % interval over groups, as most slices lack most classes and macro F1
     would mean little.
 
-    Args:
-        test: the images.
-        brightness: float[N], grey level in [0,255], mean over pixels and channels.
-        seed, n: of the bootstrap.
-
-    Returns:
-        Columns `kind`, `slice`, `n_images`, `sample_f1`, `low`, `high`, `micro_f1`, `n_true` and
-        `n_predicted` (labels per image), `empty` (share without a predicted label).
+    `brightness` is float[N], grey level in [0,255], mean over pixels and channels. Columns are
+    `kind`, `slice`, `n_images`, `sample_f1`, `low`, `high`, `micro_f1`, `n_true` and `n_predicted`
+    (labels per image), `empty` (share without a predicted label).
     """
     quarter = _quarters(brightness)
     n_labels = np.minimum(test.y_true.sum(axis=1), 3)

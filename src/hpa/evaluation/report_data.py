@@ -87,11 +87,9 @@ def evaluate_splits(
     """Evaluate thresholds on test, beside the best constant prediction of val.
 
     Args:
-        val, test: scores with labels.
-        thresholds: fitted on `val`.
+        val, test, thresholds: scores with labels; thresholds fitted on `val`.
         facts: `group` and `brightness` by Id, of at least these images.
         settings: section evaluate of params.yaml.
-        run_id: the run of this evaluation.
 
     Raises:
         UserError: a split has no labels, the splits share images or come from two runs, or an

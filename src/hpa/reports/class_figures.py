@@ -6,9 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hpa.reports.style import BLUE, GREY, INK, ORANGE, flag_colours, house_style
-
-DASHED = (0, (4, 3))
+from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style
 
 
 @house_style()
@@ -36,9 +34,7 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
 @house_style()
 def plot_thresholds(classes: pd.DataFrame) -> Figure:
     """Draw the threshold of each class and the positives it was fitted to, rarest on top."""
-    table = classes.sort_values(
-        "val_support", ascending=False, kind="stable", ignore_index=True
-    )  # fmt: skip
+    table = classes.sort_values("val_support", ascending=False, kind="stable", ignore_index=True)
     figure = Figure(figsize=(9, 8.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     rows, colours = table.index, flag_colours(list(table["note"]))

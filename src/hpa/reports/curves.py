@@ -11,17 +11,14 @@ from matplotlib.figure import Figure
 from hpa.evaluation.report_data import Evaluation
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import Ranking, rank_scores
-from hpa.reports.style import BLUE, GREY, INK, ORANGE, flag_colours, house_style
+from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style
 
-METHODS = {
+METHODS = {  # calibration methods for readers
     "none": "uncalibrated",
     "temperature": "temperature scaling",
     "platt": "Platt scaling per class",
 }
-"""Names of the calibration methods for readers."""
-
 LIMITS = (-0.03, 1.03)
-DASHED = (0, (4, 3))
 
 
 @house_style()

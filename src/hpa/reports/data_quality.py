@@ -16,12 +16,10 @@ from hpa.labels import CHANNELS, LABELS
 from hpa.thresholds.fitting import FEW_POSITIVES
 
 ALL_SPLITS = (*SPLITS, HOLDOUT, UNLABELLED)
-SATURATED = 0.01
-"""A channel with a larger fraction of white pixels is overexposed."""
+SATURATED = 0.01  # a channel with a larger fraction of white pixels is overexposed
 ALIKE, MAY_BE_CHANCE = "alike", "may be chance"
 SIZES = ((0.5, "slightly"), (0.8, "clearly"))
-MAX_SHOWN = 12
-"""Images, or groups of duplicates, that the page shows; it always gives the total."""
+MAX_SHOWN = 12  # images, or groups of duplicates, that the page shows beside the total
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +55,7 @@ class Quality:
 
 
 def inspect(packed_dir: Path, split_dir: Path, *, hash_distance: int) -> Quality:
-    """Read the tables of the pack and split stages and compare them.
-
-    Args:
-        packed_dir, split_dir: outputs of these stages.
-        hash_distance: bits of 256 in which the hashes of duplicates may differ.
+    """Compare the tables of two stages; hashes of duplicates differ in `hash_distance` of 256 bits.
 
     Raises:
         UserError: the tables are missing or do not belong together.

@@ -9,16 +9,8 @@ from hpa.data.images.rendering import protein, pseudo_colour, side_by_side
 from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED
 from hpa.data.packed.packed_images import PackedImages
 from hpa.labels import CHANNELS, LABELS, indicator_matrix, parse_target
-from hpa.reports.data_quality import (
-    ALIKE,
-    ALL_SPLITS,
-    MAX_SHOWN,
-    MAY_BE_CHANCE,
-    SATURATED,
-    Quality,
-    effect_in_words,
-    findings,
-)
+from hpa.reports import data_quality
+from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_words, findings
 from hpa.reports.heatmaps import plot_cooccurrence
 from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, house_style
@@ -27,8 +19,7 @@ STAINS = dict(
     zip(CHANNELS, ("microtubules", "protein", "nucleus", "endoplasmic reticulum"), strict=True)
 )
 COLOURS = dict(zip(ALL_SPLITS, (BLUE, GREY, ORANGE, PLUM, INK), strict=True))
-MAX_COPIES = 4
-"""Images shown of each group of duplicates."""
+MAX_COPIES = 4  # images shown of each group of duplicates
 
 
 def quality_page(quality: Quality, images: PackedImages) -> str:
@@ -51,8 +42,8 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
         white=_white,
         effect_in_words=effect_in_words,
         STAINS=STAINS,
-        UNREMARKABLE=(ALIKE, MAY_BE_CHANCE),
-        MAX_SHOWN=MAX_SHOWN,
+        UNREMARKABLE=(data_quality.ALIKE, data_quality.MAY_BE_CHANCE),
+        MAX_SHOWN=data_quality.MAX_SHOWN,
         MAX_COPIES=MAX_COPIES,
         SATURATED=SATURATED,
     )

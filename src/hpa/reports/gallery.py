@@ -9,8 +9,7 @@ import numpy as np
 
 from hpa.system.files import atomic_path, read_json, write_json
 
-JPEG_QUALITY = 88
-"""No visible difference to PNG, and a sixth of its bytes on noisy images."""
+JPEG_QUALITY = 88  # no visible difference to PNG, and a sixth of its bytes on noisy images
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,7 @@ class GalleryImage:
         kind: outcome of that label: true positive, false negative or false positive.
         image_id: name of the image.
         truth, predicted: numbers of its labels.
-        probability: of the label, in [0,1].
-        threshold: of the label.
+        probability, threshold: of the label, in [0,1].
         file: name of the picture in the gallery folder.
     """
 

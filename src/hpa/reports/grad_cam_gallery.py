@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from hpa.data.images.rendering import overlay, protein, pseudo_colour, side_by_side
 from hpa.data.packed.packed_images import PackedImages, read_index
@@ -16,11 +17,9 @@ from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.seeds import stream
 from hpa.system.progress import progress
 
+# Each outcome and the word that seeds its random draw; other words would draw other images.
 KINDS = {"true positive": "found", "false negative": "missed", "false positive": "invented"}
-"""Each outcome and the word that seeds its random draw; other words would draw other images."""
-
-MAX_PX = 256
-"""Larger images are scaled down: a report of 84 pictures then stays below some 10 MB."""
+MAX_PX = 256  # larger images are scaled down: a report of 84 pictures stays below some 10 MB
 
 
 def explain_examples(
@@ -35,17 +34,13 @@ def explain_examples(
     seed: int,
     batch_size: int,
 ) -> int:
-    """Write the gallery of test images and return the number of pictures.
+    """Write the gallery of test images (see `choose_examples`) and return the number of pictures.
 
     Args:
-        network: model file to explain.
-        test: scores with labels.
-        y_pred: uint8[N,28], predicted labels.
-        thresholds: float64[28].
-        packed_dir: output of the pack stage.
-        gallery_dir: output folder.
-        n_per_label, seed: see `choose_examples`.
-        batch_size: images per forward pass.
+        network, test: the model file to explain, and its scores with labels.
+        y_pred, thresholds: uint8[N,28] and float64[28].
+        packed_dir, gallery_dir: input and output folder.
+        n_per_label, seed, batch_size: images of each kind, of the draw, and per forward pass.
     """
     y_true = test.labelled("test")
     chosen = choose_examples(y_true, y_pred, n_per_label=n_per_label, seed=seed)
@@ -82,11 +77,6 @@ def choose_examples(
 
     Rows are drawn at random (`hpa.seeds`, purpose "gallery"), so they are neither the best nor the
     worst. An image may be drawn for several labels.
-
-    Args:
-        y_true, y_pred: uint8[N,28].
-        n_per_label: images of each kind.
-        seed: of the draw.
     """
     chosen = []
     for label in range(N_LABELS):
@@ -111,13 +101,13 @@ def draw_example(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _packed_rows(ids: np.ndarray, packed_dir: Path) -> np.ndarray:
-    row_of = {image_id: row for row, image_id in enumerate(read_index(packed_dir)["Id"])}
-    absent = [str(image_id) for image_id in ids if image_id not in row_of]
-    if absent:
+    rows = pd.Index(read_index(packed_dir)["Id"]).get_indexer(ids)
+    absent = ids[rows < 0]
+    if len(absent):
         raise UserError(
             f"{packed_dir} lacks scored images",
             expected="every image of the scores",
-            received=f"{len(absent)} unknown, such as {absent[0]!r}",
+            received=f"{len(absent)} unknown, such as {str(absent[0])!r}",
             remedy="run the score stage again: dvc repro",
         )
-    return np.array([row_of[image_id] for image_id in ids], dtype=np.int64)
+    return np.asarray(rows)

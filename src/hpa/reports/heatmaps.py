@@ -4,19 +4,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hpa.labels import LABELS, N_LABELS
-from hpa.metrics.counts import check_indicators, check_same_shape
 from hpa.reports.style import FAINT, INK, PALE, house_style
 from hpa.thresholds.fitting import FEW_POSITIVES
 
-SHOWN_FRACTION = 0.1
-"""Cells from this fraction on show their number."""
+SHOWN_FRACTION = 0.1  # cells from this fraction on show their number
 
 
 @house_style()
 def plot_false_predictions(y_true: np.ndarray, y_pred: np.ndarray) -> Figure:
     """Draw, for images with label i (row), the share falsely predicted as label j (column)."""
     # The same scale in every run, so that the figures of two runs can be compared.
-    figure = _plot_pairs(*false_prediction_shares(y_true, y_pred), highest=0.5)
+    figure = _plot_pairs(*pair_shares(y_true, y_pred > y_true), highest=0.5)
     axes = figure.axes[0]
     axes.set(ylabel="true label (images)", xlabel="falsely predicted label")
     axes.set_title("False positives, in % of the images with the true label")
@@ -26,34 +24,17 @@ def plot_false_predictions(y_true: np.ndarray, y_pred: np.ndarray) -> Figure:
 @house_style()
 def plot_cooccurrence(y_true: np.ndarray) -> Figure:
     """Draw, for images with label i (row), the share that also carries label j (column)."""
-    figure = _plot_pairs(*cooccurrence(y_true), highest=1.0)
+    figure = _plot_pairs(*pair_shares(y_true, y_true), highest=1.0)
     figure.axes[0].set(ylabel="images with this label (count)", xlabel="% that also carry")
     return figure
 
 
-def false_prediction_shares(
-    y_true: np.ndarray, y_pred: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares float64[C,C] and support int64[C].
+def pair_shares(y_true: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return shares float64[C,C] and support int64[C] of two tables of 0 and 1, [N,C] each.
 
-    Row i, column j: of the images that carry i, the share predicted j without carrying j. The
-    diagonal is 0 by definition, and so is the row of a label that no image carries.
+    Row i, column j: of the images that carry i in `y_true`, the share with j in `other`; 0.0 if
+    none carries i.
     """
-    check_indicators("y_true", y_true)
-    check_indicators("y_pred", y_pred)
-    check_same_shape("y_true", y_true, "y_pred", y_pred)
-    return _shares(y_true, y_pred > y_true)
-
-
-def cooccurrence(y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares float64[C,C] and support int64[C] of y_true uint8[N,C].
-
-    Row i, column j: of the images that carry i, the share that carries j; 0.0 if none carries i.
-    """
-    return _shares(y_true, y_true)
-
-
-def _shares(y_true: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     support = y_true.sum(axis=0, dtype=np.int64)
     pairs = y_true.T.astype(np.float64) @ other.astype(np.float64)
     return pairs / np.maximum(support, 1)[:, None], support
@@ -68,10 +49,9 @@ def _plot_pairs(shares: np.ndarray, support: np.ndarray, *, highest: float) -> F
     image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=highest)
     axes.set_facecolor(PALE)
     for row, column in np.argwhere(shown.filled(0) >= SHOWN_FRACTION):
-        text, colour = f"{100 * shares[row, column]:.0f}", INK
-        if shares[row, column] > 0.6 * highest:
-            colour = "white"
-        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+        share = shares[row, column]
+        colour = "white" if share > 0.6 * highest else INK
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", size=7, color=colour)
     names = [f"{label} ({n:,})" for label, n in zip(LABELS, support, strict=True)]
     axes.set_yticks(range(N_LABELS), names)
     for name, n in zip(axes.get_yticklabels(), support, strict=True):

@@ -26,10 +26,8 @@ SOURCES = {
 def model_card(evaluation: Evaluation, networks: Sequence[Mapping[str, Any]]) -> str:
     """Return the card as Markdown.
 
-    Args:
-        evaluation: of the test split.
-        networks: `provenance.json` of each network behind the predictions, one or more; all were
-            trained on the same data and split.
+    `networks` are `provenance.json` of each network behind the predictions, one or more; all were
+    trained on the same data and split.
     """
     provenance, classes = networks[0], evaluation.classes
     has_evidence = classes["note"] == ""

@@ -21,10 +21,8 @@ def find_predictions(run: str) -> EvaluatedSplit:
     """
     path = Path(run)
     if path.exists():
-        found = path / FILE_NAME if path.is_dir() else path
-        if path.is_dir() and not found.exists() and (path / "reports" / FILE_NAME).exists():
-            found = path / "reports" / FILE_NAME
-        return EvaluatedSplit.read(found)
+        files = (path, path / FILE_NAME, path / "reports" / FILE_NAME)
+        return EvaluatedSplit.read(next((each for each in files if each.is_file()), files[1]))
     if not re.fullmatch(r"[0-9a-f]{32}", run):
         raise UserError(
             f"{run!r} is not a run",

@@ -7,6 +7,7 @@ from matplotlib import style
 
 BLUE, ORANGE, GREY, INK = "#2a6f97", "#e07a1f", "#b8c0c8", "#26323c"
 PLUM, FAINT, LINE, PALE = "#8a6fb0", "#93a0ac", "#e6eaee", "#eef1f4"
+DASHED = (0, (4, 3))
 STYLE: dict[str, Any] = {
     "figure.dpi": 120,
     "font.size": 9,

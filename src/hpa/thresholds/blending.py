@@ -18,14 +18,10 @@ from hpa.thresholds.cross_fitting import N_FOLDS, N_REPEATS, Rule, stratified_fo
 from hpa.thresholds.rules import RULES
 
 PARTS = ("bagged", "proportion", "expected", "global", "fixed")
-N_POINTS = 64
-"""Points of Sobol's sequence that are tried beside the initial points: a power of two."""
-HALF = 30.0
-"""Positives at which a class trusts its own sweep by half if `prior` is one half."""
-NEAR_TIE = 0.002
-"""Macro F1: a setting this far below the best weighs 1/e, as the objective is no more exact."""
-LIFT = 400.0
-"""More than twice the largest logit that a float32 or a threshold can have."""
+N_POINTS = 64  # of Sobol's sequence, tried beside the initial points: a power of two
+HALF = 30.0  # positives at which a class trusts its own sweep by half if `prior` is one half
+NEAR_TIE = 0.002  # macro F1: a setting so far below the best weighs 1/e; no estimate is more exact
+LIFT = 400.0  # more than twice the largest logit that a float32 or a threshold can have
 
 
 class Setting(NamedTuple):

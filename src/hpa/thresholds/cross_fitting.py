@@ -17,8 +17,7 @@ from hpa.metrics.ranking import Ranking, best_macro_f1, rank_scores, sweep
 from hpa.seeds import stream
 
 N_FOLDS, N_REPEATS = 5, 2
-NEVER = 2.0
-"""A threshold that no probability reaches."""
+NEVER = 2.0  # a threshold that no probability reaches
 
 Rule = Callable[[Ranking], np.ndarray]
 """A function from the ranked fit set to one threshold per class, float64[C] in (0,1)."""

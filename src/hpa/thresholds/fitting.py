@@ -12,9 +12,7 @@ from hpa.thresholds.rules import RULES
 from hpa.thresholds.rules import fixed as fixed_value
 from hpa.thresholds.thresholds_file import PLAIN_RULES
 
-FEW_POSITIVES = 10
-"""Below this many positives a tuned threshold is luck: one row moves F1 by up to a tenth."""
-
+FEW_POSITIVES = 10  # fewer make a tuned threshold luck: one row moves F1 by up to a tenth
 NO_POSITIVES, NOT_FOUND = "no positives", "not found"
 
 

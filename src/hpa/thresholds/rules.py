@@ -16,8 +16,7 @@ from hpa.thresholds.cross_fitting import Rule
 
 N_BAGS = 20
 GLOBAL_GRID = np.linspace(0.02, 0.98, 49)
-SLOPE_PRECISION = 2.0
-"""Strength that holds a class's slope to the shared slope: the weight of some ten positives."""
+SLOPE_PRECISION = 2.0  # holds a class's slope to the shared one: the weight of ten positives
 
 
 def swept(ranking: Ranking) -> np.ndarray:
