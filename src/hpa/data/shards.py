@@ -50,13 +50,8 @@ class PackingTask:
 def plan_shard(images: pd.DataFrame, raw_dir: Path, shards_dir: Path, **rules: Any) -> PackingTask:
     """Name a shard by all that decides its bytes: files, rules, code, decoder and resizer.
 
-    A file is identified by its name, size and modification time, as in `make`.
-
-    Args:
-        images: rows of the catalogue.
-        raw_dir: the folder in Kaggle's layout.
-        shards_dir: the folder of unassembled shards.
-        rules: `image_size` and `odd_size` of `PackingTask`.
+    A file is identified by its name, size and modification time, as in `make`. The `images` are
+    rows of the catalogue, the `rules` are `image_size` and `odd_size` of `PackingTask`.
     """
     code = [sha256(Path(file)) for file in (decoding.__file__, __file__)]
     content: list[Any] = [cv2.__version__, kornia_rs.__version__, code, rules]

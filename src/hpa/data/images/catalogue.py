@@ -77,7 +77,7 @@ def _read_labelled(path: Path) -> pd.DataFrame:
 
 def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
     """Fill absent or empty cells of `group` from `default`."""
-    given = list(table["group"]) if "group" in table else [""] * len(table)
+    given = table.get("group", default)
     return table.assign(group=[own or other for own, other in zip(given, default, strict=True)])
 
 

@@ -19,8 +19,7 @@ from hpa.errors import UserError
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 COMPONENTS = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
 """Indices into RGB of the components of each channel's colour."""
-GREY_8, GREY_16 = {"L"}, {"I;16", "I;16B", "I;16L"}
-TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+GREY_16 = {"I;16", "I;16B", "I;16L"}
 
 
 class InvalidImageError(ValueError):
@@ -115,13 +114,13 @@ def _problem(image: Image.Image, content: bytes, max_size_px: int) -> str | None
     if _has_second(image):
         return "a file of several images"
     depth = content[24] if image.format == "PNG" else None
-    if image.mode not in GREY_8 | GREY_16 | {"RGB"} or depth not in (None, 8, 16):
+    if image.mode not in {"L", "RGB"} | GREY_16 or depth not in (None, 8, 16):
         kind = f"{depth}-bit {image.format}" if depth else image.format
         return f"an image of mode {image.mode} ({kind})"
     if depth == 16 and image.mode == "RGB":  # Pillow silently truncates it to 8 bits
         return "a colour image of 16-bit components"
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO and image.mode in GREY_16:
+    photometric_interpretation = getattr(image, "tag_v2", {}).get(262)
+    if photometric_interpretation == 0 and image.mode in GREY_16:
         return "a TIFF in which zero is white"
     return None
 

@@ -124,10 +124,9 @@ def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
                 max_size_px=rules.max_size_px,
             )
         return _from_numbers(source, rules.max_size_px)
-    except OSError as error:
-        raise InvalidImageError(f"{channel}: {error.strerror or error}") from error
-    except InvalidImageError as error:
-        raise InvalidImageError(f"{channel}: {error}") from error
+    except (OSError, InvalidImageError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidImageError(f"{channel}: {reason}") from error
 
 
 def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:

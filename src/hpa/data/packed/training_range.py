@@ -140,7 +140,7 @@ def fit_training_range(images: Iterable[np.ndarray]) -> TrainingRange:
     ranges, measures = (np.array(each) for each in zip(*pairs, strict=True))
     rightly = measures[:, 0]
     mean = rightly.mean(axis=0)
-    covariance = np.atleast_2d(np.cov(rightly, rowvar=False, bias=True))
+    covariance = np.cov(rightly, rowvar=False, bias=True)
     # Shrunk towards the diagonal: with few images the covariance is singular.
     spread = np.diag(np.maximum(np.diag(covariance), 1e-4))
     precision = np.linalg.inv(0.9 * covariance + 0.1 * spread)

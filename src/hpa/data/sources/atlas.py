@@ -53,20 +53,23 @@ def fetch_atlas(
     """
     images = _read_atlas_table(table_path, base_url)
     files = {url: _cache_path(cache_dir, url) for channel in CHANNELS for url in images[channel]}
-    absent = download_images(
-        files, n_connections=n_connections, requests_per_second=requests_per_second
-    )
+    absent = download_images(files, n_connections, requests_per_second)
     for channel in CHANNELS:
         images[channel] = [ABSENT if url in absent else str(files[url]) for url in images[channel]]
     missing = lacking(images, missing_channels)
-    if missing and not skip_absent:
-        raise _incomplete(table_path, missing)
-    skipped = {image_id for image_id, _ in missing}
+    skipped = {each.rpartition("_")[0] for each in missing}
     images = images[~images["Id"].isin(skipped)]
+    if (missing and not skip_absent) or not images["labelled"].any():
+        raise UserError(
+            f"the atlas lacks channels of images in {table_path}",
+            expected=f"{', '.join(CHANNELS)} of every image",
+            received=f"{len(missing)} not found (404): {_first(missing)}",
+            remedy="remove those rows, skip such images with fetch.skip_absent=true, or make an "
+            "absent yellow or red channel black with fetch.missing_channels; finished downloads "
+            "are kept",
+        )
     if skipped:
         print(f"skipped {len(skipped)} images that the atlas lacks: {_first(sorted(skipped))}")
-    if not images["labelled"].any():
-        raise _incomplete(table_path, missing)
     write_layout(raw_dir, images, tinted=True, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
 
 
@@ -89,10 +92,8 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
     if "Id" not in table:
         table["Id"] = ["_".join(stem.split("/")[-2:]) for stem, _ in stems]
     catalogue.check_ids(table, str(path))
-    antibodies = [
-        match["antibody"] if (match := ID.fullmatch(image_id)) else image_id
-        for image_id in table["Id"]
-    ]
+    matches = [(image_id, ID.fullmatch(image_id)) for image_id in table["Id"]]
+    antibodies = [match["antibody"] if match else image_id for image_id, match in matches]
     return catalogue.with_groups(table, antibodies)
 
 
@@ -119,14 +120,3 @@ def _cache_path(cache_dir: Path, url: str) -> Path:
 
 def _first(names: list[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
-
-
-def _incomplete(path: Path, missing: list[tuple[str, str]]) -> UserError:
-    names = [f"{image_id}_{channel}" for image_id, channel in missing]
-    return UserError(
-        f"the atlas lacks channels of images in {path}",
-        expected=f"{', '.join(CHANNELS)} of every image",
-        received=f"{len(missing)} not found (404): {_first(names)}",
-        remedy="remove those rows, skip such images with fetch.skip_absent=true, or make an absent "
-        "yellow or red channel black with fetch.missing_channels; finished downloads are kept",
-    )

@@ -61,7 +61,7 @@ class PoliteRetry(Retry):
 
 
 def download_images(
-    files: Mapping[str, Path], *, n_connections: int, requests_per_second: float
+    files: Mapping[str, Path], n_connections: int, requests_per_second: float
 ) -> set[str]:
     """Download each URL that has no file yet; each file is whole or absent.
 
@@ -86,10 +86,8 @@ def download_images(
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_maxsize=n_connections, max_retries=retry))
         tasks = (joblib.delayed(_download)(session, limit, *each) for each in missing.items())
-        done = joblib.Parallel(n_jobs=n_connections, backend="threading", return_as="generator")(
-            tasks
-        )
-        bar = progress(done, what="download", total=len(missing), unit="file")
+        parallel = joblib.Parallel(n_connections, backend="threading", return_as="generator")
+        bar = progress(parallel(tasks), what="download", total=len(missing), unit="file")
         return {url for url in bar if url is not None}
 
 

@@ -27,6 +27,7 @@ WANTED = re.compile(
     rf"[^/\\]+_({'|'.join(CHANNELS)})\.png"
 )
 """Files of the layout; other files and unsafe paths of the archive are not extracted."""
+TOKEN_PLACE = "on Kaggle's page Settings, API, and save it as ~/.kaggle/access_token"
 
 
 def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
@@ -68,8 +69,7 @@ def _client() -> Any:
             "there are no valid Kaggle credentials",
             expected="a token in KAGGLE_API_TOKEN or ~/.kaggle/access_token, or a kaggle.json",
             received="none that the kaggle package accepts",
-            remedy="create a token on Kaggle's page Settings, API, and save it as "
-            "~/.kaggle/access_token, or run: kaggle auth login",
+            remedy=f"create a token {TOKEN_PLACE}, or run: kaggle auth login",
         ) from error
     except requests.RequestException as error:
         raise _refused(error, "") from error
@@ -101,30 +101,18 @@ def _unzip(archive: Path, raw_dir: Path) -> None:
 
 def _refused(error: Exception, competition: str) -> UserError:
     """Convert an error of the client into a UserError with a remedy."""
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    page = f"https://www.kaggle.com/c/{competition}"
-    expected, remedy = {
-        401: (
-            "valid credentials",
-            "create a new token on Kaggle's page Settings, API, and save it as "
-            "~/.kaggle/access_token",
-        ),
-        403: (
-            "permission to download: this account has accepted the competition's rules",
-            f"accept the rules on {page}/rules, then run the same command again",
-        ),
-        404: (
-            "an existing competition",
-            "set fetch.competition to the last word of the competition's address",
-        ),
-    }.get(
-        status or 0,
-        (
-            "a complete download",
-            "run the same command again: it resumes the download",
-        ),
-    )
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    expected = "a complete download"
+    remedy = "run the same command again: it resumes the download"
+    if status == 401:
+        expected = "valid credentials"
+        remedy = f"create a new token {TOKEN_PLACE}"
+    elif status == 403:
+        expected = "permission to download: this account has accepted the competition's rules"
+        remedy = f"accept the rules on https://www.kaggle.com/c/{competition}/rules, then {remedy}"
+    elif status == 404:
+        expected = "an existing competition"
+        remedy = "set fetch.competition to the last word of the competition's address"
     return UserError(
         f"{competition or 'the competition'} cannot be downloaded from Kaggle",
         expected=expected,

@@ -56,11 +56,11 @@ def write_layout(
         _write_tables(folder, images)
 
 
-def lacking(images: pd.DataFrame, missing_channels: str | None) -> list[tuple[str, str]]:
-    """List the absent channels, as (Id, channel), that `missing_channels` does not allow."""
+def lacking(images: pd.DataFrame, missing_channels: str | None) -> list[str]:
+    """List the absent channels, as <Id>_<channel>, that `missing_channels` does not allow."""
     allowed = (missing_channels or "").split()
     return [
-        (image_id, channel)
+        f"{image_id}_{channel}"
         for channel in CHANNELS
         if channel not in allowed
         for image_id in images["Id"][images[channel] == ABSENT]

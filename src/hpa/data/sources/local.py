@@ -39,7 +39,13 @@ def fetch_local(
     """
     images = _read_paths(source_path) if source_path.is_file() else _read_folder(source_path)
     if missing := lacking(images, missing_channels):
-        raise _incomplete(source_path, missing)
+        raise UserError(
+            f"channel files are missing in {source_path}",
+            expected=f"a file (PNG, TIFF or JPEG) for {', '.join(CHANNELS)} of every image",
+            received=f"{len(missing)} missing: {', '.join(f'{each}.png' for each in missing[:5])}",
+            remedy="restore the files or remove their rows from the CSV; if the images have no "
+            "yellow or red channel at all, fetch.missing_channels makes it black",
+        )
     paths = [Path(each) for channel in CHANNELS for each in images[channel] if each != ABSENT]
     _refuse_inside(raw_dir, [source_path, *paths])
     n_bytes = sum(path.stat().st_size for path in paths)
@@ -69,7 +75,7 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 
 def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     found = defaultdict(list)
-    for path in folder.iterdir() if folder.is_dir() else ():
+    for path in folder.glob("*"):
         if path.suffix.lower() in SUFFIXES:
             found[path.stem].append(path)
     return found
@@ -91,7 +97,7 @@ def _read_paths(path: Path) -> pd.DataFrame:
     table = read_table(path, ["Id", "green"], CHANNELS)
     catalogue.check_ids(table, str(path))
     for channel in CHANNELS:
-        cells = table[channel] if channel in table else [""] * len(table)
+        cells = table.get(channel, [""] * len(table))
         table[channel] = [str(path.parent / cell) if cell else ABSENT for cell in cells]
     missing = [
         f"line {line}: {cell}"
@@ -119,14 +125,3 @@ def _refuse_inside(raw_dir: Path, paths: list[Path]) -> None:
             received=f"{len(inside)} inside: {', '.join(map(str, inside[:5]))}",
             remedy="move them to another folder and set fetch.path to it, or they would be deleted",
         )
-
-
-def _incomplete(source_path: Path, missing: list[tuple[str, str]]) -> UserError:
-    names = ", ".join(f"{image_id}_{channel}.png" for image_id, channel in missing[:5])
-    return UserError(
-        f"channel files are missing in {source_path}",
-        expected=f"a file (PNG, TIFF or JPEG) for {', '.join(CHANNELS)} of every image",
-        received=f"{len(missing)} missing: {names}",
-        remedy="restore the files or remove their rows from the CSV; if the images have no yellow "
-        "or red channel at all, fetch.missing_channels makes it black",
-    )

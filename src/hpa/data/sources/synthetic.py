@@ -1,8 +1,8 @@
 """Source `synthetic`: a simulation of the competition."""
 
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import joblib
@@ -15,9 +15,6 @@ from hpa.labels import CHANNELS, format_target
 from hpa.seeds import stream
 from hpa.system.files import atomic_path, require_free_space
 from hpa.system.progress import progress
-
-UNLABELLED_BRIGHTNESS = 0.76
-"""Mean brightness of the competition's test images relative to its training images."""
 
 
 def fetch_synthetic(
@@ -45,59 +42,35 @@ def fetch_synthetic(
     n_bytes = (n_images + n_unlabelled) * len(CHANNELS) * image_size**2
     require_free_space(raw_dir.parent, n_bytes, "the synthetic images")
     with atomic_path(raw_dir) as folder:
-        for csv, subfolder, column, brightness, count in (
-            (catalogue.LABELLED_CSV, catalogue.LABELLED_FOLDER, "Target", 1.0, n_images),
-            (
-                catalogue.UNLABELLED_CSV,
-                catalogue.UNLABELLED_FOLDER,
-                "Predicted",
-                UNLABELLED_BRIGHTNESS,
-                n_unlabelled,
-            ),
+        for csv, subfolder, brightness, count in (
+            (catalogue.LABELLED_CSV, catalogue.LABELLED_FOLDER, 1.0, n_images),
+            # The competition's test images have 0.76 times the brightness of its training images.
+            (catalogue.UNLABELLED_CSV, catalogue.UNLABELLED_FOLDER, 0.76, n_unlabelled),
         ):
             part_seed = int(stream(seed, subfolder).integers(2**32))
             label_sets = (
                 draw_label_sets(count, tempering=tempering, seed=part_seed) if count else []
             )
             ids = [_image_id(part_seed, index) for index in range(count)]
+            table = pd.DataFrame({"Id": ids, "Predicted": "0"})
+            if csv == catalogue.LABELLED_CSV:
+                table = pd.DataFrame({"Id": ids, "Target": map(format_target, label_sets)})
             (folder / subfolder).mkdir(parents=True)
-            _draw(folder / subfolder, ids, label_sets, part_seed, image_size, brightness, n_jobs)
-            known = column == "Target"
-            cells = [format_target(each) if known else "0" for each in label_sets]
-            pd.DataFrame({"Id": ids, column: cells}).to_csv(folder / csv, index=False)
+            table.to_csv(folder / csv, index=False)
+            look = {"seed": part_seed, "image_size": image_size, "brightness": brightness}
+            tasks = (
+                joblib.delayed(_draw)(folder / subfolder, image_id, labels, index=index, **look)
+                for index, (image_id, labels) in enumerate(zip(ids, label_sets, strict=True))
+            )
+            drawn = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+            for _ in progress(drawn, what=f"draw {subfolder}", total=count):
+                pass
 
 
-def _draw(
-    folder: Path,
-    ids: Sequence[str],
-    label_sets: Sequence[tuple[int, ...]],
-    seed: int,
-    image_size: int,
-    brightness: float,
-    n_jobs: int,
-) -> None:
-    tasks = (
-        joblib.delayed(_draw_one)(folder, image_id, labels, seed, index, image_size, brightness)
-        for index, (image_id, labels) in enumerate(zip(ids, label_sets, strict=True))
-    )
-    drawn = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    for _ in progress(drawn, what=f"draw {folder.name}", total=len(ids)):
-        pass
-
-
-def _draw_one(
-    folder: Path,
-    image_id: str,
-    labels: tuple[int, ...],
-    seed: int,
-    index: int,
-    image_size: int,
-    brightness: float,
-) -> None:
+def _draw(folder: Path, image_id: str, labels: tuple[int, ...], **look: Any) -> None:
+    """Draw one image, by the arguments of `draw_image`, and write its channels."""
     cv2.setNumThreads(1)
-    pixels = draw_image(
-        labels, seed=seed, index=index, image_size=image_size, brightness=brightness
-    )
+    pixels = draw_image(labels, **look)
     for number, channel in enumerate(CHANNELS):
         path = catalogue.channel_path(folder, image_id, channel)
         if not cv2.imwrite(str(path), pixels[..., number]):

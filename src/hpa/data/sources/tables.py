@@ -36,28 +36,23 @@ def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.Da
             received=f"{len(table)} rows, none with a Target",
             remedy="fill in label numbers (`25 0`) or names (`Cytosol; Nucleoplasm`)",
         )
-    return table.assign(
-        folder=[
-            catalogue.LABELLED_FOLDER if each else catalogue.UNLABELLED_FOLDER
-            for each in table["labelled"]
-        ]
-    )
+    folders = {True: catalogue.LABELLED_FOLDER, False: catalogue.UNLABELLED_FOLDER}
+    return table.assign(folder=table["labelled"].map(folders))
 
 
 def _read_target(text: str, path: Path, line: str) -> str:
     """Convert labels, by number or name, to ascending numbers."""
     words = [word.strip() for word in text.split(";") if word.strip()]
+    unknown = [word for word in words if word.casefold() not in NUMBERS]
     try:
-        if all(word.casefold() in NUMBERS for word in words):
-            numbers = [NUMBERS[word.casefold()] for word in words]
-            text = " ".join(map(str, numbers))
+        if not unknown:
+            text = " ".join(str(NUMBERS[word.casefold()]) for word in words)
         return format_target(parse_target(text))
     except ValueError as error:
-        unknown = next((word for word in words if word.casefold() not in NUMBERS), text)
         raise UserError(
             f"{path}, line {line}: {error}",
             expected="label numbers separated by spaces, or names separated by semicolons, "
             "each once",
-            received=f"{text!r}{did_you_mean(unknown, LABELS)}",
+            received=f"{text!r}{did_you_mean((unknown or [text])[0], LABELS)}",
             remedy="correct or remove the row",
         ) from error
