@@ -39,8 +39,10 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)
         yield temporary
-        if flush:
-            _flush(temporary)
+        if flush and temporary.is_dir():
+            os.sync()  # once; fsync for each of 8,000 images takes half a minute
+        elif flush:
+            fsync(temporary)
         _replace(temporary, path)
     except OSError as error:
         if advice := disk_advice(error, path):
@@ -137,13 +139,13 @@ def disk_advice(error: OSError, path: Path) -> UserError | None:
     return None
 
 
-def _flush(path: Path) -> None:
-    """Flush a file's bytes, or those of each file in a folder, to the disk."""
-    if path.is_dir():
-        os.sync()  # once; fsync for each of 8,000 images takes half a minute
-        return
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def fsync(path: Path) -> None:
+    """Flush a file's bytes, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _replace(temporary: Path, path: Path) -> None:

@@ -168,8 +168,6 @@ def send_kept() -> tuple[int, list[str]]:
     try:
         client = open_store()
         return deliver(outbox_dir(), lambda: RunCalls(client)), close_orphans(client)
-    except StoreUnavailableError:
-        raise
     except Exception as error:
         raise StoreUnavailableError(str(error)) from error
 

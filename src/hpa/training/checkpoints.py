@@ -10,7 +10,6 @@ They are in the repository, outside the outputs that DVC removes before it runs 
 digests all that decides the numbers of a training, so no training resumes from another's state.
 """
 
-import os
 import shutil
 import sys
 import time
@@ -25,7 +24,15 @@ from filelock import FileLock, Timeout
 
 from hpa.errors import UserError
 from hpa.system import processes
-from hpa.system.files import atomic_path, digest, read_json, require_free_space, sha256, write_json
+from hpa.system.files import (
+    atomic_path,
+    digest,
+    fsync,
+    read_json,
+    require_free_space,
+    sha256,
+    write_json,
+)
 
 KEPT = 2  # the newest, and the one before in case the newest gets damaged
 STALE_DAYS = 14
@@ -107,9 +114,9 @@ class Checkpoints:
             write_json(temporary / PROGRESS, {"step": checkpoint.step, **progress})
             digests = {name: sha256(temporary / name) for name in (STATE, PROGRESS)}
             write_json(temporary / MANIFEST, digests)
-            _flush(temporary / STATE)
-            _flush(temporary)
-        _flush(self.folder)
+            fsync(temporary / STATE)
+            fsync(temporary)
+        fsync(self.folder)
         for old in self._paths()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -169,12 +176,3 @@ def _age_days(path: Path) -> float:
         return (time.time() - path.stat().st_mtime) / 86_400
     except FileNotFoundError:  # its training has just removed it
         return 0.0
-
-
-def _flush(path: Path) -> None:
-    """Flush a file's bytes, or a folder's names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -91,7 +91,7 @@ def fit(
         _resume(training, checkpoints, on_round, on_resume)
 
     total, done = (n * params.train.batch_size for n in (params.train.n_steps, training.step))
-    speed = Speed()
+    n_images, seconds = 0, 0.0  # of the round, since it began or was resumed
     with postponed_signals() as signals, progress(what="train", total=total, initial=done) as bar:
         while not _finished(training, params.train):
             watch = Watch(training.running, signals, lambda: bar.update(params.train.batch_size))
@@ -106,14 +106,17 @@ def fit(
                 first=training.step,
                 end=_next_pause(training.step, params.train),
             )
-            _train(training, segment, watch, train.ids, speed)
+            started = time.perf_counter()
+            _train(training, segment, watch, train.ids)
+            seconds += time.perf_counter() - started
+            n_images += watch.n_steps * params.train.batch_size
             if _ends_round(training.step, params.train):
                 with averaged_weights(training.model):
                     metrics = {"train/loss": watch.loss} | _validate(training.network, images, val)
                     _end_round(training, metrics, params.train.best_by)
                 bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
-                on_round(training.step, metrics | {"train/images_per_s": speed.images_per_s()})
-                speed = Speed()
+                on_round(training.step, metrics | {"train/images_per_s": n_images / seconds})
+                n_images, seconds = 0, 0.0
             stop = list(signals)
             if checkpoints and (stop or training.step % params.train.checkpoint_every == 0):
                 checkpoints.write(training.checkpoint(run_id))
@@ -124,18 +127,6 @@ def fit(
     with atomic_path(model_dir / "history.csv") as temporary:
         pd.DataFrame(training.history).to_csv(temporary, index=False, float_format="%.6g")
     return training.best_sha256
-
-
-@dataclass
-class Speed:
-    """Images trained on since the round began or was resumed, and the seconds spent on them."""
-
-    n_images: int = 0
-    seconds: float = 0.0
-
-    def images_per_s(self) -> float:
-        """Return the rate of the round."""
-        return self.n_images / self.seconds
 
 
 def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
@@ -163,19 +154,14 @@ def _resume(
         on_round(int(row["step"]), {name: row[name] for name in row if name != "step"})
 
 
-def _train(
-    training: Training, batches: TrainingBatches, watch: Watch, ids: np.ndarray, speed: Speed
-) -> None:
+def _train(training: Training, batches: TrainingBatches, watch: Watch, ids: np.ndarray) -> None:
     """Do the steps of `batches`, or fewer if the end is requested.
 
     Raises:
         UserError: a loss is not finite; the message names its step and images.
     """
-    started = time.perf_counter()
     with batches.clean_errors():
         training.model.fit(batches.feed(), shuffle=False, verbose=0, callbacks=[watch])
-    speed.seconds += time.perf_counter() - started
-    speed.n_images += watch.n_steps * batches.batch_size
     if watch.first_bad is not None:
         step = training.step + watch.first_bad
         named = " ".join(ids[batches.chosen(step)])
