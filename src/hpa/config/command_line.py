@@ -14,12 +14,9 @@ from hpa.errors import UserError
 
 
 def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
-    """Create a script's parser.
+    """Create the parser of a script that reads some sections of params.yaml.
 
-    Args:
-        recipe: docstring of the script, shown by `--help`.
-        sections: sections of params.yaml that the script reads. `--help` shows their lines;
-            overrides of other sections are refused.
+    `--help` shows its docstring `recipe` and the lines of the sections; it refuses other overrides.
     """
     made = argparse.ArgumentParser(
         usage="%(prog)s [--SECTION.KEY VALUE | --KEY VALUE] ... [options]" if sections else None,

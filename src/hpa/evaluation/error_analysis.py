@@ -10,8 +10,6 @@ from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1_by_row, macro_f1, micro_f1
 from hpa.thresholds.decisions import fill_empty_rows
 
-N_QUARTERS = 4
-
 
 def confusions(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     """Return pairs of a false negative and a false positive label, the most frequent first.
@@ -47,17 +45,15 @@ def slices(test: EvaluatedSplit, brightness: np.ndarray, *, seed: int, n: int) -
     `kind`, `slice`, `n_images`, `sample_f1`, `low`, `high`, `micro_f1`, `n_true` and `n_predicted`
     (labels per image), `empty` (share without a predicted label).
     """
-    quarter = _quarters(brightness)
+    quarter = np.searchsorted(np.quantile(brightness, (0.25, 0.5, 0.75)), brightness, side="left")
+    chosen = []
+    for each in np.unique(quarter):
+        values = brightness[quarter == each]
+        chosen.append(("brightness", f"{values.min():.1f} to {values.max():.1f}", quarter == each))
     n_labels = np.minimum(test.y_true.sum(axis=1), 3)
-    chosen = [
-        ("brightness", _quarter_name(brightness[quarter == each]), quarter == each)
-        for each in range(N_QUARTERS)
-    ] + [
-        ("labels", {0: "none", 1: "1", 2: "2", 3: "3 or more"}[each], n_labels == each)
-        for each in range(4)
-    ]
-    rows = [_slice(test, *each, seed=seed, n=n) for each in chosen if each[2].any()]
-    return pd.DataFrame(rows)
+    for each in np.unique(n_labels):
+        chosen.append(("labels", ("none", "1", "2", "3 or more")[each], n_labels == each))
+    return pd.DataFrame(_slice(test, *each, seed=seed, n=n) for each in chosen)
 
 
 def empty_rows(
@@ -97,13 +93,3 @@ def _slice(
         "n_predicted": float(y_pred.sum(axis=1).mean()),
         "empty": float((~y_pred.any(axis=1)).mean()),
     }
-
-
-def _quarters(values: np.ndarray) -> np.ndarray:
-    """Return the quarter of each value, int[N]; equal values share one."""
-    edges = np.quantile(values, np.arange(1, N_QUARTERS) / N_QUARTERS)
-    return np.searchsorted(edges, values, side="left")
-
-
-def _quarter_name(values: np.ndarray) -> str:
-    return f"{values.min():.1f} to {values.max():.1f}" if len(values) else ""

@@ -23,9 +23,12 @@ def headline_metrics(
     classes: pd.DataFrame,
 ) -> dict[str, float]:
     """Return `<split>/<metric>` to number; a metric that is undefined is left out."""
+    val_counts = count_outcomes(val_true, val_pred)
     metrics = {
         **_test_metrics(test, val_true, classes),
-        **_val_metrics(val_true, val_pred, thresholds),
+        "val/macro_f1": macro_f1(val_counts),
+        "val/macro_f1_cross_fitted": thresholds.cross_fitted_macro_f1,
+        "val/micro_f1": micro_f1(val_counts),
     }
     for name in HEADLINES:
         low, high = percentile_interval(getattr(replicates, name))
@@ -55,15 +58,4 @@ def _test_metrics(
         "test/calibration_error": reliability(test.y_true, test.y_prob).error,
         "test/log_loss": log_loss(test.y_true, test.y_prob),
         "test/n_doubtful_classes": float(len(classes) - len(trusted)),
-    }
-
-
-def _val_metrics(
-    val_true: np.ndarray, val_pred: np.ndarray, thresholds: Thresholds
-) -> dict[str, float]:
-    counts = count_outcomes(val_true, val_pred)
-    return {
-        "val/macro_f1": macro_f1(counts),
-        "val/macro_f1_cross_fitted": thresholds.cross_fitted_macro_f1,
-        "val/micro_f1": micro_f1(counts),
     }

@@ -73,9 +73,8 @@ class EvaluatedSplit:
         """
         order = np.argsort(self.ids)
         _, first, numbers = np.unique(self.groups[order], return_index=True, return_inverse=True)
-        arrays = {
-            name: getattr(self, name)[order] for name in ("ids", "y_true", "y_prob", "y_pred")
-        }
+        names = ("ids", "y_true", "y_prob", "y_pred")
+        arrays = {name: getattr(self, name)[order] for name in names}
         return replace(self, **arrays, groups=np.argsort(np.argsort(first))[numbers])
 
     def digest(self) -> str:

@@ -3,13 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from hpa.metrics.calibration import (
-    METHODS,
-    class_calibration_error,
-    fit_calibration,
-    log_loss,
-    reliability,
-)
+from hpa.metrics import calibration
+from hpa.metrics.calibration import fit_calibration, reliability
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.metrics.predictions import Scores
@@ -48,7 +43,7 @@ def calibration_tables(
     """
     val_true, test_true = val.labelled("val"), test.labelled("test")
     rows, bins = [], []
-    for method in METHODS:
+    for method in calibration.METHODS:
         on_val = cross_fitted_calibration(val_true, val.y_prob, val_groups, method, seed=seed)
         on_test = fit_calibration(val_true, val.y_prob, method).apply(test.y_prob)
         errors = {**_errors("val", val_true, on_val), **_errors("test", test_true, on_test)}
@@ -61,6 +56,6 @@ def calibration_tables(
 def _errors(split: str, y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
     return {
         f"{split}_error": reliability(y_true, y_prob).error,
-        f"{split}_class_error": class_calibration_error(y_true, y_prob),
-        f"{split}_log_loss": log_loss(y_true, y_prob),
+        f"{split}_class_error": calibration.class_calibration_error(y_true, y_prob),
+        f"{split}_log_loss": calibration.log_loss(y_true, y_prob),
     }

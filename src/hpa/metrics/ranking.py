@@ -78,11 +78,7 @@ class Ranking:
         return Ranking(pick(self.scores, 0), np.cumsum(truth, axis=1), truth.sum(axis=1), groups)
 
     def count_at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return true positives and rows predicted if score >= value, int64[C,T] each.
-
-        Args:
-            values: thresholds float64[C,T], T per class.
-        """
+        """Return true positives and rows predicted, int64[C,T] each, at T thresholds per class."""
         pairs = zip(self.scores, values, strict=True)
         n_predicted = np.array([np.searchsorted(-row, -value, "right") for row, value in pairs])
         true_positives = np.pad(self.true_positives, ((0, 0), (1, 0)))
@@ -105,8 +101,7 @@ def rank_scores(
     which they are stored: midpoints are then exact in float64.
 
     Args:
-        y_true: uint8[N,28].
-        y_prob: floating [N,28] in [0,1].
+        y_true, y_prob: uint8[N,28], and floating [N,28] in [0,1].
         groups: integers [N]; rows of one group are not independent. None: all rows are.
 
     Raises:

@@ -25,8 +25,7 @@ def fit_thresholds(
     whole choice without each fold. The order of rows and the type of floats change nothing.
 
     Args:
-        y_true: uint8[N,28].
-        y_prob: floating [N,28] in [0,1].
+        y_true, y_prob: uint8[N,28], and floating [N,28] in [0,1].
         seed: of the folds and of the search.
         groups: integers [N]; rows of one group, such as near copies, are never in two folds. None
             if all rows are independent.

@@ -22,7 +22,7 @@ def search_jointly(ranking: Ranking, seed: int) -> np.ndarray:
     start = logit(sweep(ranking)[0])
     low = np.minimum(logit(just_above(ranking.scores[:, -1])), start).tolist()
     high = np.maximum(logit(just_above(ranking.scores[:, 0])), start).tolist()
-    names = [str(index) for index in range(len(start))]
+    names = list(map(str, range(len(start))))
 
     def objective(trial: optuna.Trial) -> float:
         logits = [trial.suggest_float(*each) for each in zip(names, low, high, strict=True)]
