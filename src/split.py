@@ -28,7 +28,7 @@ def main() -> None:
     assignment = split_images(index, **asdict(split))
     counts = write_split(SPLIT_DIR, index, assignment)
     print(counts.to_string(index=False))
-    for name, label, error in worst_rates(counts).itertuples(index=False):
+    for name, (label, error) in worst_rates(counts).items():
         print(f"worst relative error of a label's rate in {name}: {error:+.1%} ({label})")
     for line in shortfalls(index, assignment):
         print(f"{line}: bring more groups that have it")

@@ -132,10 +132,3 @@ def test_label_smoothing_equals_that_of_keras() -> None:
     assert value(loss, Y_TRUE, LOGITS) == pytest.approx(value(oracle, Y_TRUE, LOGITS), rel=1e-6)
     plain = named("focal")
     assert smoothed(plain, 0.0) is plain
-
-
-def test_a_loss_is_restored_from_its_configuration() -> None:
-    loss = FocalLoss.from_config(FocalLoss(3.0, 0.4).get_config())
-    assert (loss.gamma, loss.alpha) == (3.0, 0.4)
-    other = AsymmetricLoss.from_config(AsymmetricLoss(3.0, 2.0, 0.1).get_config())
-    assert (other.gamma_negative, other.gamma_positive, other.margin) == (3.0, 2.0, 0.1)

@@ -29,23 +29,15 @@ class FocalLoss(keras.losses.Loss):
     0.41
     """
 
-    def __init__(
-        self,
-        gamma: float = 2.0,
-        alpha: float | Sequence[float] | None = None,
-        name: str = "focal",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, gamma: float = 2.0, alpha: float | Sequence[float] | None = None) -> None:
         """Create the loss.
 
         Args:
             gamma: ≥ 0; how much labels that are already correct are down-weighted.
             alpha: in (0,1), the weight of a present label; an absent one has 1 - alpha. One number,
                 or one per label; None weights both by 1.
-            name: of the loss.
-            **kwargs: of `keras.losses.Loss`.
         """
-        super().__init__(name=name, **kwargs)
+        super().__init__(name="focal")
         self.gamma, self.alpha = gamma, alpha
 
     def call(self, y_true: Any, logits: Any) -> Any:
@@ -57,10 +49,6 @@ class FocalLoss(keras.losses.Loss):
             alpha = ops.cast(self.alpha, logits.dtype)
             present, absent = alpha * present, (1 - alpha) * absent
         return ops.mean(y_true * present + (1 - y_true) * absent, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments for `from_config`."""
-        return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
 
 
 class AsymmetricLoss(keras.losses.Loss):
@@ -76,15 +64,10 @@ class AsymmetricLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self,
-        gamma_negative: float = 4.0,
-        gamma_positive: float = 1.0,
-        margin: float = 0.05,
-        name: str = "asymmetric",
-        **kwargs: Any,
+        self, gamma_negative: float = 4.0, gamma_positive: float = 1.0, margin: float = 0.05
     ) -> None:
         """Create the loss from both exponents ≥ 0 and the margin, a probability in [0,1)."""
-        super().__init__(name=name, **kwargs)
+        super().__init__(name="asymmetric")
         self.gamma_negative, self.gamma_positive = gamma_negative, gamma_positive
         self.margin = margin
 
@@ -98,11 +81,6 @@ class AsymmetricLoss(keras.losses.Loss):
             shifted = ops.maximum(ops.sigmoid(logits) - self.margin, 1e-12)
             absent = -(shifted**self.gamma_negative) * ops.log(1 - shifted)
         return ops.mean(y_true * present + (1 - y_true) * absent, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments for `from_config`."""
-        own = {"gamma_negative": self.gamma_negative, "gamma_positive": self.gamma_positive}
-        return {**super().get_config(), **own, "margin": self.margin}
 
 
 class SoftMacroF1Loss(keras.losses.Loss):
@@ -118,8 +96,8 @@ class SoftMacroF1Loss(keras.losses.Loss):
 
     SMOOTHING = 0.01
 
-    def __init__(self, name: str = "soft_macro_f1", **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
+    def __init__(self) -> None:
+        super().__init__(name="soft_macro_f1")
 
     def call(self, y_true: Any, logits: Any) -> Any:
         """Return float32[] in [0,1] from y_true float[B,28] in [0,1] and logits float[B,28]."""

@@ -98,14 +98,14 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     normalisation layers are moving averages already and stay.
     """
     optimizer, weights = model.optimizer, model.trainable_variables
-    if not (isinstance(optimizer, DepthwiseAdamW) and _numpy(optimizer.iterations)):
+    if not (isinstance(optimizer, DepthwiseAdamW) and ops.convert_to_numpy(optimizer.iterations)):
         yield
         return
-    kept = [_numpy(weight).copy() for weight in weights]
+    kept = [ops.convert_to_numpy(weight).copy() for weight in weights]
     try:
         optimizer.assign_averages(weights)
         for weight in weights:  # on JAX the two would share memory, which `predict` may release
-            weight.assign(_numpy(weight))
+            weight.assign(ops.convert_to_numpy(weight))
         yield
     finally:
         for weight, value in zip(weights, kept, strict=True):
@@ -118,8 +118,3 @@ def _clipped(grads: Any, clip_norm: float) -> list[Any]:
     norm = ops.sqrt(ops.sum(ops.stack(squares)))
     scale = clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm) + (norm - norm)
     return [None if each is None else each * scale for each in grads]
-
-
-def _numpy(variable: Any) -> Any:
-    """Read a variable, also one that several devices hold."""
-    return keras.ops.convert_to_numpy(variable)

@@ -39,10 +39,6 @@ class Schedule(LearningRateSchedule):
         warm = ops.minimum(since / max(self.warmup_steps, 1), 1.0) if self.warmup_steps else 1.0
         return ops.where(since < 0, self.head_learning_rate, self.factor * decayed * warm)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the schedule."""
-        return {**vars(self), "decay": self.decay.get_config()}
-
 
 def make_schedules(train: Train) -> list[Schedule]:
     """Return the schedule of each depth of the network (see `resnet.DEPTHS`), the head last."""

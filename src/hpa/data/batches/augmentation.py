@@ -17,8 +17,6 @@ from hpa.config.sections import Augment
 from hpa.labels import CHANNELS
 from hpa.seeds import stream
 
-WHITE = 255
-
 
 def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[str, np.ndarray]:
     """Draw the parameters of a step's augmentation; a kind that is off is absent.
@@ -133,4 +131,4 @@ def _sign(positive: Any, negative: Any) -> Any:
 
 
 def _grey_levels(values: Any) -> Any:
-    return ops.cast(ops.clip(ops.round(values), 0, WHITE), "uint8")
+    return ops.cast(ops.clip(ops.round(values), 0, 255), "uint8")

@@ -10,9 +10,6 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
-N_NODES = 10_000
-"""Largest number of branches; a count, as a time limit would not be reproducible."""
-
 
 def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray:
     """Move whole groups until each part has as many groups of each label as it needs.
@@ -105,7 +102,8 @@ def complete(
     n_groups = (counts > 0).sum(axis=0)
     everywhere = n_groups >= counted.sum()
     wanted = np.where(everywhere, counted.sum(), np.minimum(n_groups, 2))
-    if (_n_rooms_with(room, counts, counted) >= wanted).all():
+    held = _held(room, counts > 0, len(owner))[counted] > 0
+    if (held.sum(axis=0) >= wanted).all():
         return part
     # A label with at least `wanted.sum()` groups can always spare one: greedy search suffices.
     rare = n_groups < wanted.sum()
@@ -118,25 +116,13 @@ def complete(
 
 
 def _rooms(part: np.ndarray, counts: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Divide the groups of each part among its rooms, greedily; no group leaves its part.
-
-    Args:
-        part: int[G].
-        counts: int[G,C].
-        owner: int[R], the part of each room.
-    """
+    """Divide the groups of each part among its rooms, greedily, given each room's part int[R]."""
     room = np.zeros(len(part), dtype=int)
     for number in np.unique(part):
         members, own = np.flatnonzero(part == number), np.flatnonzero(owner == number)
         need = np.ones((len(own), counts.shape[1]), dtype=int)
         room[members] = own[spread(np.arange(len(members)) % len(own), counts[members], need)]
     return room
-
-
-def _n_rooms_with(room: np.ndarray, counts: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Return the number of counted rooms that contain each label, int[C]."""
-    held = [counts[room == number].any(axis=0) for number in np.flatnonzero(counted)]
-    return np.sum(held, axis=0, dtype=int)
 
 
 def _solve(
@@ -171,7 +157,8 @@ def _solve(
                 hstack([csr_array((n_labels, n_x)), in_rooms, eye_array(n_labels)]), wanted
             ),
         ],
-        options={"node_limit": N_NODES, "mip_rel_gap": 0},
+        # A number of branches, as a time limit would not be reproducible.
+        options={"node_limit": 10_000, "mip_rel_gap": 0},
     )
     if solved.x is None:
         return room

@@ -14,9 +14,6 @@ from hpa.errors import UserError
 from hpa.labels import LABELS, indicator_matrix
 from hpa.system.files import atomic_path
 
-UNEQUAL = 1.5
-"""Ratio of actual to requested images, or its inverse, above which a split is reported."""
-
 
 def split_images(
     index: pd.DataFrame,
@@ -37,13 +34,10 @@ def split_images(
 
     Args:
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
-        test_fraction: share of the images for test.
         val_fraction: share for val if `n_folds` is 1; otherwise the folds are equal shares of the
             images outside test and holdout.
         holdout_fraction: share of the images that no stage reads; 0 for none.
-        n_folds: number of folds, or 1.
         hash_distance: bits (of 256) in which hashes of the same picture may differ.
-        seed: of the stratification.
 
     Returns:
         `Id`, `group` (a number; its images share a split), `split` (`train`, `val`, `test`,
@@ -66,15 +60,10 @@ def split_images(
     names, member = np.unique(group[labelled], return_inverse=True)
     counts = np.zeros((len(names), len(LABELS)), dtype=int)
     np.add.at(counts, member, indicator_matrix(index["Target"][labelled]))
-    split_of_group, fold_of_group = _assign(
-        counts,
-        np.bincount(member),
-        test_fraction,
-        val_fraction,
-        holdout_fraction,
-        n_folds,
-        seed,
-    )
+    requested = {"test": test_fraction, HOLDOUT: holdout_fraction}
+    if n_folds == 1:
+        requested["val"] = val_fraction
+    split_of_group, fold_of_group = _assign(counts, np.bincount(member), requested, n_folds, seed)
     split, fold = np.full(len(index), UNLABELLED, dtype=object), np.full(len(index), NO_FOLD)
     split[labelled], fold[labelled] = split_of_group[member], fold_of_group[member]
     columns = {"Id": index["Id"], "group": group, "split": split}
@@ -82,15 +71,7 @@ def split_images(
 
 
 def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
-    """Write `assignment.csv` and `label_counts.csv`, both or neither; returns the counts.
-
-    >>> from tempfile import mkdtemp
-    >>> folder = Path(mkdtemp(), "split")
-    >>> index = pd.DataFrame({"Target": ["0", "0 25"]})
-    >>> counts = write_split(folder, index, pd.DataFrame({"Id": ["a", "b"], "split": "train"}))
-    >>> sorted(path.name for path in folder.iterdir())
-    ['assignment.csv', 'label_counts.csv']
-    """
+    """Write `assignment.csv` and `label_counts.csv`, both or neither, and return the counts."""
     counts = label_counts(index, assignment)
     with atomic_path(split_dir) as folder:
         folder.mkdir()
@@ -122,22 +103,17 @@ def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def worst_rates(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return the label with the largest relative error of its rate, one row per split.
+def worst_rates(counts: pd.DataFrame) -> dict[str, tuple[str, float]]:
+    """Return the label with the largest relative error of its rate, and the error, by split.
 
-    >>> counts = pd.DataFrame({"label": ["Nucleoli", "Cytosol"], "val_error": [0.1, -0.3]})
-    >>> worst_rates(counts).to_dict("records")
-    [{'split': 'val', 'label': 'Cytosol', 'relative_error': -0.3}]
+    >>> worst_rates(pd.DataFrame({"label": ["Nucleoli", "Cytosol"], "val_error": [0.1, -0.3]}))
+    {'val': ('Cytosol', -0.3)}
     """
     errors = counts.set_index("label").filter(like="_error")
-    worst = errors.abs().idxmax()
-    return pd.DataFrame(
-        {
-            "split": [str(name).removesuffix("_error") for name in errors],
-            "label": list(worst),
-            "relative_error": [errors[name][label] for name, label in worst.items()],
-        }
-    )
+    return {
+        str(name).removesuffix("_error"): (str(label), float(errors[name][label]))
+        for name, label in errors.abs().idxmax().items()
+    }
 
 
 def shortfalls(index: pd.DataFrame, assignment: pd.DataFrame) -> list[str]:
@@ -188,22 +164,18 @@ def unequal_shares(
         side = side.where(labelled["fold"] == NO_FOLD, "fold " + labelled["fold"].astype(str))
         requested |= {f"fold {fold}": rest / n_folds for fold in range(n_folds)}
     largest = labelled["group"].value_counts(normalize=True).max()
+    why = "groups stay whole, and each split needs each label"
+    if largest > min(filter(None, requested.values())):
+        why = f"one group holds {largest:.0%}, and groups stay whole"
     lines = []
     for name, fraction in requested.items():
         n_images, expected = (side == name).sum(), fraction * len(labelled)
         factor = max(n_images, expected) / max(min(n_images, expected), 1e-9)
-        if factor > UNEQUAL and abs(n_images - expected) > 1:
+        if factor > 1.5 and abs(n_images - expected) > 1:
             lines.append(
-                f"{name} has {n_images} of {len(labelled)} images instead of {fraction:.0%}: "
-                f"{_why_unequal(largest, min(filter(None, requested.values())))}"
+                f"{name} has {n_images} of {len(labelled)} images instead of {fraction:.0%}: {why}"
             )
     return lines
-
-
-def _why_unequal(largest: float, smallest_share: float) -> str:
-    if largest > smallest_share:
-        return f"one group holds {largest:.0%}, and groups stay whole"
-    return "groups stay whole, and each split needs each label"
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
@@ -218,13 +190,7 @@ def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
 
 
 def _assign(
-    counts: np.ndarray,
-    n_images: np.ndarray,
-    test_fraction: float,
-    val_fraction: float,
-    holdout_fraction: float,
-    n_folds: int,
-    seed: int,
+    counts: np.ndarray, n_images: np.ndarray, requested: dict[str, float], n_folds: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the split of each group, object[G], and its fold, int[G]."""
     split, fold = np.full(len(counts), "train", dtype=object), np.full(len(counts), NO_FOLD)
@@ -232,12 +198,9 @@ def _assign(
     remaining = 1.0
     favoured = (counts > 0).sum(axis=0) >= len(SPLITS)
     try:
-        for name, fraction, need in (
-            ("test", test_fraction, (2, 1)),
-            (HOLDOUT, holdout_fraction, (2, 0)),
-            ("val", val_fraction if n_folds == 1 else 0, (1, 1)),
-        ):
+        for name, fraction in requested.items():
             if fraction:
+                need = {"test": (2, 1), HOLDOUT: (2, 0), "val": (1, 1)}[name]
                 share = fraction / remaining
                 taken = divide(counts[left], n_images[left], share, need, favoured, seed) == 1
                 split[left[taken]] = name
@@ -247,7 +210,7 @@ def _assign(
             split[fold == 0] = "val"
     except ValueError as error:
         raise _too_few(str(error), len(counts)) from error
-    for name in (*SPLITS, *([HOLDOUT] if holdout_fraction else [])):
+    for name in (*SPLITS, *([HOLDOUT] if requested[HOLDOUT] else [])):
         if not (split == name).any():
             raise _too_few(f"the {name} split is empty", len(counts))
     return split, fold

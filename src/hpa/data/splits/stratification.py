@@ -67,19 +67,8 @@ def divide(
 def divide_evenly(counts: np.ndarray, n_images: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
     """Divide groups into parts of about equally many images.
 
-    A label of at least `n_parts` groups is in every part if possible (see `complete`).
-
-    Args:
-        counts: int[G,C], images of each label in each group.
-        n_images: int[G], images in each group.
-        n_parts: number of parts.
-        seed: of the stratification.
-
-    Returns:
-        int[G], the part of each group.
-
-    Raises:
-        ValueError: there are too few groups.
+    A label of at least `n_parts` groups is in every part if possible (see `complete`). Arguments
+    and errors are those of `divide`; the result int[G] is the part of each group.
 
     >>> np.bincount(divide_evenly(np.ones((9, 2), int), np.ones(9, int), 3, seed=0)).tolist()
     [3, 3, 3]

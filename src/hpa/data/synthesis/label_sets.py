@@ -14,13 +14,8 @@ import numpy as np
 from hpa.labels import N_LABELS
 from hpa.seeds import stream
 
-N_SIZES = 5
-"""Set sizes: the real images have one to five labels."""
 NEVER_WITHOUT = {10: 9}
 """Lysosomes always occur together with Endosomes."""
-_TEMPERED_FLOOR_FRACTION = 0.03
-_SMALL_SET_FLOOR = 4
-_SPARE_IMAGES = 200
 
 
 @cache
@@ -66,7 +61,7 @@ def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple
     label_sets = _trim(label_sets, n_images, floor, rng)
     while len(label_sets) < n_images:
         # Companions beyond their quota leave a few sets to be dealt again, from a larger deal.
-        spare = _deal(_quotas(_SPARE_IMAGES, tempering, 0, rng), rng)
+        spare = _deal(_quotas(200, tempering, 0, rng), rng)
         n_missing = n_images - len(label_sets)
         label_sets += [spare[i] for i in rng.permutation(len(spare))[:n_missing]]
     return [label_sets[i] for i in rng.permutation(n_images)]
@@ -74,8 +69,7 @@ def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple
 
 def minimum_count(n_images: int, tempering: float) -> int:
     """Return the least images per label: max(min(4, N // 28), 3 % × tempering × N)."""
-    small_set_floor = min(_SMALL_SET_FLOOR, n_images // N_LABELS)
-    return max(small_set_floor, math.floor(_TEMPERED_FLOOR_FRACTION * tempering * n_images))
+    return max(min(4, n_images // N_LABELS), math.floor(0.03 * tempering * n_images))
 
 
 def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generator) -> np.ndarray:
@@ -83,7 +77,7 @@ def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generato
     counts = label_counts().astype(np.float64)
     size_fraction = counts / counts.sum(axis=1, keepdims=True)
     weight = counts.sum(axis=1) ** (1.0 - tempering)
-    images_per_unit = (weight[:, None] * size_fraction / np.arange(1, N_SIZES + 1)).sum()
+    images_per_unit = (weight[:, None] * size_fraction / np.arange(1, counts.shape[1] + 1)).sum()
     wanted = np.maximum(weight * n_images / images_per_unit, floor)
     exact = wanted[:, None] * size_fraction
     quotas = np.floor(exact).astype(np.int64)

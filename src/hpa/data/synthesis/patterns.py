@@ -57,11 +57,7 @@ def draw_protein(
         # A filled compartment at full strength would hide the structures inside it.
         highest = 0.5 if label in _WHOLE_COMPARTMENT and len(label_set) > 1 else 1.0
         mixture += rng.uniform(0.4, 1.0) * highest * PATTERNS[label](rng, scene, reference)
-    return mixture + unspecific_binding(rng, scene)
-
-
-def unspecific_binding(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Draw the faint unspecific light of an antibody over cytoplasm and nucleus."""
+    # An antibody also binds unspecifically, faintly over cytoplasm and nucleus.
     strength, nucleus = rng.gamma(1.2, 0.08), rng.gamma(1.2, 0.04)
     cytosol = strength * draw_background(rng, scene, over_nucleus=rng.uniform(0.1, 1.2))
-    return cytosol + nucleus * scene.nucleus
+    return mixture + (cytosol + nucleus * scene.nucleus)

@@ -25,7 +25,6 @@ class Scene:
 
     size: int
     radius_px: float  # nuclear radius of the cell line
-    cell_line: CellLine
     cells: Cells
     owner: np.ndarray  # int32: 0 background, k + 1 for cell k
     cell: np.ndarray  # float32 in [0,1]: inside any cell
@@ -78,7 +77,6 @@ def _fields(rng: np.random.Generator, cell_line: CellLine, cells: Cells, size: i
     return Scene(
         size=size,
         radius_px=radius_px,
-        cell_line=cell_line,
         cells=cells,
         owner=owner,
         cell=inside.astype(np.float32),

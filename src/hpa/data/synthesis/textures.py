@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 FIXED_POINT_BITS = 4
-_SMALLEST_SIGMA_PX = 0.45
 OVERSAMPLING = 2  # OpenCV draws shapes one or two pixels wide as crosses and squares
 
 
@@ -48,7 +47,7 @@ def spots(size: int, xy: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.
 
     A spot narrower than a pixel keeps its total light, not its peak.
     """
-    sigma = max(sigma_px, _SMALLEST_SIGMA_PX)
+    sigma = max(sigma_px, 0.45)
     corner = np.floor(xy - 0.5).astype(np.int64)
     fraction = xy - 0.5 - corner
     light = np.zeros(size * size)
