@@ -56,14 +56,10 @@ def pack(
     """
     images = read_catalogue(raw_dir)
     shards_dir = packed_dir.with_name(f".shards-{packed_dir.name}")
+    folders = raw_dir.absolute(), shards_dir.absolute()
+    rules: dict[str, Any] = {"image_size": image_size, "odd_size": odd_size}
     tasks = [
-        plan_shard(
-            images.iloc[first : first + shard_rows],
-            raw_dir.absolute(),
-            shards_dir.absolute(),
-            image_size=image_size,
-            odd_size=odd_size,
-        )
+        plan_shard(images.iloc[first : first + shard_rows], *folders, **rules)
         for first in range(0, len(images), shard_rows)
     ]
     n_missing = sum(len(task.images) for task in tasks if not task.description_path.exists())

@@ -84,9 +84,8 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
             remedy="add one of them, or set fetch.path to another table",
         )
     cells = table["url"] if "url" in table else table["Id"]
-    stems = [
-        _stem(cell, base_url, path, line) for cell, line in zip(cells, table["line"], strict=True)
-    ]
+    lines = zip(cells, table["line"], strict=True)
+    stems = [_stem(cell, base_url, path, line) for cell, line in lines]
     for channel in CHANNELS:
         table[channel] = [f"{stem}_{channel}{suffix}" for stem, suffix in stems]
     if "Id" not in table:
