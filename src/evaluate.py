@@ -41,9 +41,7 @@ def main() -> None:
         figures = write_figures(evaluation, REPORTS_DIR / "figures")
         card = model_card(evaluation, networks)
         pages = {
-            "report.html": report_page(
-                evaluation, REPORTS_DIR / "gallery", title="Protein localisation: test results"
-            ),
+            "report.html": report_page(evaluation, REPORTS_DIR / "gallery"),
             "model_card.html": card_page(card),
             "model_card.md": card,
         }

@@ -55,10 +55,8 @@ def main() -> None:
         if val.run_id:
             run = stage_run("threshold", params, sections=("threshold",), upstream=val.run_id)
             run_id = stack.enter_context(run)
-        origin = {
-            "run_id": run_id,
-            "score": {"augmentation": val.augmentation, "merge": val.merge},
-        }
+        score = {"augmentation": val.augmentation, "merge": val.merge}
+        origin = {"run_id": run_id, "score": score}
         write_json(arguments.output, origin | thresholds_to_json(thresholds))
         if run_id:
             log_artifacts([arguments.output], "model")

@@ -60,7 +60,7 @@ def gallery_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_report_is_self_contained(evaluation: Evaluation, gallery_dir: Path) -> None:
-    text = report_page(evaluation, gallery_dir, title="T")
+    text = report_page(evaluation, gallery_dir)
     addresses = re.findall(r'(?:src|href)="([^"]{0,30})', text)
     assert addresses
     assert all(address.startswith(("data:image/", "#")) for address in addresses)
@@ -71,7 +71,7 @@ def test_the_report_is_self_contained(evaluation: Evaluation, gallery_dir: Path)
 def test_the_report_has_headline_classes_and_pictures(
     evaluation: Evaluation, gallery_dir: Path
 ) -> None:
-    text = report_page(evaluation, gallery_dir, title="T")
+    text = report_page(evaluation, gallery_dir)
     metrics = evaluation.metrics
     assert f'<div class="headline">{metrics["test/macro_f1"]:.3f} ' in text
     assert f"{metrics['test/macro_f1_low']:.3f} to {metrics['test/macro_f1_high']:.3f}" in text
@@ -86,7 +86,7 @@ def test_the_report_has_headline_classes_and_pictures(
 
 def test_an_empty_gallery_has_no_section(evaluation: Evaluation, tmp_path: Path) -> None:
     write_gallery(tmp_path / "gallery", [], note="")
-    assert "Example images" not in report_page(evaluation, tmp_path / "gallery", title="T")
+    assert "Example images" not in report_page(evaluation, tmp_path / "gallery")
 
 
 def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation) -> None:

@@ -16,7 +16,7 @@ from hpa.errors import UserError
 def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
     """Create the parser of a script that reads some sections of params.yaml.
 
-    `--help` shows its docstring `recipe` and the lines of the sections; it refuses other overrides.
+    `--help` shows `recipe` and the lines of these sections. Overrides of others are refused.
     """
     made = argparse.ArgumentParser(
         usage="%(prog)s [--SECTION.KEY VALUE | --KEY VALUE] ... [options]" if sections else None,

@@ -1,6 +1,5 @@
 """Quality of the packed images: brightness drift, faulty channels and duplicates."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,11 +122,12 @@ def findings(quality: Quality) -> list[str]:
     sizes = index["split"].value_counts()
     named = [f"{sizes[split]:,} {split}" for split in ALL_SPLITS if split in sizes]
     lines = [f"{len(index):,} images: {', '.join(named)}."]
-    few = counts["label"][counts["test"] < FEW_POSITIVES]
+    few = list(counts["label"][counts["test"] < FEW_POSITIVES])
+    listed = f" ({', '.join(few)})" if len(few) <= MAX_SHOWN else ""
     lines.append(
         f"{len(few)} of {len(LABELS)} labels have fewer than {FEW_POSITIVES} test images, too few "
-        f"for reliable scores{_listed(few)}."
-        if len(few)
+        f"for reliable scores{listed}."
+        if few
         else f"Every label has at least {FEW_POSITIVES} test images."
     )
     lines += drift_findings(quality.drift)
@@ -154,8 +154,3 @@ def drift_findings(drift: pd.DataFrame) -> list[str]:
         if moved:
             lines.append(f"Brightness of {split} compared with train: {', '.join(moved)}.")
     return lines or ["No split is brighter or dimmer than train beyond chance."]
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    return f" ({', '.join(names)})" if 0 < len(names) <= MAX_SHOWN else ""

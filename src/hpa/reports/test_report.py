@@ -1,6 +1,5 @@
 """Report of the test results: one HTML page that needs neither network nor server."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,13 @@ RULES = {
 }
 
 
-def report_page(evaluation: Evaluation, gallery_dir: Path, *, title: str) -> str:
+def report_page(evaluation: Evaluation, gallery_dir: Path) -> str:
     """Return the page with the pictures that the explain stage wrote to `gallery_dir`."""
     note, gallery = read_gallery(gallery_dir)
     curves = precision_recall_curves(evaluation)
-    reliability = reliability_curves(evaluation)
     return render(
         "report.html",
-        title=title,
+        title="Protein localisation: test results",
         evaluation=evaluation,
         metrics=evaluation.metrics,
         classes=evaluation.classes.to_dict("records"),
@@ -34,7 +32,7 @@ def report_page(evaluation: Evaluation, gallery_dir: Path, *, title: str) -> str
         precision_recall=[figure_uri(panel(draw, size=1.5), kind="svg") for draw in curves],
         reliability={
             method: figure_uri(panel(draw, size=2.5), kind="svg")
-            for method, draw in reliability.items()
+            for method, draw in reliability_curves(evaluation).items()
         },
         gallery=gallery,
         gallery_note=note,
@@ -42,12 +40,8 @@ def report_page(evaluation: Evaluation, gallery_dir: Path, *, title: str) -> str
             each.file: image_uri((gallery_dir / each.file).read_bytes(), kind="jpeg")
             for each in gallery
         },
-        names=_names,
+        names=lambda labels: ", ".join(LABELS[label] for label in labels) or "none",
         LABELS=LABELS,
         RULES=RULES,
         METHODS=METHODS,
     )
-
-
-def _names(labels: Sequence[int]) -> str:
-    return ", ".join(LABELS[label] for label in labels) or "none"
