@@ -63,9 +63,8 @@ def peroxisomes(rng: np.random.Generator, scene: Scene, reference: Reference) ->
     xy = scatter(rng, scene, rng.uniform(50, 130), weight)
     sigma_px = rng.uniform(0.035, 0.055) * scene.radius_px
     dots = spots(scene.size, xy, rng.uniform(0.5, 1.0, len(xy)), sigma_px)
-    return np.minimum(dots, 1.5) * scene.cell + rng.uniform(0.03, 0.2) * draw_background(
-        rng, scene, over_nucleus=0.6
-    )
+    rest = rng.uniform(0.03, 0.2) * draw_background(rng, scene, over_nucleus=0.6)
+    return np.minimum(dots, 1.5) * scene.cell + rest
 
 
 def endosomes(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
@@ -83,9 +82,8 @@ def lysosomes(rng: np.random.Generator, scene: Scene, reference: Reference) -> n
     xy = scatter(rng, scene, rng.uniform(20, 55), scene.cytoplasm * (gathered + 0.04))
     radius = rng.uniform(0.065, 0.11) * rng.lognormal(0, 0.25, len(xy)) * scene.radius_px
     vesicles = discs(scene.size, xy, radius, rng.uniform(0.5, 1.0, len(xy)))
-    return vesicles * scene.cell + rng.uniform(0.02, 0.12) * draw_background(
-        rng, scene, over_nucleus=0.6
-    )
+    rest = rng.uniform(0.02, 0.12) * draw_background(rng, scene, over_nucleus=0.6)
+    return vesicles * scene.cell + rest
 
 
 def lipid_droplets(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
@@ -107,9 +105,8 @@ def cytoplasmic_bodies(rng: np.random.Generator, scene: Scene, reference: Refere
     xy = scatter(rng, scene, rng.uniform(3, 16), weight)
     radius = rng.uniform(0.05, 0.09) * rng.lognormal(0, 0.25, len(xy)) * scene.radius_px
     dots = discs(scene.size, xy, radius, rng.uniform(0.5, 1.0, len(xy)))
-    return dots * scene.cell + rng.uniform(0.05, 0.35) * draw_background(
-        rng, scene, over_nucleus=0.6
-    )
+    rest = rng.uniform(0.05, 0.35) * draw_background(rng, scene, over_nucleus=0.6)
+    return dots * scene.cell + rest
 
 
 def aggresome(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
@@ -146,9 +143,8 @@ def rods_and_rings(rng: np.random.Generator, scene: Scene, reference: Reference)
     shapes = grow(start, heading, turn, rng, n_steps=n_steps, step_px=step, wiggle=0.02)
     width_px = rng.uniform(0.06, 0.1) * scene.radius_px
     image = np.minimum(draw(scene.size, shapes, width_px=width_px), 1.2)
-    return image * (scene.cell > 0) + rng.uniform(0.05, 0.25) * draw_background(
-        rng, scene, over_nucleus=0.9
-    )
+    rest = rng.uniform(0.05, 0.25) * draw_background(rng, scene, over_nucleus=0.9)
+    return image * (scene.cell > 0) + rest
 
 
 def _from_organiser(scene: Scene) -> np.ndarray:

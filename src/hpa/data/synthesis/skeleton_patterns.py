@@ -45,9 +45,8 @@ def actin_filaments(rng: np.random.Generator, scene: Scene, reference: Reference
     lines = draw(scene.size, confine(fibres, scene.owner), width_px=width_px)
     border = rng.uniform(0.1, 0.8) * np.exp(-scene.edge / 0.09) * scene.cell
     patchy = np.clip(1 + 0.5 * smooth_noise(rng, scene.size, scene.radius_px), 0.1, 2.5)
-    return (np.minimum(lines, 1.5) + border) * patchy + rng.uniform(0.05, 0.35) * draw_background(
-        rng, scene, over_nucleus=1.0
-    )
+    rest = rng.uniform(0.05, 0.35) * draw_background(rng, scene, over_nucleus=1.0)
+    return (np.minimum(lines, 1.5) + border) * patchy + rest
 
 
 def focal_adhesions(rng: np.random.Generator, scene: Scene, reference: Reference) -> np.ndarray:
