@@ -40,14 +40,14 @@ def tracking_uri() -> str:
     return uri
 
 
-def open_store(uri: str | None = None) -> mlflow.MlflowClient:
+def open_store() -> mlflow.MlflowClient:
     """Return a client of the store; create a local store first, with its artifacts beside it.
 
     Any number of processes may call this at once.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    uri = uri or tracking_uri()
+    uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are printed here, in one line
     if not uri.startswith(SQLITE):
@@ -132,26 +132,25 @@ class PastRun:
     metrics: dict[str, float]
 
 
-def past_run(run_id: str, uri: str | None = None) -> PastRun:
-    """Read a run by its id, pending or not, from the store or from another one.
+def past_run(run_id: str) -> PastRun:
+    """Read a run by its id, pending or not.
 
     Raises:
         UserError: the store cannot be read, or has no such run.
     """
-    uri = uri or tracking_uri()
     try:
-        run = find_run(open_store(uri), run_id)
+        run = find_run(open_store(), run_id)
     except Exception as error:
         raise UserError(
             "the tracking store cannot be read",
-            expected=f"runs in {uri}",
+            expected=f"runs in {tracking_uri()}",
             received=first_line(error),
             remedy="start the server, or set MLFLOW_TRACKING_URI",
         ) from error
     if run is None:
         raise UserError(
             "there is no such run",
-            expected=f"the id of a run in {uri}",
+            expected=f"the id of a run in {tracking_uri()}",
             received=repr(run_id),
             remedy="take it from reports/metrics.json, model/provenance.json or make ui",
         )

@@ -92,7 +92,7 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
                 received=f"exit code {code}",
                 remedy="see its message above; packages other than the run's lock are one cause",
             )
-    return past_run(read_json(clone / "model" / "provenance.json")["run_id"], store)
+    return _repeated(clone, store)
 
 
 def compare(run: PastRun, again: PastRun, clone: Path) -> Verdict:
@@ -173,6 +173,18 @@ def _check_out_data(run: PastRun, clone: Path, root: Path) -> None:
         received=(done.stderr.strip().splitlines() or ["no data"])[-1],
         remedy="dvc push it from the repository of the run, or name the remote that has it",
     )
+
+
+def _repeated(clone: Path, store: str) -> PastRun:
+    """Read the repeated run from its own store; MLflow keeps the URI in the environment."""
+    usual = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = store
+    try:
+        return past_run(read_json(clone / "model" / "provenance.json")["run_id"])
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI")
+        if usual is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = usual
 
 
 def _git(folder: Path, *arguments: str) -> int:
