@@ -18,11 +18,12 @@ repro: setup  ## run the pipeline: fetch, pack, split, train, score, threshold, 
 test: setup  ## run the tests that take seconds; the slow ones too with: pytest -m ""
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
-check: setup  ## lint, formatting, types, layers
+check: setup  ## lint, formatting, types, layers, and the picture of the rooms
 	ruff check
 	ruff format --check
 	mypy
 	PYTHONPATH=src lint-imports --no-logo
+	python docs/draw_rooms.py --check
 
 app: setup  ## use the trained model in the browser: http://127.0.0.1:8000
 	python src/app.py
