@@ -1,8 +1,11 @@
 """The environment is one: what the lock pins, conda.yaml pins, and no registry is named."""
 
+import ast
 import json
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
@@ -21,17 +24,38 @@ def conda_pins() -> dict[str, str]:
     return dict(pin.split("==") for pin in dependencies[-1]["pip"])
 
 
+def declared_packages() -> set[str]:
+    text = (ROOT / "pyproject.toml").read_text()
+    declared = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert declared
+    return set(re.findall(r'"([\w-]+)', declared.group(1)))
+
+
 def test_conda_pins_equal_those_of_the_lock() -> None:
     lock = locked("requirements.lock")
     assert {name: lock.get(name) for name in conda_pins()} == conda_pins()
 
 
 def test_conda_holds_every_package_that_the_project_declares() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
-    declared = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    assert declared
-    names = re.findall(r'"([\w-]+)', declared.group(1))
-    assert set(names) <= set(conda_pins())
+    assert declared_packages() <= set(conda_pins())
+
+
+def test_every_import_of_the_code_is_declared() -> None:
+    imported = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {each.name.partition(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    own = {"hpa", *(path.stem for path in (ROOT / "src").glob("*.py"))}
+    known = packages_distributions()
+    needed = {
+        package: {re.sub("[_.]", "-", name.lower()) for name in known[package]}
+        for package in imported - own - set(sys.stdlib_module_names) - {"jax", "torch"}
+    }
+    declared = declared_packages()
+    assert {name for name, owners in needed.items() if not owners & declared} == set()
 
 
 def test_every_locked_package_carries_a_hash_and_no_registry_is_named() -> None:

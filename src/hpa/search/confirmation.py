@@ -70,7 +70,7 @@ class Confirmation:
 
     @property
     def is_better(self) -> bool:
-        """Whether the interval of the difference is above zero."""
+        """True if the interval of the difference is above zero."""
         return self.comparison is not None and self.comparison.interval[0] > 0
 
     @property

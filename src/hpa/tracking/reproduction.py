@@ -27,7 +27,7 @@ class Verdict:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """True if nothing differs."""
         return self.weights_equal is not False and not self.metrics
 
 
