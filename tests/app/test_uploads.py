@@ -1,6 +1,6 @@
 import pytest
 
-from hpa.app.uploads import image_name
+from hpa.app.uploads import _readable, _stem
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from hpa.app.uploads import image_name
     ],
 )
 def test_an_image_is_named_after_its_file(file_name: str, channel: str, expected: str) -> None:
-    assert image_name(file_name, channel) == expected
+    assert _readable(_stem(file_name, channel)) == expected

@@ -20,9 +20,6 @@ CHOSEN: tuple[tuple[int, tuple[str, ...]], ...] = (
     (2, ("Golgi apparatus",)),
 )
 """Index of the cells, and labels of the protein; fields with few cells are easier to read."""
-FAULT = "With a fault: blue and yellow swapped"
-FAULTY, FAULTY_ORDER = 3, [0, 1, 3, 2]
-"""Image of the last example, and the wrong order of its channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +45,9 @@ def draw_examples(image_size: int) -> list[SampleImage]:
     for number, (index, names) in enumerate(CHOSEN, start=1):
         pixels = _draw(index, names, image_size)
         examples.append(_example(f"simulated-{number}", " and ".join(names), pixels))
-    swapped = _draw(*CHOSEN[FAULTY], image_size)[..., FAULTY_ORDER]
-    return [*examples, _example(f"simulated-{len(CHOSEN) + 1}", FAULT, swapped)]
+    swapped = _draw(*CHOSEN[3], image_size)[..., [0, 1, 3, 2]]
+    fault = "With a fault: blue and yellow swapped"
+    return [*examples, _example(f"simulated-{len(CHOSEN) + 1}", fault, swapped)]
 
 
 def _draw(index: int, names: tuple[str, ...], image_size: int) -> np.ndarray:

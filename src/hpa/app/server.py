@@ -37,13 +37,7 @@ CARD_POLICY = (
 
 
 def make_app(views: Views, examples: list[SampleImage], card: str | None) -> FastAPI:
-    """Create the ASGI app.
-
-    Args:
-        views: predictions of the model.
-        examples: images to try the page with.
-        card: HTML of the model card, or None.
-    """
+    """Create the ASGI app; `card` is the HTML of the model card."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     max_bytes = views.serve.max_request_mb * 10**6
     hosts = views.app.allowed_hosts.split()
@@ -153,14 +147,14 @@ def listen(settings: App) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
+        remedy = "choose another address (--host 127.0.0.1) or a port above 1023"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "choose another port: --port 8001, or --port 0 for any free one"
         raise UserError(
             f"the page cannot listen at {settings.host}, port {settings.port}",
             expected="a free port and an address of this computer",
             received=str(error.strerror or error),
-            remedy="choose another port: --port 8001, or --port 0 for any free one"
-            if taken
-            else "choose another address (--host 127.0.0.1) or a port above 1023",
+            remedy=remedy,
         ) from error
 
 

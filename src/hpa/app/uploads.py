@@ -57,11 +57,6 @@ async def _group(form: FormData) -> Images:
     return [(_readable(stem), files) for stem, files in images.items()]
 
 
-def image_name(file_name: str, channel: str) -> str:
-    """Return the image name of a file that holds one of its channels; for display only."""
-    return _readable(_stem(file_name, channel))
-
-
 def _stem(file_name: str, channel: str) -> str:
     """Return the part of a file name that the channels of an image share, as it was sent."""
     path = PurePosixPath(file_name)
@@ -70,6 +65,7 @@ def _stem(file_name: str, channel: str) -> str:
 
 
 def _readable(stem: str) -> str:
+    """Return the name to display."""
     name = stem.replace("\\", "/")
     text = "".join(letter if letter.isprintable() else "·" for letter in name)
     return text[-MAX_NAME:] if text not in ("", ".") else "image"

@@ -100,11 +100,9 @@ class Confirmation:
 def confirm_best(study: Study, work: Callable[[Study], None]) -> Confirmation:
     """Train the best trial's parameters and the current ones with several seeds, and compare.
 
-    Args:
-        study: finished.
-        work: runs the trials of a study.
+    `work` runs the trials of a study.
     """
-    best, flat = study.best(), study.params.flat()
+    best, flat = study.optuna.best_trial, study.params.flat()
     suggested = with_nulls(best.params, study.params)
     values = {key: value for key, value in suggested.items() if value != flat[key]}
     comparison = _compare(study, best.number, values, work) if values else None
@@ -128,8 +126,7 @@ def compare_seeds(
         groups: integers [N].
         current, best: uint8[N,28] per training, in the order of `seeds`.
         seeds: of the trainings.
-        seed: of the bootstrap.
-        n: number of draws.
+        seed, n: of the bootstrap: seed and number of draws.
     """
 
     def draws(predictions: list[np.ndarray]) -> np.ndarray:
@@ -195,20 +192,17 @@ def as_text(confirmation: Confirmation) -> str:
     """Describe a confirmation in a few lines."""
     lines = [f"trial {confirmation.trial} is the best: {VALUE} {confirmation.value:.4f}"]
     if confirmation.comparison is None:
-        return "\n".join(
-            [*lines, "these are the current parameters: the search found nothing better"]
-        )
+        lines.append("these are the current parameters: the search found nothing better")
+        return "\n".join(lines)
     result = confirmation.comparison
     low, high = result.interval
     ahead = sum(b > a for a, b in zip(result.current, result.best, strict=True))
     verdict = "better" if confirmation.is_better else "not shown to be better"
-    return "\n".join(
-        [
-            *lines,
-            f"at full length, mean of {len(result.seeds)} seeds: {np.mean(result.best):.4f}, the "
-            f"current parameters {np.mean(result.current):.4f}",
-            f"difference {result.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, ahead "
-            f"with {ahead} of {len(result.seeds)} seeds: {verdict}",
-            confirmation.command,
-        ]
-    )
+    lines += [
+        f"at full length, mean of {len(result.seeds)} seeds: {np.mean(result.best):.4f}, the "
+        f"current parameters {np.mean(result.current):.4f}",
+        f"difference {result.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, ahead "
+        f"with {ahead} of {len(result.seeds)} seeds: {verdict}",
+        confirmation.command,
+    ]
+    return "\n".join(lines)

@@ -166,8 +166,7 @@ def _require_shared(study: Study, addresses: list[str]) -> None:
 
 
 def _require_done(study: Study) -> None:
-    n_done = study.n_done()
-    if n_done < study.n_trials:
+    if (n_done := study.n_done()) < study.n_trials:
         raise UserError(
             "all workers ended before the study was done",
             expected=f"{study.n_trials} trials of the study {study.name!r}",

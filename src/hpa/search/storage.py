@@ -56,24 +56,20 @@ def storage_url(stated: str) -> str:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Connect to a storage, and create its tables if needed.
-
-    Args:
-        url: from `storage_url`.
+    """Connect to the database at a URL from `storage_url`, and create its tables if needed.
 
     Raises:
-        UserError: the database cannot be reached, or its tables are of another Optuna version.
+        UserError: it cannot be reached, or its tables are of another Optuna version.
     """
     warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, since 2.9
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # workers report their trials themselves
     sqlite = url.startswith("sqlite")
+    engine = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}} if sqlite else {"pool_pre_ping": True}
     try:
         with _file_lock(url) if sqlite else nullcontext():
             return RDBStorage(
                 url,
-                engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
-                if sqlite
-                else {"pool_pre_ping": True},
+                engine_kwargs=engine,
                 heartbeat_interval=HEARTBEAT_S,
                 grace_period=GRACE_S,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MAX_RETRIES),

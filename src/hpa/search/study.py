@@ -3,6 +3,7 @@
 Everything that a worker needs is stored in the study: a storage URL and a name suffice to join.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,10 +84,6 @@ class Study:
         """Count complete and pruned trials."""
         return sum(trial.state in DONE for trial in self.trials())
 
-    def best(self) -> FrozenTrial:
-        """Return the complete trial with the highest value, the first if several are equal."""
-        return self.optuna.best_trial
-
     def prepare_sampler(self) -> None:
         """Seed sampler and pruner by the number of trials, so that a restart repeats none."""
         search = self.params.search
@@ -125,6 +122,7 @@ def begin_study(params: Params) -> Study:
 def begin_comparison(study: Study, candidates: dict[str, dict[str, Any]], name: str) -> Study:
     """Create or resume a study that trains each candidate once per seed."""
     seeds = range(study.params.train.seed, study.params.train.seed + study.params.search.n_seeds)
+    n_trials = len(candidates) * len(seeds)
     with lock_study(study.storage, name):
         comparison = optuna.create_study(
             storage=study.storage, study_name=name, direction="maximize", load_if_exists=True
@@ -132,14 +130,11 @@ def begin_comparison(study: Study, candidates: dict[str, dict[str, Any]], name: 
         comparison.set_user_attr("fixed", study.optuna.user_attrs["fixed"])
         comparison.set_user_attr("params", asdict(study.params))
         comparison.set_user_attr("candidates", candidates)
-        comparison.set_user_attr("n_trials", len(candidates) * len(seeds))
+        comparison.set_user_attr("n_trials", n_trials)
         comparison.set_user_attr("run_id", study.parent_run_id)
-        for seed in seeds:
-            for each in candidates:
-                comparison.enqueue_trial(
-                    {"candidate": each, "train.seed": seed}, skip_if_exists=True
-                )
-    return Study(comparison, study.storage, study.params, len(candidates) * len(seeds))
+        for seed, each in itertools.product(seeds, candidates):
+            comparison.enqueue_trial({"candidate": each, "train.seed": seed}, skip_if_exists=True)
+    return Study(comparison, study.storage, study.params, n_trials)
 
 
 def load_study(url: str, name: str) -> Study:
@@ -181,8 +176,7 @@ def _fixed(params: Params, space: Space) -> dict[str, Any]:
 def _data_and_backend() -> dict[str, str]:
     """Return the digests of the data, and the Keras backend, of this machine."""
     try:
-        digests = {str(path): sha256(path) for path in DATA}
-        return digests | {"keras.backend": chosen_backend()[0]}
+        return {str(path): sha256(path) for path in DATA} | {"keras.backend": chosen_backend()[0]}
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename} does not exist",

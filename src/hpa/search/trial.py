@@ -20,7 +20,7 @@ from hpa.inference.scoring import BEST
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.decision_text import encode_decisions
-from hpa.search.space import read_space, suggest, trial_params
+from hpa.search.space import SECTIONS, read_space, suggest, trial_params
 from hpa.search.study import DATA, VALUE, Study
 from hpa.system.files import repository_root, write_json
 from hpa.thresholds.blending import blend_rule
@@ -33,17 +33,7 @@ from hpa.training.loop import Examples, examples_of, fit
 from hpa.training.provenance import checkpoint_key
 from hpa.training.recipe import NetworkBuilder, compiled_networks
 
-LOGGED_SECTIONS = (
-    "fetch",
-    "pack",
-    "split",
-    "model",
-    "loss",
-    "augment",
-    "train",
-    "score",
-    "threshold",
-)
+LOGGED_SECTIONS = ("fetch", "pack", "split", *SECTIONS, "score", "threshold")
 PRUNED_BY = "val/macro_f1"
 OnRound = Callable[[int, dict[str, float]], None]
 
@@ -86,7 +76,9 @@ def comparison_trial(
         _nested_run(trial, study, params, {"candidate": name}),
         TemporaryDirectory(prefix="hpa-trial-") as folder,
     ):
-        val, y_prob = _train(params, Path(folder), _logging, build_networks)
+        val, y_prob = _train(
+            params, Path(folder), lambda step, metrics: log_metrics(metrics, step), build_networks
+        )
         seed = params.threshold.seed
         y_pred = cross_fitted_decisions(
             val.y_true, y_prob, _groups(val), blend_rule(seed), seed=seed
@@ -166,16 +158,12 @@ def _groups(val: Examples) -> np.ndarray:
     return read_assignment(SPLIT_DIR)["group"].to_numpy(np.int64)[val.rows]
 
 
-def _logging(step: int, metrics: dict[str, float]) -> None:
-    log_metrics(metrics, step)
-
-
 def _pruning(trial: optuna.Trial, n_steps: int) -> OnRound:
     """Return a callback that logs and reports each round, and prunes."""
     rounds = itertools.count(1)
 
     def on_round(step: int, metrics: dict[str, float]) -> None:
-        _logging(step, metrics)
+        log_metrics(metrics, step)
         trial.report(metrics[PRUNED_BY], next(rounds))
         if step < n_steps and trial.should_prune():
             raise optuna.TrialPruned(f"{PRUNED_BY} {metrics[PRUNED_BY]:.4f} after step {step}")

@@ -87,12 +87,9 @@ def _run_next(study: Study, objective: Objective) -> FrozenTrial | None:
 
 
 def _run(study: Study, objective: Objective, on_start: Callable[[], None]) -> FrozenTrial:
-    """Run the next waiting or new trial; release it if interrupted.
+    """Run the next trial; release it if interrupted.
 
-    Args:
-        study: with a sampler for this trial.
-        objective: returns the value of a trial.
-        on_start: called as soon as the trial belongs to this worker.
+    `on_start` is called as soon as the trial belongs to this worker.
     """
     started: list[int] = []
 
@@ -109,26 +106,22 @@ def _run(study: Study, objective: Objective, on_start: Callable[[], None]) -> Fr
             _release(study, number)
         raise
     except TAKEN_OVER:
-        if not started or _state(study, started[0]) is TrialState.RUNNING:
+        if not started or study.trials()[started[0]].state is TrialState.RUNNING:
             raise
     return study.trials()[started[0]]
 
 
 def _release(study: Study, number: int) -> None:
     """Let any worker retry the trial with the same parameters and in the same run."""
-    if _state(study, number) is TrialState.RUNNING:
+    if study.trials()[number].state is TrialState.RUNNING:
         study.optuna.tell(number, state=TrialState.FAIL)
     RetryHeartbeatStaleTrialCallback()(study.optuna, study.trials()[number])
-
-
-def _state(study: Study, number: int) -> TrialState:
-    return study.trials()[number].state
 
 
 def _report(study: Study, trial: FrozenTrial) -> None:
     done = f"{study.n_done()} of {study.n_trials} done"
     if trial.state is TrialState.COMPLETE:
-        best = study.best()
+        best = study.optuna.best_trial
         print(
             f"trial {trial.number}: {trial.value:.4f}; best {best.value:.4f} of trial "
             f"{best.number}; {done}",

@@ -61,13 +61,7 @@ SIGNATURE = ModelSignature(
 
 
 def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
-    """Write a model folder as an MLflow model with code, requirements and an input example.
-
-    Args:
-        path: folder of the MLflow model, created.
-        model_dir: the model folder, copied whole.
-        serve: limits, saved with the model.
-    """
+    """Write a model folder and its limits as an MLflow model with code and requirements."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         mlflow.pyfunc.save_model(
@@ -132,9 +126,8 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         """
         records = model_input.to_dict("records")
         if not 0 < len(records) <= self._serve.max_images:
-            raise _invalid(
-                f"{len(records)} images (from 1 to {self._serve.max_images} per request)"
-            )
+            reason = f"{len(records)} images (from 1 to {self._serve.max_images} per request)"
+            raise MlflowException.invalid_parameter_value(reason)
         pixels = np.stack([self._read(row, each) for row, each in enumerate(records)])
         names = [f"image {row}" for row in range(len(records))]
         predictions = self._classifier.predict(names, pixels, batch_size=self._serve.batch_size)
@@ -154,7 +147,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
             given = {name: _decode(name, record.get(name)) for name in CHANNELS}
             return to_pixels(read_planes(given, self._rules), self._rules)
         except InvalidImageError as error:
-            raise _invalid(f"image {row}: {error}") from error
+            raise MlflowException.invalid_parameter_value(f"image {row}: {error}") from error
 
 
 def limit_scoring_server(serve: Serve) -> None:
@@ -193,18 +186,13 @@ def _decode(channel: str, value: Any) -> Any:
         return None
     if isinstance(value, str):
         try:
-            return base64.b64decode(
-                value.partition(",")[2] if value[:5] == "data:" else value, validate=True
-            )
+            text = value.partition(",")[2] if value.startswith("data:") else value
+            return base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidImageError(f"{channel}: text that is not base64: {error}") from error
     if isinstance(value, bytes | list | np.ndarray):
         return value
     raise InvalidImageError(f"{channel}: {type(value).__name__}, neither base64 text nor an array")
-
-
-def _invalid(reason: str) -> MlflowException:
-    return MlflowException.invalid_parameter_value(reason)
 
 
 def _example() -> dict[str, bytes]:

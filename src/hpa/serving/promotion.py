@@ -64,7 +64,12 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         if before is not None:
             try:
                 comparison = compare_with_champion(before, folder, params)
-                reasons = _objections(comparison, params)
+                reasons = objections(
+                    comparison,
+                    macro_margin=params.promote.macro_margin,
+                    class_margin=params.promote.class_margin,
+                    min_support=params.evaluate.min_support,
+                )
             except UserError as error:  # other test images, after the data changed
                 if force is None:
                     raise
@@ -132,11 +137,7 @@ def roll_back(registry: Registry) -> tuple[str, str]:
 
 
 def check_version(version: str) -> None:
-    """Verify the files of a registered version.
-
-    Raises:
-        UserError: they are not what was registered.
-    """
+    """Verify the files of a registered version; raise UserError if they have changed."""
     with model_folder(f"{SCHEME}{NAME}/{version}") as folder:
         check_model(folder)
 
@@ -158,15 +159,6 @@ def _served_predictions(folder: Path) -> EvaluatedSplit:
     evaluated = EvaluatedSplit.read(folder / FILE_NAME)
     thresholds, _ = read_thresholds(folder / "thresholds.json")
     return replace(evaluated, y_pred=thresholds.predict(evaluated.y_prob))
-
-
-def _objections(comparison: PairedComparison, params: Params) -> list[str]:
-    return objections(
-        comparison,
-        macro_margin=params.promote.macro_margin,
-        class_margin=params.promote.class_margin,
-        min_support=params.evaluate.min_support,
-    )
 
 
 def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> str:

@@ -34,7 +34,8 @@ class Registry:
 
     def champion(self) -> str | None:
         """Return the champion's version; None before the first promotion."""
-        return self._aliases().get(CHAMPION)
+        model = self._model()
+        return str(model.aliases[CHAMPION]) if model and CHAMPION in model.aliases else None
 
     def version_of(self, run_id: str) -> str | None:
         """Return the version registered from a run, or None."""
@@ -83,11 +84,9 @@ class Registry:
         """Return earlier champions that still exist, the latest last."""
         if (model := self._model()) is None:
             return []
-        known = {
-            str(each.version) for each in self._client.search_model_versions(f"name = '{NAME}'")
-        }
-        named = model.tags.get(HISTORY, "").split()
-        return [version for version in named if version in known]
+        found = self._client.search_model_versions(f"name = '{NAME}'")
+        known = {str(each.version) for each in found}
+        return [version for version in model.tags.get(HISTORY, "").split() if version in known]
 
     def roll_back(self, version: str) -> None:
         """Make an earlier champion champion again; drop later ones from the history."""
@@ -98,10 +97,6 @@ class Registry:
 
     def _set_history(self, versions: list[str]) -> None:
         self._client.set_registered_model_tag(NAME, HISTORY, " ".join(versions[-100:]))
-
-    def _aliases(self) -> dict[str, str]:
-        model = self._model()
-        return {} if model is None else {name: str(v) for name, v in model.aliases.items()}
 
     def _model(self) -> "mlflow.entities.model_registry.RegisteredModel | None":
         try:
@@ -122,8 +117,6 @@ def open_registry() -> Iterator[Registry]:
     with FileLock(repository_root() / LOCK):
         try:
             yield Registry()
-        except UserError:
-            raise
         except MlflowException as error:
             raise UserError(
                 "the model registry refuses the request",

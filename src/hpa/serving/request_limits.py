@@ -30,13 +30,7 @@ class RequestLimits:
     """Refuse requests that are too large, too slow, too many or malformed with 4xx."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, content_types: tuple[str, ...]) -> None:
-        """Wrap `app`.
-
-        Args:
-            app: the ASGI app.
-            max_bytes: limit of a body.
-            content_types: prefixes of Content-Type that a body may have.
-        """
+        """Wrap `app`; `content_types` are the prefixes of Content-Type that a body may have."""
         self._app, self._max_bytes, self._content_types = app, max_bytes, content_types
         self._n_held_bytes = 0
         self._slots = asyncio.Semaphore(N_CONCURRENT)
