@@ -73,6 +73,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(model: ker
     assert weights_sha256(build(seed=2)) != weights_sha256(model)
 
 
+@pytest.mark.slow
 def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     model.save(path)

@@ -88,6 +88,7 @@ def test_false_predictions_can_be_drawn_without_any_prediction() -> None:
     assert plot_false_predictions(empty, empty).axes
 
 
+@pytest.mark.slow
 def test_figures_are_reproducible_byte_for_byte(evaluation: Evaluation, tmp_path: Path) -> None:
     first = write_figures(evaluation, tmp_path / "first")
     with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 10}):

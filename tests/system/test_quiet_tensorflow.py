@@ -51,6 +51,7 @@ def fake_tensorflow(folder: Path, code: str) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_network_trains_and_predicts_with_an_empty_stderr() -> None:
     done = run_code(NETWORK)
     assert (done.stdout, done.stderr) == ("(2, 3)\n", "")

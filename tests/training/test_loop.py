@@ -1,6 +1,6 @@
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -89,11 +89,12 @@ def fit(
 fit_small = partial(fit, build_networks=compiled_small_networks)
 
 
+@pytest.mark.parametrize("train", [fit_small, pytest.param(fit, marks=pytest.mark.slow)])
 def test_two_trainings_end_bit_identical(
-    packed_world: Path, split_dir: Path, tmp_path: Path
+    packed_world: Path, split_dir: Path, tmp_path: Path, train: Callable[..., Any]
 ) -> None:
     (first, steps, history), (second, _, again) = (
-        fit(packed_world, split_dir, tmp_path / name, oversampling="square_root")
+        train(packed_world, split_dir, tmp_path / name, oversampling="square_root")
         for name in ("first", "second")
     )
     assert first == second
@@ -126,12 +127,13 @@ def test_another_seed_gives_other_weights(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
     digests = {
-        fit(packed_world, split_dir, tmp_path / str(seed), n_steps=1, seed=seed)[0]
+        fit_small(packed_world, split_dir, tmp_path / str(seed), n_steps=1, seed=seed)[0]
         for seed in (1, 2)
     }
     assert len(digests) == 2
 
 
+@pytest.mark.slow
 def test_it_learns_eight_images_by_heart(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_labels_with_few_positives_are_not_evaluated(realism: ModuleType) -> Non
     assert np.flatnonzero(realism.can_be_evaluated(y_true)).tolist() == [3]
 
 
+@pytest.mark.slow
 def test_a_perfect_ranking_has_auc_one_and_chance_a_half(realism: ModuleType) -> None:
     random = np.random.default_rng(1)
     y_true = np.zeros((200, 28), np.uint8)
