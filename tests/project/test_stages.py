@@ -46,6 +46,7 @@ def workspace(raw_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_the_summary_says_the_score_and_where_to_look(workspace: Path) -> None:
     summary = (workspace / "summary.txt").read_text()
     assert "macro F1 on" in summary
@@ -53,6 +54,7 @@ def test_the_summary_says_the_score_and_where_to_look(workspace: Path) -> None:
     assert "reports/metrics.json" in summary
 
 
+@pytest.mark.slow
 def test_every_labelled_image_is_in_one_split_and_scored_once(workspace: Path) -> None:
     assignment = pd.read_csv(workspace / "data/split/assignment.csv")
     assert set(assignment["split"]) == {*SPLITS, "unlabelled"}
@@ -61,6 +63,7 @@ def test_every_labelled_image_is_in_one_split_and_scored_once(workspace: Path) -
         assert list(scored) == list(assignment["Id"][assignment["split"] == split])
 
 
+@pytest.mark.slow
 def test_the_submission_holds_each_unlabelled_image(workspace: Path) -> None:
     submission = pd.read_csv(workspace / "reports/submission.csv", keep_default_na=False)
     expected = pd.read_csv(workspace / "data/raw/sample_submission.csv")
@@ -68,6 +71,7 @@ def test_the_submission_holds_each_unlabelled_image(workspace: Path) -> None:
     assert list(submission["Id"]) == list(expected["Id"])
 
 
+@pytest.mark.slow
 def test_model_and_thresholds_name_one_run(workspace: Path) -> None:
     origin = json.loads((workspace / "model/provenance.json").read_text())
     thresholds = json.loads((workspace / "model/thresholds.json").read_text())
@@ -93,6 +97,7 @@ def test_output_writes_the_model_elsewhere_and_nothing_here(
     assert other["params"]["train.n_steps"] == 1
 
 
+@pytest.mark.slow
 def test_thresholds_of_any_scores_are_fitted_without_a_run(workspace: Path, tmp_path: Path) -> None:
     val = Scores.read(workspace / "scores/val.npz")
     Scores(val.ids, val.y_true, val.y_prob).write(tmp_path / "scores.npz")
@@ -135,9 +140,10 @@ def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
     ],
 )
 def test_a_wrong_override_is_refused_before_anything_is_loaded(
-    workspace: Path, arguments: list[str], said: str
+    tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    done = run_script(workspace, "train", *arguments)
+    write_params(tmp_path)
+    done = run_script(tmp_path, "train", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -152,8 +158,11 @@ def test_a_stage_without_its_input_says_what_to_do(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_a_cluster_that_does_not_answer_is_refused(workspace: Path) -> None:
-    done = run_script(workspace, "pack", "--scheduler", "nonsense://here")
+def test_a_cluster_that_does_not_answer_is_refused(raw_world: Path, tmp_path: Path) -> None:
+    write_params(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/raw").symlink_to(raw_world)
+    done = run_script(tmp_path, "pack", "--scheduler", "nonsense://here")
     assert done.returncode == 2
     assert "the Dask cluster at nonsense://here cannot be used" in done.stderr
     assert "Traceback" not in done.stderr

@@ -167,6 +167,7 @@ def test_a_split_of_other_packed_images_is_rejected(
         inspect(packed_world, tmp_path, hash_distance=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mount", "said"),
     [("size=128k", "error: the disk is full"), ("ro", "could not be written")],
