@@ -1,6 +1,7 @@
 """The stages as a user runs them: scripts, in their order, on a tiny world."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_a_report_that_the_disk_does_not_take_leaves_the_older_one(
 def test_a_wrong_override_is_refused_before_anything_is_loaded(
     tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    write_params(tmp_path)
+    write_params(tmp_path, **{"fetch.source": "synthetic"})
     done = run_script(tmp_path, "train", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -150,16 +151,17 @@ def test_a_wrong_override_is_refused_before_anything_is_loaded(
 
 
 def test_a_stage_without_its_input_says_what_to_do(tmp_path: Path) -> None:
-    write_params(tmp_path)
+    write_params(tmp_path, **{"fetch.source": "synthetic"})
     for stage in ("pack", "split", "train", "score", "threshold", "explain", "evaluate"):
         done = run_script(tmp_path, stage)
         assert done.returncode == 2, done.stderr
         assert "what to do" in done.stderr
+        assert re.search("data/(raw|packed)|scores/|model/", done.stderr), done.stderr
         assert "Traceback" not in done.stderr
 
 
 def test_a_cluster_that_does_not_answer_is_refused(raw_world: Path, tmp_path: Path) -> None:
-    write_params(tmp_path)
+    write_params(tmp_path, **{"fetch.source": "synthetic"})
     (tmp_path / "data").mkdir()
     (tmp_path / "data/raw").symlink_to(raw_world)
     done = run_script(tmp_path, "pack", "--scheduler", "nonsense://here")
