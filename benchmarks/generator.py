@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Compare speed and memory of the batch generator with tf.data over TFRecord.
 
     python benchmarks/generator.py           two minutes; 1.1 GB of temporary files
@@ -26,6 +27,10 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from hpa.system.backends import prepare_backend
+
+prepare_backend()  # before anything loads Keras
 
 from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Evaluate a network trained on simulated images on real ones.
 
     python benchmarks/realism.py --real FOLDER              a model of make repro, half a minute
@@ -19,7 +20,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
-import keras
 import numpy as np
 import pandas as pd
 from scipy import ndimage
@@ -27,6 +27,12 @@ from skimage.feature import peak_local_max
 from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from hpa.system.backends import prepare_backend
+
+prepare_backend()  # before anything loads Keras
+
+import keras
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_image

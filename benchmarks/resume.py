@@ -85,6 +85,9 @@ def run(context, folder, n_steps, costs=None) -> None:
 
 def train(folder: Path, n_steps: int, costs=None) -> None:
     """Train with a checkpoint every second step, and time both in CPU seconds."""
+    from hpa.system.backends import prepare_backend
+
+    prepare_backend()
     from hpa.training import loop
 
     spent, times = {"step": [], "checkpoint": []}, time.process_time

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Time of each part of a training round.
 
     python benchmarks/round_parts.py        three minutes, after make repro
@@ -10,7 +11,6 @@ printed.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,8 +21,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as hpa.system.backends does
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from hpa.system.backends import prepare_backend
+
+prepare_backend()  # before anything loads Keras
 
 from training import random_batch
 

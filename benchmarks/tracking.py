@@ -68,6 +68,9 @@ def step_seconds(params: Params, n_steps: int) -> float:
     import numpy as np
 
     from hpa.labels import CHANNELS, N_LABELS
+    from hpa.system.backends import prepare_backend
+
+    prepare_backend()
     from hpa.training.recipe import compiled_networks
 
     size, batch = params.pack.image_size, params.train.batch_size

@@ -211,6 +211,9 @@ def keras_step(size: int, batch_size: int, name: str) -> Callable[[], Any]:
     """Return the step of the recipe in params.yaml, on the backend in force."""
     from hpa.config.params import load_params
     from hpa.config.sections import Augment
+    from hpa.system.backends import prepare_backend
+
+    prepare_backend()
     from hpa.training.recipe import compiled_networks
 
     params = load_params(ROOT / "params.yaml")

@@ -1,9 +1,11 @@
 """A script of the project, run as a user would: in a folder, and with a store, of its own."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from support.paths import ROOT
 
@@ -24,3 +26,13 @@ def run_script(
         capture_output=True,
         text=True,
     )
+
+
+def load_benchmark(name: str) -> ModuleType:
+    """Import a script of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -7,11 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
+from hpa.data.packed.packed_images import read_index
+from hpa.data.splits.splitting import write_split
 from hpa.system.files import sha256
 from hpa.training.checkpoints import Checkpoint, Checkpoints
 from support.paths import ROOT
+
+
+def split_in_order(packed_dir: Path, split_dir: Path, *, n_train: int) -> Path:
+    """Let the first images train, as many validate, and the rest test."""
+    index = read_index(packed_dir)
+    split = np.repeat(["train", "val", "test"], [n_train, n_train, len(index) - 2 * n_train])
+    split[~index["labelled"]] = "unlabelled"
+    assignment = pd.DataFrame({"Id": index["Id"], "group": index.index, "split": split})
+    write_split(split_dir, index, assignment)
+    return split_dir
 
 
 def params(**train: Any) -> Params:

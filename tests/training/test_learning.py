@@ -1,24 +1,16 @@
 """Resampled macro F1 of benchmarks/learning.py, worked by hand."""
 
-import importlib.util
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from support.paths import ROOT
-
-SCRIPT = ROOT / "benchmarks" / "learning.py"
+from support.scripts import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def learning() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("learning", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("learning")
 
 
 def test_macro_f1_of_draws_is_worked_by_hand(learning: ModuleType) -> None:

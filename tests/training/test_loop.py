@@ -15,7 +15,6 @@ from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed.packed_images import PackedImages, read_index
-from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from hpa.inference.prediction import predict_logits
 from hpa.model import resnet
@@ -27,18 +26,12 @@ from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, save_model
 from support.networks import compiled_small_networks
 from support.paths import ROOT
+from support.trainings import split_in_order
 
 
 @pytest.fixture(scope="module")
 def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight images train, the next eight validate, the rest tests."""
-    index = read_index(packed_world)
-    split = np.repeat(["train", "val", "test"], [8, 8, len(index) - 16])
-    split[~index["labelled"]] = "unlabelled"
-    assignment = pd.DataFrame({"Id": index["Id"], "group": index.index, "split": split})
-    folder = tmp_path_factory.mktemp("split") / "split"
-    write_split(folder, index, assignment)
-    return folder
+    return split_in_order(packed_world, tmp_path_factory.mktemp("split") / "split", n_train=8)
 
 
 @pytest.fixture(autouse=True)

@@ -51,6 +51,19 @@ def test_an_edit_changes_the_key_only_if_it_can_change_the_numbers(
     assert (key() == before) == same
 
 
+@pytest.mark.parametrize("name", ["hpa/data/synthesis/label_counts.csv", "hpa/app/server.py"])
+def test_the_digest_of_the_code_covers_tables_as_well_as_python(
+    source_dir: Path, name: str
+) -> None:
+    before = files.code_sha256([source_dir])
+    (source_dir / "hpa/__pycache__").mkdir()
+    (source_dir / "hpa/__pycache__/labels.pyc").touch()
+    assert files.code_sha256([source_dir]) == before
+    with (source_dir / name).open("a") as file:
+        file.write("\n")
+    assert files.code_sha256([source_dir]) != before
+
+
 def test_a_file_added_to_a_room_that_trains_changes_the_key(source_dir: Path) -> None:
     before = key()
     (source_dir / "hpa/model/new.py").touch()

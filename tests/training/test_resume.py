@@ -8,28 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from hpa.data.packed.packed_images import read_index
-from hpa.data.splits.splitting import write_split
 from hpa.training.checkpoints import Checkpoints
 from support.interpreters import python_with
 from support.paths import PYTHONPATH
-from support.trainings import ending, train, train_and_log
+from support.trainings import ending, split_in_order, train, train_and_log
 
 N_KILLS = 20
 
 
 @pytest.fixture(scope="module")
 def split_dir(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    index = read_index(packed_world)
-    split = np.repeat(["train", "val", "test"], [16, 16, len(index) - 32])
-    split[~index["labelled"]] = "unlabelled"
-    assignment = pd.DataFrame({"Id": index["Id"], "group": index.index, "split": split})
-    folder = tmp_path_factory.mktemp("split") / "split"
-    write_split(folder, index, assignment)
-    return folder
+    return split_in_order(packed_world, tmp_path_factory.mktemp("split") / "split", n_train=16)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,3 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         return
     for name, inner in value.items():
         yield from leaves(inner, f"{key}.{name}" if key else str(name))
-
-
-def _spell(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

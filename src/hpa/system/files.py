@@ -88,8 +88,12 @@ def digest(content: Any) -> str:
 
 
 def code_sha256(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 of Python files and of those below folders: names and bytes, sorted."""
-    files = {file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    """Return the SHA-256 of files and of all below folders, such as CSV tables and templates.
+
+    Names and bytes count, in sorted order; what Python caches does not.
+    """
+    below = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])}
+    files = {file for file in below if not file.is_dir() and "__pycache__" not in file.parts}
     code = hashlib.sha256()
     for file in sorted(files):
         code.update(f"{file.relative_to(SOURCE_DIR)}\0{sha256(file)}\n".encode())

@@ -1,6 +1,5 @@
 """Measurements of benchmarks/realism.py on synthetic pictures of known content."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,19 +9,12 @@ import numpy as np
 import pytest
 
 from hpa.errors import UserError
-from support.paths import ROOT
-
-SCRIPT = ROOT / "benchmarks" / "realism.py"
+from support.scripts import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def realism() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("realism", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("realism")
 
 
 def discs(places: list[tuple[int, int]], radius: int) -> np.ndarray:
