@@ -52,7 +52,7 @@ def params(**train: object) -> Params:
     small = {"n_steps": 5, "validate_every": 2, "batch_size": 4, "warmup_fraction": 0.0}
     return replace(
         whole,
-        augment=Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2),
+        augment=Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, gamma=0.2),
         train=replace(whole.train, **(small | train)),  # type: ignore[arg-type]
     )
 
@@ -130,7 +130,7 @@ def test_another_seed_gives_other_weights(
 def test_it_learns_eight_images_by_heart(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
-    unchanged = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
+    unchanged = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
     loop.fit(
         replace(params(n_steps=60, validate_every=60, batch_size=8), augment=unchanged),
         packed_dir=packed_world,

@@ -111,7 +111,8 @@ class Augment(Section):
     turn: Flag
     rotation: Annotated[Number, Field(ge=0, le=180)]
     zoom: Annotated[Number, Field(ge=0, le=0.9)]
-    brightness: Fraction
+    blur: Annotated[Number, Field(ge=0, le=1.5)]
+    gamma: Annotated[Number, Field(ge=0, le=2)]
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from hpa.config.params import load_params
 from hpa.config.sections import Augment
-from hpa.data.batches.augmentation import Brighten, Turn, Warp, draw_changes, with_augmentation
+from hpa.data.batches.augmentation import Blur, Gamma, Turn, Warp, draw_changes, with_augmentation
+from hpa.model.resnet import build_resnet34
 from support.paths import ROOT
 
-OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
-ALL = Augment(turn=True, rotation=30.0, zoom=0.2, brightness=0.5)
+OFF = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
+ALL = Augment(turn=True, rotation=30.0, zoom=0.2, blur=1.5, gamma=0.5)
 IMAGES = np.random.default_rng(1).integers(0, 256, (8, 6, 6, 4), dtype=np.uint8)
 
 
@@ -55,7 +57,8 @@ def test_neutral_parameters_change_no_bit() -> None:
     images = np.random.default_rng(2).integers(0, 256, (2, 33, 33, 4), dtype=np.uint8)
     assert np.array_equal(applied(Turn(), images, np.zeros(2, np.int32)), images)
     assert np.array_equal(warped(images, 0, 1), images)
-    assert np.array_equal(applied(Brighten(), images, np.ones((2, 4), np.float32)), images)
+    assert np.array_equal(applied(Blur(), images, np.zeros(2, np.float32)), images)
+    assert np.array_equal(applied(Gamma(), images, np.ones((2, 4), np.float32)), images)
 
 
 def test_a_rotation_by_a_right_angle_is_a_turn() -> None:
@@ -82,10 +85,36 @@ def test_pixels_from_outside_are_black() -> None:
     assert warped(white, 45, 1)[0, 0, 0].tolist() == [0] * 4
 
 
-def test_brightness_scales_each_channel_and_clips_to_white() -> None:
-    image = np.full((1, 1, 1, 4), 100, np.uint8)
-    factors = np.array([[0.5, 1.0, 1.256, 3.0]], np.float32)
-    assert applied(Brighten(), image, factors).ravel().tolist() == [50, 100, 126, 255]
+def test_a_blur_is_the_gaussian_of_scipy() -> None:
+    images = np.random.default_rng(3).integers(0, 256, (3, 17, 17, 4), dtype=np.uint8)
+    sigmas = np.array([0.4, 1.0, 1.5], np.float32)
+    for image, sigma, found in zip(images, sigmas, applied(Blur(), images, sigmas), strict=True):
+        scale = (sigma, sigma, 0)
+        expected = gaussian_filter(image.astype(float), scale, mode="nearest", radius=(4, 4, 0))
+        assert np.abs(found - expected).max() < 0.51  # rounded to grey levels
+
+
+def test_gamma_bends_each_channel_between_black_and_its_maximum() -> None:
+    image = np.array([0, 25, 100], np.uint8)[None, None, :, None].repeat(4, axis=3)
+    found = applied(Gamma(), image, np.array([[0.5, 1.0, 2.0, 1.5]], np.float32))
+    # 100·(25/100)^γ = 50, 25, 6.25 and 12.5
+    assert found[0, 0].T.tolist() == [[0, 50, 100], [0, 25, 100], [0, 6, 100], [0, 12, 100]]
+    assert not applied(Gamma(), np.zeros_like(image), np.full((1, 4), 0.5, np.float32)).any()
+
+
+def test_gamma_and_blur_reach_the_network_through_its_normalisation() -> None:
+    """A factor on a channel would not: normalisation divides by the standard deviation."""
+    images = np.random.default_rng(4).integers(0, 100, (4, 32, 32, 4), dtype=np.uint8)
+    network = build_resnet34(32, label_rates=np.full(28, 0.5), dropout=0.0)
+    normalise = keras.Model(network.input, network.get_layer("normalisation").output)
+    before = normalise.predict(images, verbose=0)
+
+    def shift(changed: np.ndarray) -> float:
+        return float(np.abs(normalise.predict(changed, verbose=0) - before).mean())
+
+    assert shift(2 * images) < 0.01
+    assert shift(applied(Gamma(), images, np.full((4, 4), 1.5, np.float32))) > 0.1
+    assert shift(applied(Blur(), images, np.full(4, 0.7, np.float32))) > 0.1
 
 
 def test_parameters_are_a_function_of_seed_and_step() -> None:
@@ -93,7 +122,8 @@ def test_parameters_are_a_function_of_seed_and_step() -> None:
     assert {name: (array.shape, array.dtype.name) for name, array in first.items()} == {
         "turn": ((5,), "int32"),
         "warp": ((5, 2), "float32"),
-        "brightness": ((5, 4), "float32"),
+        "blur": ((5,), "float32"),
+        "gamma": ((5, 4), "float32"),
     }
     for name in first:
         assert np.array_equal(first[name], again[name])
@@ -107,7 +137,8 @@ def test_parameters_fill_their_ranges() -> None:
     for numbers, low, high in (
         (np.degrees(drawn["warp"][:, 0]), -30, 30),
         (drawn["warp"][:, 1], 0.8, 1.2),
-        (drawn["brightness"], 0.5, 1.5),
+        (drawn["blur"], 0, 1.5),
+        (np.log(drawn["gamma"]), -np.log(1.5), np.log(1.5)),
     ):
         assert low - 1e-4 <= numbers.min() < low + 0.02 * (high - low)
         assert high - 0.02 * (high - low) < numbers.max() <= high + 1e-4
@@ -135,7 +166,7 @@ def test_the_training_model_changes_the_images_before_the_same_weights(
     assert [id(weight) for weight in model.weights] == [id(weight) for weight in network.weights]
     changes = draw_changes(augment, 7, 0, len(IMAGES))
     images = IMAGES
-    for name, layer in (("turn", Turn()), ("warp", Warp()), ("brightness", Brighten())):
+    for name, layer in (("turn", Turn()), ("warp", Warp()), ("blur", Blur()), ("gamma", Gamma())):
         if name in changes:
             images = applied(layer, images, changes[name])
     expected = network.predict(images, verbose=0)

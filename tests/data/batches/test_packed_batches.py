@@ -18,8 +18,8 @@ from support.feeding import brightness_in_fit
 from support.interpreters import python_with
 from support.paths import PYTHONPATH
 
-OFF = Augment(turn=False, rotation=0.0, zoom=0.0, brightness=0.0)
-ALL = Augment(turn=True, rotation=10.0, zoom=0.1, brightness=0.2)
+OFF = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
+ALL = Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, gamma=0.2)
 ROWS = np.array([3, 1, 40, 17, 16, 15, 30, 31, 32, 8, 9])  # of all three shards
 
 
@@ -77,7 +77,7 @@ def test_an_interrupted_training_reads_the_batches_of_an_uninterrupted_one(
         for index in range(len(cut)):
             (inputs, labels), (expected, expected_labels) = cut[index], uncut[first + index]
             assert np.array_equal(labels, expected_labels)
-            assert list(inputs) == list(expected) == ["images", "turn", "warp", "brightness"]
+            assert list(inputs) == list(expected) == ["images", "turn", "warp", "blur", "gamma"]
             for name in inputs:
                 assert np.array_equal(inputs[name], expected[name])
 

@@ -17,6 +17,9 @@ from hpa.config.sections import Augment
 from hpa.labels import CHANNELS
 from hpa.seeds import stream
 
+BLUR_RADIUS = 4
+"""Pixels: 99.3 % of a Gaussian of 1.5 pixels, the widest that `augment.blur` allows."""
+
 
 def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[str, np.ndarray]:
     """Draw the parameters of a step's augmentation; a kind that is off is absent.
@@ -26,7 +29,8 @@ def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[
     Returns:
         `turn` int32[B] in 0 … 7: an element of the square's symmetry group (see `Turn`);
         `warp` float32[B,2]: counterclockwise angle in radians, and zoom factor;
-        `brightness` float32[B,4]: one factor per channel.
+        `blur` float32[B]: standard deviation in pixels;
+        `gamma` float32[B,4]: one exponent per channel, as often below 1 as above.
     """
     changes: dict[str, np.ndarray] = {}
     if augment.turn:
@@ -35,9 +39,12 @@ def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[
         centred = stream(seed, "warp", step).uniform(-1, 1, (n_images, 2))
         warp = [0, 1] + centred * [math.radians(augment.rotation), augment.zoom]
         changes["warp"] = warp.astype(np.float32)
-    if augment.brightness:
-        centred = stream(seed, "brightness", step).uniform(-1, 1, (n_images, len(CHANNELS)))
-        changes["brightness"] = (1 + augment.brightness * centred).astype(np.float32)
+    if augment.blur:
+        sigma = stream(seed, "blur", step).uniform(0, augment.blur, n_images)
+        changes["blur"] = sigma.astype(np.float32)
+    if augment.gamma:
+        centred = stream(seed, "gamma", step).uniform(-1, 1, (n_images, len(CHANNELS)))
+        changes["gamma"] = ((1 + augment.gamma) ** centred).astype(np.float32)
     return changes
 
 
@@ -98,15 +105,43 @@ class Warp(Change):
         return _grey_levels(total)
 
 
-class Brighten(Change):
-    """Multiply each channel by its own factor, clipped to white."""
+class Blur(Change):
+    """Convolve with a Gaussian, as an objective slightly out of focus does; edges are repeated."""
 
-    def call(self, images: Any, brightness: Any) -> Any:
-        """Return uint8[B,S,S,C] from `brightness` float32[B,C]."""
-        return _grey_levels(ops.cast(images, "float32") * brightness[:, None, None, :])
+    def call(self, images: Any, blur: Any) -> Any:
+        """Return uint8[B,S,S,C] from `blur` float32[B], the standard deviation in pixels."""
+        offsets = ops.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype="float32")
+        sigma = ops.maximum(blur, 1e-3)[:, None]  # at 1e-3 the Gaussian is one pixel
+        weights = ops.exp(-0.5 * ops.square(offsets / sigma))
+        weights = weights / ops.sum(weights, axis=1, keepdims=True)
+        blurred = ops.cast(images, "float32")
+        for axis in (1, 2):
+            blurred = _convolved(blurred, weights, axis)
+        return _grey_levels(blurred)
 
 
-LAYERS: dict[str, type[Change]] = {"turn": Turn, "warp": Warp, "brightness": Brighten}
+class Gamma(Change):
+    """Raise each channel, relative to its maximum, to an exponent: contrast of another camera."""
+
+    def call(self, images: Any, gamma: Any) -> Any:
+        """Return uint8[B,S,S,C] from `gamma` float32[B,C], positive; black and maximum stay."""
+        images = ops.cast(images, "float32")
+        peak = ops.maximum(ops.max(images, axis=(1, 2), keepdims=True), 1)
+        return _grey_levels(peak * ops.power(images / peak, gamma[:, None, None, :]))
+
+
+LAYERS: dict[str, type[Change]] = {"turn": Turn, "warp": Warp, "blur": Blur, "gamma": Gamma}
+
+
+def _convolved(images: Any, weights: Any, axis: int) -> Any:
+    """Convolve float32[B,S,S,C] along an axis with float32[B,2R+1] per image."""
+    size, n_weights = images.shape[axis], weights.shape[1]
+    total = 0.0
+    for place in range(n_weights):
+        source = np.clip(np.arange(size) + place - n_weights // 2, 0, size - 1)
+        weight = weights[:, place, None, None, None]
+        total = total + weight * ops.take(images, source.astype(np.int32), axis=axis)
+    return total
 
 
 def _rotated(size: int, cosine: Any, sine: Any, mirror: Any = 1.0) -> tuple[Any, Any]:
