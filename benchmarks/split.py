@@ -21,7 +21,7 @@ from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.data.splits.duplicates import duplicate_groups
-from hpa.data.splits.splitting import split_images
+from hpa.data.splits.splitting import N_VIEWS, split_images
 from hpa.data.splits.stratification import rate_errors
 from hpa.labels import indicator_matrix
 
@@ -61,7 +61,8 @@ def with_copies(table: pd.DataFrame) -> pd.DataFrame:
     hashes = [hashlib.sha256(image_id.encode()).hexdigest() for image_id in table["Id"]]
     for row in range(0, len(hashes), 20):
         hashes[row] = f"{int(hashes[(7 * row + 1) % len(hashes)], 16) ^ 1:064x}"
-    return table.assign(group=table["Id"], labelled=True, hash=hashes)
+    views = [" ".join([each] * N_VIEWS) for each in hashes]  # as many as pack writes
+    return table.assign(group=table["Id"], labelled=True, hash=views)
 
 
 def ours(index: pd.DataFrame, _: np.ndarray, seed: int) -> np.ndarray:

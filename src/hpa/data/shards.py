@@ -17,7 +17,7 @@ import pandas as pd
 
 from hpa.data.images import decoding
 from hpa.data.images.catalogue import channel_path
-from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, perceptual_hash, read_image
+from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, read_image, view_hashes
 from hpa.labels import CHANNELS
 from hpa.system.files import atomic_path, digest, read_json, sha256, write_json
 
@@ -118,6 +118,6 @@ def measure(pixels: np.ndarray) -> dict[str, Any]:
     blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
     return columns | {
         "blank": " ".join(blank),
-        "hash": perceptual_hash(pixels),
+        "hash": view_hashes(pixels),
         "crc32": zlib.crc32(pixels.data),
     }

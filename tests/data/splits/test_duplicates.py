@@ -54,6 +54,26 @@ def test_the_groups_are_those_of_comparing_all_pairs(seed: int, max_distance: in
     assert same_partition(found, brute_force(bits, max_distance))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_turned_images_are_linked_as_by_comparing_all_views(seed: int) -> None:
+    """Two images are linked if one, as it is, is near to any of eight views of the other."""
+    random = np.random.default_rng(seed)
+    views = random.integers(0, 2, (90, 8, N_BITS), dtype=np.uint8)
+    for _ in range(40):
+        one, other = random.choice(90, 2, replace=False)
+        view = int(random.integers(8))
+        views[other, 0] = flip(random, views[one, view], int(random.integers(0, 9)))
+    upright, every = views[:, 0], views.reshape(-1, N_BITS)
+    near = (upright[:, None] != every[None]).sum(axis=2).reshape(90, 90, 8).min(axis=2) <= 6
+    linked = near | near.T
+    expected = np.arange(90)
+    for _ in range(90):
+        expected = np.where(linked, expected, 90).min(axis=1)
+    cells = [" ".join(spell(image)) for image in views]
+    assert same_partition(duplicate_groups(cells, 6), expected)
+    assert len(set(expected)) < len(set(duplicate_groups(spell(upright), 6)))
+
+
 def test_the_position_of_different_bits_does_not_matter() -> None:
     """One flipped bit in each of seven bands still leaves no eighth: distance 6 is the limit."""
     first = np.zeros(N_BITS, np.uint8)
@@ -91,6 +111,22 @@ def test_a_thousand_copies_need_linear_memory() -> None:
     tracemalloc.stop()
     assert len(set(group)) == 3
     assert peak_bytes < 20e6  # three million pairs a picture would take 24 MB each
+
+
+@pytest.mark.parametrize("n_bits", [0, 2, 5])
+def test_thousands_of_near_copies_need_linear_memory(n_bits: int) -> None:
+    """Identical images, and distinct ones of which nearly all pairs are within 6 bits or 10."""
+    random = np.random.default_rng(0)
+    views = np.repeat(random_bits(random, 8)[None], 3000, axis=0)
+    for image in views if n_bits else ():
+        image[:, random.choice(N_BITS, n_bits, replace=False)] ^= 1
+    hashes = [" ".join(spell(image)) for image in views]
+    tracemalloc.start()
+    group = duplicate_groups(hashes, 6)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.bincount(group).max() > 2900
+    assert peak_bytes < 20e6  # 4.5 million links of 16 bytes would take 72 MB in each band
 
 
 def test_a_channel_that_is_blank_everywhere_needs_no_memory() -> None:

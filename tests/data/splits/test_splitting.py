@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
+from hpa.data.images.decoding import read_image
 from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED, of_fold, read_assignment
 from hpa.data.packed.packed_images import read_index
 from hpa.data.packing import pack
@@ -26,7 +27,7 @@ from hpa.data.splits.splitting import (
 )
 from hpa.errors import UserError
 from hpa.labels import LABELS, format_target, indicator_matrix
-from support.worlds import digests
+from support.worlds import digests, write_csv, write_image
 
 DEFAULTS: dict[str, Any] = {
     "test_fraction": 0.2, "val_fraction": 0.2, "n_folds": 1, "hash_distance": 6,
@@ -35,7 +36,12 @@ DEFAULTS: dict[str, Any] = {
 
 
 def split(index: pd.DataFrame, fold: int = 0, **changes: Any) -> pd.DataFrame:
-    return of_fold(split_images(index, **{**DEFAULTS, **changes}), fold)
+    return of_fold(split_images(eight_views(index), **{**DEFAULTS, **changes}), fold)
+
+
+def eight_views(index: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the hash of an image that has only one."""
+    return index.assign(hash=[" ".join((cell.split() * 8)[:8]) for cell in index["hash"]])
 
 
 def distinct_hashes(ids: pd.Series) -> list[str]:
@@ -186,7 +192,7 @@ def test_a_label_missing_in_a_split_is_reported(n_folds: int) -> None:
     index["Target"] = [" ".join(set(cell.split()) & frequent) for cell in index["Target"]]
     index.loc[index["labelled"] & (index["Target"] == ""), "Target"] = "0"
     index.loc[3, "Target"] = "27"
-    lines = shortfalls(index, split_images(index, **{**DEFAULTS, "n_folds": n_folds}))
+    lines = shortfalls(index, split_images(eight_views(index), **{**DEFAULTS, "n_folds": n_folds}))
     assert len(lines) == {1: 2, 3: 4}[n_folds]  # it is in one of three splits, or of seven
     assert all(re.fullmatch(r"no image of .* has Rods & rings \(groups: 1\)", x) for x in lines)
     folds = {line.partition(" has")[0] for line in lines if "fold" in line}
@@ -233,7 +239,7 @@ def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> No
     sizes = np.minimum(3 * random.pareto(1.2, 80) + 2, 60).astype(int).tolist()
     targets = [str(label) for label in random.integers(0, 6, len(sizes))]
     assignment = split_images(
-        grouped_index(sizes, targets), **{**DEFAULTS, "n_folds": 5, "seed": seed}
+        eight_views(grouped_index(sizes, targets)), **{**DEFAULTS, "n_folds": 5, "seed": seed}
     )
     n_images = assignment["fold"][assignment["fold"] >= 0].value_counts()
     assert n_images.max() < 1.25 * n_images.min()
@@ -268,7 +274,7 @@ def test_shares_that_labels_prevent_are_reported_and_near_ones_are_not() -> None
     ]
     index = grouped_index([1] * 100)
     assert unequal_shares(split(index, **fractions), **fractions) == []
-    folds = split_images(index, **{**DEFAULTS, **fractions, "n_folds": 4})
+    folds = split_images(eight_views(index), **{**DEFAULTS, **fractions, "n_folds": 4})
     assert unequal_shares(folds, **fractions, n_folds=4) == []
 
 
@@ -385,6 +391,32 @@ def test_the_tiny_world_is_split(packed_world: Path) -> None:
     assignment = split(read_index(packed_world))
     assert set(assignment["split"]) == {*SPLITS, UNLABELLED}
     assert assignment["group"].nunique() == 41  # 44 images, three of them copies
+
+
+def test_an_index_with_one_hash_per_image_is_refused(packed_world: Path) -> None:
+    """Earlier versions wrote it; turned copies would pass unnoticed into two splits."""
+    index = read_index(packed_world)
+    index["hash"] = index["hash"].str.split().str[0]
+    with pytest.raises(UserError, match=r"8 views(.|\n)*1 per image(.|\n)*dvc repro pack"):
+        split_images(index, **DEFAULTS)
+
+
+def test_turned_copies_of_real_images_share_a_split(real_data: Path, tmp_path: Path) -> None:
+    """Each of eight images eight times: as it is, turned and mirrored, saved as new files."""
+    ids = pd.read_csv(real_data / "sample48/train.csv")["Id"][:8]
+    rows = []
+    for image_id in ids:
+        pixels = read_image(real_data / "sample48/train", image_id, 256)
+        for turn in range(8):
+            view = np.rot90(pixels, turn % 4)
+            view = view[:, ::-1] if turn > 3 else view
+            write_image(tmp_path / "raw/train", f"{image_id}-{turn}", np.ascontiguousarray(view))
+            rows.append((f"{image_id}-{turn}", str(len(rows) // 8)))
+    write_csv(tmp_path / "raw/train.csv", ("Id", "Target"), rows)
+    pack(tmp_path / "raw", tmp_path / "packed", image_size=96, shard_rows=64, n_jobs=1)
+    group = split(read_index(tmp_path / "packed"))["group"].to_numpy().reshape(8, 8)
+    assert (group == group[:, :1]).all()
+    assert len(set(group[:, 0])) == 8
 
 
 def test_the_real_sample_is_split(real_data: Path, tmp_path: Path) -> None:

@@ -135,13 +135,41 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     Source: Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010;
     imagehash.phash, which resizes with a Lanczos filter, agrees in nearly all bits.
     """
+    return _bits_above_median(_lowest_frequencies(pixels))
+
+
+def view_hashes(pixels: np.ndarray) -> str:
+    """Return the hashes of the eight views of uint8[S,S,4], separated by spaces.
+
+    The views are the rotations by multiples of 90 degrees and their mirror images; the first is
+    the image as it is. A flip changes the sign of the odd frequencies, and a transposition
+    transposes them, so the views themselves are not computed.
+    """
+    lowest = _lowest_frequencies(pixels)
+    sign = np.where(np.arange(HASH_FREQUENCIES) % 2, -1, 1).astype(np.float32)
+    views = [
+        vertical[:, None] * horizontal * turned
+        for turned in (lowest, lowest.swapaxes(1, 2))
+        for vertical in (np.ones_like(sign), sign)
+        for horizontal in (np.ones_like(sign), sign)
+    ]
+    return " ".join(map(_bits_above_median, views))
+
+
+def _lowest_frequencies(pixels: np.ndarray) -> np.ndarray:
+    """Return the lowest frequencies of each channel, float32[4,8,8]."""
     side = (HASH_SIDE_PX, HASH_SIDE_PX)
     small = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA)
     planes = np.moveaxis(small, -1, 0).astype(np.float32)
-    lowest = (COSINES @ planes @ COSINES.T).reshape(len(CHANNELS), -1)
-    lowest = np.round(lowest, 1)  # removes rounding noise in constant channels
-    middle = np.sort(lowest, axis=1)[:, lowest.shape[1] // 2 - 1 :][:, :2].mean(axis=1)
-    return np.packbits(lowest > middle[:, None]).tobytes().hex()
+    lowest: np.ndarray = COSINES @ planes @ COSINES.T
+    return np.round(lowest, 1)  # removes rounding noise in constant channels
+
+
+def _bits_above_median(lowest: np.ndarray) -> str:
+    """Return which frequencies float32[4,8,8] exceed the median of their channel, as hex."""
+    values = lowest.reshape(len(CHANNELS), -1)
+    middle = np.sort(values, axis=1)[:, values.shape[1] // 2 - 1 :][:, :2].mean(axis=1)
+    return np.packbits(values > middle[:, None]).tobytes().hex()
 
 
 def _png_problem(content: bytes) -> str | None:

@@ -1,6 +1,8 @@
 """Assign images to train, val and test; no picture and no group is in two of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,11 +10,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hpa.data.packed.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_fold
+from hpa.data.packed.record import RECORD
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError
 from hpa.labels import LABELS, indicator_matrix
-from hpa.system.files import atomic_path
+from hpa.system.files import atomic_path, write_json
+
+N_VIEWS = 8
+"""Rotations by multiples of 90 degrees and their mirror images: the turns of `augment.turn`."""
 
 
 def split_images(
@@ -33,7 +39,7 @@ def split_images(
     With k folds, a label needs k groups outside test to be in every val.
 
     Args:
-        index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash`.
+        index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash` (of eight views).
         val_fraction: share for val if `n_folds` is 1; otherwise the folds are equal shares of the
             images outside test and holdout.
         holdout_fraction: share of the images that no stage reads; 0 for none.
@@ -45,16 +51,20 @@ def split_images(
         in the order of `index`. The first fold is `val`; for others see `assignment.of_fold`.
 
     Raises:
-        UserError: there are too few groups for three splits.
+        UserError: there are too few groups for three splits, or an earlier version packed the
+            images.
 
     >>> index = pd.DataFrame({"Id": list("abcdefghij"), "Target": "0", "group": list("abcdefghij")})
-    >>> index = index.assign(labelled=True, hash=[f"{1 << 9 * row:064x}" for row in range(10)])
+    >>> index = index.assign(
+    ...     labelled=True, hash=[" ".join([f"{1 << 9 * row:064x}"] * 8) for row in range(10)]
+    ... )
     >>> assignment = split_images(
     ...     index, test_fraction=0.2, val_fraction=0.2, n_folds=1, hash_distance=1, seed=0
     ... )
     >>> [int((assignment["split"] == name).sum()) for name in SPLITS]
     [6, 2, 2]
     """
+    _require_views(index["hash"])
     group = _merged_groups(index["group"], duplicate_groups(list(index["hash"]), hash_distance))
     labelled = index["labelled"].to_numpy(bool)
     names, member = np.unique(group[labelled], return_inverse=True)
@@ -70,13 +80,20 @@ def split_images(
     return pd.DataFrame(columns | ({"fold": fold} if n_folds > 1 else {}))
 
 
-def write_split(split_dir: Path, index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
-    """Write `assignment.csv` and `label_counts.csv`, both or neither, and return the counts."""
+def write_split(
+    split_dir: Path,
+    index: pd.DataFrame,
+    assignment: pd.DataFrame,
+    record: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Write `assignment.csv`, `label_counts.csv` and the record, all or none; return the counts."""
     counts = label_counts(index, assignment)
     with atomic_path(split_dir) as folder:
         folder.mkdir()
         assignment.to_csv(folder / "assignment.csv", index=False)
         counts.to_csv(folder / "label_counts.csv", index=False)
+        if record:
+            write_json(folder / RECORD, record)
     return counts
 
 
@@ -176,6 +193,18 @@ def unequal_shares(
                 f"{name} has {n_images} of {len(labelled)} images instead of {fraction:.0%}: {why}"
             )
     return lines
+
+
+def _require_views(hashes: pd.Series) -> None:
+    """Refuse an index of an earlier version, which cannot show that a copy was turned."""
+    n_views = hashes.str.split().str.len()
+    if (n_views != N_VIEWS).any():
+        raise UserError(
+            "the packed images cannot be searched for turned and mirrored copies",
+            expected=f"the hashes of {N_VIEWS} views per image in index.csv",
+            received=f"{n_views.min()} per image: an earlier version of this project packed them",
+            remedy="run: dvc repro pack",
+        )
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
