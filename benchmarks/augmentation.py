@@ -3,7 +3,7 @@
     python benchmarks/augmentation.py                after make repro; five hours on two cores
     python benchmarks/augmentation.py --seeds 1 --steps 80 --only none gamma
 
-Each recipe is params.yaml with other values of augment.gamma and augment.blur, trained on
+Each recipe is params.yaml with other values of augment.contrast and augment.blur, trained on
 data/packed with data/split; thresholds are chosen on val, as the threshold stage does. Macro F1 of
 the test split is printed for the images as they are, and with every channel changed as another
 microscope might: contrast (exponents 2/3 and 3/2) and focus (a Gaussian of 1 pixel). Each finished
@@ -29,10 +29,10 @@ from hpa.system.files import read_json, write_json
 
 RECIPES = {
     "none": {},
-    "gamma": {"gamma": 0.5},
-    "strong gamma": {"gamma": 1.0},
+    "gamma": {"contrast": 0.5},
+    "strong gamma": {"contrast": 1.0},
     "blur": {"blur": 1.0},
-    "gamma and blur": {"gamma": 0.5, "blur": 1.0},
+    "gamma and blur": {"contrast": 0.5, "blur": 1.0},
 }
 Images = np.ndarray
 MICROSCOPES: dict[str, Callable[[Images], Images]] = {

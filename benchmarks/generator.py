@@ -39,7 +39,7 @@ from hpa.labels import CHANNELS, N_LABELS
 
 SIZE_PX, BATCH_SIZE, N_BATCHES, N_ROUNDS = 256, 32, 200, 5
 SHARD_ROWS = 8192
-AUGMENT = Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, gamma=0.2)
+AUGMENT = Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, contrast=0.2)
 
 
 def main() -> None:

@@ -134,7 +134,7 @@ def recipe(arguments: argparse.Namespace) -> Any:
     half = arguments.device == "cuda"
     return replace(
         params,
-        augment=Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0),
+        augment=Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0),
         train=replace(
             params.train,
             n_steps=n_steps * arguments.epochs,

@@ -149,7 +149,7 @@ def report_networks(params: Params, size: int) -> tuple[Any, Any, Augment]:
     from hpa.training.recipe import compiled_networks
 
     keras.utils.set_random_seed(params.train.seed)
-    still = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
+    still = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
     loss = replace(params.loss, name="focal", gamma=2.0, alpha=None, label_smoothing=0.0)
     params = replace(params, augment=still, loss=loss)
     network, model = compiled_networks(params, size, np.full(N_LABELS, 0.5))

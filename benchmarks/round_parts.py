@@ -44,7 +44,7 @@ from hpa.training.state import Training
 
 ROOT = Path(__file__).resolve().parents[1]
 LABEL_RATE = 0.06
-STILL = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
+STILL = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
 
 
 def main() -> None:

@@ -217,7 +217,7 @@ def keras_step(size: int, batch_size: int, name: str) -> Callable[[], Any]:
     from hpa.training.recipe import compiled_networks
 
     params = load_params(ROOT / "params.yaml")
-    still = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
+    still = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
     _, model = compiled_networks(replace(params, augment=still), size, np.full(N_LABELS, 0.06))
     if name.endswith("-xla"):
         model.jit_compile = True

@@ -23,7 +23,6 @@ HPA2018: dict[str, Any] = {
     "model.weights": "imagenet",
     "model.dropout": 0.5,
     "augment.rotation": 30,
-    "augment.brightness": 0.05,
     "train.n_steps": 11376,
     "train.validate_every": 711,
     "train.checkpoint_every": 711,

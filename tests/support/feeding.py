@@ -23,7 +23,7 @@ def brightness_in_fit(packed_dir: Path, n_devices: int = 1, workers: int = 2) ->
         np.zeros((len(images), 28), np.uint8),
         batch_size=4,
         seed=7,
-        augment=Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0),
+        augment=Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0),
         end=12,
         workers=workers,
     )

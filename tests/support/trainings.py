@@ -34,7 +34,7 @@ def params(**train: Any) -> Params:
     small = {"n_steps": 300, "validate_every": 20, "batch_size": 4, "checkpoint_every": 7}
     return replace(
         whole,
-        augment=Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, gamma=0.2),
+        augment=Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, contrast=0.2),
         train=replace(whole.train, oversampling="square_root", **(small | train)),
     )
 

@@ -112,13 +112,14 @@ class Augment(Section):
     rotation: Annotated[Number, Field(ge=0, le=180)]
     zoom: Annotated[Number, Field(ge=0, le=0.9)]
     blur: Annotated[Number, Field(ge=0, le=1.5)]
-    gamma: Annotated[Number, Field(ge=0, le=2)]
+    contrast: Annotated[Number, Field(ge=0, le=2)]
 
 
 @dataclass(frozen=True)
 class Train(Section):
     """Training loop and optimizer."""
 
+    backend: Literal["tensorflow", "jax", "torch"]
     fold: Annotated[Whole, Field(ge=0, le=99)]
     n_steps: Count
     validate_every: Count

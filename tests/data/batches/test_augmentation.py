@@ -13,8 +13,8 @@ from hpa.data.batches.augmentation import Blur, Gamma, Turn, Warp, draw_changes,
 from hpa.model.resnet import build_resnet34
 from support.paths import ROOT
 
-OFF = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
-ALL = Augment(turn=True, rotation=30.0, zoom=0.2, blur=1.5, gamma=0.5)
+OFF = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
+ALL = Augment(turn=True, rotation=30.0, zoom=0.2, blur=1.5, contrast=0.5)
 IMAGES = np.random.default_rng(1).integers(0, 256, (8, 6, 6, 4), dtype=np.uint8)
 
 

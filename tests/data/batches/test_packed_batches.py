@@ -18,8 +18,8 @@ from support.feeding import brightness_in_fit
 from support.interpreters import python_with
 from support.paths import PYTHONPATH
 
-OFF = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
-ALL = Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, gamma=0.2)
+OFF = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
+ALL = Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, contrast=0.2)
 ROWS = np.array([3, 1, 40, 17, 16, 15, 30, 31, 32, 8, 9])  # of all three shards
 
 

@@ -42,9 +42,9 @@ def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[
     if augment.blur:
         sigma = stream(seed, "blur", step).uniform(0, augment.blur, n_images)
         changes["blur"] = sigma.astype(np.float32)
-    if augment.gamma:
+    if augment.contrast:
         centred = stream(seed, "gamma", step).uniform(-1, 1, (n_images, len(CHANNELS)))
-        changes["gamma"] = ((1 + augment.gamma) ** centred).astype(np.float32)
+        changes["gamma"] = ((1 + augment.contrast) ** centred).astype(np.float32)
     return changes
 
 
