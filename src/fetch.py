@@ -10,15 +10,18 @@ so a later run resumes.
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import RAW_DIR
 from hpa.config.sections import Fetch
+from hpa.data.packed.record import RECORD, fetch_record
 from hpa.data.sources.atlas import fetch_atlas
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.data.sources.local import fetch_local
 from hpa.data.sources.synthetic import fetch_synthetic
+from hpa.system.files import write_json
 
 CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
 """In the repository even if DVC runs an experiment in a temporary folder."""
@@ -28,6 +31,7 @@ def main() -> None:
     """Fetch from the source that params.yaml names."""
     params, _ = command_line.parse(command_line.parser(__doc__, "fetch"))
     SOURCES[params.fetch.source](params.fetch)
+    write_json(RAW_DIR / RECORD, fetch_record(asdict(params.fetch)))
     print(f"images are in {RAW_DIR}")
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.data.packed.packed_images import read_index
+from hpa.data.packed.record import split_record
 from hpa.data.splits.splitting import (
     shortfalls,
     split_images,
@@ -26,7 +27,8 @@ def main() -> None:
     index = read_index(PACKED_DIR)
     split = params.split
     assignment = split_images(index, **asdict(split))
-    counts = write_split(SPLIT_DIR, index, assignment)
+    record = split_record(asdict(split), PACKED_DIR / "index.csv")
+    counts = write_split(SPLIT_DIR, index, assignment, record)
     print(counts.to_string(index=False))
     for name, (label, error) in worst_rates(counts).items():
         print(f"worst relative error of a label's rate in {name}: {error:+.1%} ({label})")

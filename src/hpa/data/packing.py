@@ -3,7 +3,8 @@
 images.npy               uint8[N,S,S,4]; images-000.npy, images-001.npy … for large N
 index.csv                one row per image: labels, statistics, flags, perceptual hash, CRC-32
 quarantine.csv           images that could not be read and have no row: Id, path, reason
-manifest.json            image size; number of images and SHA-256 of each shard
+manifest.json            image size; number of images and SHA-256 of each shard; the parameters
+                         of fetch and pack
 """
 
 import shutil
@@ -15,6 +16,7 @@ import joblib
 import pandas as pd
 
 from hpa.data.images.catalogue import read_catalogue
+from hpa.data.packed.record import raw_record
 from hpa.data.shards import QUARANTINE_COLUMNS, PackingTask, pack_shard, plan_shard
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
@@ -54,7 +56,13 @@ def pack(
     Raises:
         UserError: the table or an image is invalid, or the disk is full.
     """
-    images = read_catalogue(raw_dir)
+    settings = {
+        "image_size": image_size,
+        "shard_rows": shard_rows,
+        "odd_size": odd_size,
+        "max_unreadable_fraction": max_unreadable_fraction,
+    }
+    images, parameters = read_catalogue(raw_dir), {**raw_record(raw_dir), "pack": settings}
     shards_dir = packed_dir.with_name(f".shards-{packed_dir.name}")
     folders = raw_dir.absolute(), shards_dir.absolute()
     rules: dict[str, Any] = {"image_size": image_size, "odd_size": odd_size}
@@ -67,7 +75,7 @@ def pack(
     require_free_space(packed_dir.parent, n_bytes, "the packed images")
     try:
         descriptions = _pack_shards(tasks, max_unreadable_fraction, n_jobs)
-        index = _assemble(packed_dir, images, tasks, descriptions, image_size)
+        index = _assemble(packed_dir, images, tasks, descriptions, parameters)
     finally:
         with suppress(OSError):
             shards_dir.rmdir()  # only if it is empty
@@ -110,7 +118,7 @@ def _assemble(
     images: pd.DataFrame,
     tasks: list[PackingTask],
     descriptions: list[dict[str, Any]],
-    image_size: int,
+    parameters: dict[str, Any],
 ) -> pd.DataFrame:
     """Write the packed folder of finished shards, as hard links: a kill loses none of them."""
     measured = pd.DataFrame([row for each in descriptions for row in each["rows"]])
@@ -127,7 +135,12 @@ def _assemble(
             shards.append({"file": name, "n_images": len(each["rows"]), "sha256": each["sha256"]})
         index.to_csv(folder / "index.csv", index=False, float_format="%.6f")
         quarantine.to_csv(folder / "quarantine.csv", index=False)
-        manifest = {"image_size": image_size, "n_images": len(index), "shards": shards}
+        manifest = {
+            "image_size": parameters["pack"]["image_size"],
+            "n_images": len(index),
+            "shards": shards,
+            "parameters": parameters,
+        }
         write_json(folder / "manifest.json", manifest)
     return index
 
