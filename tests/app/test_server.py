@@ -96,7 +96,7 @@ def test_an_absent_channel_gets_a_flag_and_advice(client: TestClient) -> None:
         (form("a", red=png(np.zeros((32, 64), np.uint8))), 422, "channels of unequal size"),
         (form("a")[:1], 422, "no green channel"),
         (form("a", green=png(np.full((64, 64), 300, np.uint16))), 422, "16-bit"),
-        (form("a", green=float_tiff()), 422, "of mode F"),
+        (form("a", green=float_tiff()), 422, "floating-point values (32 bits per sample)"),
         (form("a", green=bomb()), 422, "decompression bomb"),
         (form("a", green=png(np.zeros((300, 300), np.uint8))), 422, "at most 256×256"),
         (form("a", green=form("a")[1][1][1][:-30]), 422, "cut or damaged"),

@@ -230,7 +230,7 @@ def png_bytes(pixels: np.ndarray) -> bytes:
         (lambda _: b"", "an empty file"),
         (lambda _: b"rubbish", "7 bytes that are not a PNG"),
         (lambda _: png_bytes(np.zeros((64, 64), np.uint16)), "a 16-bit grey PNG"),
-        (lambda _: png_bytes(np.zeros((64, 64, 3), np.uint8)), "a 8-bit RGB PNG"),
+        (lambda _: png_bytes(np.zeros((64, 64, 3), np.uint8)), "an 8-bit RGB PNG"),
         (
             lambda _: png_bytes(np.zeros((48, 48), np.uint8)),
             "sizes red 64×64, .* blue 48×48",

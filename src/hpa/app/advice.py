@@ -49,7 +49,15 @@ ADVICE = (
         "Make the image smaller, or raise serve.max_size_px.",
     ),
     (r"a file of several images", "Export one plane of the stack, or its projection."),
-    (r"of mode|16-bit components|zero is white", "Export it as an 8-bit greyscale image."),
+    (
+        r"bits? per sample|samples|transparency|a palette|inks|a mask|a negative|zero is black",
+        "Export one channel as a greyscale image of 8 bits (in ImageJ: Image › Type › 8-bit, and "
+        "Image › Lookup Tables › Grays).",
+    ),
+    (
+        r"light outside",
+        "Export each channel by itself, in greyscale or in its own colour, without a scale bar.",
+    ),
     (
         r"a colour image \(",
         "Export the channel in greyscale, or start the program with --tinted true.",

@@ -113,8 +113,8 @@ def test_bytes_after_the_end_are_harmless(folder: Path) -> None:
     ("pixels", "received"),
     [
         (np.zeros((64, 64), np.uint16), "a 16-bit grey PNG"),
-        (np.zeros((64, 64, 3), np.uint8), "a 8-bit RGB PNG"),
-        (np.zeros((64, 64, 4), np.uint8), "a 8-bit RGBA PNG"),
+        (np.zeros((64, 64, 3), np.uint8), "an 8-bit RGB PNG"),
+        (np.zeros((64, 64, 4), np.uint8), "an 8-bit RGBA PNG"),
     ],
 )
 def test_another_depth_or_colour_is_refused(
@@ -127,7 +127,7 @@ def test_another_depth_or_colour_is_refused(
 
 def test_a_palette_or_bilevel_image_is_refused(tmp_path: Path) -> None:
     grey = Image.fromarray(draw_pixels(1)[..., 0])
-    for mode, received in (("P", "a 8-bit palette"), ("1", "a 1-bit grey"), ("LA", "with alpha")):
+    for mode, received in (("P", "an 8-bit palette"), ("1", "a 1-bit grey"), ("LA", "with alpha")):
         grey.convert(mode).save(tmp_path / "a.png")
         with pytest.raises(UserError, match=received):
             read_channel(tmp_path / "a.png")

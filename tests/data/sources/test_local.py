@@ -230,7 +230,7 @@ def test_sixteen_bits_need_a_white_value(paths_csv: Path, tmp_path: Path) -> Non
     change(paths_csv, "red", "deep.png")
     with pytest.raises(UserError, match=r"65535\)(.|\n)*fetch\.sixteen_bit_white"):
         fetch(tmp_path / "raw", paths_csv)
-    with pytest.raises(UserError, match=r"65535 is above fetch\.sixteen_bit_white = 4095"):
+    with pytest.raises(UserError, match=r"65535 is above sixteen_bit_white = 4095"):
         fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=4095)
     fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=65535)
     # value / 257: 128 → 0.498 → 0; 129 → 0.502 → 1; 257 → 1; 32768 → 127.5 → 128; 65535 → 255

@@ -1,7 +1,6 @@
 """Decode the four PNG files of an image into one array, and check them."""
 
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import numpy as np
 from kornia_rs.io import decode_image_png_u8
 
 from hpa.data.images.catalogue import channel_path
+from hpa.data.images.headers import PNG_SIGNATURE, DamagedFileError, png_chunks, png_problem
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIZE_PX = 8192
 """Larger than any microscope image; a small file may claim 2^31 and exhaust the memory."""
 COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
@@ -176,30 +175,18 @@ def _png_problem(content: bytes) -> str | None:
     """Return why bytes are not a whole 8-bit grey PNG, or None; verifies the CRC of every chunk."""
     if not content.startswith(PNG_SIGNATURE):
         return f"{len(content)} bytes that are not a PNG" if content else "an empty file"
-    position, kind = len(PNG_SIGNATURE), b""
-    while kind != b"IEND":
-        length_and_kind = content[position : position + 8]
-        if len(length_and_kind) < 8:
-            return f"a PNG cut off after {len(content)} bytes"
-        length, kind = struct.unpack(">I4s", length_and_kind)
-        body = content[position + 8 : position + 8 + length]
-        checksum = content[position + 8 + length : position + 12 + length]
-        if len(checksum) < 4:
-            return f"a PNG cut off after {len(content)} bytes"
-        if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
-            return f"a damaged {kind.decode('latin-1')} chunk at byte {position}"
-        if position == len(PNG_SIGNATURE) and (problem := _header_problem(kind, body)):
-            return problem
-        position += 12 + length
-    return None
+    try:
+        chunks = png_chunks(content)
+        return _header_problem(next(chunks)[1]) or png_problem(content)
+    except DamagedFileError as error:
+        return str(error)
 
 
-def _header_problem(kind: bytes, header: bytes) -> str | None:
-    if kind != b"IHDR" or len(header) != 13:
-        return "a PNG without a header"
+def _header_problem(header: bytes) -> str | None:
     width, height, depth, colour_type = struct.unpack(">IIBB3x", header)
     if (depth, colour_type) != (8, 0):
-        return f"a {depth}-bit {COLOUR_TYPES.get(colour_type, 'unknown')} PNG"
+        article, kind = "an" if depth == 8 else "a", COLOUR_TYPES.get(colour_type, "unknown")
+        return f"{article} {depth}-bit {kind} PNG"
     if not (0 < width <= MAX_SIZE_PX and 0 < height <= MAX_SIZE_PX):
         return f"a PNG of {width}×{height} pixels (at most {MAX_SIZE_PX}×{MAX_SIZE_PX})"
     return None

@@ -4,31 +4,33 @@
 - 16-bit values become round(255 · value / white) for a white value that the user sets. Without it,
   or if a value exceeds it, the file is refused: an implicit scale would change intensities.
 - A colour image is accepted if its three components are equal. The atlas shows grey values in the
-  channel's own colour; for its images the largest component of that colour is taken.
+  channel's own colour; for its images the largest component of that colour is taken, and a picture
+  with light outside that colour is refused.
+- The file's own header tells depth, sign and samples (see `headers`); all else is refused.
 """
 
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hpa.data.images.decoding import MAX_SIZE_PX, PNG_SIGNATURE
+from hpa.data.images.decoding import MAX_SIZE_PX
+from hpa.data.images.headers import SEVERAL, announced_problem
 from hpa.errors import UserError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 COMPONENTS = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
 """Indices into RGB of the components of each channel's colour."""
+STRAY_BLOCK_PX, STRAY_LEVELS, STRAY_FRACTION = 16, 12, 0.25
+"""A tinted picture may hold light of other colours up to 12 grey levels and a quarter of its own
+light, in the mean of each block of 16×16 pixels: twice what JPEG of quality 50 adds at most."""
 GREY_16 = {"I;16", "I;16B", "I;16L"}
 
 
 class InvalidImageError(ValueError):
     """Error for bytes that are not a usable image; the message describes them."""
-
-
-def is_grey_png(content: bytes) -> bool:
-    """Return whether the first bytes of a file are those of an 8-bit grey PNG."""
-    return content.startswith(PNG_SIGNATURE) and content[24:26] == b"\x08\x00"
 
 
 def read_grey(
@@ -57,7 +59,7 @@ def read_grey(
             received=str(error),
             remedy="convert the file, or set fetch.sixteen_bit_white to the value of white "
             "(65535, or 4095 for a 12-bit camera)"
-            if "16-bit" in str(error)
+            if "16-bit image" in str(error)
             else "copy the file again or convert it, or remove the image's row from the CSV",
         ) from error
 
@@ -85,18 +87,21 @@ def decode_grey(
 def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     """Decode a whole PNG, TIFF or JPEG as uint8[H,W], uint16[H,W] or uint8[H,W,3].
 
-    The size is checked in the header, before any pixel is decompressed.
+    Samples and size are checked in the header, before any pixel is decompressed. The picture stands
+    upright, as its file demands (Orientation).
 
     Raises:
-        InvalidImageError: the bytes are truncated, damaged or of another format.
+        InvalidImageError: the bytes are truncated, damaged, or announce another kind of image.
     """
+    if problem := announced_problem(content):
+        raise InvalidImageError(problem)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "TIFF", "JPEG")) as image:
-            problem = _problem(image, content, max_size_px)
-            pixels = None if problem else np.asarray(image)
+            problem = _problem(image, max_size_px)
+            pixels = None if problem else _upright(image)
     except UnidentifiedImageError as error:
-        problem = f"{len(content)} bytes that are not a PNG, TIFF or JPEG"
-        raise InvalidImageError(problem if content else "an empty file") from error
+        problem = f"{len(content)} bytes, cut or damaged, or compressed in an unknown way"
+        raise InvalidImageError(problem) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidImageError(str(error)) from error
     except Exception as error:  # Pillow raises many types for damaged tags
@@ -106,23 +111,22 @@ def decode(content: bytes, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
     return pixels.astype(np.uint16) if pixels.dtype.itemsize == 2 else pixels
 
 
-def _problem(image: Image.Image, content: bytes, max_size_px: int) -> str | None:
-    """Return why an image is refused, from its header alone, or None."""
+def _problem(image: Image.Image, max_size_px: int) -> str | None:
+    """Return why an image is refused whose header is accepted, or None."""
     width, height = image.size
     if max(width, height) > max_size_px:
         return f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})"
     if _has_second(image):
-        return "a file of several images"
-    depth = content[24] if image.format == "PNG" else None
-    if image.mode not in {"L", "RGB"} | GREY_16 or depth not in (None, 8, 16):
-        kind = f"{depth}-bit {image.format}" if depth else image.format
-        return f"an image of mode {image.mode} ({kind})"
-    if depth == 16 and image.mode == "RGB":  # Pillow silently truncates it to 8 bits
-        return "a colour image of 16-bit components"
-    photometric_interpretation = getattr(image, "tag_v2", {}).get(262)
-    if photometric_interpretation == 0 and image.mode in GREY_16:
-        return "a TIFF in which zero is white"
+        return SEVERAL
+    if image.mode not in {"L", "RGB"} | GREY_16:
+        return "cut or damaged: its samples are not what it announces"
     return None
+
+
+def _upright(image: Image.Image) -> np.ndarray:
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return np.asarray(image)
 
 
 def _has_second(image: Image.Image) -> bool:
@@ -138,9 +142,29 @@ def _from_colour(pixels: np.ndarray, channel: str, tinted: bool) -> np.ndarray:
     """Reduce uint8[H,W,3] to uint8[H,W]."""
     if (pixels == pixels[..., :1]).all():
         return pixels[..., 0]
-    if tinted:
-        return pixels[..., COMPONENTS[channel]].max(axis=-1)
-    raise InvalidImageError("a colour image (its red, green and blue differ)")
+    if not tinted:
+        raise InvalidImageError("a colour image (its red, green and blue differ)")
+    if stray := _stray_light(pixels, channel):
+        raise InvalidImageError(
+            f"a colour image that holds light outside {channel} (up to {stray} grey levels): a "
+            "composite, another channel, or a picture with a scale bar"
+        )
+    return pixels[..., COMPONENTS[channel]].max(axis=-1)
+
+
+def _stray_light(pixels: np.ndarray, channel: str) -> int:
+    """Return the level of light outside a channel's colour in uint8[H,W,3]; 0 if within tolerance.
+
+    JPEG blurs colours but keeps their mean, so means of blocks are compared.
+    """
+    height, width = pixels.shape[:2]
+    size = (-(-width // STRAY_BLOCK_PX), -(-height // STRAY_BLOCK_PX))
+    means = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    own = means[..., COMPONENTS[channel]]
+    others = np.delete(means, COMPONENTS[channel], axis=-1).max(axis=-1)
+    stray = np.maximum(others, own.max(axis=-1) - own.min(axis=-1))  # yellow: red equals green
+    excess = stray - STRAY_FRACTION * own.max(axis=-1) > STRAY_LEVELS
+    return round(float(stray[excess].max())) if excess.any() else 0
 
 
 def _from_16_bits(pixels: np.ndarray, white: int | None) -> np.ndarray:
@@ -150,6 +174,6 @@ def _from_16_bits(pixels: np.ndarray, white: int | None) -> np.ndarray:
     if pixels.max() > white:
         raise InvalidImageError(
             f"a 16-bit image whose brightest value {pixels.max()} is above "
-            f"fetch.sixteen_bit_white = {white}"
+            f"sixteen_bit_white = {white}"
         )
     return ((pixels.astype(np.uint32) * 510 + white) // (2 * white)).astype(np.uint8)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from hpa.data.images import catalogue
 from hpa.data.images.decoding import read_channel
-from hpa.data.images.formats import is_grey_png, read_grey
+from hpa.data.images.formats import read_grey
+from hpa.data.images.headers import is_grey_png
 from hpa.labels import CHANNELS
 from hpa.system.files import atomic_path
 from hpa.system.progress import progress
@@ -78,8 +79,7 @@ def _write_image(
             _write_png(path, np.zeros(shape, np.uint8))
             continue
         source = Path(row[channel])
-        with source.open("rb") as file:
-            is_copied = is_grey_png(file.read(32))
+        is_copied = is_grey_png(source.read_bytes())
         if is_copied:
             shutil.copyfile(source, path)
         else:
