@@ -2,6 +2,7 @@
 
     python src/train.py            a quarter of an hour on two cores with the default parameters
     python src/train.py --gamma 1 --output /tmp/other
+    python src/train.py --checkpoints    list the unfinished trainings, and train nothing
     KERAS_BACKEND=jax python src/train.py
 
 Expect the validation loss to fall from the first round on. The model folder holds the best and
@@ -14,7 +15,7 @@ from pathlib import Path
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
 from hpa.system.backends import prepare_backend
-from hpa.system.files import repository_root, sha256, write_json
+from hpa.system.files import sha256, write_json
 from hpa.tracking.lineage import lineage
 
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -30,6 +31,9 @@ def main() -> None:
         metavar="DIR",
         help="write the model here (default: model)",
     )
+    parser.add_argument(
+        "--checkpoints", action="store_true", help="list unfinished trainings, and train nothing"
+    )
     params, arguments = command_line.parse(parser)
     prepare_backend()
 
@@ -37,14 +41,19 @@ def main() -> None:
     from hpa.data.packed.training_range import measure_training_images
     from hpa.model.pretrained import pretrained_sha256
     from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
-    from hpa.training import checkpoints
+    from hpa.training.checkpoints import Checkpoints, checkpoints_root
     from hpa.training.loop import fit
     from hpa.training.provenance import checkpoint_key, model_provenance
+    from hpa.training.unfinished import listing, summary
 
     model_dir: Path = arguments.output
-    unfinished = checkpoints.Checkpoints(
-        repository_root() / ".checkpoints", checkpoint_key(params, DATA)
-    )
+    root, key = checkpoints_root(), checkpoint_key(params, DATA)
+    if arguments.checkpoints:
+        print(listing(root, key))
+        return
+    unfinished = Checkpoints(root, key)
+    if others := summary(root, unfinished.folder):
+        print(others, flush=True)
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     stage = stage_run("train", params, sections=sections)
     with unfinished.held(), stage as run_id:

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -85,15 +86,34 @@ def test_a_training_without_a_whole_checkpoint_starts_over_with_a_warning(
     assert "no checkpoint is whole, the training starts over" in capsys.readouterr().err
 
 
-def test_a_full_disk_leaves_the_older_checkpoint_as_it_was(small_disk: Path) -> None:
+def test_a_full_disk_leaves_the_older_checkpoint_and_the_training_continues(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoints = Checkpoints(small_disk, {})
-    checkpoints.write(checkpoint(1))
-    with pytest.raises(UserError, match="the disk is full"):
-        checkpoints.write(checkpoint(2, n=100_000))
+    assert checkpoints.write(checkpoint(1))
+    assert not checkpoints.write(checkpoint(2, n=100_000))
+    warning = capsys.readouterr().err
+    assert "no room for the checkpoint of step 2" in warning
+    assert "the last checkpoint is step-00000001" in warning
     assert names(checkpoints) == ["step-00000001"]
     found = checkpoints.newest()
     assert found is not None
     assert found.step == 1
+
+
+def test_a_disk_that_fills_during_the_write_leaves_the_older_checkpoint(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.write(checkpoint(1))
+
+    def fill(path: Path, **_: object) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fill)
+    with pytest.raises(UserError, match="the disk is full"):
+        checkpoints.write(checkpoint(2))
+    assert names(checkpoints) == ["step-00000001"]
 
 
 def test_too_little_room_is_refused_before_training(checkpoints: Checkpoints) -> None:
@@ -111,30 +131,6 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path: Pa
             Checkpoints(tmp_path / "checkpoints", {}).prepare(100)
     finally:
         subprocess.run(["umount", str(tmp_path / "checkpoints")], check=True)
-
-
-def test_other_trainings_are_listed_and_removed_after_two_weeks(
-    checkpoints: Checkpoints, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recent, old = (Checkpoints(tmp_path / "checkpoints", {"seed": seed}) for seed in (8, 9))
-    of_a_search = Checkpoints(tmp_path / "checkpoints" / "search", {"seed": 7})
-    for other in (recent, old, of_a_search):
-        other.prepare(100)
-        other.write(checkpoint(1))
-    long_ago = time.time() - 15 * 86_400
-    for folder in (old.folder, of_a_search.folder.parent):
-        os.utime(folder, (long_ago, long_ago))
-    capsys.readouterr()
-    checkpoints.prepare(100)
-    assert not old.folder.exists()
-    assert recent.newest() is not None
-    assert of_a_search.newest() is not None
-    printed = capsys.readouterr().out
-    assert "1 unfinished" in printed
-    assert recent.folder.name in printed
-    assert checkpoints.newest() is None  # another training's state is never used
-    checkpoints.remove()
-    assert not checkpoints.folder.exists()
 
 
 def test_a_training_that_another_process_runs_is_refused_until_that_is_gone(

@@ -1,6 +1,7 @@
 """Checkpoints of a training: whole or absent, and verified before use.
 
-    .checkpoints/<key>/training.json                     the content that the key digests
+    .checkpoints/<key>/training.json                     the content that the key digests, and
+                                                         what it belongs to
     .checkpoints/<key>/step-000320/state.npz             every array of the training
                                   /progress.json         history, and the run that wrote it
                                   /manifest.json         SHA-256 of both
@@ -12,9 +13,8 @@ digests all that decides the numbers of a training, so no training resumes from 
 
 import shutil
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,24 @@ from hpa.system.files import (
     digest,
     fsync,
     read_json,
+    repository_root,
     require_free_space,
     sha256,
     write_json,
 )
+from hpa.training.unfinished import LOCK, TRAINING, make_room, remove_stale
 
 KEPT = 2  # the newest, and the one before in case the newest gets damaged
-STALE_DAYS = 14
+RESERVE = 2
+"""Free disk before a checkpoint is written, in checkpoints: itself, and room for the model's files,
+three times the weights of the four that a checkpoint holds with AdamW."""
+LOCK_WAIT_S = 1.0  # a listing of the trainings holds each lock for a moment
 STATE, PROGRESS, MANIFEST = "state.npz", "progress.json", "manifest.json"
-TRAINING, LOCK, OWNER = "training.json", "lock", "process.json"
+OWNER = "process.json"
+
+
+class TrainingHeldError(UserError):
+    """Another process runs the same training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +59,20 @@ class Checkpoint:
     run_id: str = ""
 
 
+def checkpoints_root() -> Path:
+    """Return the folder of all checkpoints: in the repository, outside the outputs."""
+    return repository_root() / ".checkpoints"
+
+
 class Checkpoints:
     """The folder of one training's checkpoints."""
 
-    def __init__(self, root: Path, training: dict[str, Any]) -> None:
-        """Name the folder in `root` by all that decides the numbers of a training."""
-        self.folder, self._training = root / digest(training)[:16], training
+    def __init__(self, root: Path, training: dict[str, Any], *, what: str = "train") -> None:
+        """Name the folder in `root` by all that decides the numbers of a training.
+
+        `what` says in `unfinished.listing` what the training belongs to.
+        """
+        self.folder, self._training = root / digest(training)[:16], {"what": what, **training}
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -65,23 +82,12 @@ class Checkpoints:
         would remove them. The lock ends with the process, also when it is killed.
 
         Raises:
-            UserError: another process holds the lock, or the folder cannot be written.
+            TrainingHeldError: another process holds the lock.
+            UserError: the folder cannot be written.
         """
-        write_json(self.folder / TRAINING, self._training)
-        lock = FileLock(self.folder / LOCK)
+        lock = self._acquire()
         try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            owner = self.folder / OWNER
-            pid = read_json(owner).split()[1] if owner.is_file() else "that has just started"
-            raise UserError(
-                "this training is running in another process",
-                expected=f"no process that holds {self.folder}",
-                received=f"process {pid}, with the same parameters, data and code",
-                remedy="wait for its end, or stop it with SIGTERM and resume it by the same "
-                "command; a second training beside it needs another train.seed",
-            ) from error
-        try:
+            write_json(self.folder / TRAINING, self._training)
             write_json(self.folder / OWNER, processes.identity())
             yield
             self.remove()
@@ -91,21 +97,39 @@ class Checkpoints:
             lock.release()
 
     def prepare(self, n_bytes: int) -> None:
-        """Check that checkpoints of this size can be written, and remove other, stale ones.
+        """Check that checkpoints of this size can be written; remove abandoned ones as needed.
 
         Raises:
             UserError: the disk has no room for checkpoints, or the folder cannot be written.
         """
-        require_free_space(self.folder, (KEPT + 1) * n_bytes, "checkpoints")
         write_json(self.folder / TRAINING, self._training)
-        self._clear_stale()
+        for leftover in self.folder.glob(".partial-*-step-*"):  # of a killed process
+            shutil.rmtree(leftover, ignore_errors=True)
+        root, n_present = self.folder.parent, min(len(self._paths()), KEPT)
+        needed = (KEPT - n_present + RESERVE) * n_bytes
+        remove_stale(root, self.folder)
+        make_room(root, self.folder, needed)
+        require_free_space(self.folder, needed, "checkpoints")
 
-    def write(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, then remove all but the newest two.
+    def write(self, checkpoint: Checkpoint) -> bool:
+        """Write a checkpoint, then remove all but the newest two; return whether it was written.
+
+        If the disk is short of space, other abandoned trainings are removed first, then the older
+        checkpoint of this one. If that is not enough, a warning says so, and the training can do
+        without.
 
         Raises:
-            UserError: the disk is full or cannot be written; older checkpoints are untouched.
+            UserError: it cannot be written; older checkpoints are untouched.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._has_room(sum(array.nbytes for array in checkpoint.arrays.values())):
+            last = self._paths()[0].name if self._paths() else "none"
+            print(
+                f"warning: no room for the checkpoint of step {checkpoint.step} on the disk of "
+                f"{self.folder}; the training continues, the last checkpoint is {last}",
+                file=sys.stderr,
+            )
+            return False
         path = self.folder / f"step-{checkpoint.step:08d}"
         with atomic_path(path, flush=False) as temporary:
             temporary.mkdir()
@@ -117,8 +141,8 @@ class Checkpoints:
             fsync(temporary / STATE)
             fsync(temporary)
         fsync(self.folder)
-        for old in self._paths()[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._keep(KEPT)
+        return True
 
     def newest(self) -> Checkpoint | None:
         """Read the newest whole checkpoint, or None; warn of damaged ones and remove them."""
@@ -141,19 +165,42 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"), reverse=True)
 
-    def _clear_stale(self) -> None:
-        """Remove other trainings' folders untouched for two weeks; list those that are left."""
-        trainings = [path.parent for path in self.folder.parent.glob(f"*/{TRAINING}")]
-        others = [path for path in trainings if path != self.folder]
-        for path in [path for path in others if _age_days(path) > STALE_DAYS]:
-            shutil.rmtree(path, ignore_errors=True)
-            others.remove(path)
-        if others:
-            print(
-                f"note: {self.folder.parent} also holds {len(others)} unfinished training(s) with "
-                f"other parameters, data or code: {', '.join(sorted(p.name for p in others))}; "
-                f"each is removed {STALE_DAYS} days after its last checkpoint"
-            )
+    def _keep(self, n: int) -> None:
+        for old in self._paths()[n:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _has_room(self, n_bytes: int) -> bool:
+        """Make room for a checkpoint of this size; tell whether there is enough."""
+        root, needed = self.folder.parent, RESERVE * n_bytes
+        if make_room(root, self.folder, needed):
+            return True
+        self._keep(1)
+        return make_room(root, self.folder, needed)
+
+    def _acquire(self) -> FileLock:
+        lock = FileLock(self.folder / LOCK)
+        while True:
+            write_json(self.folder / TRAINING, self._training)
+            try:
+                return self._locked(lock)
+            except FileNotFoundError:  # another process has just removed the folder
+                continue
+
+    def _locked(self, lock: FileLock) -> FileLock:
+        try:
+            lock.acquire(timeout=LOCK_WAIT_S)
+        except Timeout as error:
+            pid = "that has just started"
+            with suppress(UserError):
+                pid = read_json(self.folder / OWNER).split()[1]
+            raise TrainingHeldError(
+                "this training is running in another process",
+                expected=f"no process that holds {self.folder}",
+                received=f"process {pid}, with the same parameters, data and code",
+                remedy="wait for its end, or stop it with SIGTERM and resume it by the same "
+                "command; a second training beside it needs another train.seed",
+            ) from error
+        return lock
 
 
 def _read(path: Path) -> Checkpoint:
@@ -169,10 +216,3 @@ def _read(path: Path) -> Checkpoint:
     with np.load(path / STATE, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     return Checkpoint(arrays=arrays, **read_json(path / PROGRESS))
-
-
-def _age_days(path: Path) -> float:
-    try:
-        return (time.time() - path.stat().st_mtime) / 86_400
-    except FileNotFoundError:  # its training has just removed it
-        return 0.0

@@ -27,10 +27,13 @@ from hpa.system.progress import progress
 from hpa.system.signals import postponed_signals
 from hpa.thresholds.cross_fitting import validation_metrics
 from hpa.training.checkpoints import Checkpoint, Checkpoints
+from hpa.training.epochs import Epochs, epochs_of
 from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, Watch, copies, diverged, save_model
 
 VALIDATION_BATCH = 64
+"""Images per pass of a validation, or train.batch_size if that is less: where a training step fits
+into the device's memory, a pass of as many images does, since it keeps no activations."""
 N_ARCHIVES = 3  # best.keras, its successor during the write, last.keras; 4 bytes per weight
 
 
@@ -54,6 +57,7 @@ def fit(
     on_resume: Callable[[Checkpoint], None] = lambda _: None,
     run_id: str = "",
     build_networks: NetworkBuilder = compiled_networks,
+    announce: bool = True,
 ) -> str:
     """Train a network; write `best.keras`, `last.keras` and `history.csv`, each whole or absent.
 
@@ -62,13 +66,14 @@ def fit(
         packed_dir, split_dir: outputs of the stages pack and split.
         model_dir: folder for the three files.
         on_round: called after each validation with the step and the metrics, named
-            `<split>/<metric>`; a resumed training first replays its earlier rounds. Any exception
-            ends the training.
+            `<split>/<metric>`, and `train/epochs`; a resumed training first replays its earlier
+            rounds. Any exception ends the training.
         checkpoints: the training resumes from the newest whole one; the caller removes them at the
             end. None neither reads nor writes any.
         on_resume: called with the checkpoint that the training resumes from.
         run_id: kept in the checkpoints.
         build_networks: returns the network, and the model that trains it.
+        announce: print the number of steps and epochs, and a warning if they are few.
 
     Returns:
         The SHA-256 of the best weights (see `weights_sha256`).
@@ -84,16 +89,23 @@ def fit(
     train, val = (examples_of(index, split, name) for name in ("train", "val"))
     factors = repeat_factors(params.train, train.y_true)
     label_rates = np.average(train.y_true, axis=0, weights=factors)
+    epochs = epochs_of(params.train, factors)
+    if announce:
+        _announce(epochs, params.train.n_steps, images.row_shape[0])
     networks = build_networks(params, images.row_shape[0], label_rates)
     training = Training(*networks, model_dir)
+    if checkpoints:
+        checkpoints.prepare(training.n_bytes())
     require_free_space(model_dir, N_ARCHIVES * training.network.count_params() * 4, "the model")
     if checkpoints:
         _resume(training, checkpoints, on_round, on_resume)
 
+    of_all = f"of {epochs.of(params.train.n_steps):.1f}"
     total, done = (n * params.train.batch_size for n in (params.train.n_steps, training.step))
     n_images, seconds = 0, 0.0  # of the round, since it began or was resumed
     with postponed_signals() as signals, progress(what="train", total=total, initial=done) as bar:
         while not _finished(training, params.train):
+            bar.set_postfix_str(_state(training, epochs, of_all), refresh=False)
             watch = Watch(training.running, signals, lambda: bar.update(params.train.batch_size))
             segment = TrainingBatches(
                 images,
@@ -112,9 +124,11 @@ def fit(
             n_images += watch.n_steps * params.train.batch_size
             if _ends_round(training.step, params.train):
                 with averaged_weights(training.model):
-                    metrics = {"train/loss": watch.loss} | _validate(training.network, images, val)
+                    validated = _validate(training.network, images, val, params.train)
+                    reached = {"train/epochs": epochs.of(training.step), "train/loss": watch.loss}
+                    metrics = reached | validated
                     _end_round(training, metrics, params.train.best_by)
-                bar.set_postfix_str(f"val loss {metrics['val/loss']:.4f}")
+                bar.set_postfix_str(_state(training, epochs, of_all))
                 on_round(training.step, metrics | {"train/images_per_s": n_images / seconds})
                 n_images, seconds = 0, 0.0
             stop = list(signals)
@@ -143,7 +157,6 @@ def _resume(
     on_resume: Callable[[Checkpoint], None],
 ) -> None:
     """Restore the newest checkpoint, if there is one, and replay its rounds."""
-    checkpoints.prepare(training.n_bytes())
     checkpoint = checkpoints.newest()
     if checkpoint is None:
         return
@@ -170,9 +183,24 @@ def _train(training: Training, batches: TrainingBatches, watch: Watch, ids: np.n
     training.running = copies(training.model.metrics_variables)
 
 
-def _validate(network: keras.Model, images: PackedImages, val: Examples) -> dict[str, float]:
-    """Evaluate the network on the whole split at once."""
-    logits = predict_logits(network, images, val.rows, batch_size=VALIDATION_BATCH)
+def _announce(epochs: Epochs, n_steps: int, size: int) -> None:
+    print(f"training: {epochs.describe(n_steps)} of {size} x {size} pixels", flush=True)
+    if warning := epochs.warning(n_steps, "train.n_steps"):
+        print(warning, file=sys.stderr, flush=True)
+
+
+def _state(training: Training, epochs: Epochs, of_all: str) -> str:
+    """Describe how far a training is: epochs, and the loss of the last validation."""
+    loss = f", val loss {training.history[-1]['val/loss']:.4f}" if training.history else ""
+    return f"epoch {epochs.of(training.step):.1f} {of_all}{loss}"
+
+
+def _validate(
+    network: keras.Model, images: PackedImages, val: Examples, train: Train
+) -> dict[str, float]:
+    """Evaluate the network on the whole split, at most as many images a pass as a step has."""
+    n_at_once = min(VALIDATION_BATCH, train.batch_size)
+    logits = predict_logits(network, images, val.rows, batch_size=n_at_once)
     scores = validation_metrics(val.y_true, sigmoid(logits))
     loss = float(network.loss(val.y_true, logits))
     return {"val/loss": loss} | {f"val/{name}": score for name, score in scores.items()}
