@@ -15,6 +15,7 @@ from hpa.evaluation.submission import submission
 from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.predictions import Scores
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.thresholds.shown import fit_shown_scale
 
 
 def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") -> Scores:
@@ -27,7 +28,7 @@ def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") ->
     return Scores(ids, y_true, y_prob.astype(np.float32), run_id)
 
 
-SETTINGS = Evaluate(min_support=10, n_bootstrap=200, fill_empty=False, seed=3)
+SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3)
 
 
 def facts_of(*splits: Scores) -> pd.DataFrame:
@@ -111,7 +112,7 @@ def test_the_class_table_survives_csv() -> None:
     classes = evaluate(make_scores("val", 1), make_scores("test", 2)).classes
     again = pd.read_csv(
         io.StringIO(classes.to_csv(index=False)),
-        na_values={name: "" for name in classes if name != "note"},
+        na_values={name: "" for name in classes if name not in ("note", "flags")},
         keep_default_na=False,
     )
     pd.testing.assert_frame_equal(again, classes, check_dtype=False, check_exact=True)
@@ -124,6 +125,56 @@ def test_classes_with_little_evidence_are_flagged() -> None:
     few = classes[classes["support"].between(1, 9)]
     assert len(few)
     assert few["note"].str.contains("test: fewer than 10 positives").all()
+
+
+def test_a_class_no_better_than_a_constant_is_flagged_but_has_enough_evidence() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    random = np.random.default_rng(3)
+    y_prob = test.y_prob.copy()
+    y_prob[:, 0] = random.random(len(test))  # the first class by chance
+    classes = evaluate(val, replace(test, y_prob=y_prob)).classes
+    first = classes.iloc[0]
+    assert first["f1_low"] <= first["constant_f1"]
+    assert first["note"] == ""
+    assert first["flags"] == "test: not clearly better than a constant prediction"
+    weak = (classes["f1_low"] <= classes["constant_f1"]) | classes["f1_low"].isna()
+    assert (classes["flags"] != "").equals(weak | (classes["note"] != ""))
+
+
+def test_shown_thresholds_and_errors_are_calibrated_and_no_decision_changes() -> None:
+    val, test = make_scores("val", 1, 300), make_scores("test", 2, 300)
+    plain = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    shown = replace(plain, shown_scale=fit_shown_scale(val.y_true, val.y_prob, None, seed=0))
+    assert shown.shown_scale.method == "temperature"
+    before, after = (
+        evaluate_splits(val, test, each, facts_of(val, test), SETTINGS) for each in (plain, shown)
+    )
+    assert after.metrics["test/calibration_error"] < before.metrics["test/calibration_error"]
+    of_scores = "test/calibration_error_of_scores"
+    assert after.metrics[of_scores] == before.metrics["test/calibration_error"]
+    np.testing.assert_array_equal(after.test.y_pred, before.test.y_pred)
+    np.testing.assert_allclose(after.classes["threshold"], shown.shown_values)
+    inside = after.classes["threshold"].between(
+        after.classes["threshold_low"], after.classes["threshold_high"]
+    )
+    assert inside.sum() > 20  # on the same scale as the threshold
+    (method,) = set(after.tables["reliability"]["method"])
+    assert method == "temperature"
+
+
+def test_one_or_two_positives_per_class_give_no_interval_of_macro_f1_but_a_reason() -> None:
+    val = make_scores("val", 1)
+    y_true = np.tile(np.eye(N_LABELS, dtype=np.uint8), (2, 1))[:40]
+    random = np.random.default_rng(0)
+    y_prob = (0.2 * y_true + 0.8 * random.random(y_true.shape)).astype(np.float32)
+    test = Scores(np.array([f"test-{row}" for row in range(40)]), y_true, y_prob, "run7")
+    evaluation = evaluate(val, test)
+    assert evaluation.too_few == "fewer than 5 independent images for each of 28 classes"
+    assert "test/macro_f1_low" not in evaluation.metrics
+    low, high = (evaluation.metrics[f"test/sample_f1_{end}"] for end in ("low", "high"))
+    assert low <= evaluation.metrics["test/sample_f1"] <= high
+    classes = evaluation.classes
+    assert classes["f1"].between(classes["f1_low"], classes["f1_high"]).all()
 
 
 def test_images_in_both_splits_are_refused() -> None:
@@ -196,7 +247,7 @@ def test_filled_rows_count_in_the_metrics_and_none_is_empty() -> None:
     )
     made = {
         fill: evaluate_splits(
-            val, test, thresholds, facts_of(val, test), replace(SETTINGS, fill_empty=fill)
+            val, test, replace(thresholds, fill_empty=fill), facts_of(val, test), SETTINGS
         )
         for fill in (False, True)
     }

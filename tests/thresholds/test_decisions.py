@@ -47,7 +47,10 @@ def test_an_empty_row_gets_its_most_probable_label_only_on_request() -> None:
     y_prob = np.full((2, N_LABELS), 0.1)
     y_prob[0, 7], y_prob[1, [3, 4]] = 0.4, 0.6
     labels = {
-        fill: [np.flatnonzero(row).tolist() for row in decide(thresholds, y_prob, fill_empty=fill)]
+        fill: [
+            np.flatnonzero(row).tolist()
+            for row in decide(replace(thresholds, fill_empty=fill), y_prob)
+        ]
         for fill in (False, True)
     }
     assert labels == {False: [[], [3, 4]], True: [[7], [3, 4]]}

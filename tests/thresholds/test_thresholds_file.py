@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hpa.errors import UserError
 from hpa.labels import LABELS, N_LABELS
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.thresholds.shown import ShownScale
 from hpa.thresholds.thresholds_file import read_thresholds, thresholds_to_json
 
 
@@ -38,6 +40,29 @@ def test_thresholds_survive_json_exactly(tmp_path: Path) -> None:
         assert plain.fit_macro_f1 == again.plain[name].fit_macro_f1
         assert plain.cross_fitted_macro_f1 == again.plain[name].cross_fitted_macro_f1
     assert (again.rule, again.flags) == (thresholds.rule, thresholds.flags)
+
+
+def test_what_every_program_must_decide_alike_travels_with_the_thresholds(tmp_path: Path) -> None:
+    shown_scale = ShownScale(1.7, 0.12, 0.01, 0.2, 0.1)
+    thresholds = replace(make_thresholds(), fill_empty=True, shown_scale=shown_scale)
+    again = reread(thresholds_to_json(thresholds), tmp_path)
+    assert (again.fill_empty, again.shown_scale) == (True, shown_scale)
+
+
+def test_files_of_earlier_versions_leave_rows_empty_and_probabilities_as_they_are(
+    tmp_path: Path,
+) -> None:
+    document = thresholds_to_json(make_thresholds())
+    del document["fill_empty"], document["shown_scale"]
+    again = reread(document, tmp_path)
+    assert (again.fill_empty, again.shown_scale) == (False, ShownScale())
+
+
+def test_a_scale_of_zero_is_refused(tmp_path: Path) -> None:
+    document = thresholds_to_json(make_thresholds())
+    document["shown_scale"]["scale"] = 0.0
+    with pytest.raises(UserError, match=r"shown_scale\.scale: .*greater than 0"):
+        reread(document, tmp_path)
 
 
 def test_labels_are_written_in_the_competitions_order_and_read_in_any(tmp_path: Path) -> None:

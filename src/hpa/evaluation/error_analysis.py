@@ -5,7 +5,7 @@ import pandas as pd
 
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.labels import LABELS
-from hpa.metrics.bootstrap import bootstrap_f1, percentile_interval
+from hpa.metrics.bootstrap import bootstrap_f1, interval
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1_by_row, macro_f1, micro_f1
 from hpa.thresholds.decisions import fill_empty_rows
@@ -80,12 +80,13 @@ def _slice(
 ) -> dict[str, object]:
     y_true, y_pred = test.y_true[rows], test.y_pred[rows]
     replicates = bootstrap_f1(y_true, y_pred, test.groups[rows], seed=seed, n=n)
-    low, high = percentile_interval(replicates.sample)
+    sample_f1 = float(f1_by_row(y_true, y_pred).mean())
+    low, high = interval(sample_f1, replicates.sample)
     return {
         "kind": kind,
         "slice": name,
         "n_images": len(y_true),
-        "sample_f1": float(f1_by_row(y_true, y_pred).mean()),
+        "sample_f1": sample_f1,
         "low": low,
         "high": high,
         "micro_f1": micro_f1(count_outcomes(y_true, y_pred)),

@@ -26,6 +26,8 @@ def objections(
     """
     low, high = comparison.interval
     reasons = []
+    if comparison.too_few:
+        reasons.append(f"macro F1 cannot be compared: {comparison.too_few}")
     if low < -macro_margin:
         reasons.append(
             f"macro F1 may fall by {-low:.3f}, more than {macro_margin:g}: difference "

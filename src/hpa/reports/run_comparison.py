@@ -39,12 +39,15 @@ def find_predictions(run: str) -> EvaluatedSplit:
 
 def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
     """Return the comparison for the terminal: the headline, then one row per class."""
-    low, high = comparison.interval
+    judgement = f"no interval: {comparison.too_few}"
+    if not comparison.too_few:
+        low, high = comparison.interval
+        judgement = f"95% interval {low:+.3f} to {high:+.3f}; "
+        judgement += f"probability that B is better: {comparison.better:.3f}"
     lines = [
         f"A {name_a}: macro F1 {comparison.macro_f1[0]:.3f}",
         f"B {name_b}: macro F1 {comparison.macro_f1[1]:.3f}",
-        f"B minus A: {comparison.difference:+.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
-        f"probability that B is better: {comparison.better:.3f}",
+        f"B minus A: {comparison.difference:+.3f}, {judgement}",
         f"on the same {comparison.n_images:,} test images, "
         f"resampled in {comparison.n_groups:,} groups",
         "",
@@ -54,8 +57,10 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
     for index in np.argsort(-np.abs(differences), kind="stable"):
         a, b = comparison.class_f1[:, index]
         low, high = comparison.class_interval[:, index]
-        known = comparison.support[index] > 0
-        interval = f"{low:+.3f} to {high:+.3f}" if known else "no positives"
+        known = not np.isnan(low)
+        interval = f"{low:+.3f} to {high:+.3f}" if known else "one group"
+        if not comparison.support[index]:
+            interval = "no positives"
         better = f"{comparison.class_better[index]:.2f}" if known else ""
         lines.append(
             f"{LABELS[index]:30}{comparison.support[index]:7,}{a:8.3f}{b:8.3f}"
@@ -82,8 +87,9 @@ def as_json(comparison: PairedComparison, a: EvaluatedSplit, b: EvaluatedSplit) 
         "n_groups": comparison.n_groups,
         "macro_f1": list(comparison.macro_f1),
         "difference": comparison.difference,
-        "interval": list(comparison.interval),
-        "probability_b_better": comparison.better,
+        "interval": [_or_none(end) for end in comparison.interval],
+        "probability_b_better": _or_none(comparison.better),
+        "no_interval_because": comparison.too_few or None,
         "classes": classes,
     }
 

@@ -19,7 +19,7 @@ from hpa.config.params import Params
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import read_index
 from hpa.labels import indicator_matrix
-from hpa.metrics.bootstrap import bootstrap_f1, percentile_interval
+from hpa.metrics.bootstrap import bootstrap_f1, interval, too_few
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.decision_text import decode_decisions
@@ -38,7 +38,8 @@ class SeedComparison:
         seeds: of the trainings.
         current, best: macro F1 per seed.
         difference: of their means, best minus current.
-        interval: 95 % interval of the difference over images; seeds are averaged.
+        interval: 95 % interval of the difference over images; seeds are averaged. None if there
+            are too few positives for one.
         probability_better: fraction of draws in which the best is ahead.
     """
 
@@ -46,7 +47,7 @@ class SeedComparison:
     current: list[float]
     best: list[float]
     difference: float
-    interval: list[float]
+    interval: list[float] | None
     probability_better: float
 
 
@@ -71,7 +72,8 @@ class Confirmation:
     @property
     def is_better(self) -> bool:
         """True if the interval of the difference is above zero."""
-        return self.comparison is not None and self.comparison.interval[0] > 0
+        found = self.comparison.interval if self.comparison else None
+        return found is not None and found[0] > 0
 
     @property
     def command(self) -> str:
@@ -138,13 +140,17 @@ def compare_seeds(
 
     differences = draws(best) - draws(current)
     current_f1, best_f1 = scores(current), scores(best)
+    difference = float(np.mean(best_f1) - np.mean(current_f1))
+    known = not too_few(y_true, groups)
     return SeedComparison(
         seeds=seeds,
         current=current_f1,
         best=best_f1,
-        difference=float(np.mean(best_f1) - np.mean(current_f1)),
-        interval=list(percentile_interval(differences)),
-        probability_better=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
+        difference=difference,
+        interval=list(interval(difference, differences, lowest=-1)) if known else None,
+        probability_better=float(np.mean(differences > 0) + np.mean(differences == 0) / 2)
+        if known
+        else 0.5,
     )
 
 
@@ -195,13 +201,15 @@ def as_text(confirmation: Confirmation) -> str:
         lines.append("these are the current parameters: the search found nothing better")
         return "\n".join(lines)
     result = confirmation.comparison
-    low, high = result.interval
+    interval = "no interval: too few positives"
+    if result.interval is not None:
+        interval = "95 % interval {:+.4f} to {:+.4f}".format(*result.interval)
     ahead = sum(b > a for a, b in zip(result.current, result.best, strict=True))
     verdict = "better" if confirmation.is_better else "not shown to be better"
     lines += [
         f"at full length, mean of {len(result.seeds)} seeds: {np.mean(result.best):.4f}, the "
         f"current parameters {np.mean(result.current):.4f}",
-        f"difference {result.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, ahead "
+        f"difference {result.difference:+.4f}, {interval}, ahead "
         f"with {ahead} of {len(result.seeds)} seeds: {verdict}",
         confirmation.command,
     ]

@@ -1,13 +1,14 @@
 """Thresholds, one per class, and the label sets they give."""
 
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hpa.labels import N_LABELS
 from hpa.metrics.counts import check_same_shape
 from hpa.metrics.predictions import check_probabilities
+from hpa.thresholds.shown import ShownScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Thresholds:
             the rule included, float64[28]: an estimate for new rows.
         flags: quality flags of each class, often none.
         plain: the plain rules on the same rows, by name: "fixed", "global", "sweep".
+        fill_empty: whether a row without a label gets its most probable one.
+        shown_scale: calibration of the probabilities that people see.
     """
 
     values: np.ndarray
@@ -54,6 +57,8 @@ class Thresholds:
     cross_fitted_f1: np.ndarray
     flags: tuple[tuple[str, ...], ...]
     plain: Mapping[str, PlainRule]
+    fill_empty: bool = False
+    shown_scale: ShownScale = field(default_factory=ShownScale)
 
     def __post_init__(self) -> None:
         for name in ("rule", "support", "fit_f1", "cross_fitted_f1", "flags"):
@@ -70,15 +75,30 @@ class Thresholds:
         """Macro F1 to expect on new rows of the same kind."""
         return float(self.cross_fitted_f1.mean())
 
+    @property
+    def shown_values(self) -> np.ndarray:
+        """Thresholds of shown probabilities, float64[28], strictly inside (0,1)."""
+        scaled = self.shown_scale.apply(self.values)
+        return np.clip(scaled, np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0))
+
     def predict(self, y_prob: np.ndarray) -> np.ndarray:
-        """Return y_pred uint8[N,28] for y_prob floating [N,28] in [0,1]."""
+        """Return y_pred uint8[N,28] for y_prob floating [N,28] in [0,1]; rows may be empty."""
         return _predict(y_prob, self.values)
 
+    def shown(self, y_prob: np.ndarray) -> np.ndarray:
+        """Return the probabilities that people see, float64[N,28].
 
-def decide(thresholds: Thresholds, y_prob: np.ndarray, *, fill_empty: bool) -> np.ndarray:
-    """Return y_pred uint8[N,28]; `fill_empty` gives empty rows their most probable label."""
+        They reach `shown_values` exactly where y_prob reaches `values`, whatever the rounding.
+        """
+        limits, scaled = self.shown_values, self.shown_scale.apply(y_prob.astype(np.float32))
+        above, below = np.maximum(scaled, limits), np.minimum(scaled, np.nextafter(limits, 0.0))
+        return np.where(self.predict(y_prob), above, below)
+
+
+def decide(thresholds: Thresholds, y_prob: np.ndarray) -> np.ndarray:
+    """Return y_pred uint8[N,28] for scores y_prob: the decisions of every report and program."""
     y_pred = thresholds.predict(y_prob)
-    return fill_empty_rows(y_pred, y_prob) if fill_empty else y_pred
+    return fill_empty_rows(y_pred, y_prob) if thresholds.fill_empty else y_pred
 
 
 def fill_empty_rows(y_pred: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
