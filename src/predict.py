@@ -4,6 +4,9 @@
     python src/predict.py 'plate7/*_green.tif' more.csv --output predictions.csv
     python src/predict.py FOLDER --model models:/hpa@champion --output predictions.json
 
+A file or a glob stands for whole images: their other channels are read from the same folder. Files
+that are passed over are listed first.
+
 The first prediction takes some ten seconds, then a core does several images per second. Each line
 names an image and its labels with their probabilities. `!` marks a quality flag of the image, `?` a
 label with too little evidence in val or test. Files that cannot be read are listed at the end; the
@@ -48,12 +51,16 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     prepare_backend()
 
-    from hpa.data.images.user_images import find_images
+    from hpa.data.images.file_names import list_passed_over
+    from hpa.data.images.user_files import find_images
     from hpa.inference.writers import check_output
 
     if arguments.output:
         check_output(arguments.output)
-    images = find_images(arguments.paths)
+    found = find_images(arguments.paths)
+    images = found.images
+    for line in list_passed_over(found.passed_over):
+        print(line, file=sys.stderr)
 
     # Imports that take seconds wait until the images are found.
     from hpa.inference.batch import predict_files

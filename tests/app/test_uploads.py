@@ -8,6 +8,9 @@ from hpa.app.uploads import _readable, _stem
     [
         ("cell_red.png", "red", "cell"),
         ("plate/7_green.TIF", "green", "plate/7"),
+        ("plate/7_Green.PNG", "green", "plate/7"),
+        ("plate/7-green.png", "green", "plate/7"),
+        ("plate.1/7 green.png", "green", "plate.1/7"),
         ("C:\\scans\\a_b_blue.jpeg", "blue", "C:/scans/a_b"),
         ("scan 3.png", "red", "scan 3"),
         ("cell_red.png", "green", "cell_red"),

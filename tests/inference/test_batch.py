@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpa.config.params import load_params
-from hpa.data.images.user_images import find_images
+from hpa.data.images.user_files import find_images
 from hpa.errors import UserError
 from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
@@ -47,7 +47,7 @@ def test_flags_of_images_and_classes_appear_in_every_output(
 ) -> None:
     outputs = [tmp_path / "predictions.csv", tmp_path / "predictions.json"]
     for output in outputs:
-        assert predict_files(find_images([str(images)]), model_dir, SERVE, output) == {}
+        assert predict_files(find_images([str(images)]).images, model_dir, SERVE, output) == {}
     terminal = capsys.readouterr().out
     with outputs[0].open() as file:
         rows = list(csv.DictReader(file))

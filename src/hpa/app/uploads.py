@@ -7,6 +7,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from hpa.data.images.file_names import split_name
 from hpa.data.images.formats import SUFFIXES
 from hpa.labels import CHANNELS
 
@@ -60,6 +61,8 @@ async def _group(form: FormData) -> Images:
 def _stem(file_name: str, channel: str) -> str:
     """Return the part of a file name that the channels of an image share, as it was sent."""
     path = PurePosixPath(file_name)
+    if (parts := split_name(path)) and parts[1] == channel:
+        return str(path.with_name(parts[0]))
     name = str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
     return name.removesuffix(f"_{channel}")
 

@@ -6,10 +6,9 @@ import pytest
 
 from hpa.data.images.decoding import read_image
 from hpa.data.images.formats import InvalidImageError
-from hpa.data.images.user_images import ReadingRules, find_images, read_planes, to_pixels
-from hpa.errors import UserError
+from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
 from hpa.labels import CHANNELS
-from support.worlds import draw_pixels, write_csv, write_image
+from support.worlds import draw_pixels, write_image
 
 RULES = ReadingRules(32, "refuse", tinted=True, sixteen_bit_white=None, max_size_px=256)
 
@@ -17,8 +16,6 @@ RULES = ReadingRules(32, "refuse", tinted=True, sixteen_bit_white=None, max_size
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_image(tmp_path / "plate", "a", draw_pixels(1))
-    write_image(tmp_path / "plate" / "deep", "b", draw_pixels(2))
-    (tmp_path / "plate" / "notes.txt").write_text("no picture")
     return tmp_path / "plate"
 
 
@@ -34,16 +31,6 @@ def bomb(side: int) -> bytes:
         len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
         for kind, body in chunks
     )
-
-
-def test_folders_files_globs_and_csvs_find_the_same_files(folder: Path) -> None:
-    expected = files(folder, "a")
-    assert find_images([str(folder)]) == {"a": expected, "deep/b": files(folder / "deep", "b")}
-    assert find_images([str(each) for each in expected.values()]) == {"a": expected}
-    assert list(find_images([str(folder / "a_*.png")]).values()) == [expected]
-    table = folder / "table.csv"
-    write_csv(table, ("Id", *CHANNELS), [("one", *(f"a_{name}.png" for name in CHANNELS))])
-    assert find_images([str(table)]) == {"one": expected}
 
 
 def test_pixels_are_the_same_as_those_of_pack(folder: Path) -> None:
@@ -92,15 +79,3 @@ def test_channels_of_unequal_size_and_oblong_images_are_refused() -> None:
         read_planes({"green": [[0] * 8] * 8, "red": [[0] * 4] * 4}, RULES)
     with pytest.raises(InvalidImageError, match="8×4 pixels: not square"):
         to_pixels(read_planes({"green": [[0] * 8] * 4}, RULES), RULES)
-
-
-@pytest.mark.parametrize("path", ["nowhere", "nothing*.png", "notes.txt"])
-def test_a_path_without_an_image_is_refused(folder: Path, path: str) -> None:
-    with pytest.raises(UserError, match=path.replace("*", "\\*")):
-        find_images([str(folder / path)])
-
-
-def test_two_files_for_one_channel_are_refused(folder: Path) -> None:
-    (folder / "a_green.tif").write_bytes(b"")
-    with pytest.raises(UserError, match="two files for the green channel of 'a'"):
-        find_images([str(folder)])

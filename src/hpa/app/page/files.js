@@ -1,7 +1,7 @@
 // Group chosen or dropped files into images: a File by name and channel.
 
 export const CHANNELS = ["red", "green", "blue", "yellow"];
-const NAMED = /^(.+)_(red|green|blue|yellow)\.(png|tiff?|jpe?g)$/i;
+const NAMED = /^(?!(?:.*\/)?\.)((?:.*\/)?[^/]+)[_\- ](red|green|blue|yellow)\.(png|tiff?|jpe?g)$/i;
 
 /** Group files into images; files without a channel in their name are `rest`. */
 export function groupFiles(files) {

@@ -69,7 +69,7 @@ export class OneImage {
     if (!file) return;
     this.files = { ...this.files, [channel]: file };
     this.origin = "";
-    this.name ||= file.name.replace(/\.[^.]+$/, "").replace(/_(red|green|blue|yellow)$/i, "");
+    this.name ||= file.name.replace(/\.[^.]+$/, "").replace(/[_\- ](red|green|blue|yellow)$/i, "");
     this.showSlots();
     byId(`slot-${channel}`).focus();
     if (CHANNELS.every(each => this.files[each])) this.predict();

@@ -1,24 +1,20 @@
-"""Find and read a user's images for prediction, by the same rules as the sources.
+"""Read a user's images for prediction, by the same rules as the sources.
 
-An image is up to four files named <name>_<channel>.<suffix>. The protein channel, green, is
-required. Other absent channels are black, and predictions carry a quality flag for them.
+The protein channel, green, is required. Other absent channels are black, and predictions carry a
+quality flag for them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hpa.data.images import catalogue
 from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
-from hpa.data.images.formats import SUFFIXES, InvalidImageError, decode_grey
-from hpa.errors import UserError
+from hpa.data.images.formats import InvalidImageError, decode_grey
+from hpa.data.images.user_files import PROTEIN
 from hpa.labels import CHANNELS
-
-PROTEIN = "green"
 
 
 @dataclass(frozen=True)
@@ -38,38 +34,6 @@ class ReadingRules:
     tinted: bool
     sixteen_bit_white: int | None
     max_size_px: int = MAX_SIZE_PX
-
-
-def find_images(paths: list[str]) -> dict[str, dict[str, Path]]:
-    """Find images in files, folders, globs and CSVs, as the path of each channel by image name.
-
-    Folders are searched recursively, and their images named by relative path. A CSV has the columns
-    Id, green and optionally the other channels, with paths relative to its folder.
-
-    Raises:
-        UserError: a path matches no image, a file name does not end in a channel, or two images
-            have the same name.
-    """
-    found: dict[str, dict[str, Path]] = {}
-    for text in paths:
-        path = Path(text)
-        if path.is_dir():
-            _add_files(found, sorted(path.rglob("*")), path, strict=False)
-        elif path.suffix.lower() == ".csv":
-            for row in catalogue.read_csv(path, ["Id", PROTEIN], CHANNELS).to_dict("records"):
-                for channel in CHANNELS:
-                    if row.get(channel):
-                        _add(found, row["Id"], channel, path.parent / row[channel])
-        elif path.is_file() or not has_magic(text):
-            _add_files(found, [path], path.parent, strict=True)
-        else:
-            matches = [Path(each) for each in sorted(glob(text, recursive=True))]  # noqa: PTH207
-            if not matches:
-                raise _nothing_at(text)
-            _add_files(found, [each for each in matches if each.is_file()], None, strict=False)
-    if not found:
-        raise _nothing_at(" ".join(paths))
-    return found
 
 
 def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndarray]:
@@ -148,44 +112,3 @@ def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
     if wrong.any():
         raise InvalidImageError(f"the value {numbers[wrong][0]}, not an integer from 0 to 255")
     return np.ascontiguousarray(numbers.astype(np.uint8))
-
-
-def _add_files(
-    found: dict[str, dict[str, Path]], files: list[Path], root: Path | None, *, strict: bool
-) -> None:
-    """Assign files to images by their names; ignore other files, or refuse them if `strict`."""
-    for path in files:
-        stem, _, channel = path.stem.rpartition("_")
-        if channel in CHANNELS and stem and path.suffix.lower() in SUFFIXES:
-            folder = path.parent if root is None else path.parent.relative_to(root)
-            _add(found, str(folder / stem), channel, path)
-        elif strict and not path.exists():
-            raise _nothing_at(str(path))
-        elif strict:
-            raise UserError(
-                f"the name of {path} does not end in a channel",
-                expected=f"<name>_<channel> with {', '.join(CHANNELS)}; {', '.join(SUFFIXES)}",
-                received=path.name,
-                remedy="rename it, or list files and channels in a CSV",
-            )
-
-
-def _add(found: dict[str, dict[str, Path]], name: str, channel: str, path: Path) -> None:
-    files = found.setdefault(name, {})
-    if files.setdefault(channel, path).absolute() != path.absolute():
-        raise UserError(
-            f"two files for the {channel} channel of {name!r}",
-            expected="one file per channel, and a unique name for each image",
-            received=f"{files[channel]} and {path}",
-            remedy="rename or omit one of them",
-        )
-
-
-def _nothing_at(text: str) -> UserError:
-    return UserError(
-        f"there is no image at {text}",
-        expected=f"<name>_{{{','.join(CHANNELS)}}} as PNG, TIFF or JPEG: files, folders, globs, or "
-        "a CSV with the columns Id, red, green, blue, yellow",
-        received=f"no such files (from {Path.cwd()})",
-        remedy="check the path, or rename the files",
-    )
