@@ -223,6 +223,28 @@ def test_two_files_for_one_channel_are_refused(own_world: Path, tmp_path: Path) 
         fetch(tmp_path / "raw", own_world)
 
 
+def test_names_that_are_almost_right_are_read_or_named(
+    own_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = own_world / "train"
+    fetch(tmp_path / "expected", own_world)
+    (train / f"{IDS[0]}_red.png").rename(train / f"{IDS[0]}_Red.PNG")
+    (train / f"{IDS[0]}_green.png").rename(train / f"{IDS[0]}-green.png")
+    for name in (f"._{IDS[0]}_blue.png", ".DS_Store", f"{IDS[0]}_ch1.png", "unlisted_red.png"):
+        (train / name).write_bytes(b"")
+    capsys.readouterr()
+    fetch(tmp_path / "copy", own_world)
+    assert digests(tmp_path / "copy") == digests(tmp_path / "expected")
+    said = capsys.readouterr().err
+    for reason, name in (
+        ("hidden", f"{train}/.DS_Store"),
+        ("hidden", f"{train}/._{IDS[0]}_blue.png"),
+        ("the name does not end", f"{IDS[0]}_ch1.png"),
+        ("no row", "unlisted_red.png"),
+    ):
+        assert any(reason in line and name in line for line in said.splitlines()), name
+
+
 def test_sixteen_bits_need_a_white_value(paths_csv: Path, tmp_path: Path) -> None:
     values = np.array([[0, 128, 129], [257, 32768, 65535]], np.uint16)
     save(paths_csv.parent / "deep.png", values)

@@ -1,17 +1,20 @@
 """Source `local`: PNG, TIFF or JPEG files in a folder of Kaggle's layout, or listed in a CSV."""
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 
 from hpa.data.images import catalogue
-from hpa.data.images.formats import SUFFIXES
+from hpa.data.images.file_names import list_passed_over, reason_to_pass, split_name
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 from hpa.system.files import require_free_space
+
+NO_ROW = "no row of the tables has its name as Id"
 
 
 def fetch_local(
@@ -22,7 +25,7 @@ def fetch_local(
     sixteen_bit_white: int | None = None,
     n_jobs: int = -1,
 ) -> None:
-    """Copy or convert the files that a folder's tables or a CSV list; other files are ignored.
+    """Copy or convert the files that a folder's tables or a CSV list; name a folder's other files.
 
     Args:
         raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
@@ -64,20 +67,23 @@ def _read_folder(folder: Path) -> pd.DataFrame:
             remedy="set it: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
         )
     images = catalogue.read_tables(folder)
-    found = {name: _files_by_stem(folder / name) for name in images["folder"].unique()}
+    found = {name: _files_by_channel(folder / name) for name in images["folder"].unique()}
     for channel in CHANNELS:
         images[channel] = [
-            _only_file(found[name].get(f"{image_id}_{channel}", []))
+            _only_file(found[name].pop((image_id, channel), []))
             for name, image_id in zip(images["folder"], images["Id"], strict=True)
         ]
+    unused = [path for each in found.values() for paths in each.values() for path in paths]
+    for line in list_passed_over({path: reason_to_pass(path) or NO_ROW for path in unused}):
+        print(line, file=sys.stderr)
     return images
 
 
-def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+def _files_by_channel(folder: Path) -> dict[tuple[str, str], list[Path]]:
+    """Return the files of a folder by image name and channel; by their own name if it has none."""
     found = defaultdict(list)
-    for path in folder.glob("*"):
-        if path.suffix.lower() in SUFFIXES:
-            found[path.stem].append(path)
+    for path in sorted(folder.glob("*")):
+        found[split_name(path) or (path.name, "")].append(path)
     return found
 
 
