@@ -71,12 +71,16 @@ def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _png(width: int, height: int, data: bytes, extra: bytes = b"") -> bytes:
+def _png(
+    width: int, height: int, data: bytes, extra: bytes = b"", samples: tuple[int, int] = (8, 0)
+) -> bytes:
+    """Encode a PNG; `samples` are bits per sample and colour type."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         digest = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", digest)
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, *samples, 0, 0, 0))
     parts = header + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
 
@@ -171,11 +175,21 @@ def _other_image(draw: Draw, _: int) -> bytes:
             ("RGBA", "PNG", (64, 64)), ("1", "PNG", (64, 64)), ("I;16", "PNG", (64, 64)),
             ("L", "BMP", (64, 64)), ("L", "GIF", (64, 64)), ("F", "TIFF", (64, 64)),
             ("CMYK", "JPEG", (64, 64)), ("L", "PNG", (64, 32)), ("L", "PNG", (32, 32)),
-            ("L", "WEBP", (64, 64)), ("L", "PPM", (64, 64)),
+            ("L", "WEBP", (64, 64)), ("L", "PPM", (64, 64)), ("LA", "PNG", (64, 64)),
+            ("P", "PNG", (64, 64)), ("I;16", "TIFF", (64, 64)), ("RGBA", "TIFF", (64, 64)),
         ]
     )  # fmt: skip
     Image.new(mode, size).save(content, kind)
     return _green(draw, _text(content.getvalue()))
+
+
+def _other_samples(draw: Draw, _: int) -> bytes:
+    """Send a whole PNG of another depth or number of samples, or a composite of three colours."""
+    depth, colour_type, n_samples = draw.choice([(16, 2, 3), (16, 4, 2), (4, 0, 1), (8, 2, 3)])
+    n_bytes = 64 * n_samples * depth // 8
+    rows = b"".join(b"\0" + draw.randbytes(n_bytes) for _ in range(64))
+    content = _png(64, 64, zlib.compress(rows), samples=(depth, colour_type))
+    return _green(draw, _text(content))
 
 
 def _bomb(draw: Draw, _: int) -> bytes:
@@ -268,6 +282,7 @@ KINDS: dict[str, Callable[[Draw, int], bytes]] = {
     "bad base64": _bad_base64,
     "not an image": _no_image,
     "unsupported image": _other_image,
+    "unsupported samples": _other_samples,
     "decompression bomb": _bomb,
     "a compressed body": _compressed,
     "too large": _too_large,
