@@ -255,20 +255,35 @@ def test_a_picture_is_turned_as_its_file_demands(kind: str) -> None:
     content = encoded(Image.fromarray(plain), kind, exif=exif)
     difference = decode(content).astype(int) - np.rot90(plain, -1)
     assert np.abs(difference).max() <= (3 if kind == "JPEG" else 0)
-    assert not is_grey_png(content)
 
 
-def test_only_a_plain_grey_png_may_be_copied() -> None:
-    grey = Image.fromarray(GREY)
-    assert is_grey_png(encoded(grey, "PNG"))
+def test_a_grey_png_may_be_copied_unless_a_chunk_changes_its_picture(tmp_path: Path) -> None:
+    def is_copied(content: bytes) -> bool:
+        (tmp_path / "file").write_bytes(content)
+        return is_grey_png(tmp_path / "file")
+
+    grey, turned = Image.fromarray(GREY), Image.Exif()
+    turned[0x0112] = 6
+    assert is_copied(encoded(grey, "PNG"))
+    assert is_copied(encoded(grey, "PNG")[:-20])  # damaged: pack lists it
     for other in (
         encoded(grey, "PNG", transparency=3),
         encoded(grey, "PNG", save_all=True, append_images=[NEGATIVE]),
+        encoded(grey, "PNG", exif=turned),
         encoded(grey.convert("RGB"), "PNG"),
-        encoded(grey, "PNG")[:-20],
         encoded(grey, "TIFF"),
+        b"",
     ):
-        assert not is_grey_png(other)
+        assert not is_copied(other)
+
+
+def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "stack_red.tif"
+    with path.open("wb") as file:
+        file.write(encoded(Image.fromarray(GREY), "TIFF"))
+        file.truncate(400_000_000)
+    with pytest.raises(UserError, match="a file of 400 MB, more than an image of 8192×8192"):
+        read_grey(path, "red", tinted=False, sixteen_bit_white=None)
 
 
 def test_a_file_of_many_images_is_refused_before_it_is_opened(

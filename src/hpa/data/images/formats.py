@@ -23,6 +23,8 @@ from hpa.errors import UserError
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 COMPONENTS = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
 """Indices into RGB of the components of each channel's colour."""
+MAX_PIXEL_BYTES, MAX_HEADER_BYTES = 4, 20_000_000
+"""Bytes of a pixel and of all else in a file, at most; three samples of 8 bits take 3."""
 STRAY_BLOCK_PX, STRAY_LEVELS, STRAY_FRACTION = 16, 12, 0.25
 """A tinted picture may hold light of other colours up to 12 grey levels and a quarter of its own
 light, in the mean of each block of 16×16 pixels: twice what JPEG of quality 50 adds at most."""
@@ -49,7 +51,7 @@ def read_grey(
     """
     try:
         return decode_grey(
-            path.read_bytes(), channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white
+            read_content(path), channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white
         )
     except (InvalidImageError, OSError) as error:
         raise UserError(
@@ -62,6 +64,22 @@ def read_grey(
             if "16-bit image" in str(error)
             else "copy the file again or convert it, or remove the image's row from the CSV",
         ) from error
+
+
+def read_content(path: Path, max_size_px: int = MAX_SIZE_PX) -> bytes:
+    """Read the bytes of a file, unless it is larger than any image of `max_size_px`.
+
+    Raises:
+        InvalidImageError: it is larger, such as a stack.
+        OSError: it cannot be read.
+    """
+    n_bytes, limit = path.stat().st_size, MAX_PIXEL_BYTES * max_size_px**2 + MAX_HEADER_BYTES
+    if n_bytes > limit:
+        raise InvalidImageError(
+            f"a file of {n_bytes / 1e6:,.0f} MB, more than an image of {max_size_px}×{max_size_px} "
+            "pixels has: a stack, or larger"
+        )
+    return path.read_bytes()
 
 
 def decode_grey(

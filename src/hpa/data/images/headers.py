@@ -10,6 +10,8 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -60,15 +62,19 @@ def announced_problem(content: bytes) -> str | None:
     return f"{len(content)} bytes that are not a PNG, TIFF or JPEG" if content else "an empty file"
 
 
-def is_grey_png(content: bytes) -> bool:
-    """Return whether a whole file is an 8-bit grey PNG without anything that changes its pixels."""
-    if not content.startswith(PNG_SIGNATURE) or content[24:26] != b"\x08\x00":
-        return False
-    try:
-        kinds = {kind for kind, _ in png_chunks(content)}
-    except DamagedFileError:
-        return False
-    return not kinds & {b"tRNS", b"acTL", b"eXIf"}
+def is_grey_png(path: Path) -> bool:
+    """Return whether a file is an 8-bit grey PNG without a chunk that changes its picture.
+
+    It may be damaged: `pack` lists damaged files, instead of stopping at the first.
+    """
+    with path.open("rb") as file:
+        content = file.read(26)
+        if not content.startswith(PNG_SIGNATURE) or content[24:] != b"\x08\x00":
+            return False
+        content += file.read()
+    with suppress(DamagedFileError):
+        return not any(kind in (b"tRNS", b"acTL", b"eXIf") for kind, _ in png_chunks(content))
+    return True
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

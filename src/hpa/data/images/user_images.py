@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
-from hpa.data.images.formats import InvalidImageError, decode_grey
+from hpa.data.images.formats import InvalidImageError, decode_grey, read_content
 from hpa.data.images.user_files import PROTEIN
 from hpa.labels import CHANNELS
 
@@ -78,7 +78,7 @@ def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
 def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
     try:
         if isinstance(source, Path):
-            source = source.read_bytes()
+            source = read_content(source, rules.max_size_px)
         if isinstance(source, bytes):
             return decode_grey(
                 source,

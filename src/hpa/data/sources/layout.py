@@ -79,7 +79,7 @@ def _write_image(
             _write_png(path, np.zeros(shape, np.uint8))
             continue
         source = Path(row[channel])
-        is_copied = is_grey_png(source.read_bytes())
+        is_copied = is_grey_png(source)
         if is_copied:
             shutil.copyfile(source, path)
         else:
