@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from malformed import body, draw_request, image, post  # noqa: E402
 
 from hpa.config.params import load_params  # noqa: E402
-from hpa.tracking.mlflow_store import tracking_uri  # noqa: E402
+from hpa.tracking.address import tracking_uri  # noqa: E402
 
 START_S, RESPONSE_S = 300, 120
 MAX_GROWTH_MB = 150

@@ -16,7 +16,8 @@ import pytest
 
 from hpa.config.params import load_params
 from hpa.system import processes
-from hpa.tracking.mlflow_store import find_run, tracking_uri
+from hpa.tracking.address import tracking_uri
+from hpa.tracking.mlflow_store import find_run
 from hpa.tracking.stage_run import log_artifacts, log_metrics, outbox_dir, stage_run
 from support.paths import ROOT
 
@@ -245,18 +246,22 @@ def test_the_next_start_ends_the_runs_of_killed_processes_and_of_no_other(
     assert elsewhere is not None
     host, pid, start = elsewhere.data.tags["process"].split()
     assert host == processes.host()
-    other = client.create_run("0", tags={"process": f"elsewhere/{host} {pid} {start}"})
-    unclaimed = client.create_run("0")
+    experiment = elsewhere.info.experiment_id
+    other = client.create_run(experiment, tags={"process": f"elsewhere/{host} {pid} {start}"})
+    unclaimed = client.create_run(experiment)
+    tags = {"process": f"{host} 999999 {start}"}  # gone, but of another program
+    theirs = client.create_run(experiment, tags=tags)
     try:
         children[0].kill()
         children[0].wait()
         mine = train()
-        states = {run.info.run_id: run.info.status for run in client.search_runs(["0"])}
+        states = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
         assert states == {
             killed: "KILLED",
             living: "RUNNING",
             other.info.run_id: "RUNNING",
             unclaimed.info.run_id: "RUNNING",
+            theirs.info.run_id: "RUNNING",
             mine: "FINISHED",
         }
         assert "was killed" in client.get_run(killed).data.tags["failure"]

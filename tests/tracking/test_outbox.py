@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from hpa.tracking.outbox import Call, Outbox, StoreUnavailableError, deliver, kept_calls
+from hpa.tracking.outbox import (
+    Call,
+    CallRefusedError,
+    Delivery,
+    Outbox,
+    RunRefusedError,
+    StoreUnavailableError,
+    deliver,
+    kept_calls,
+    refused_calls,
+)
 from support.paths import ROOT
 
 
@@ -97,14 +107,14 @@ def test_kept_calls_are_delivered_once_and_only_after_their_process(
     store.up = False
     send(outbox, "a", "b")
     store.up = True
-    assert deliver(tmp_path, lambda: store) == 0  # its process is alive
+    assert deliver(tmp_path, lambda: store) == Delivery(0, {})  # its process is alive
     store.up = False
     outbox.close()
     with pytest.raises(StoreUnavailableError):
         deliver(tmp_path, lambda: store)
     store.up = True
-    assert deliver(tmp_path, lambda: store) == 1
-    assert deliver(tmp_path, lambda: store) == 0
+    assert deliver(tmp_path, lambda: store) == Delivery(1, {})
+    assert deliver(tmp_path, lambda: store) == Delivery(0, {})
     assert store.made == [("a",), ("b",)]
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +129,7 @@ def test_the_calls_of_a_killed_process_are_delivered(store: Store, tmp_path: Pat
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={"PYTHONPATH": ROOT / "src"})
-    assert deliver(tmp_path, lambda: store) == 1
+    assert deliver(tmp_path, lambda: store).n_sent == 1
     assert store.made == [("a",), ("b",)]
 
 
@@ -139,3 +149,86 @@ def test_a_full_disk_stops_nothing(
     outbox.close()
     assert store.made == [("a",)]
     assert "tracking: b is lost" in capsys.readouterr().err
+
+
+class PickyStore(Store):
+    """Refuses calls named `bad` for good, and runs that begin with `wait` until it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = False
+
+    def __call__(self, call: Call) -> None:
+        if call["call"] == "bad":
+            raise CallRefusedError("such a name")
+        if call["call"].startswith("wait") and not self.told:
+            raise RunRefusedError("tell it")
+        super().__call__(call)
+
+
+def test_a_refused_call_is_put_aside_with_its_files_and_those_after_it_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, path, box = PickyStore(), tmp_path / "file.txt", tmp_path / "boxes" / "box"
+    path.write_text("precious")
+    outbox = Outbox(box, store)
+    send(outbox, "a")
+    outbox.send({"call": "bad", "paths": [str(path)]})
+    store.up = False
+    send(outbox, "b")
+    outbox.send({"call": "bad", "paths": [str(path)]})
+    store.up = True
+    outbox.close()
+    assert store.made == [("a",), ("b",)]
+    ((aside, n_calls),) = refused_calls(tmp_path / "boxes").items()
+    assert n_calls == 2
+    for call in kept_calls(aside):
+        assert call["refused"] == "such a name"
+        assert Path(call["paths"][0]).read_text() == "precious"
+    assert str(aside) in capsys.readouterr().err
+
+
+def test_a_run_that_must_wait_keeps_all_its_calls_and_holds_up_no_other(tmp_path: Path) -> None:
+    store = PickyStore()
+    for name in ("wait", "go"):
+        outbox = Outbox(tmp_path / name, store)
+        store.up = name == "wait"
+        send(outbox, name, f"after {name}")
+        outbox.close()
+    store.up = True
+    assert deliver(tmp_path, lambda: store) == Delivery(1, {tmp_path / "wait": "tell it"})
+    assert store.made == [("go",), ("after go",)]
+    store.told = True
+    assert deliver(tmp_path, lambda: store) == Delivery(1, {})
+    assert store.made[2:] == [("wait",), ("after wait",)]
+
+
+def test_the_first_call_is_kept_with_later_ones_even_if_it_was_made(tmp_path: Path) -> None:
+    store = Store()
+    outbox = Outbox(tmp_path / "box", store)
+    send(outbox, "begin")
+    store.up = False
+    send(outbox, "b")
+    outbox.close()
+    assert [call["call"] for call in kept_calls(tmp_path / "box")] == ["begin", "b"]
+
+
+def test_a_first_call_that_a_full_disk_refused_goes_before_those_kept_later(
+    store: Store, tmp_path: Path
+) -> None:
+    store.up = False
+    box = tmp_path / "boxes" / "box"
+    box.parent.write_text("no folder")  # as if nothing could be written
+    outbox = Outbox(box, store)
+    send(outbox, "begin")
+    box.parent.unlink()
+    send(outbox, "b")
+    store.up = True
+    outbox.close()
+    assert store.made == [("begin",), ("b",)]
+
+
+def test_a_line_cut_short_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "calls.jsonl").write_text('\n{"call": "a"}\n{"call": "b", "pa')
+    assert len(list(kept_calls(tmp_path))) == 1
+    assert "cut short" in capsys.readouterr().err

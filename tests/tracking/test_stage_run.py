@@ -12,7 +12,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from hpa.config.params import load_params
 from hpa.errors import UserError
-from hpa.tracking.mlflow_store import open_store, past_run, tracking_uri
+from hpa.tracking.address import tracking_uri
+from hpa.tracking.mlflow_store import download, open_store, past_run
 from hpa.tracking.reproduction import prepare_clone
 from hpa.tracking.stage_run import _note, _run_name, log_metrics, stage_run
 from support.paths import ROOT
@@ -91,17 +92,59 @@ def test_a_store_created_by_mlflow_ui_serves_without_its_server(
     assert len(served_store.search_experiments()) == 2
 
 
-def test_mlflow_run_in_a_store_created_by_mlflow_ui_leaves_a_complete_run(
+def test_mlflow_run_in_a_store_created_by_mlflow_ui_leaves_one_complete_run(
     served_store: mlflow.MlflowClient, served_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    projects = served_store.create_run("0").info.run_id  # its artifacts need the server
-    served_store.log_param(projects, "gamma", "2")
-    monkeypatch.setenv("MLFLOW_RUN_ID", projects)
-    train = track("train")
-    require_complete(served_store, train, served_root)
-    run = served_store.get_run(train)
-    assert run.data.tags["upstream_run_id"] == projects
+    projects = announce(served_store, "0", monkeypatch, gamma="2")
+    assert track("train") == projects
+    run = served_store.get_run(projects)
+    assert run.info.status == "FINISHED"
     assert run.data.params["gamma"] == "2"
+    # Where the server of `mlflow ui`, started in this folder, looks for mlflow-artifacts:/0/…
+    served = served_root / "mlartifacts" / "0" / projects / "artifacts" / "params.yaml"
+    assert served.is_file()
+    assert download(projects, "params.yaml", served_root / "copy").read_bytes() == (
+        served.read_bytes()
+    )
+
+
+def announce(
+    store: mlflow.MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch, **params: str
+) -> str:
+    """Create a run as `mlflow run` does, and name it to the stages in its way."""
+    run_id = store.create_run(experiment, tags={"mlflow.source.type": "PROJECT"}).info.run_id
+    for key, value in params.items():
+        store.log_param(run_id, key, value)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    return str(run_id)
+
+
+def test_mlflow_run_leaves_one_run_in_its_experiment_however_a_value_is_spelled(
+    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = store.create_experiment("lab")
+    projects = announce(store, lab, monkeypatch, **{"train.seed": f"{PARAMS.train.seed}.0"})
+    train = track("train")
+    assert train == projects
+    assert track("score", upstream=train) == projects
+    with stage_run("trial", PARAMS, sections=("train",), parent=train) as trial:
+        pass
+    assert store.get_run(trial).info.experiment_id == lab
+    assert len(store.search_runs([lab])) == 2
+
+
+def test_a_run_of_another_program_in_the_environment_is_left_alone(
+    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = store.create_run("0", run_name="mine", tags={"a": "b"}).info.run_id
+    store.log_param(theirs, "theirs", "1")
+    before = store.get_run(theirs).to_dictionary()
+    monkeypatch.setenv("MLFLOW_RUN_ID", theirs)
+    ours = track("train")
+    assert ours != theirs
+    assert "theirs" not in store.get_run(ours).data.params
+    assert store.get_run(theirs).to_dictionary() == before
 
 
 def test_a_stage_run_again_on_the_same_inputs_gets_a_run_of_its_own(
@@ -178,8 +221,8 @@ def test_processes_that_start_at_once_on_a_fresh_store_all_log(
     processes = [subprocess.Popen(command, env=environment()) for _ in range(8)]
     assert [process.wait(120) for process in processes] == [0] * 8
     store = open_store()
-    (experiment,) = store.search_experiments()
-    assert experiment.name == "hpa"
+    experiment, default = store.search_experiments()
+    assert (experiment.name, default.name) == ("hpa", "Default")
     runs = store.search_runs([experiment.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 8
 

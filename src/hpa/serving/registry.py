@@ -7,11 +7,14 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 from filelock import FileLock
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from hpa.errors import UserError
 from hpa.system.files import repository_root
-from hpa.tracking.mlflow_store import open_store, tracking_uri
+from hpa.tracking.address import local_folder, public, tracking_uri
+from hpa.tracking.artifacts import artifact_uri, artifacts_of
+from hpa.tracking.mlflow_store import find_run, open_store
 
 NAME, CHAMPION = "hpa", "champion"
 SCHEME = "models:/"
@@ -48,15 +51,22 @@ class Registry:
 
         The version is created last: a killed process leaves no incomplete version.
         """
-        self._client.log_artifacts(run_id, str(model), ARTIFACT)
+        artifacts_of(self._client, run_id).log_artifacts(str(model), ARTIFACT)
         try:
             self._client.create_registered_model(NAME)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
+        source = _source(self._client, run_id)
         made = self._client.create_model_version(NAME, source, run_id, description=description)
         return str(made.version)
+
+    def follow_move(self) -> None:
+        """Let MLflow's own commands find the champion after the folder was moved or copied."""
+        champion = self.champion()
+        if champion and (found := self._in_place(champion)) != champion:
+            self._client.set_registered_model_alias(NAME, CHAMPION, found)
+            print(f"the folder was moved: champion {champion} is registered again as {found}")
 
     def tag(self, version: str, tags: dict[str, str]) -> None:
         """Set tags of a version."""
@@ -92,8 +102,23 @@ class Registry:
         """Make an earlier champion champion again; drop later ones from the history."""
         history = self.history()
         last = len(history) - 1 - history[::-1].index(version)
-        self._client.set_registered_model_alias(NAME, CHAMPION, version)
+        self._client.set_registered_model_alias(NAME, CHAMPION, self._in_place(version))
         self._set_history(history[:last])
+
+    def _in_place(self, version: str) -> str:
+        """Return a version, or a new one of the same files: MLflow records where they lie."""
+        old = self._client.get_model_version(NAME, version)
+        source = _moved_source(self._client, old)
+        if source is None:
+            return version
+        found = self._client.search_model_versions(f"name = '{NAME}' and run_id = '{old.run_id}'")
+        if known := [each.version for each in found if each.source == source]:
+            return str(max(known, key=int))
+        tags = {**old.tags, "moved.from_version": version}
+        new = self._client.create_model_version(
+            NAME, source, old.run_id, tags=tags, description=old.description
+        )
+        return str(new.version)
 
     def _set_history(self, versions: list[str]) -> None:
         self._client.set_registered_model_tag(NAME, HISTORY, " ".join(versions[-100:]))
@@ -116,11 +141,13 @@ def open_registry() -> Iterator[Registry]:
     """
     with FileLock(repository_root() / LOCK):
         try:
-            yield Registry()
+            registry = Registry()
+            registry.follow_move()
+            yield registry
         except MlflowException as error:
             raise UserError(
                 "the model registry refuses the request",
-                expected=f"a registry that accepts models, at {tracking_uri()}",
+                expected=f"a registry that accepts models, at {public(tracking_uri())}",
                 received=str(error).strip().splitlines()[0],
                 remedy="start the server, or set MLFLOW_TRACKING_URI; the champion is unchanged",
             ) from error
@@ -138,10 +165,11 @@ def model_folder(source: str) -> Iterator[Path]:
     if not source.startswith(SCHEME):
         yield Path(source)
         return
-    mlflow.set_tracking_uri(tracking_uri())
+    client = open_store()
     with TemporaryDirectory(prefix="hpa-model-") as temporary:
         try:
-            copied = Path(mlflow.artifacts.download_artifacts(source, dst_path=temporary))
+            files = _moved_source(client, _version(client, source)) or source
+            copied = Path(mlflow.artifacts.download_artifacts(files, dst_path=temporary))
         except (MlflowException, OSError) as error:
             raise UserError(
                 f"{source} cannot be read from the registry",
@@ -150,3 +178,27 @@ def model_folder(source: str) -> Iterator[Path]:
                 remedy="name a registered model and its alias, or a model folder",
             ) from error
         yield copied / "artifacts" / "model"
+
+
+def _source(client: mlflow.MlflowClient, run_id: str) -> str:
+    return f"{artifact_uri(client, client.get_run(run_id))}/{ARTIFACT}"
+
+
+def _version(client: mlflow.MlflowClient, source: str) -> ModelVersion:
+    """Look up `models:/NAME@ALIAS` or `models:/NAME/VERSION`."""
+    name, at, alias = source.removeprefix(SCHEME).partition("@")
+    if at:
+        return client.get_model_version_by_alias(name, alias)
+    name, _, number = name.rpartition("/")
+    return client.get_model_version(name, number)
+
+
+def _moved_source(client: mlflow.MlflowClient, version: ModelVersion) -> str | None:
+    """Return where the files of a version are now; None if MLflow has it recorded so."""
+    if local_folder(str(client.tracking_uri)) is None or not version.run_id:
+        return None
+    run = find_run(client, version.run_id)
+    if run is None or version.source != f"{run.info.artifact_uri}/{ARTIFACT}":
+        return None  # registered at its place, or not by this project
+    source = _source(client, version.run_id)
+    return None if source == version.source else source

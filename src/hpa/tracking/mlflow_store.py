@@ -1,25 +1,29 @@
 """MLflow store: open it, and read the runs in it."""
 
+import hashlib
 import logging
 import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import sqlalchemy
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import repository_root
+from hpa.tracking import artifacts
+from hpa.tracking.address import database_path, local_folder, public, tracking_uri
+from hpa.tracking.experiments import OWN_TAG
 
-EXPERIMENT = "hpa"
-SQLITE = "sqlite:///"
 PENDING = "pending"
-BEHIND_SERVER = "mlflow-artifacts:"
-"""Scheme of artifact locations that only an MLflow server can write to."""
 DEFAULTS = {
     # One attempt and a short wait: a failed call is kept and retried. MLflow's own take 4 minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -28,62 +32,74 @@ DEFAULTS = {
 }
 
 
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, by default that of `mlflow.db`, with an absolute path.
-
-    Relative files are in the repository, so that runs of experiments in DVC's temporary folders
-    outlive those folders.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-    if uri.startswith(SQLITE):
-        return SQLITE + str(repository_root().resolve() / uri.removeprefix(SQLITE))
-    return uri
-
-
 def open_store() -> mlflow.MlflowClient:
-    """Return a client of the store; create a local store first, with its artifacts beside it.
+    """Return a client of the store; create a local store first.
 
-    Any number of processes may call this at once.
+    Any number of processes may call this at once. Experiments and runs stay as they are.
+
+    Raises:
+        UserError: the file is the database of another program.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are printed here, in one line
-    if not uri.startswith(SQLITE):
+    base = local_folder(uri)
+    if base is None:
         return mlflow.MlflowClient(uri)
-    root = repository_root()
-    with FileLock(root / ".mlflow.lock"), chdir(root):
-        client = mlflow.MlflowClient(uri)
-        _prepare_experiment(client, root.resolve() / "mlruns" / EXPERIMENT)
-    return client
+    base.mkdir(parents=True, exist_ok=True)
+    with FileLock(_lock_path(uri)):
+        if not _is_new(uri):
+            return mlflow.MlflowClient(uri)
+        with chdir(base):  # MLflow takes it for the place of its default experiment
+            return mlflow.MlflowClient(uri)
 
 
-def _prepare_experiment(client: mlflow.MlflowClient, artifacts: Path) -> None:
-    """Create the experiment `hpa` in a local store, unless it exists.
+def _is_new(uri: str) -> bool:
+    """Tell whether MLflow has yet to create its tables in a database.
 
-    `mlflow run` puts its runs into the default experiment, so that one gets the name. If
-    `mlflow ui` created the store, its default experiment keeps artifacts behind that server, and
-    `hpa` becomes an experiment of its own.
+    Raises:
+        UserError: it holds tables of another program, which MLflow would mix with its own.
     """
-    default = client.get_experiment("0")
-    if default.name != "Default" or client.get_experiment_by_name(EXPERIMENT):
-        return
-    if str(default.artifact_location).startswith(BEHIND_SERVER):
-        client.create_experiment(EXPERIMENT, artifact_location=str(artifacts))
-    else:
-        client.rename_experiment("0", EXPERIMENT)
+    path = database_path(uri)
+    if path and not (path.is_file() and path.stat().st_size):
+        return True
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        tables = sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+    if tables and "experiments" not in tables:
+        raise UserError(
+            f"{public(uri)} is the database of another program",
+            expected="a database of MLflow, or a new one",
+            received=f"the tables {', '.join(sorted(tables)[:5])}; nothing was written",
+            remedy="set MLFLOW_TRACKING_URI to another database",
+        )
+    return not tables
 
 
-def can_write_artifacts(client: mlflow.MlflowClient, run: Run) -> bool:
-    """Tell whether this client, without a server, can write the artifacts of a run."""
-    local = str(client.tracking_uri).startswith(SQLITE)
-    return not (local and str(run.info.artifact_uri).startswith(BEHIND_SERVER))
+def _lock_path(uri: str) -> Path:
+    """Return a lock file in the repository, or elsewhere for a database that lies elsewhere."""
+    root, path = repository_root().resolve(), database_path(uri)
+    if path is None or path.is_relative_to(root):
+        return root / ".mlflow.lock"
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"hpa-{os.getuid()}-{name}.lock"
 
 
 def all_experiments(client: mlflow.MlflowClient) -> list[str]:
     """Return the ids of all experiments."""
-    return [each.experiment_id for each in client.search_experiments()]
+    return [each.experiment_id for each in _pages(client)]
+
+
+def _pages(client: mlflow.MlflowClient) -> "Iterator[mlflow.entities.Experiment]":
+    page = client.search_experiments()
+    yield from page
+    while page.token:
+        page = client.search_experiments(page_token=page.token)
+        yield from page
 
 
 def find_run(client: mlflow.MlflowClient, run_id: str | None) -> Run | None:
@@ -109,12 +125,22 @@ def find_run(client: mlflow.MlflowClient, run_id: str | None) -> Run | None:
 
 
 def close_orphans(client: mlflow.MlflowClient) -> list[str]:
-    """End RUNNING runs whose process on this machine is gone as KILLED; return their ids."""
+    """End this project's RUNNING runs whose process on this machine is gone as KILLED.
+
+    Returns:
+        Their ids. A run of another program is none of them, whatever its tags.
+    """
     claimed = client.search_runs(
         all_experiments(client),
-        f"attributes.status = 'RUNNING' and tags.process LIKE '{processes.host()} %'",
+        f"attributes.status = 'RUNNING' and tags.process LIKE '{processes.host()} %' "
+        f"and tags.`{OWN_TAG}` LIKE '%'",
     )
-    orphans = [run for run in claimed if processes.is_gone(run.data.tags["process"])]
+    orphans = [
+        run
+        for run in claimed
+        if processes.is_gone(run.data.tags["process"])
+        and any(tag.startswith("started.") for tag in run.data.tags)
+    ]
     for run in orphans:
         client.set_tag(run.info.run_id, "failure", "the process was killed")
         client.set_terminated(run.info.run_id, "KILLED")
@@ -140,17 +166,19 @@ def past_run(run_id: str) -> PastRun:
     """
     try:
         run = find_run(open_store(), run_id)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             "the tracking store cannot be read",
-            expected=f"runs in {tracking_uri()}",
+            expected=f"runs in {public(tracking_uri())}",
             received=first_line(error),
             remedy="start the server, or set MLFLOW_TRACKING_URI",
         ) from error
     if run is None:
         raise UserError(
             "there is no such run",
-            expected=f"the id of a run in {tracking_uri()}",
+            expected=f"the id of a run in {public(tracking_uri())}",
             received=repr(run_id),
             remedy="take it from reports/metrics.json, model/provenance.json or make ui",
         )
@@ -160,14 +188,9 @@ def past_run(run_id: str) -> PastRun:
 
 def download(run_id: str, name: str, folder: Path) -> Path | None:
     """Download an artifact of a run into a folder; None if the run has none of that name."""
-    client = open_store()
-    parent = str(Path(name).parent)
-    found = client.list_artifacts(run_id, None if parent == "." else parent)
-    if name not in {each.path for each in found}:
-        return None
-    return Path(client.download_artifacts(run_id, name, str(folder)))
+    return artifacts.download(open_store(), run_id, name, folder)
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type if the message is empty."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    """Return the first line of an error's message without passwords; its type if it is empty."""
+    return hide_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:160]

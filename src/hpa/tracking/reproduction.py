@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hpa.errors import UserError
 from hpa.system.files import read_json, repository_root, sha256
-from hpa.tracking.mlflow_store import SQLITE, PastRun, download, past_run
+from hpa.tracking.address import sqlite_uri
+from hpa.tracking.mlflow_store import PastRun, download, past_run
 
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
 DATA_STAGES = ("pack", "split")
@@ -74,7 +75,7 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
         )
     ambient = {key: value for key, value in os.environ.items() if not key.startswith("DVC_EXP")}
     ambient.pop("MLFLOW_RUN_ID", None)
-    store = f"{SQLITE}{clone}/mlflow.db"
+    store = sqlite_uri(clone / "mlflow.db")
     ambient |= {"DVC_ROOT": str(clone), "MLFLOW_TRACKING_URI": store}
     if backend := run.tags.get("keras.backend"):
         ambient["KERAS_BACKEND"] = backend

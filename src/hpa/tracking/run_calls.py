@@ -1,62 +1,130 @@
 """Calls to MLflow that may be repeated: the store may be away between two attempts."""
 
-import os
+import hashlib
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
-
-from hpa.tracking.mlflow_store import (
-    EXPERIMENT,
-    can_write_artifacts,
-    find_run,
-    first_line,
-    open_store,
+from mlflow.tracking.multimedia import compress_image_size
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_LOGGED_IMAGES,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
 )
-from hpa.tracking.outbox import Call, StoreUnavailableError
+from PIL import Image
 
+from hpa.errors import UserError
+from hpa.tracking.address import public
+from hpa.tracking.artifacts import artifacts_of, can_write_artifacts
+from hpa.tracking.experiments import (
+    ExperimentMissingError,
+    chosen_experiment,
+    experiment_id,
+    is_own,
+    is_own_run,
+    restore,
+)
+from hpa.tracking.mlflow_store import PENDING, find_run, first_line, open_store
+from hpa.tracking.outbox import Call, CallRefusedError, RunRefusedError, StoreUnavailableError
+from hpa.tracking.raw_params import agrees, inherited, remove_short_names, unlogged
+
+MADE_ALIKE = ("params.sha256", "code.sha256", "environment.sha256")
 BATCH = 100  # parameters or tags per request: MLflow's limit
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 
 
 class RunCalls:
-    """Perform the calls of one outbox: `begin` first, or calls that name their run themselves.
+    """Perform the calls of one outbox: `begin` first, then those that belong to its run.
+
+    Args:
+        client: of the store; opened with the first call if None.
+        here: send a run to the store and the experiment that are chosen now, instead of those that
+            were chosen when it began.
+        is_kept: tells whether an outbox still holds the calls of a pending run.
 
     Attributes:
         run_id: MLflow's id of the run, once it is known.
     """
 
-    def __init__(self, client: mlflow.MlflowClient | None = None) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: mlflow.MlflowClient | None = None,
+        *,
+        here: bool = False,
+        is_kept: Callable[[str], bool] = lambda key: False,
+    ) -> None:
+        self._client, self._here, self._is_kept = client, here, is_kept
         self.run_id: str | None = None
-        self._joined = False
+        self._begin_call: Call = {}
 
     def __call__(self, call: Call) -> None:
         """Perform a call.
 
-        A call that the store refuses as invalid is reported and dropped: a retry would fail too.
-
         Raises:
+            RunRefusedError: the store takes no run until the caller does something.
+            CallRefusedError: it refuses this call, and would refuse it again.
             StoreUnavailableError: any other failure.
         """
-        arguments = {key: value for key, value in call.items() if key not in ("call", "run_id")}
-        run_id = call["run_id"] or self.run_id
         try:
             self._client = self._client or open_store()
             if call["call"] == "begin":
-                self.run_id = self._begin(self._client, **arguments)
-            elif run_id:
-                getattr(self, f"_{call['call']}")(self._client, run_id, **arguments)
+                self._begin_call = call
+                self.run_id = self._begin(self._client, **_arguments(call))
+                return
+            run_id = self.run_id or call["run_id"]
+            if not run_id:
+                raise CallRefusedError("the call that begins its run is missing")
+            try:
+                self._perform(self._client, run_id, call)
+            except MlflowException as error:
+                if error.error_code not in REFUSALS:
+                    raise
+                self._perform(self._client, self._restored(self._client, run_id, error), call)
+        except (CallRefusedError, StoreUnavailableError):
+            raise
         except MlflowException as error:
             if error.error_code not in REFUSALS:
                 raise StoreUnavailableError(first_line(error)) from error
-            print(f"tracking: {call['call']} was refused: {first_line(error)}", flush=True)
+            refused = RunRefusedError if call["call"] == "begin" else CallRefusedError
+            raise refused(first_line(error)) from error
+        except (ExperimentMissingError, UserError) as error:
+            raise RunRefusedError(str(error)) from error
         except Exception as error:  # of SQLAlchemy, requests, S3 or the file system
             raise StoreUnavailableError(first_line(error)) from error
+
+    def _perform(self, client: mlflow.MlflowClient, run_id: str, call: Call) -> None:
+        getattr(self, f"_{call['call']}")(client, run_id, **_arguments(call))
+
+    def _restored(self, client: mlflow.MlflowClient, run_id: str, refusal: MlflowException) -> str:
+        """Restore the run if it was deleted meanwhile, or begin it again; return its id.
+
+        Raises:
+            MlflowException: the run is there, so the refusal has another cause.
+        """
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or not self._begin_call:
+                raise
+            self.run_id = self._begin(client, **_arguments(self._begin_call))
+            _say(f"the run {run_id} was removed while it was logged: {self.run_id} continues it")
+            return self.run_id
+        if run.info.lifecycle_stage == "active":
+            raise refusal
+        experiment = client.get_experiment(run.info.experiment_id)
+        if experiment.lifecycle_stage != "active" and is_own(client, experiment):
+            restore(client, experiment)
+        else:
+            client.restore_run(run_id)
+            _say(f"the run {run_id} was deleted while it was logged: it is restored")
+        return run_id
 
     def _begin(
         self,
@@ -71,33 +139,44 @@ class RunCalls:
         params: dict[str, Any],
         tags: dict[str, str],
         time: int,
+        context: dict[str, str] | None = None,
+        experiment: dict[str, str] | None = None,
+        store: str | None = None,
     ) -> str:
         """Join the run that made the inputs, or start one."""
+        if store and not self._here:
+            _require_store(client, store)
         run = find_run(client, key)  # begun by an attempt whose response was lost
-        origin = None if run else find_run(client, upstream)
-        if origin and _is_open_to(client, origin, stage, params):
-            run = origin
-        self._joined = run is not None
+        if run is None:
+            origin = find_run(client, upstream)
+            if origin is None and _waits(upstream, self._is_kept):
+                raise RunRefusedError(f"the run {upstream} that made its inputs still waits")
+            alike = origin is not None and _was_made_alike(origin, tags)
+            if origin and alike and _is_open_to(client, origin, stage, params):
+                run = origin
         if run is None:
             new_tags = {"upstream_run_id": upstream} if upstream else {}
-            if above := find_run(client, parent):  # it may have begun while the store was away
+            above = find_run(client, parent)  # it may have begun while the store was away
+            if above:
                 new_tags[MLFLOW_PARENT_RUN_ID] = above.info.run_id
+            chosen = chosen_experiment() if self._here or experiment is None else experiment
             run = client.create_run(
-                _experiment_id(client),
+                above.info.experiment_id if above else experiment_id(client, chosen),
                 start_time=time,
                 run_name=name,
-                tags={**resolve_tags(), **tags, **new_tags, f"started.{stage}": key},
+                tags={**(context or {}), **tags, **new_tags, f"started.{stage}": key},
             )
-            params = {**(origin.data.params if origin else {}), **params}
-        elif MLFLOW_RUN_NOTE not in run.data.tags:  # made by `mlflow run`: not named yet
-            client.update_run(run.info.run_id, name=name)
-            self._joined = False
+            above_params = inherited(origin.data.params) if origin and is_own_run(origin) else {}
+            params = {**above_params, **params}
         run_id: str = run.info.run_id
-        client.update_run(run_id, status="RUNNING")
         tags = {**tags, f"started.{stage}": key}
-        if not self._joined:
+        if MLFLOW_RUN_NOTE not in run.data.tags:  # new, or made by `mlflow run` without a name
+            client.update_run(run_id, name=name)
             tags[MLFLOW_RUN_NOTE] = note.replace("RUN_ID", run_id)
-        self._batch(client, run_id, params=params, tags=tags)
+        client.update_run(run_id, status="RUNNING")
+        # `mlflow run` has logged some of them, as they were spelled
+        self._batch(client, run_id, params=unlogged(run.data.params, params), tags=tags)
+        remove_short_names(client, run_id, run.data.params, params)
         return run_id
 
     def _batch(
@@ -119,29 +198,51 @@ class RunCalls:
             client.log_batch(run_id, metrics=values)
         for first in range(0, max(len(own_params), len(own_tags)), BATCH):
             part = slice(first, first + BATCH)
-            client.log_batch(run_id, params=own_params[part], tags=own_tags[part])
+            _log_batch(client, run_id, own_params[part], own_tags[part])
 
     def _files(
         self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], folder: str | None
     ) -> None:
+        artifacts = artifacts_of(client, run_id)
         for path in map(Path, paths):
             if path.is_dir():
-                inner = "/".join(filter(None, [folder, path.name]))
-                client.log_artifacts(run_id, str(path), inner)
+                artifacts.log_artifacts(str(path), "/".join(filter(None, [folder, path.name])))
             else:
-                client.log_artifact(run_id, str(path), folder)
+                artifacts.log_artifact(str(path), folder)
 
     def _image(
-        self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], time: int, **place: Any
+        self,
+        client: mlflow.MlflowClient,
+        run_id: str,
+        *,
+        paths: list[str],
+        key: str,
+        step: int,
+        time: int,
     ) -> None:
-        client.log_image(run_id, mlflow.Image(paths[0]), timestamp=time, **place)
+        """Log an image under the names by which MLflow's page charts it.
+
+        MLflow ends them with a random number; the image's digest instead makes a repeated call
+        overwrite the same files.
+        """
+        digest = hashlib.sha256(Path(paths[0]).read_bytes()).hexdigest()[:32]
+        name = f"{key.replace('/', '~')}+step+{step}+timestamp+{time}+{digest}"
+        artifacts = artifacts_of(client, run_id)
+        with TemporaryDirectory(prefix="hpa-image-") as folder, Image.open(paths[0]) as image:
+            full, small = Path(folder) / f"{name}.png", Path(folder) / f"{name}+compressed.webp"
+            image.save(full)
+            compress_image_size(image).save(small)
+            for path in (full, small):
+                artifacts.log_artifact(str(path), "images")
+        client.set_tag(run_id, MLFLOW_LOGGED_IMAGES, True)
 
     def _inputs(
         self, client: mlflow.MlflowClient, run_id: str, *, datasets: list[dict[str, str]]
     ) -> None:
-        """Log the data as dataset inputs: digests and paths, without a copy."""
-        if self._joined:
-            return  # logged when the run began
+        """Log the data of a run as dataset inputs, unless an earlier stage has."""
+        known = client.get_run(run_id).inputs
+        if known and known.dataset_inputs:
+            return
         inputs = [
             DatasetInput(
                 Dataset(**{key: value for key, value in each.items() if key != "context"}),
@@ -155,28 +256,74 @@ class RunCalls:
         client.set_terminated(run_id, status, time)
 
 
-def _experiment_id(client: mlflow.MlflowClient) -> str:
-    """Return the id of the experiment MLFLOW_EXPERIMENT_NAME or `hpa`; create it if absent."""
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    if found is None:
+def _arguments(call: Call) -> Call:
+    return {key: value for key, value in call.items() if key not in ("call", "run_id", "refused")}
+
+
+def _log_batch(
+    client: mlflow.MlflowClient, run_id: str, params: list[Param], tags: list[RunTag]
+) -> None:
+    """Log parameters and tags; if the store refuses one, the others, and that one as a tag."""
+    try:
+        client.log_batch(run_id, params=params, tags=tags)
+        return
+    except MlflowException as error:
+        if error.error_code not in REFUSALS or not (params or tags):
+            raise
+        if client.get_run(run_id).info.lifecycle_stage != "active":
+            raise
+    for key, value, log in (
+        *((each.key, each.value, partial(client.log_batch, params=[each])) for each in params),
+        *((each.key, each.value, partial(client.log_batch, tags=[each])) for each in tags),
+    ):
         try:
-            return client.create_experiment(name)
-        except MlflowException:
-            found = client.get_experiment_by_name(name)  # another process created it meanwhile
-            if found is None:
+            log(run_id)
+        except MlflowException as error:
+            if error.error_code not in REFUSALS:
                 raise
-    return found.experiment_id
+            _say(f"{key}={value} was refused: {first_line(error)}")
+            client.log_batch(run_id, tags=[RunTag(f"refused.{key}", value)])
 
 
-def _is_open_to(client: mlflow.MlflowClient, run: Run, stage: str, params: dict[str, Any]) -> bool:
+def _require_store(client: mlflow.MlflowClient, wanted: str) -> None:
+    if wanted != (here := public(str(client.tracking_uri))):
+        raise RunRefusedError(
+            f"its calls are for {wanted}, not {here}: set MLFLOW_TRACKING_URI, or send them here: "
+            "python src/sync_runs.py --here"
+        )
+
+
+def _is_open_to(
+    client: mlflow.MlflowClient,
+    run: Run,
+    stage: str,
+    params: dict[str, Any],
+) -> bool:
     """Tell whether a stage may join a run.
 
-    It may not if it has finished there, began there with other values, or could not log artifacts.
+    It may not if it has finished there, began there with other values, or could not log artifacts;
+    nor if MLFLOW_RUN_ID names a run of another program. Another spelling is no other value.
     """
-    known = run.data.params
     return (
-        f"stage.{stage}" not in run.data.tags
-        and all(known.get(key, str(value)) == str(value) for key, value in params.items())
+        is_own_run(run)
+        and f"stage.{stage}" not in run.data.tags
+        and agrees(run.data.params, params)
         and can_write_artifacts(client, run)
     )
+
+
+def _was_made_alike(run: Run, tags: dict[str, str]) -> bool:
+    """Tell whether a run's earlier stages had the parameters, code and packages of this one.
+
+    A run states them once for all of its stages. Runs of earlier versions may not state all.
+    """
+    known = run.data.tags
+    return all(known.get(key, tags.get(key)) == tags.get(key) for key in MADE_ALIKE)
+
+
+def _waits(run_id: str | None, is_kept: Callable[[str], bool]) -> bool:
+    return run_id is not None and run_id.startswith(f"{PENDING}-") and is_kept(run_id)
+
+
+def _say(text: str) -> None:
+    print(f"tracking: {text}", file=sys.stderr, flush=True)

@@ -12,19 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from mlflow.tracking.context.registry import resolve_tags
 
 from hpa.config.params import Params, short_key
 from hpa.errors import UserError
 from hpa.system import processes
-from hpa.system.files import repository_root
+from hpa.system.files import digest, repository_root
+from hpa.tracking.address import public, tracking_uri
+from hpa.tracking.experiments import chosen_experiment
 from hpa.tracking.lineage import ENVIRONMENT_LOCK, code_diff, datasets, differences, lineage
 from hpa.tracking.mlflow_store import PENDING, close_orphans, download, open_store, past_run
-from hpa.tracking.outbox import PATIENCE, Outbox, StoreUnavailableError, deliver
+from hpa.tracking.outbox import PATIENCE, Delivery, Outbox, StoreUnavailableError, deliver
 from hpa.tracking.run_calls import RunCalls
 from hpa.tracking.system_metrics import system_metrics
 
@@ -36,6 +40,8 @@ REPEAT = {
 }
 """Ways to repeat the stages that `src/reproduce.py` refuses."""
 MAX_NAME = 120  # characters
+BESIDE = ("search", "promote", "serve", "app")
+"""Sections that no stage of the pipeline reads."""
 
 
 class _Recorder:
@@ -43,7 +49,7 @@ class _Recorder:
 
     def __init__(self, key: str, wait_s: float) -> None:
         self.key = key
-        self._calls = RunCalls()
+        self._calls = RunCalls(is_kept=_is_kept)
         folder = outbox_dir() / f"{_now()}-{key}"  # delivered in the order of the names
         self._outbox = Outbox(folder, self._calls, wait_s=wait_s)
 
@@ -79,19 +85,19 @@ def stage_run(
 ) -> Iterator[str]:
     """Track a stage: join the run that made its inputs, or start one; yield the run's id.
 
-    If the upstream run has already finished this stage, the stage is a new experiment on its
-    outputs (other thresholds for the same model, say). It gets a run of its own, with the upstream
-    parameters and the tag `upstream_run_id`.
+    If the upstream run has already finished this stage, or states other parameters, code or
+    packages, the stage is a new experiment on its outputs (other thresholds for the same model,
+    say). It gets a run of its own, with the upstream parameters and the tag `upstream_run_id`.
 
     The run ends FINISHED; FAILED after an exception, which the tag `failure` names; or KILLED
     after Ctrl-C or SIGTERM. Runs of this machine whose process is gone are first ended as KILLED.
 
     Args:
         stage: the stage's name.
-        params: all parameters in force.
+        params: all parameters in force, those inherited from earlier stages included.
         sections: the sections that this stage reads; their values are logged as `section.key`.
         upstream: id of the run that made the inputs; None for the first tracked stage, which
-            joins the run of `mlflow run` if there is one.
+            joins the run of `mlflow run` if there is one and it has no parent.
         parent: id of the run under which a new one is nested.
         tags: additional tags.
         name: of the run; by default all that differs from the committed parameters.
@@ -156,18 +162,22 @@ def download_artifact(run_id: str, path: str, folder: Path) -> Path:
     return found
 
 
-def send_kept() -> tuple[int, list[str]]:
+def send_kept(*, here: bool = False) -> tuple[Delivery, list[str]]:
     """Send the calls that ended processes kept, then end their open runs as KILLED.
 
+    Args:
+        here: also those for another store or a missing experiment, to the one chosen now.
+
     Returns:
-        The number of processes whose calls were sent, and the ids of the runs that were ended.
+        What was sent and what is left, and the ids of the runs that were ended.
 
     Raises:
         StoreUnavailableError: the store cannot be reached.
     """
     try:
         client = open_store()
-        return deliver(outbox_dir(), lambda: RunCalls(client)), close_orphans(client)
+        make = partial(RunCalls, client, here=here, is_kept=_is_kept)
+        return deliver(outbox_dir(), make), close_orphans(client)
     except Exception as error:
         raise StoreUnavailableError(str(error)) from error
 
@@ -177,14 +187,21 @@ def outbox_dir() -> Path:
     return repository_root() / ".tracking_outbox"
 
 
+def _is_kept(key: str) -> bool:
+    """Tell whether the calls of a pending run are still on disk."""
+    return any(outbox_dir().glob(f"*-{key}/calls.jsonl"))
+
+
 def _send_leftovers() -> float:
     """Send what earlier processes kept; return the seconds to wait before the next attempt."""
     started = time.monotonic()
     try:
-        send_kept()
+        delivery, _ = send_kept()
     except StoreUnavailableError as error:
         print(f"tracking: the store is unavailable, calls wait on disk: {error}", file=sys.stderr)
         return PATIENCE * (time.monotonic() - started)
+    for folder, reason in delivery.left.items():
+        print(f"tracking: the calls in {folder} still wait: {reason}", file=sys.stderr)
     return 0.0
 
 
@@ -198,22 +215,32 @@ def _begin(
     tags: dict[str, str],
 ) -> None:
     """Begin or join the run, and log its lineage."""
-    changes, origin = differences(params), lineage()
+    changes = differences(params)
+    origin = lineage() | {"keras.backend": params.train.backend, "params.sha256": _digest(params)}
     recorder.send(
         "begin",
         key=recorder.key,
         stage=stage,
-        upstream=upstream or os.environ.get("MLFLOW_RUN_ID"),
+        upstream=upstream or (None if parent else os.environ.get("MLFLOW_RUN_ID")),
         name=tags.get(RUN_NAME) or _run_name(changes, origin),
         note=_note(stage, changes, origin),
         parent=parent,
         params={k: value for k, value in params.flat().items() if k.split(".")[0] in sections},
         tags={**origin, "process": processes.identity(), **tags},
         time=_now(),
+        context=resolve_tags(),
+        experiment=chosen_experiment(),
+        store=public(tracking_uri()),
     )
     recorder.send("inputs", datasets=datasets(Path("dvc.lock")))
     with TemporaryDirectory(prefix="hpa-tracking-") as name:
         recorder.send("files", paths=_write_origin(Path(name), params), folder=None)
+
+
+def _digest(params: Params) -> str:
+    """Return the SHA-256 of the parameters of all stages: a run has one value of each."""
+    stages = {k: v for k, v in params.flat().items() if k.split(".")[0] not in BESIDE}
+    return digest(stages)
 
 
 def _write_origin(folder: Path, params: Params) -> list[str]:

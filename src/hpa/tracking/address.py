@@ -1,0 +1,66 @@
+"""Address of the tracking store: which database or server, and where its local files lie."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+
+from hpa.system.files import repository_root
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""Backends that MLflow's client opens itself, without a server."""
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, by default that of `mlflow.db`, with an absolute path.
+
+    Relative files are in the repository, so that runs of experiments in DVC's temporary folders
+    outlive those folders.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    path = database_path(uri)
+    return uri if path is None else sqlite_uri(path, dict(make_url(uri).query))
+
+
+def sqlite_uri(path: Path, query: "dict[str, str | tuple[str, ...]] | None" = None) -> str:
+    """Return the URI of a database file, whatever characters its path holds.
+
+    `?` begins a query in a URI, and `%` an escape, so both are escaped. MLflow creates the folder
+    of a path as it is spelled after `sqlite:///`, and leaves the other spelling alone.
+    """
+    escaped = str(path).replace("%", "%25").replace("?", "%3F")
+    driver = "sqlite" if escaped == str(path) else "sqlite+pysqlite"
+    end = URL.create("sqlite", query=query or {}).render_as_string().removeprefix("sqlite://")
+    return f"{driver}:///{escaped}{end}"
+
+
+def database_path(uri: str) -> Path | None:
+    """Return the absolute path of a sqlite file; None for a server, another or no database file."""
+    if not uri.startswith(("sqlite:", "sqlite+")):
+        return None
+    name = make_url(uri).database
+    if not name or name == ":memory:" or name.startswith("file:"):
+        return None
+    return (repository_root().resolve() / name).resolve()
+
+
+def local_folder(uri: str) -> Path | None:
+    """Return the folder that holds `mlruns`: the database's, so that both can be moved together.
+
+    Artifacts of a database that is no file are in the repository. A server keeps its own: None.
+    """
+    if (path := database_path(uri)) is not None:
+        return path.parent
+    return repository_root().resolve() if uri.startswith(DATABASES) else None
+
+
+def public(uri: str) -> str:
+    """Return an address without user name, password and query, as written to files and messages.
+
+    A database in the repository is named relative to it: the same one after a move.
+    """
+    if (path := database_path(uri)) is not None:
+        root = repository_root().resolve()
+        return f"sqlite:///{path.relative_to(root) if path.is_relative_to(root) else path}"
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.split('?')[0].rpartition('@')[2]}" if rest else uri
