@@ -21,6 +21,7 @@ from hpa.data.sources.atlas import fetch_atlas
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.data.sources.local import fetch_local
 from hpa.data.sources.synthetic import fetch_synthetic
+from hpa.system.dvc_outputs import restore_outputs
 from hpa.system.files import write_json
 
 CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
@@ -29,6 +30,7 @@ CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
 
 def main() -> None:
     """Fetch from the source that params.yaml names."""
+    restore_outputs("fetch")
     params, _ = command_line.parse(command_line.parser(__doc__, "fetch"))
     SOURCES[params.fetch.source](params.fetch)
     write_json(RAW_DIR / RECORD, fetch_record(asdict(params.fetch)))

@@ -15,7 +15,8 @@ from pathlib import Path
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
 from hpa.system.backends import prepare_backend
-from hpa.system.files import sha256, write_json
+from hpa.system.dvc_outputs import restore_outputs
+from hpa.system.files import atomic_files, sha256, write_json
 from hpa.tracking.lineage import lineage
 
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -23,6 +24,7 @@ DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "ass
 
 def main() -> None:
     """Train on data/packed with data/split."""
+    restore_outputs("train")
     parser = command_line.parser(__doc__, "model", "loss", "augment", "train")
     parser.add_argument(
         "--output",
@@ -57,27 +59,28 @@ def main() -> None:
     sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
     stage = stage_run("train", params, sections=sections)
     with unfinished.held(), stage as run_id:
-        best_sha256 = fit(
-            params,
-            packed_dir=PACKED_DIR,
-            split_dir=SPLIT_DIR,
-            model_dir=model_dir,
-            on_round=lambda step, metrics: log_metrics(metrics, step),
-            checkpoints=unfinished,
-            on_resume=lambda checkpoint: log_tags(
-                {"resumed.run_id": checkpoint.run_id, "resumed.step": str(checkpoint.step)}
-            ),
-            run_id=run_id,
-        )
-        origin = model_provenance(
-            params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA, lineage=lineage()
-        )
-        origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
-        archives = ("best.keras", "last.keras")
-        origin["archives"] = {name: sha256(model_dir / name) for name in archives}
-        write_json(model_dir / "provenance.json", origin)
-        seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
-        write_json(model_dir / "training_range.json", seen.to_json())
+        with atomic_files(model_dir) as folder:
+            best_sha256 = fit(
+                params,
+                packed_dir=PACKED_DIR,
+                split_dir=SPLIT_DIR,
+                model_dir=folder,
+                on_round=lambda step, metrics: log_metrics(metrics, step),
+                checkpoints=unfinished,
+                on_resume=lambda checkpoint: log_tags(
+                    {"resumed.run_id": checkpoint.run_id, "resumed.step": str(checkpoint.step)}
+                ),
+                run_id=run_id,
+            )
+            origin = model_provenance(
+                params, run_id=run_id, weights_sha256=best_sha256, inputs=DATA, lineage=lineage()
+            )
+            origin["pretrained_sha256"] = pretrained_sha256(params.model.weights)
+            archives = ("best.keras", "last.keras")
+            origin["archives"] = {name: sha256(folder / name) for name in archives}
+            write_json(folder / "provenance.json", origin)
+            seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
+            write_json(folder / "training_range.json", seen.to_json())
         names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
         log_artifacts([model_dir / name for name in names], "model")
     print(f"the model is in {model_dir}, its run is {run_id}")

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from hpa.errors import UserError
-from hpa.system.files import atomic_path, read_json, require_free_space, sha256, write_json
+from hpa.system.files import (
+    atomic_files,
+    atomic_path,
+    read_json,
+    require_free_space,
+    sha256,
+    write_json,
+)
 from support.paths import ROOT
 
 SRC = ROOT / "src"
@@ -207,3 +214,30 @@ def test_too_little_free_space_is_refused_before_anything_is_written(tmp_path: P
     require_free_space(tmp_path / "new", 1000, "a test")
     with pytest.raises(UserError, match=r"for a test(.|\n)*1,000,000,000,000 MB free"):
         require_free_space(tmp_path, 10**18, "a test")
+
+
+def test_files_replace_those_of_a_folder_together_and_leave_the_others(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    with atomic_files(model) as folder:
+        (folder / "weights").write_text("one")
+    (model / "thresholds").write_text("chosen")
+    with atomic_files(model) as folder:
+        (folder / "weights").write_text("two")
+        assert (model / "weights").read_text() == "one"
+    assert {path.name: path.read_text() for path in model.iterdir()} == {
+        "weights": "two",
+        "thresholds": "chosen",
+    }
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_block_that_fails_leaves_the_files_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").write_text("old")
+    leftover = tmp_path / f".partial-{dead_pid()}-model"
+    leftover.mkdir()
+    with pytest.raises(KeyError), atomic_files(tmp_path / "model") as folder:  # noqa: PT012
+        (folder / "weights").write_text("half")
+        raise KeyError("midway")
+    assert (tmp_path / "model/weights").read_text() == "old"
+    assert names(tmp_path) == ["model"]

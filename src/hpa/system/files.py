@@ -52,6 +52,31 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
         _remove(temporary)
 
 
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files replace those of `folder` when the block succeeds.
+
+    Other files of `folder` stay. After an error, or if the process is killed, `folder` is
+    unchanged; leftovers are removed as by `atomic_path`.
+    """
+    temporary = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(folder)
+        temporary.mkdir()
+        yield temporary
+        folder.mkdir(exist_ok=True)
+        for path in sorted(temporary.iterdir()):
+            fsync(path)
+            path.replace(folder / path.name)
+    except OSError as error:
+        if advice := disk_advice(error, folder):
+            raise advice from error
+        raise
+    finally:
+        _remove(temporary)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON atomically; NaN raises ValueError."""
     with atomic_path(path) as temporary:

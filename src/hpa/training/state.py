@@ -139,8 +139,8 @@ def diverged(when: str, received: str) -> UserError:
         f"the training diverged {when}",
         expected="finite losses and weights",
         received=received,
-        remedy="look at the images named above, if any; else lower train.learning_rate. "
-        "best.keras and the checkpoints hold the last good weights",
+        remedy="look at the images named above, if any; else lower train.learning_rate; "
+        "the checkpoints hold the last good weights",
     )
 
 
