@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import cv2
 import joblib
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from hpa.data.images import catalogue
 from hpa.data.images.decoding import read_channel
 from hpa.data.images.formats import read_grey
 from hpa.data.images.headers import is_grey_png
+from hpa.data.sources.png_files import write_png
 from hpa.labels import CHANNELS
 from hpa.system.files import atomic_path
 from hpa.system.progress import progress
@@ -71,12 +71,11 @@ def lacking(images: pd.DataFrame, missing_channels: str | None) -> list[str]:
 def _write_image(
     folder: Path, row: dict[str, str], tinted: bool, sixteen_bit_white: int | None
 ) -> None:
-    cv2.setNumThreads(1)
     shape: tuple[int, ...] = (0, 0)
     for channel in ("green", "red", "blue", "yellow"):  # green first: black channels take its size
         path = catalogue.channel_path(folder / row["folder"], row["Id"], channel)
         if row[channel] == ABSENT:
-            _write_png(path, np.zeros(shape, np.uint8))
+            write_png(path, np.zeros(shape, np.uint8))
             continue
         source = Path(row[channel])
         is_copied = is_grey_png(source)
@@ -84,14 +83,9 @@ def _write_image(
             shutil.copyfile(source, path)
         else:
             pixels = read_grey(source, channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white)
-            _write_png(path, pixels)
+            write_png(path, pixels)
         if channel == "green" and ABSENT in [row[each] for each in CHANNELS]:
             shape = read_channel(source).shape if is_copied else pixels.shape
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    _, content = cv2.imencode(".png", pixels)
-    path.write_bytes(content.tobytes())
 
 
 def _write_tables(folder: Path, images: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ import joblib
 import pandas as pd
 
 from hpa.data.images import catalogue
+from hpa.data.sources.png_files import write_png
 from hpa.data.synthesis.label_sets import draw_label_sets
 from hpa.data.synthesis.microscope import draw_image
 from hpa.labels import CHANNELS, format_target
@@ -72,9 +73,7 @@ def _draw(folder: Path, image_id: str, labels: tuple[int, ...], **look: Any) -> 
     cv2.setNumThreads(1)
     pixels = draw_image(labels, **look)
     for number, channel in enumerate(CHANNELS):
-        path = catalogue.channel_path(folder, image_id, channel)
-        if not cv2.imwrite(str(path), pixels[..., number]):
-            raise OSError(f"{path} could not be written")
+        write_png(catalogue.channel_path(folder, image_id, channel), pixels[..., number])
 
 
 def _image_id(seed: int, index: int) -> str:
