@@ -1,9 +1,12 @@
 import cv2
 import numpy as np
+import pytest
 
 from hpa.app.advice import advise
 from hpa.app.views import Views
+from hpa.data.images.formats import InvalidImageError, decode_grey
 from hpa.data.packed.training_range import ORDERS
+from support.page_forms import bomb, float_tiff, png
 from support.worlds import draw_pixels
 
 IMAGE_SIZE = 32
@@ -31,3 +34,23 @@ def test_every_flag_of_the_training_range_has_advice(views: Views) -> None:
 
 def test_an_unknown_text_has_no_advice() -> None:
     assert advise("something else") == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no picture",
+        png(np.zeros((8, 8), np.uint16)),
+        png(np.zeros((8, 8, 3), np.uint16)),
+        png(np.zeros((8, 8, 4), np.uint8)),
+        png(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)),
+        png(np.zeros((8, 8), np.uint8))[:-5],
+        float_tiff(),
+        bomb(),
+    ],
+)
+def test_every_file_that_is_refused_has_advice(content: bytes) -> None:
+    with pytest.raises(InvalidImageError) as refused:
+        decode_grey(content, "green", tinted=True, sixteen_bit_white=None)
+    assert advise(str(refused.value))

@@ -173,6 +173,7 @@ def test_predict_reads_valid_files_and_lists_invalid_ones(
     model_dir: Path, images: Path, expected: np.ndarray, tmp_path: Path
 ) -> None:
     (images / "broken_green.png").write_bytes(b"no picture")
+    (images / "._broken_red.png").write_bytes(b"of macOS")
     output = tmp_path / "predictions.csv"
     command = [sys.executable, str(ROOT / "src/predict.py"), str(images), "--output", str(output)]
     done = subprocess.run(
@@ -182,7 +183,9 @@ def test_predict_reads_valid_files_and_lists_invalid_ones(
         text=True,
     )
     (images / "broken_green.png").unlink()
+    (images / "._broken_red.png").unlink()
     assert done.returncode == 1, done.stderr
+    assert f"passed over (hidden): {images}/._broken_red.png" in done.stderr
     assert "1 of 6 images could not be read" in done.stderr
     assert "broken: green: 10 bytes that are not a PNG" in done.stderr
     with output.open() as file:
