@@ -13,7 +13,11 @@ CLASS_FLAGS = "class_flags.json"
 
 def main() -> None:
     """Evaluate scores/ with model/thresholds.json."""
-    params, _ = command_line.parse(command_line.parser(__doc__, "evaluate"))
+    parser = command_line.parser(__doc__, "evaluate")
+    parser.add_argument(
+        "--no-paths", action="store_true", help="do not say where the report is: it will be moved"
+    )
+    params, arguments = command_line.parse(parser)
 
     # Import late: this takes seconds, and a wrong command line should fail at once.
     from hpa.evaluation.report_data import evaluate_splits, image_facts
@@ -57,6 +61,9 @@ def main() -> None:
         for path in figures:
             log_image(path, path.stem)
     print(summary(evaluation))
+    if arguments.no_paths:
+        return
+    print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
     print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
 
 

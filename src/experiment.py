@@ -5,7 +5,7 @@
 
 DVC updates the data stages; then train, score, threshold, explain and evaluate run with the
 overrides in a temporary folder. params.yaml, model/ and reports/ of the workspace stay unchanged:
-the MLflow run holds parameters, metrics, model and reports.
+the MLflow run holds parameters, metrics, model and reports, and the last lines say where it is.
 """
 
 import os
@@ -16,15 +16,18 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import yaml
 
 from hpa.config import command_line
 from hpa.config.params import Params
 from hpa.system.backends import prepare_backend
+from hpa.system.files import read_json
 
 SOURCE_DIR = Path(__file__).parent
 DATA_STAGE = "split"  # the last one; DVC runs those before it
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
+OPTIONS = {"evaluate": ["--no-paths"]}
 
 
 def main() -> None:
@@ -34,15 +37,30 @@ def main() -> None:
     )
     params, _ = command_line.parse(parser)
     prepare_backend()
-    run("-m", "dvc", "repro", DATA_STAGE, folder=Path.cwd())
-    with TemporaryDirectory(prefix="hpa-experiment-") as name:
-        folder = Path(name)
-        prepare_workspace(folder, params)
-        for stage in STAGES:
-            run(str(SOURCE_DIR / f"{stage}.py"), folder=folder)
+
+    # These imports take seconds: check the command line first.
+    from hpa.tracking import mlflow_run
+    from hpa.tracking.run_place import places
+
+    with mlflow_run.adopted():
+        announce(0, f"data: dvc repro {DATA_STAGE}")
+        run("-m", "dvc", "repro", DATA_STAGE, folder=Path.cwd())
+        with TemporaryDirectory(prefix="hpa-experiment-") as name:
+            folder = Path(name)
+            prepare_workspace(folder, params)
+            for number, stage in enumerate(STAGES, start=1):
+                announce(number, stage)
+                options = OPTIONS.get(stage, [])
+                run(str(SOURCE_DIR / f"{stage}.py"), *options, folder=folder)
+            run_id = read_json(folder / "reports" / "metrics.json")["run_id"]
     print(
-        "the workspace is unchanged; parameters, metrics, model and reports are in the MLflow run"
+        f"the workspace is unchanged; this is where the results are:\n{places(run_id)}", flush=True
     )
+
+
+def announce(number: int, what: str) -> None:
+    """Name a stage as it begins."""
+    print(f"[{number + 1}/{len(STAGES) + 1}] {what}", flush=True)
 
 
 def prepare_workspace(folder: Path, params: Params) -> None:
@@ -55,7 +73,7 @@ def prepare_workspace(folder: Path, params: Params) -> None:
 def run(*arguments: str, folder: Path) -> None:
     """Run this Python interpreter in a folder; exit with its code if it fails.
 
-    On SIGTERM or Ctrl-C, wait for the child, which may still write a checkpoint into the folder.
+    On a signal, wait for the child, which may still write a checkpoint or end its run.
     """
     # The child's own commands find the same interpreter.
     search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -64,24 +82,34 @@ def run(*arguments: str, folder: Path) -> None:
     try:
         code = child.wait()
     except (KeyboardInterrupt, SystemExit) as stop:
-        wait_for(child, by_sigterm=isinstance(stop, SystemExit))
+        wait_for(child, pass_on=isinstance(stop, SystemExit))
         raise
     if code:
         sys.exit(code if code > 0 else 128 - code)
 
 
-def wait_for(child: "subprocess.Popen[bytes]", *, by_sigterm: bool) -> None:
+def wait_for(child: "subprocess.Popen[bytes]", *, pass_on: bool) -> None:
     """Wait for a child that ends after its current step; ignore further signals.
 
-    The terminal sends Ctrl-C to the child as well, and a second signal ends the child at once.
+    The terminal sends Ctrl-C to the child as well, and a second one ends the child at once.
     `mlflow run` follows Ctrl-C by SIGTERM to this process, so SIGTERM is passed on only if it was
-    the first signal.
+    the first signal. DVC keeps it from its stages, so they get it here.
     """
     while child.poll() is None:
         with suppress(KeyboardInterrupt, SystemExit):
-            if by_sigterm:
-                child.terminate()
+            if pass_on:
+                terminate(child)
             child.wait()
+
+
+def terminate(child: "subprocess.Popen[bytes]") -> None:
+    """Send SIGTERM to a child and, if it is DVC, to the stages below it."""
+    is_dvc = "dvc" in list(child.args)  # type: ignore[arg-type]  # a list, as `run` gives it
+    below = psutil.Process(child.pid).children(recursive=True) if is_dvc else []
+    child.terminate()
+    for process in below:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
 
 
 if __name__ == "__main__":

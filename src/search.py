@@ -54,8 +54,11 @@ def main() -> None:
     if arguments.join:
         work(load_study(storage_url(params.search.storage), params.search.study_name))
     else:
-        update_data()
-        run_study(params, work)
+        from hpa.tracking.mlflow_run import adopted
+
+        with adopted():
+            update_data()
+            run_study(params, work)
 
 
 def update_data() -> None:
@@ -77,6 +80,7 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
     from hpa.search.confirmation import as_text, confirm_best
     from hpa.search.report import study_page
     from hpa.system.files import atomic_path
+    from hpa.tracking.run_place import places
     from hpa.tracking.stage_run import log_artifacts, log_metrics, stage_run
 
     print(f"study {study.name}: {study.n_done()} of {study.n_trials} trials are done", flush=True)
@@ -93,7 +97,7 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
         log_metrics({VALUE: confirmation.value})
         log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
     print(as_text(confirmation))
-    print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml; MLflow run {run}")
+    print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml\n{places(run, 'search/report.html')}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
+from mlflow.utils.conda import _get_conda_env_name
 
 from support.paths import ROOT
 
@@ -84,7 +85,8 @@ def test_the_stand_in_answers_what_mlflow_asks_of_conda() -> None:
         return subprocess.run(command, capture_output=True, text=True)
 
     assert ask("--help").returncode == 0
-    assert json.loads(ask("env", "list", "--json").stdout) == {"envs": []}
+    name = _get_conda_env_name(str(ROOT / "conda.yaml"))
+    assert json.loads(ask("env", "list", "--json").stdout) == {"envs": [name]}
     refused = ask("install", "numpy")
     assert refused.returncode == 2
     assert "conda is not installed" in refused.stderr

@@ -12,17 +12,18 @@ import pytest
 from support.scripts import ROOT
 
 CHILD = """\
-import signal, sys, time
+import time
 from pathlib import Path
-def end(*_):
-    if Path("told").exists(): sys.exit("told twice")
-    Path("told").touch()
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, end)
-Path("begun").touch()
-while not Path("told").exists(): time.sleep(0.05)
-time.sleep(1)
-Path("checkpoint").write_text("whole")
+from hpa.config import command_line
+from hpa.system.signals import postponed_signals
+def main():
+    with postponed_signals() as received:
+        Path("begun").touch()
+        while not received: time.sleep(0.05)
+        time.sleep(1)
+        Path("checkpoint").write_text("whole")
+    raise SystemExit(128 + received[0])
+command_line.run(main)
 """
 PARENT = """\
 import shutil, sys
@@ -42,6 +43,9 @@ command_line.run(main)
         ([signal.SIGINT], True),  # Ctrl-C on a terminal
         ([signal.SIGINT, signal.SIGTERM], True),  # the same below `mlflow run`
         ([signal.SIGTERM], False),
+        ([signal.SIGTERM], True),  # from a scheduler, to all processes of a job
+        ([signal.SIGHUP], True),  # a closed terminal
+        ([signal.SIGHUP, signal.SIGTERM], True),  # the same below `mlflow run`, which it ends
     ],
 )
 def test_the_folder_is_kept_until_the_stage_has_ended(

@@ -1,16 +1,27 @@
 """Command line shared by all scripts: overrides of parameters, help, and errors."""
 
 import argparse
+import os
 import signal
+import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
 
 from hpa.config.params import Params, full_key, load_params
 from hpa.errors import UserError
+
+SAME_REQUEST_S = 2.0
+"""Signals that follow a request to stop within this time repeat it; they do not hasten it.
+
+A terminal, a scheduler and the process above may each send one.
+"""
+_asked_at: list[float] = []
 
 
 def parser(recipe: str | None, *sections: str) -> argparse.ArgumentParser:
@@ -71,10 +82,10 @@ def read_overrides(words: list[str], sections: tuple[str, ...]) -> dict[str, Any
 def run(main: Callable[[], None]) -> None:
     """Run a script's main function.
 
-    A UserError is printed without a traceback and exits with 2. SIGTERM and Ctrl-C raise
-    exceptions, so open files and runs are closed; they exit with 143 and 130.
+    A UserError is printed without a traceback and exits with 2. SIGTERM, SIGHUP and Ctrl-C raise
+    exceptions, so open files and runs are closed; they exit with 143, 129 and 130.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _exit_on(signal.SIGTERM, signal.SIGHUP)
     try:
         main()
     except UserError as error:
@@ -82,6 +93,42 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def is_repeat() -> bool:
+    """Tell whether a signal received now repeats a request to stop; a new one is noted."""
+    now = time.monotonic()
+    if _asked_at and now - _asked_at[-1] < SAME_REQUEST_S:
+        return True
+    _asked_at.append(now)
+    return False
+
+
+def leave_terminal() -> None:
+    """Discard further output, unless it goes to a file: a closed terminal refuses to be written."""
+    for descriptor in (1, 2):
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        except OSError:  # the descriptor is closed
+            continue
+
+
+def _exit_on(*numbers: signal.Signals) -> None:
+    """Exit on signals, so that open files and runs are closed; let no repeat disturb that at once.
+
+    An ignored signal, as SIGHUP below `nohup`, stays ignored.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_terminal()
+        if not is_repeat():
+            sys.exit(128 + number)
+
+    for number in numbers:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 def _parameters_help(path: Path, sections: tuple[str, ...]) -> str:

@@ -154,6 +154,14 @@ def full_key(name: str) -> str:
     )
 
 
+def means(key: str, text: str, value: Any) -> bool:
+    """Tell whether a text, read as on the command line, gives a parameter this value."""
+    try:
+        return bool(validation.convert(Params, key, yaml.safe_load(text)) == value)
+    except (yaml.YAMLError, ValueError, LookupError):
+        return False
+
+
 def short_key(key: str) -> str:
     """Return the last word of a dotted key if only one key has it, else the key itself."""
     name = key.partition(".")[2]

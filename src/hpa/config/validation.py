@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -42,6 +42,18 @@ def build(kind: type[T], document: Any, source: str) -> T:
         received="\n    ".join(["", *problems]),
         remedy=f"correct the keys above in {source} or on the command line",
     )
+
+
+def convert(kind: type, key: str, value: Any) -> Any:
+    """Convert the plain value of one dotted key as `build` does.
+
+    Raises:
+        ValueError: the value is not allowed.
+        LookupError: there is no such key.
+    """
+    section, _, name = key.partition(".")
+    types = get_type_hints(_sections(kind)[section], include_extras=True)
+    return _adapter(types[name]).validate_python(value)
 
 
 def keys(kind: type) -> tuple[str, ...]:

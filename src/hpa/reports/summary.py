@@ -25,5 +25,4 @@ def summary(evaluation: Evaluation) -> str:
         for note, rows in flagged.groupby("note", sort=False):
             text = f"{note}: {', '.join(rows['label'])}"
             lines.append(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="      "))
-    lines.append("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
     return "\n".join(lines)

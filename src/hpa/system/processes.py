@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,10 +14,32 @@ TOLERANCE_S = 2.0
 """Allowed between two readings of the same start: some systems give the boot in whole seconds."""
 
 
-def identity() -> str:
-    """Return `host pid boot:seconds` of this process, three words that `is_gone` reads."""
-    boot, seconds = _start(os.getpid()) or ("-", 0.0)
-    return f"{host()} {os.getpid()} {boot}:{seconds:.2f}"
+def identity(pid: int | None = None) -> str:
+    """Return `host pid boot:seconds` of a process, by default this one; `is_gone` reads it."""
+    pid = os.getpid() if pid is None else pid
+    boot, seconds = _start(pid) or ("-", 0.0)
+    return f"{host()} {pid} {boot}:{seconds:.2f}"
+
+
+def setter_of(variable: str) -> psutil.Process | None:
+    """Return the ancestor that gave this process an environment variable; None if unknown.
+
+    It is the nearest one that was itself started without the variable, or with another value.
+    """
+    value = os.environ.get(variable)
+    with suppress(psutil.Error):  # of another user
+        for ancestor in psutil.Process().parents():
+            if ancestor.environ().get(variable) != value:
+                return ancestor
+    return None
+
+
+def is_python(process: psutil.Process) -> bool:
+    """Tell whether a process runs Python, by whatever script it was started."""
+    try:
+        return Path(process.exe()).name.startswith("python")
+    except psutil.Error:
+        return False
 
 
 def host() -> str:
