@@ -5,8 +5,8 @@
     dvc exp run -S fetch.source=kaggle                         the competition's, with a token
     dvc exp run -S fetch.source=hpa -S fetch.path=TABLE.csv    the public atlas, by a table of Ids
 
-The same parameters give the same bytes on every machine. Downloads are kept in .download_cache/,
-so a later run resumes.
+The same parameters give the same bytes on every x86-64 machine with AVX2. Downloads are kept in
+.download_cache/, so a later run resumes. If it fails, data/raw stays as it was.
 """
 
 import os

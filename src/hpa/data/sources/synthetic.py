@@ -11,7 +11,7 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.sources.png_files import write_png
 from hpa.data.synthesis.label_sets import draw_label_sets
-from hpa.data.synthesis.microscope import draw_image
+from hpa.data.synthesis.microscope import draw_image, pin_instructions
 from hpa.labels import CHANNELS, format_target
 from hpa.seeds import stream
 from hpa.system.files import atomic_path, require_free_space
@@ -30,7 +30,8 @@ def fetch_synthetic(
 ) -> None:
     """Simulate the competition: labelled images, and dimmer unlabelled ones.
 
-    The same arguments give the same bytes, whatever `n_jobs`.
+    The same arguments give the same bytes, whatever `n_jobs`, on x86-64 processors with AVX2 (see
+    `microscope.pin_instructions`). Elsewhere a few pixels may differ.
 
     Args:
         raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
@@ -70,6 +71,7 @@ def fetch_synthetic(
 
 def _draw(folder: Path, image_id: str, labels: tuple[int, ...], **look: Any) -> None:
     """Draw one image, by the arguments of `draw_image`, and write its channels."""
+    pin_instructions()
     cv2.setNumThreads(1)
     pixels = draw_image(labels, **look)
     for number, channel in enumerate(CHANNELS):
