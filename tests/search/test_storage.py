@@ -23,10 +23,36 @@ def test_other_databases_are_refused(stated: str) -> None:
         storage_url(stated)
 
 
-def test_a_password_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "postgresql://me:abc123@host/name",
+        "postgresql://me:12/abc123@host/name",
+        "postgresql://host/name?user=me&password=abc123",
+        "postgresql://me@host/name?sslpassword=abc123&sslmode=require",
+        "postgresql://me@host/name?pass%77ord=abc123",
+        "postgresql://me@host/name?PASSWORD=abc123",
+        "postgresql://me@host/dbname=name password=abc123",
+        "sqlite:///optuna.db?password=abc123",
+        "mysql://me:abc123@host/name",
+        "postgresql//me:abc123@host/name",
+    ],
+)
+def test_a_password_anywhere_in_the_address_is_refused_and_not_repeated(stated: str) -> None:
     with pytest.raises(UserError, match="contains a password") as caught:
-        storage_url("postgresql://me:secret@host/name")
-    assert "secret" not in str(caught.value)
+        storage_url(stated)
+    assert "abc123" not in str(caught.value)
+
+
+def test_a_malformed_address_is_refused_without_what_may_be_its_password() -> None:
+    with pytest.raises(UserError, match="not the address of a database") as caught:
+        storage_url("me:abc123@host/name")
+    assert "abc123" not in str(caught.value)
+
+
+def test_the_file_of_passwords_and_a_users_name_are_no_passwords() -> None:
+    stated = "postgresql://me@host:5432/name?passfile=/home/me/.pgpass&sslkey=/home/me/key.pem"
+    assert "passfile" in storage_url(stated)
 
 
 def test_a_server_that_does_not_respond_is_an_error() -> None:

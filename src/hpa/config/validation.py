@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from hpa.config.secrets import hide_secrets, holds_secret
 from hpa.errors import UserError, did_you_mean
 
 T = TypeVar("T")
@@ -27,15 +28,20 @@ def build(kind: type[T], document: Any, source: str) -> T:
 
     Raises:
         UserError: one error that lists every unknown, missing, mistyped and out-of-range key with
-            the value expected, the value received and the nearest valid name.
+            the value expected, the value received and the nearest valid name; and every password.
     """
+    found = []
     try:
         built: T = _adapter(kind).validate_python(document)  # type: ignore[arg-type]
-        return built
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
     # A union reports one error per member: keep one line per key.
-    problems = dict.fromkeys(_problem(kind, each["type"], each["loc"], document) for each in found)
+    problems = dict.fromkeys(
+        hide_secrets(_problem(kind, each["type"], each["loc"], document)) for each in found
+    )
+    problems |= dict.fromkeys(_passwords(document))
+    if not problems:
+        return built
     raise UserError(
         f"{len(problems)} problem(s) in the parameters",
         expected=f"every key of {source} known, present and in range",
@@ -103,6 +109,20 @@ def _sections(kind: type) -> dict[str, Any]:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def _passwords(document: Any) -> list[str]:
+    """Phrase the values that contain a password: Git and every run would reveal it."""
+    if not isinstance(document, Mapping):
+        return []
+    return [
+        f"{section}.{key}: expected no password, which Git and every run would reveal, received "
+        f"{hide_secrets(str(value))}; see docs/search.md"
+        for section, values in document.items()
+        if isinstance(values, Mapping)
+        for key, value in values.items()
+        if holds_secret(str(value))
+    ]
 
 
 def _problem(kind: type, error: str, location: tuple[int | str, ...], document: Any) -> str:

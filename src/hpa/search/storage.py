@@ -13,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy.exc import SQLAlchemyError
 
+from hpa.config.secrets import hide_secrets, holds_secret
 from hpa.errors import UserError
 from hpa.system.files import repository_root
 
@@ -36,19 +37,20 @@ def storage_url(stated: str) -> str:
         backend, password = url.get_backend_name(), url.password
     except (SQLAlchemyError, ValueError):
         backend, password = "", None
+    if password or holds_secret(stated):
+        raise UserError(
+            "search.storage contains a password, which Git and every run would reveal",
+            expected="an address without password",
+            received="one with a password, which is not repeated here",
+            remedy="put it into ~/.pgpass or PGPASSWORD, which the PostgreSQL library reads; that "
+            "of a client certificate's key needs a key without one",
+        )
     if backend not in ("sqlite", "postgresql") or (backend == "sqlite" and not url.database):
         raise UserError(
             "search.storage is not the address of a database",
             expected="sqlite:///FILE, or postgresql://USER@HOST/NAME for several machines",
-            received=repr(stated),
+            received=repr(stated.rpartition("@")[2]),
             remedy="see docs/search.md",
-        )
-    if password:
-        raise UserError(
-            "search.storage contains a password, which Git and every run would reveal",
-            expected="an address without password",
-            received=url.render_as_string(hide_password=True),
-            remedy="put it into ~/.pgpass or PGPASSWORD, which the PostgreSQL library reads",
         )
     if backend == "sqlite":
         return f"sqlite:///{repository_root().resolve() / str(url.database)}"
@@ -78,7 +80,7 @@ def open_storage(url: str) -> RDBStorage:
         raise UserError(
             "the storage of the study cannot be used",
             expected=f"a database at {url}",
-            received=str(error).strip().splitlines()[0],
+            received=hide_secrets(str(error).strip().splitlines()[0]),
             remedy="start the server, or fix search.storage; MLflow needs a database of its own",
         ) from error
 
