@@ -52,7 +52,7 @@ def params(**train: object) -> Params:
     small = {"n_steps": 5, "validate_every": 2, "batch_size": 4, "warmup_fraction": 0.0}
     return replace(
         whole,
-        augment=Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, gamma=0.2),
+        augment=Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, contrast=0.2),
         train=replace(whole.train, **(small | train)),  # type: ignore[arg-type]
     )
 
@@ -130,7 +130,7 @@ def test_another_seed_gives_other_weights(
 def test_it_learns_eight_images_by_heart(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
-    unchanged = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, gamma=0.0)
+    unchanged = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
     loop.fit(
         replace(params(n_steps=60, validate_every=60, batch_size=8), augment=unchanged),
         packed_dir=packed_world,
@@ -320,3 +320,57 @@ def test_a_damaged_image_is_named_as_it_was_read(
     shard.write_bytes(content)
     with pytest.raises(UserError, match=r"^the packed image cell-\d+ \(row 15\) is damaged"):
         fit_small(broken, split_dir, tmp_path / "model")
+
+
+@pytest.mark.parametrize(("batch_size", "n_at_once"), [(2, 2), (4, 4), (100, 64)])
+def test_a_validation_takes_no_more_images_a_pass_than_a_step(
+    packed_world: Path,
+    split_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    n_at_once: int,
+) -> None:
+    """What fits into the device's memory in a training step also fits in a validation."""
+    asked: list[int] = []
+
+    def recorded(*arguments: Any, batch_size: int) -> np.ndarray:
+        asked.append(batch_size)
+        return predict_logits(*arguments, batch_size=batch_size)
+
+    monkeypatch.setattr(loop, "predict_logits", recorded)
+    fit_small(packed_world, split_dir, tmp_path, n_steps=2, batch_size=batch_size)
+    assert asked == [n_at_once]
+
+
+def test_a_short_training_says_its_epochs_and_the_steps_of_ten(
+    packed_world: Path,
+    split_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """8 images, 4 a step: 5 steps are 2.5 epochs, ten epochs are 20 steps; 6 steps are enough."""
+    _, _, history = fit_small(packed_world, split_dir, tmp_path / "short", n_steps=5)
+    said = capsys.readouterr()
+    assert "training: 5 steps of 4 images, 2.5 epochs of 8 images of 32 x 32 pixels" in said.out
+    assert "warning: train.n_steps 5 is only 2.5 epochs of these 8 images" in said.err
+    assert "10 epochs are train.n_steps=20" in said.err
+    assert "epoch 2.5 of 2.5, val loss" in said.err  # the progress bar
+    assert list(history["train/epochs"]) == [1.0, 2.0, 2.5]
+    fit_small(packed_world, split_dir, tmp_path / "long", n_steps=6)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_the_rounds_of_a_short_training_reach_the_callback_with_their_epochs(
+    packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    seen: dict[int, float] = {}
+    loop.fit(
+        params(n_steps=4),
+        packed_dir=packed_world,
+        split_dir=split_dir,
+        model_dir=tmp_path,
+        on_round=lambda step, metrics: seen.update({step: metrics["train/epochs"]}),
+        build_networks=compiled_small_networks,
+    )
+    assert seen == {2: 1.0, 4: 2.0}

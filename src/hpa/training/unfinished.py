@@ -132,7 +132,7 @@ def _read(folder: Path) -> Unfinished:
 
 def _written(paths: list[Path]) -> float:
     """Return the time of the newest of the first kind that exists: steps, or else the others."""
-    times = []
+    times: list[float] = []
     for path in paths:
         if times and not path.name.startswith("step-"):
             break
