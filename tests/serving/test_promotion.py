@@ -93,8 +93,11 @@ def test_a_better_model_becomes_champion_and_a_worse_one_does_not(
     go(registry, weak)
     promotion = go(registry, good)
     assert promotion.done
-    assert promotion.comparison is not None
-    assert promotion.comparison.difference > 0.1
+    assert promotion.judgement is not None
+    assert promotion.judgement.comparison.difference > 0.1
+    assert "the test split has now taken part in a choice" in as_text(promotion)
+    used = client().get_model_version(NAME, "2").tags["promotion.judged_on"]
+    assert used == "test: 280 images, which has taken part in a choice"
     assert registry.champion() == "2"
     promotion = go(registry, weak)
     assert not promotion.done
@@ -104,6 +107,21 @@ def test_a_better_model_becomes_champion_and_a_worse_one_does_not(
     assert "objection: macro F1 may fall by" in said
     assert "version 2 stays champion" in said
     assert len(client().search_model_versions(f"name = '{NAME}'")) == 2
+
+
+def test_holdout_images_decide_where_a_run_has_them(registry: Registry, store: Path) -> None:
+    """The second model is better on test, and worse on holdout."""
+    model_dir = store / "runs/model"
+    for skill, holdout_skill in ((0.5, 0.9), (0.9, 0.5)):
+        holdout = make_test_predictions(holdout_skill, model_dir, first_id=1000)
+        promotion = go(registry, make_run(store / "runs", skill, holdout=holdout))
+    assert not promotion.done
+    said = as_text(promotion)
+    assert "on the same 280 holdout images" in said
+    assert "taken part in a choice" not in said
+    tags = client().get_model_version(NAME, "2").tags
+    assert tags["promotion.judged_on"] == "holdout: 280 images"
+    assert client().get_model_version(NAME, "1").tags["promotion.judged_on"].startswith("nothing")
 
 
 def test_force_promotes_an_inferior_model_and_keeps_the_reason(
@@ -162,7 +180,7 @@ def test_other_test_images_are_refused_unless_forced(
     go(registry, weak)
     predictions = make_test_predictions(0.9, store / "runs/model", first_id=5)
     other = make_run(store / "runs", predictions)
-    with pytest.raises(UserError, match="not evaluated on the same data"):
+    with pytest.raises(UserError, match=r"cannot be judged on the images[\s\S]*dvc checkout"):
         go(registry, other)
     assert registry.champion() == "1"
     assert go(registry, other, force="a larger test split").done
@@ -257,17 +275,17 @@ def test_a_champion_that_changed_in_the_meantime_is_not_overwritten(
 
 
 @pytest.mark.slow
-def test_models_are_compared_as_served_without_filled_decisions(
+def test_models_are_compared_by_the_thresholds_that_they_are_served_with(
     registry: Registry, store: Path
 ) -> None:
-    """A run evaluated with evaluate.fill_empty is served, and so compared, without it."""
+    """Decisions in the file that the thresholds do not give count for nothing."""
     model_dir = store / "runs/model"
     plain = make_test_predictions(0.5, model_dir)
     filled = replace(plain, y_pred=np.maximum(plain.y_pred, plain.y_true))
     go(registry, make_run(store / "runs", plain))
     promotion = go(registry, make_run(store / "runs", filled))
-    assert promotion.comparison is not None
-    assert promotion.comparison.difference == 0
+    assert promotion.judgement is not None
+    assert promotion.judgement.comparison.difference == 0
     assert promotion.done
 
 

@@ -36,6 +36,7 @@ def make_run(
     params: dict[str, Any] | None = None,
     without: tuple[str, ...] = (),
     tags: dict[str, str] | None = None,
+    holdout: EvaluatedSplit | None = None,
 ) -> str:
     """Log a finished run with a small network and test predictions of some skill."""
     model_dir, reports = folder / "model", folder / "reports"
@@ -46,6 +47,8 @@ def make_run(
     if not isinstance(skill, EvaluatedSplit):
         skill = make_test_predictions(skill, model_dir)
     skill.write(reports / "test_predictions.npz")
+    if holdout is not None:
+        holdout.write(reports / "holdout_predictions.npz")
     write_json(reports / "metrics.json", {"run_id": "r"})
     for suffix in ("md", "html"):
         (reports / f"model_card.{suffix}").write_text("# Model card")

@@ -1,10 +1,10 @@
 """Promote a finished run to champion, the model that is served, and roll back.
 
-The run's files are verified and registered as one version. Its test predictions are compared with
-the champion's, both by the thresholds that they are served with.
+The run's files are verified and registered as one version. Its predictions are compared with the
+champion's: see `hpa.serving.judgement`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +12,10 @@ from tempfile import TemporaryDirectory
 from hpa.config.params import Params
 from hpa.errors import UserError
 from hpa.evaluation.noninferiority import objections
-from hpa.evaluation.paired_bootstrap import PairedComparison, compare
-from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit, check_same_data
+from hpa.serving.judgement import Judgement, judge
 from hpa.serving.mlflow_model import save_model
 from hpa.serving.registry import CHAMPION, NAME, SCHEME, Registry, model_folder
 from hpa.serving.run_artifacts import check_model, collect, finished_run
-from hpa.thresholds.thresholds_file import read_thresholds
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,15 @@ class Promotion:
     Attributes:
         version: registered version of the run.
         before: version of the previous champion; None if this is the first.
-        comparison: with the previous champion; None if there was none or the test images differ.
+        judgement: comparison with the previous champion; None if there was none or it was not
+            possible.
         objections: reasons for keeping the champion; a forced promotion overrules them.
         done: whether the version is champion now.
     """
 
     version: str
     before: str | None
-    comparison: PairedComparison | None
+    judgement: Judgement | None
     objections: list[str]
     done: bool
 
@@ -50,7 +49,7 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
 
     Raises:
         UserError: there is no such run, it is not finished or not evaluated, its model is missing,
-            damaged or not the evaluated one; or, without `force`, the test images differ.
+            damaged or not the evaluated one; or, without `force`, it cannot be compared.
     """
     run = finished_run(run_id)
     version, before = registry.version_of(run.run_id), registry.champion()
@@ -60,17 +59,17 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         print(f"collecting the model of run {run.run_id}", flush=True)
         folder = collect(run, Path(name) / "model")
         check_model(folder)
-        comparison, reasons = None, []
+        judgement, reasons = None, []
         if before is not None:
             try:
-                comparison = compare_with_champion(before, folder, params)
+                judgement = compare_with_champion(before, folder, params)
                 reasons = objections(
-                    comparison,
+                    judgement.comparison,
                     macro_margin=params.promote.macro_margin,
                     class_margin=params.promote.class_margin,
                     min_support=params.evaluate.min_support,
                 )
-            except UserError as error:  # other test images, after the data changed
+            except UserError as error:  # other images, which the champion cannot predict
                 if force is None:
                     raise
                 reasons = [str(error).splitlines()[0]]
@@ -80,10 +79,10 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         else:
             check_version(version)
     done = not reasons or force is not None
-    registry.tag(version, _tags(before, comparison, reasons, force))
+    registry.tag(version, _tags(before, judgement, reasons, force))
     if done:
         registry.promote(version, instead_of=before)
-    return Promotion(version, before, comparison, reasons, done)
+    return Promotion(version, before, judgement, reasons, done)
 
 
 def as_text(promotion: Promotion) -> str:
@@ -92,14 +91,8 @@ def as_text(promotion: Promotion) -> str:
     if version == before:
         return f"version {version} is champion already: nothing changed"
     lines = []
-    if promotion.comparison is not None:
-        low, high = promotion.comparison.interval
-        old, new = promotion.comparison.macro_f1
-        lines.append(
-            f"macro F1 {new:.3f}, the champion's {old:.3f}: difference "
-            f"{promotion.comparison.difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, on "
-            f"the same {promotion.comparison.n_images:,} test images"
-        )
+    if promotion.judgement is not None:
+        lines += _judgement_text(promotion.judgement)
     lines += [f"objection: {reason}" for reason in promotion.objections]
     if promotion.done:
         lines += [
@@ -113,6 +106,26 @@ def as_text(promotion: Promotion) -> str:
             'to promote it nevertheless: --force "REASON"',
         ]
     return "\n".join(lines)
+
+
+def _judgement_text(judgement: Judgement) -> list[str]:
+    comparison = judgement.comparison
+    (old, new), (low, high) = comparison.macro_f1, comparison.interval
+    interval = f"no interval ({comparison.too_few})"
+    if not comparison.too_few:
+        interval = f"95 % interval {low:+.3f} to {high:+.3f}"
+    lines = [
+        f"macro F1 {new:.3f}, the champion's {old:.3f}: difference {comparison.difference:+.3f}, "
+        f"{interval}, on the same {comparison.n_images:,} {judgement.split} images"
+    ]
+    if judgement.again:
+        lines.append(judgement.again)
+    if judgement.split == "test":
+        lines.append(
+            "the test split has now taken part in a choice: with split.holdout_fraction above 0, "
+            "holdout images choose instead"
+        )
+    return lines
 
 
 def roll_back(registry: Registry) -> tuple[str, str]:
@@ -142,23 +155,10 @@ def check_version(version: str) -> None:
         check_model(folder)
 
 
-def compare_with_champion(version: str, folder: Path, params: Params) -> PairedComparison:
-    """Compare a model folder (B) with the champion's (A) on the test images of both.
-
-    Raises:
-        UserError: their test images, labels or groups differ, or the champion has no predictions.
-    """
+def compare_with_champion(version: str, folder: Path, params: Params) -> Judgement:
+    """Compare a model folder with the champion's; see `judge`."""
     with model_folder(f"{SCHEME}{NAME}/{version}") as champion:
-        a, b = check_same_data(_served_predictions(champion), _served_predictions(folder))
-    settings = params.promote
-    return compare(a.y_true, a.groups, a.y_pred, b.y_pred, settings.seed, settings.n_draws)
-
-
-def _served_predictions(folder: Path) -> EvaluatedSplit:
-    """Read a model's test predictions, decided by the thresholds that it is served with."""
-    evaluated = EvaluatedSplit.read(folder / FILE_NAME)
-    thresholds, _ = read_thresholds(folder / "thresholds.json")
-    return replace(evaluated, y_pred=thresholds.predict(evaluated.y_prob))
+        return judge(champion, folder, params)
 
 
 def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> str:
@@ -169,20 +169,26 @@ def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> 
 
 
 def _tags(
-    before: str | None, comparison: PairedComparison | None, reasons: list[str], force: str | None
+    before: str | None, judgement: Judgement | None, reasons: list[str], force: str | None
 ) -> dict[str, str]:
     """Describe the decision for the registry's page."""
     tags = {
         "promotion.at": _now(),
         "promotion.champion_before": before or "none",
         "promotion.objections": "; ".join(reasons) or "none",
+        "promotion.judged_on": "nothing: it was compared with no other model",
     }
-    if comparison is not None:
-        low, high = comparison.interval
+    if judgement is not None:
+        comparison, split = judgement.comparison, judgement.split
+        (old, new), (low, high) = comparison.macro_f1, comparison.interval
+        interval = comparison.too_few or f"{low:+.4f} to {high:+.4f}"
         tags["promotion.macro_f1"] = (
-            f"{comparison.macro_f1[1]:.4f}, champion's {comparison.macro_f1[0]:.4f}, difference "
-            f"{comparison.difference:+.4f} ({low:+.4f} to {high:+.4f})"
+            f"{new:.4f}, champion's {old:.4f}, difference {comparison.difference:+.4f} ({interval})"
         )
+        used = ", which has taken part in a choice" if split == "test" else ""
+        tags["promotion.judged_on"] = f"{split}: {comparison.n_images} images{used}"
+        if judgement.again:
+            tags["promotion.judged_again"] = judgement.again
     if force is not None:
         tags["promotion.forced_because"] = force
     return tags

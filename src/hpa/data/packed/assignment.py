@@ -9,7 +9,7 @@ from hpa.errors import UserError
 
 SPLITS = ("train", "val", "test")
 HOLDOUT = "holdout"
-"""An optional fourth split that no stage reads, for a final evaluation."""
+"""An optional fourth split, which is scored alone: for promotion, or a final evaluation."""
 UNLABELLED = "unlabelled"
 NO_FOLD = -1
 

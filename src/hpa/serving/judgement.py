@@ -1,0 +1,162 @@
+"""Comparison of a model with the champion on images that neither of them was trained on.
+
+The images are those of the holdout split if the new run has one, else of its test split. If the
+champion has no predictions for them, because the data has changed, it predicts them now.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpa.config.folders import PACKED_DIR
+from hpa.config.params import Params
+from hpa.data.packed.assignment import HOLDOUT
+from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.errors import UserError
+from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE, first_hash
+from hpa.evaluation.paired_bootstrap import PairedComparison, compare
+from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit, check_same_data
+from hpa.inference.classifier import Classifier
+from hpa.system.files import read_json, sha256
+from hpa.thresholds.decisions import decide
+from hpa.thresholds.thresholds_file import read_thresholds
+
+FILES = {HOLDOUT: HOLDOUT_FILE, "test": FILE_NAME}
+LEARNED = ("train", "val")
+"""Splits that chose weights or thresholds."""
+FORCE = '--force "REASON" promotes without a comparison'
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A comparison with the champion.
+
+    Attributes:
+        comparison: the champion is A.
+        split: of the images: "holdout" or "test".
+        again: how the champion was judged again, in words; "" if its own predictions were used.
+    """
+
+    comparison: PairedComparison
+    split: str
+    again: str
+
+
+def judge(champion: Path, folder: Path, params: Params) -> Judgement:
+    """Compare the model folder of a run with that of the champion.
+
+    Both decide by the thresholds that they are served with.
+
+    Raises:
+        UserError: the champion has no predictions for the images of the run, and cannot make them.
+    """
+    split, new = _images_to_judge(folder)
+    again = ""
+    try:
+        old, new = check_same_data(
+            _served(champion, EvaluatedSplit.read(champion / FILES[split])), new
+        )
+    except UserError as difference:
+        old, new, again = _judge_again(champion, folder, new, params, difference)
+    settings = params.promote
+    comparison = compare(
+        old.y_true, old.groups, old.y_pred, new.y_pred, settings.seed, settings.n_draws
+    )
+    return Judgement(comparison, split, again)
+
+
+def _images_to_judge(folder: Path) -> tuple[str, EvaluatedSplit]:
+    """Return the split that judges a run, and the run's predictions for it."""
+    for split, name in FILES.items():
+        if (folder / name).is_file() and len(found := EvaluatedSplit.read(folder / name)):
+            return split, _served(folder, found)
+    return "test", _served(folder, EvaluatedSplit.read(folder / FILE_NAME))
+
+
+def _served(folder: Path, evaluated: EvaluatedSplit) -> EvaluatedSplit:
+    """Decide predictions anew by the thresholds in a model folder."""
+    thresholds, _ = read_thresholds(folder / "thresholds.json")
+    return replace(evaluated, y_pred=decide(thresholds, evaluated.y_prob))
+
+
+def _judge_again(
+    champion: Path, folder: Path, new: EvaluatedSplit, params: Params, difference: UserError
+) -> tuple[EvaluatedSplit, EvaluatedSplit, str]:
+    """Let the champion predict the images of a run, but for the groups that it learned from."""
+    _require_images(folder, new, difference)
+    rows = pd.Index(read_index(PACKED_DIR)["Id"]).get_indexer(new.ids)
+    learned = _learned(champion, rows)
+    fresh = ~np.isin(new.groups, new.groups[learned])
+    if not fresh.any():
+        raise UserError(
+            "the champion was trained on all images that should judge it",
+            expected="some images that are in neither train nor val of the champion",
+            received=f"{len(fresh)} images, all of them known to the champion or near copies",
+            remedy=f"add images that it has not seen; {FORCE}",
+        )
+    new = replace(new, **{name: getattr(new, name)[fresh] for name in _ARRAYS})
+    y_prob = _probabilities(champion, rows[fresh], params.serve.batch_size)
+    again = f"the champion predicted {len(new.ids):,} images of the new data"
+    if not fresh.all():
+        again += f"; {int((~fresh).sum()):,} are left out, of groups that it was trained on"
+    return _served(champion, replace(new, y_prob=y_prob)), new, again
+
+
+_ARRAYS = ("ids", "groups", "y_true", "y_prob", "y_pred")
+
+
+def _require_images(folder: Path, new: EvaluatedSplit, difference: UserError) -> None:
+    """Refuse to judge if data/packed is not what the run was evaluated on."""
+    index = PACKED_DIR / "index.csv"
+    digests = read_json(folder / "provenance.json").get("data", {})
+    known = new.origin.data.get(index.name) or digests.get(str(index))
+    found = sha256(index) if index.is_file() else "none"
+    if known != found:
+        raise UserError(
+            "the champion cannot be judged on the images of this run: they are not in data/packed",
+            expected=f"{index} with SHA-256 {known}, for a champion that was not evaluated on them",
+            received=f"SHA-256 {found}; {str(difference).splitlines()[0]}",
+            remedy=f"restore the data of this run (git checkout COMMIT, dvc checkout); {FORCE}",
+        ) from difference
+
+
+def _learned(champion: Path, rows: np.ndarray) -> np.ndarray:
+    """Tell which packed rows the champion was trained on, by name or by picture, bool[n]."""
+    path = champion / IMAGES_FILE
+    if not path.is_file():
+        raise UserError(
+            "the champion does not say which images it was trained on",
+            expected=f"{IMAGES_FILE} in its version, as the evaluate stage writes it",
+            received="a version of an earlier program",
+            remedy=f"evaluate and promote the champion's run again with its data; {FORCE}",
+        )
+    images = pd.read_csv(path, dtype=str, keep_default_na=False)
+    images = images[images["split"].isin(LEARNED)]
+    index = read_index(PACKED_DIR).iloc[rows]
+    same_name = index["Id"].isin(images["Id"])
+    same_picture = first_hash(index["hash"]).isin(images["hash"])
+    return np.asarray(same_name | same_picture)
+
+
+def _probabilities(champion: Path, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the champion's scores float32[n,28] of packed rows."""
+    classifier, images = Classifier(champion), PackedImages(PACKED_DIR)
+    size = images.row_shape[0]
+    if size != classifier.image_size:
+        raise UserError(
+            "the champion cannot be judged on the images of this run: they have another size",
+            expected=f"{classifier.image_size} pixels, as the champion was trained",
+            received=f"{size} pixels in {PACKED_DIR}",
+            remedy=FORCE,
+        )
+    starts = range(0, len(rows), batch_size)
+    return np.concatenate(
+        [
+            classifier.probabilities(
+                images.read(rows[start : start + batch_size]), batch_size=batch_size
+            )
+            for start in starts
+        ]
+    )
