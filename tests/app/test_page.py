@@ -152,7 +152,7 @@ def test_an_upload_gets_the_classifier_s_probabilities_and_a_csv_of_them(
     assert download.value.suggested_filename == "cell1.csv"
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
     assert [(row["label"], row["probability"]) for row in rows] == [
-        (name, f"{found[name]:.6f}") for name in LABELS
+        (name, f"{found[name]:.10g}") for name in LABELS
     ]
 
 

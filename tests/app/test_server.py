@@ -53,7 +53,7 @@ def test_the_csv_agrees_with_the_json(client: TestClient, address: str) -> None:
     document = found["prediction"] if address == "/api/prediction" else found["predictions"][0]
     rows = list(csv.DictReader(io.StringIO(found["csv"])))
     assert [row["label"] for row in rows] == list(LABELS)
-    assert [f"{each:.6f}" for each in probabilities(document)] == [r["probability"] for r in rows]
+    assert [f"{each:.10g}" for each in probabilities(document)] == [r["probability"] for r in rows]
     assert [each["present"] for each in document["classes"]] == [r["present"] == "1" for r in rows]
 
 

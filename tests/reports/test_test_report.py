@@ -45,7 +45,7 @@ def evaluation() -> Evaluation:
     val, test = scores("val", 1), scores("test", 2)
     ids = np.concatenate([val.ids, test.ids])
     facts = pd.DataFrame({"group": range(120), "brightness": np.arange(120) * 1.0}, index=ids)
-    settings = Evaluate(min_support=10, n_bootstrap=100, fill_empty=False, seed=3)
+    settings = Evaluate(min_support=10, n_bootstrap=100, seed=3)
     thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, settings, run_id="run7")
 

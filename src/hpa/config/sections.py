@@ -165,6 +165,7 @@ class Threshold(Section):
         "selected", "sweep", "bagged", "proportion", "expected", "global", "fixed", "joint"
     ]
     fixed: Annotated[Number, Field(ge=0.001, le=0.999)]
+    fill_empty: Flag
     seed: Seed
 
 
@@ -182,7 +183,6 @@ class Evaluate(Section):
 
     min_support: Count
     n_bootstrap: Annotated[Whole, Field(ge=100, le=100_000)]
-    fill_empty: Flag
     seed: Seed
 
 

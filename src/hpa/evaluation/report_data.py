@@ -17,7 +17,8 @@ from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.evaluation.threshold_stability import threshold_spread
 from hpa.evaluation.val_test_tables import calibration_tables, rule_table
 from hpa.labels import CHANNELS
-from hpa.metrics.bootstrap import bootstrap_f1
+from hpa.metrics.bootstrap import bootstrap_f1, too_few
+from hpa.metrics.origins import UNKNOWN, Origin, require_same_origin
 from hpa.metrics.predictions import Scores
 from hpa.thresholds.decisions import Thresholds, decide
 
@@ -57,13 +58,19 @@ class Evaluation:
             "classes", "rules", "calibration", "reliability", "confusions", "slices", "empty",
         )  # fmt: skip
         tables = {name: getattr(self, name) for name in names}
-        uncalibrated = self.reliability["method"] == "none"  # dvc plots draws one line per revision
-        return {**tables, "reliability": self.reliability[uncalibrated]}
+        # dvc plots draws one line per revision: that of the probabilities that people see.
+        shown = self.reliability["method"] == self.thresholds.shown_scale.method
+        return {**tables, "reliability": self.reliability[shown]}
+
+    @property
+    def too_few(self) -> str:
+        """Why macro F1 has no interval; "" if it has one."""
+        return too_few(self.test.y_true, self.test.groups)
 
     @property
     def flagged(self) -> pd.DataFrame:
-        """Rows of `classes` with too little evidence or without a useful threshold."""
-        return self.classes[self.classes["note"] != ""]
+        """Rows of `classes` with quality flags."""
+        return self.classes[self.classes["flags"] != ""]
 
 
 def image_facts(packed_dir: Path, split_dir: Path) -> pd.DataFrame:
@@ -83,6 +90,7 @@ def evaluate_splits(
     settings: Evaluate,
     *,
     run_id: str = "",
+    origin: Origin = UNKNOWN,
 ) -> Evaluation:
     """Evaluate thresholds on test, beside the best constant prediction of val.
 
@@ -90,6 +98,7 @@ def evaluate_splits(
         val, test, thresholds: scores with labels; thresholds fitted on `val`.
         facts: `group` and `brightness` by Id, of at least these images.
         settings: section evaluate of params.yaml.
+        run_id, origin: kept with the test predictions.
 
     Raises:
         UserError: a split has no labels, the splits share images or come from two runs, or an
@@ -98,18 +107,18 @@ def evaluate_splits(
     val_true, test_true = val.labelled("val"), test.labelled("test")
     _check_splits(val, test)
     val_groups, test_groups = _groups(val.ids, facts), _groups(test.ids, facts)
-    val_pred, test_pred = (
-        decide(thresholds, split.y_prob, fill_empty=settings.fill_empty) for split in (val, test)
+    val_pred, test_pred = (decide(thresholds, split.y_prob) for split in (val, test))
+    predictions = EvaluatedSplit(
+        test.ids, test_groups, test_true, test.y_prob, test_pred, run_id, origin
     )
-    predictions = EvaluatedSplit(test.ids, test_groups, test_true, test.y_prob, test_pred, run_id)
     draws = {"seed": settings.seed, "n": settings.n_bootstrap}
     replicates = bootstrap_f1(test_true, test_pred, test_groups, **draws)
     classes = class_table(
         val_true, val_pred, predictions, thresholds, replicates, settings.min_support
     )
-    classes["threshold_low"], classes["threshold_high"] = threshold_spread(
-        val_true, val.y_prob, val_groups, seed=settings.seed
-    )
+    spread = threshold_spread(val_true, val.y_prob, val_groups, seed=settings.seed)
+    scaled = thresholds.shown_scale.apply(spread)
+    classes["threshold_low"], classes["threshold_high"] = scaled
     calibration, reliability = calibration_tables(val, test, val_groups, seed=settings.seed)
     return Evaluation(
         metrics=headline_metrics(predictions, val_true, val_pred, thresholds, replicates, classes),
@@ -160,3 +169,9 @@ def _check_splits(val: Scores, test: Scores) -> None:
             received=f"run {test.run_id} for test",
             remedy="run the score stage again",
         )
+    require_same_origin(
+        val.origin,
+        test.origin,
+        names=("the val scores", "the test scores"),
+        remedy="score both splits at once: dvc repro score",
+    )

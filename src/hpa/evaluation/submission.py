@@ -24,10 +24,9 @@ def submission(ids: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"Id": ids, "Predicted": predicted})
 
 
-def unlabelled_submission(path: Path, thresholds: Thresholds, *, fill_empty: bool) -> pd.DataFrame:
+def unlabelled_submission(path: Path, thresholds: Thresholds) -> pd.DataFrame:
     """Return the submission for the scores at `path`; no rows without such a file."""
     if not path.exists():
         return submission(np.empty(0, np.str_), np.empty((0, len(LABELS)), np.uint8))
     unlabelled = Scores.read(path)
-    y_pred = decide(thresholds, unlabelled.y_prob, fill_empty=fill_empty)
-    return submission(unlabelled.ids, y_pred)
+    return submission(unlabelled.ids, decide(thresholds, unlabelled.y_prob))

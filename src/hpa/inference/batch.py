@@ -11,7 +11,7 @@ from tqdm import tqdm
 from hpa.config.sections import Serve
 from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
-from hpa.inference.classifier import Classifier
+from hpa.inference.classifier import CLASS_FLAGS, Classifier
 from hpa.inference.writers import open_output
 from hpa.system.progress import progress
 
@@ -34,6 +34,8 @@ def predict_files(
     """
     print(f"loading the model of {folder}", flush=True)
     classifier = Classifier(folder)
+    if not (folder / CLASS_FLAGS).is_file():
+        print("this model was not evaluated: no label is marked for a poor test result")
     failures: dict[str, str] = {}
     weak_labels: dict[str, str] = {}
     width = min(40, max(map(len, images)))
@@ -50,7 +52,7 @@ def predict_files(
                 }
             bar.update(len(names))
     for label, flags in sorted(weak_labels.items()):
-        print(f"? too little evidence for {label}: {flags}")
+        print(f"? do not rely on {label}: {flags}")
     return failures
 
 

@@ -72,8 +72,8 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "image": _harmless(document["image"]),
             "label": row["label"],
             "present": int(row["present"]),
-            "probability": f"{row['probability']:.6f}",
-            "threshold": f"{row['threshold']:.6f}",
+            "probability": f"{row['probability']:.10g}",  # enough to compare with the threshold
+            "threshold": f"{row['threshold']:.10g}",
             "rule": row["rule"],
             "label_flags": "; ".join(row["flags"]),
             "image_flags": "; ".join(document["flags"]),

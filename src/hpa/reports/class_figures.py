@@ -16,7 +16,7 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     figure = Figure(figsize=(9, 8.5), layout="constrained")
     axes = figure.add_subplot()
     rows, constant = table.index, table["constant_f1"]
-    axes.barh(rows, table["f1"], color=flag_colours(list(table["note"])), height=0.72, zorder=2)
+    axes.barh(rows, table["f1"], color=flag_colours(list(table["flags"])), height=0.72, zorder=2)
     axes.scatter(constant, rows, marker="|", s=110, linewidths=2.2, color=ORANGE, zorder=3)
     axes.axvline(macro_f1, color=INK, linewidth=1, linestyle=DASHED, zorder=1)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
@@ -37,7 +37,7 @@ def plot_thresholds(classes: pd.DataFrame) -> Figure:
     table = classes.sort_values("val_support", ascending=False, kind="stable", ignore_index=True)
     figure = Figure(figsize=(9, 8.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    rows, colours = table.index, flag_colours(list(table["note"]))
+    rows, colours = table.index, flag_colours(list(table["flags"]))
     left.hlines(rows, 0.5, table["threshold"], color=colours, linewidth=2, zorder=2)
     left.scatter(table["threshold"], rows, color=colours, s=42, zorder=3)
     left.axvline(0.5, color=INK, linewidth=1)

@@ -84,7 +84,7 @@ def _draw_precision_recall(axes: Axes, ranking: Ranking, index: int, row: pd.Ser
     if ranking.support[index] == 0:
         axes.text(0.5, 0.5, "no positives", ha="center", va="center", color=INK, fontsize=8)
         return
-    (colour,) = flag_colours([row["note"]])
+    (colour,) = flag_colours([row["flags"]])
     axes.plot(*precision_recall(ranking, index), color=colour, linewidth=1.4, zorder=2)
     if row["predicted"] > 0:
         axes.scatter(row["recall"], row["precision"], color=ORANGE, s=26, zorder=3, clip_on=False)

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hpa.metrics.origins import UNKNOWN, Origin
 from hpa.system.files import atomic_path, read_json, write_json
 
 JPEG_QUALITY = 88  # no visible difference to PNG, and a sixth of its bytes on noisy images
@@ -36,7 +37,11 @@ class GalleryImage:
 
 
 def write_gallery(
-    folder: Path, examples: list[tuple[GalleryImage, np.ndarray]], *, note: str
+    folder: Path,
+    examples: list[tuple[GalleryImage, np.ndarray]],
+    *,
+    note: str,
+    origin: Origin = UNKNOWN,
 ) -> None:
     """Write pictures RGB uint8[H,W,3] as JPEG and `gallery.json`; replace the folder atomically."""
     with atomic_path(folder) as temporary:
@@ -46,7 +51,8 @@ def write_gallery(
             _, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (temporary / example.file).write_bytes(content.tobytes())
         rows = [asdict(example) for example, _ in examples]
-        write_json(temporary / "gallery.json", {"note": note, "examples": rows})
+        document = {"note": note, "origin": origin.to_json(), "examples": rows}
+        write_json(temporary / "gallery.json", document)
 
 
 def read_gallery(folder: Path) -> tuple[str, list[GalleryImage]]:
@@ -55,3 +61,9 @@ def read_gallery(folder: Path) -> tuple[str, list[GalleryImage]]:
     for row in document["examples"]:
         row |= {key: tuple(row[key]) for key in ("truth", "predicted")}
     return document["note"], [GalleryImage(**row) for row in document["examples"]]
+
+
+def gallery_origin(folder: Path) -> Origin:
+    """Return what made the gallery; unknown if an earlier version wrote it, or if there is none."""
+    path = folder / "gallery.json"
+    return Origin.from_json(read_json(path).get("origin", {})) if path.is_file() else UNKNOWN

@@ -9,13 +9,15 @@ import pandas as pd
 from hpa.data.images.rendering import overlay, protein, pseudo_colour, side_by_side
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.errors import UserError
-from hpa.inference.scoring import Model
+from hpa.inference.models import Model
 from hpa.labels import N_LABELS
+from hpa.metrics.origins import UNKNOWN, Origin
 from hpa.metrics.predictions import Scores
 from hpa.model.grad_cam import activation_maps
 from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.seeds import stream
 from hpa.system.progress import progress
+from hpa.thresholds.decisions import Thresholds, decide
 
 # Each outcome and the word that seeds its random draw; other words would draw other images.
 KINDS = {"true positive": "found", "false negative": "missed", "false positive": "invented"}
@@ -25,24 +27,26 @@ MAX_PX = 256  # larger images are scaled down: a report of 84 pictures stays bel
 def explain_examples(
     network: Model,
     test: Scores,
-    y_pred: np.ndarray,
-    thresholds: np.ndarray,
+    thresholds: Thresholds,
     *,
     packed_dir: Path,
     gallery_dir: Path,
     n_per_label: int,
     seed: int,
     batch_size: int,
+    origin: Origin = UNKNOWN,
 ) -> int:
     """Write the gallery of test images (see `choose_examples`) and return the number of pictures.
 
     Args:
         network, test: the model file to explain, and its scores with labels.
-        y_pred, thresholds: uint8[N,28] and float64[28].
+        thresholds: of the model; probabilities are those that people see.
         packed_dir, gallery_dir: input and output folder.
         n_per_label, seed, batch_size: images of each kind, of the draw, and per forward pass.
+        origin: of the thresholds and the scores, kept with the pictures.
     """
-    y_true = test.labelled("test")
+    y_true, y_pred = test.labelled("test"), decide(thresholds, test.y_prob)
+    shown, limits = thresholds.shown(test.y_prob), thresholds.shown_values
     chosen = choose_examples(y_true, y_pred, n_per_label=n_per_label, seed=seed)
     rows, images = _packed_rows(test.ids, packed_dir), PackedImages(packed_dir)
     # Load no model for an empty gallery: its head need not support Grad-CAM then.
@@ -61,12 +65,12 @@ def explain_examples(
                 image_id=str(test.ids[row]),
                 truth=tuple(np.flatnonzero(y_true[row]).tolist()),
                 predicted=tuple(np.flatnonzero(y_pred[row]).tolist()),
-                probability=float(test.y_prob[row, label]),
-                threshold=float(thresholds[label]),
+                probability=float(shown[row, label]),
+                threshold=float(limits[label]),
                 file=f"{label:02d}-{kind.replace(' ', '-')}-{len(pictures):03d}.jpg",
             )
             pictures.append((example, draw_example(image, heat[..., label])))
-    write_gallery(gallery_dir, pictures, note=note)
+    write_gallery(gallery_dir, pictures, note=note, origin=origin)
     return len(pictures)
 
 

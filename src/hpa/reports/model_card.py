@@ -31,15 +31,14 @@ def model_card(evaluation: Evaluation, networks: Sequence[Mapping[str, Any]]) ->
     """
     provenance, classes = networks[0], evaluation.classes
     has_evidence = classes["note"] == ""
-    beats_constant = classes["f1_low"] > classes["constant_f1"]
     return render(
         "model_card.md",
         evaluation=evaluation,
         metrics=evaluation.metrics,
         test=evaluation.test,
         n_groups=len(set(evaluation.test.groups.tolist())),
-        flagged=records(evaluation.flagged),
-        weak=records(classes[has_evidence & ~beats_constant]),
+        flagged=records(classes[~has_evidence]),
+        weak=records(classes[has_evidence & (classes["flags"] != "")]),
         networks=networks,
         provenance=provenance,
         params=provenance["params"],

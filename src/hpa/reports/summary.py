@@ -10,9 +10,12 @@ def summary(evaluation: Evaluation) -> str:
     metrics, flagged = evaluation.metrics, evaluation.flagged
     score, constant = metrics["test/macro_f1"], metrics["test/constant_macro_f1"]
     ratio = f" (macro F1 is {score / constant:.1f} times as high)" if constant > 0 else ""
+    interval = f"no interval: {evaluation.too_few}"
+    if not evaluation.too_few:
+        low, high = metrics["test/macro_f1_low"], metrics["test/macro_f1_high"]
+        interval = f"95%: {low:.3f} to {high:.3f}"
     lines = [
-        f"macro F1 on {len(evaluation.test.ids):,} test images: {score:.3f} "
-        f"(95%: {metrics['test/macro_f1_low']:.3f} to {metrics['test/macro_f1_high']:.3f})",
+        f"macro F1 on {len(evaluation.test.ids):,} test images: {score:.3f} ({interval})",
         f"  best constant prediction: {constant:.3f}{ratio}",
         f"  every threshold at 0.5:   {metrics['test/macro_f1_at_half']:.3f}",
         f"  val, where thresholds were fitted: {metrics['val/macro_f1']:.3f} (optimistic); "
@@ -22,7 +25,7 @@ def summary(evaluation: Evaluation) -> str:
     ]
     if len(flagged):
         lines.append(f"{len(flagged)} of {len(evaluation.classes)} classes have quality flags:")
-        for note, rows in flagged.groupby("note", sort=False):
+        for note, rows in flagged.groupby("flags", sort=False):
             text = f"{note}: {', '.join(rows['label'])}"
             lines.append(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="      "))
     return "\n".join(lines)

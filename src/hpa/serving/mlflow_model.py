@@ -2,8 +2,8 @@
 
 A row of the input is an image: columns red, green, blue, yellow, each the base64 text of a PNG,
 TIFF or JPEG, or an array [H,W] of grey levels; an absent channel is null. A row of the output
-holds `labels` (names), `flags` (quality flags of the image) and, by name, `probabilities` and
-`thresholds`.
+holds `labels` (names), `flags` (quality flags of the image) and, by name, `probabilities`,
+`thresholds` and `label_flags` (reasons to distrust a label in any image, "" without one).
 """
 
 import base64
@@ -32,7 +32,7 @@ from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
 from hpa.config.sections import Serve
 from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import read_planes, to_pixels
-from hpa.labels import CHANNELS, LABELS
+from hpa.labels import CHANNELS
 from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend
 
@@ -55,6 +55,7 @@ SIGNATURE = ModelSignature(
             ColSpec(Array(DataType.string), "flags"),
             ColSpec(Map(DataType.double), "probabilities"),
             ColSpec(Map(DataType.double), "thresholds"),
+            ColSpec(Map(DataType.string), "label_flags"),
         ]
     ),
 )
@@ -131,16 +132,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         pixels = np.stack([self._read(row, each) for row, each in enumerate(records)])
         names = [f"image {row}" for row in range(len(records))]
         predictions = self._classifier.predict(names, pixels, batch_size=self._serve.batch_size)
-        thresholds = dict(zip(LABELS, self._classifier.thresholds.values.tolist(), strict=True))
-        return [
-            {
-                "labels": each.labels,
-                "flags": list(each.flags),
-                "probabilities": dict(zip(LABELS, each.y_prob.tolist(), strict=True)),
-                "thresholds": thresholds,
-            }
-            for each in predictions
-        ]
+        return [_response(self._classifier.document(each)) for each in predictions]
 
     def _read(self, row: int, record: Mapping[Any, Any]) -> np.ndarray:
         try:
@@ -148,6 +140,18 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
             return to_pixels(read_planes(given, self._rules), self._rules)
         except InvalidImageError as error:
             raise MlflowException.invalid_parameter_value(f"image {row}: {error}") from error
+
+
+def _response(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document of `Classifier.document` by column, each a dict by label."""
+    rows = document["classes"]
+    return {
+        "labels": document["labels"],
+        "flags": document["flags"],
+        "probabilities": {row["label"]: row["probability"] for row in rows},
+        "thresholds": {row["label"]: row["threshold"] for row in rows},
+        "label_flags": {row["label"]: "; ".join(row["flags"]) for row in rows},
+    }
 
 
 def limit_scoring_server(serve: Serve) -> None:

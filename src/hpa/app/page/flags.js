@@ -1,6 +1,11 @@
-// Merge equal quality flags of several channels.
+// Quality flags: labels that the model card distrusts, and equal flags of several channels merged.
 
 const OF_CHANNEL = /^the (\w+) channel (is|shows) (.*)$/;
+
+/** Return the names of the labels that the model card distrusts. */
+export function distrustedLabels(prediction) {
+  return new Set(prediction.classes.filter(each => each.flags.length).map(each => each.label));
+}
 
 /** Return [text, first of the merged flags] pairs. */
 export function groupFlags(flags) {

@@ -3,7 +3,7 @@
 import { bytesOf, exampleFiles, RequestError, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem } from "./elements.js";
 import { acceptDrops, CHANNELS, groupFiles } from "./files.js";
-import { groupFlags } from "./flags.js";
+import { distrustedLabels, groupFlags } from "./flags.js";
 
 export class ManyImages {
   constructor(model, examples, open) {
@@ -121,9 +121,9 @@ export class ManyImages {
   }
 
   addPrediction(name, files, prediction) {
-    const flagged = new Set(prediction.classes.filter(each => each.flags.length).map(each => each.label));
+    const flagged = distrustedLabels(prediction);
     const labels = prediction.labels.map(label => make("span", { class: flagged.has(label) ? "chip flagged" : "chip",
-      title: flagged.has(label) ? "too little evidence for this label" : null }, flagged.has(label) ? `${label} ?` : label));
+      title: flagged.has(label) ? "do not rely on this label: see the model card" : null }, flagged.has(label) ? `${label} ?` : label));
     const flags = groupFlags(prediction.flags).map(([text]) => make("li", {}, text));
     this.flagged += flags.length > 0;
     const open = make("button", { class: "link", onclick: () => this.open(name, files), title: "Show this image" }, name);

@@ -3,7 +3,7 @@
 import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem } from "./elements.js";
 import { acceptDrops, CHANNELS, groupFiles } from "./files.js";
-import { groupFlags } from "./flags.js";
+import { distrustedLabels, groupFlags } from "./flags.js";
 import { Picture } from "./picture.js";
 
 const STAINS = {
@@ -134,8 +134,9 @@ export class OneImage {
     this.shown = { colour: new Set(CHANNELS), map: new Set(["green"]) };
     byId("result-name").textContent = prediction.image;
     byId("origin").textContent = this.origin;
+    const distrusted = distrustedLabels(prediction);
     byId("found").textContent = prediction.labels.length
-      ? `Found: ${prediction.labels.join(", ")}.`
+      ? `Found: ${prediction.labels.map(each => distrusted.has(each) ? `${each} ?` : each).join(", ")}.`
       : "No label is above its threshold.";
     byId("flags").replaceChildren(
       ...groupFlags(prediction.flags).map(([text, flag]) => flagItem(text, advice[flag])));
@@ -160,11 +161,12 @@ export class OneImage {
     const bar = make("span", { class: "bar" }, fill, tick);
     const [p, limit] = apart(probability, threshold);
     const numbers = make("span", { class: "numbers" }, make("b", {}, p), make("span", { class: "threshold" }, ` / ${limit}`));
-    const note = flags.length ? `too little evidence: ${flags.join("; ")}` : "";
+    const note = flags.length ? `do not rely on this label: ${flags.join("; ")}` : "";
     const spoken = [label, present ? "found" : "not found", `probability ${p}`,
       `threshold ${limit}`, note].filter(Boolean).join(", ");
+    const shown = note ? `${label} ?` : label;
     const button = make("button", { class: present ? "label found" : "label", "aria-pressed": "false",
-      "aria-label": spoken, "data-label": label }, make("span", { class: "name" }, label), bar, numbers);
+      "aria-label": spoken, "data-label": label }, make("span", { class: "name" }, shown), bar, numbers);
     if (note) button.append(make("span", { class: "label-note" }, note));
     button.onclick = () => this.choose(this.label === label ? null : label);
     return button;
