@@ -20,7 +20,8 @@ import psutil
 import yaml
 
 from hpa.config import command_line
-from hpa.config.params import Params
+from hpa.config.inherited import require_same_data
+from hpa.config.params import Params, load_params
 from hpa.system.backends import prepare_backend
 from hpa.system.files import read_json
 
@@ -36,7 +37,8 @@ def main() -> None:
         __doc__, "model", "loss", "augment", "train", "score", "threshold", "explain", "evaluate"
     )
     params, _ = command_line.parse(parser)
-    prepare_backend()
+    prepare_backend(params.train.backend)
+    require_workspace_data(params)
 
     # These imports take seconds: check the command line first.
     from hpa.tracking import mlflow_run
@@ -56,6 +58,15 @@ def main() -> None:
     print(
         f"the workspace is unchanged; this is where the results are:\n{places(run_id)}", flush=True
     )
+
+
+def require_workspace_data(params: Params) -> None:
+    """Refuse parameters of other data than DVC makes from params.yaml, before it makes any.
+
+    Raises:
+        UserError: a key of fetch, pack or split differs.
+    """
+    require_same_data(params, load_params(Path("params.yaml")).flat(), maker="params.yaml")
 
 
 def announce(number: int, what: str) -> None:

@@ -4,41 +4,54 @@ python src/explain.py          ten seconds; writes reports/gallery for the repor
 python src/explain.py --n_per_label 3
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, REPORTS_DIR, SCORES_DIR
+from hpa.config.inherited import inherited_params
+from hpa.inference.models import find_models, require_scored_by
+from hpa.metrics.origins import require_same_origin
+from hpa.metrics.predictions import Scores
 from hpa.system.backends import prepare_backend
+from hpa.thresholds.thresholds_file import read_thresholds
 
 SCORES_PATH, GALLERY_DIR = SCORES_DIR / "test.npz", REPORTS_DIR / "gallery"
+THRESHOLDS_PATH = MODEL_DIR / "thresholds.json"
 
 
 def main() -> None:
     """Draw the pictures for scores/test.npz with the network that made it."""
-    parser = command_line.parser(__doc__, "score", "explain", "evaluate")
-    params, _ = command_line.parse(parser)
-    prepare_backend()
+    parser = command_line.parser(__doc__, "score", "explain")
+    params, arguments = command_line.parse(parser)
+    test, (thresholds, beside) = Scores.read(SCORES_PATH), read_thresholds(THRESHOLDS_PATH)
+    made_with = {k: v for k, v in test.origin.params.items() if k not in arguments.overrides}
+    params = inherited_params(params, made_with)
+    models = find_models(Path(params.score.models))
+    require_scored_by(models, test.origin, SCORES_PATH, PACKED_DIR / "index.csv")
+    require_same_origin(
+        beside["origin"],
+        test.origin,
+        names=(str(THRESHOLDS_PATH), str(SCORES_PATH)),
+        remedy="fit the thresholds to the present scores: dvc repro threshold",
+    )
+    prepare_backend(models[0].backend, required_by=f"the training of {models[0].path}")
 
-    # Import late: this takes seconds, and a wrong command line should fail at once.
-    from hpa.inference.scoring import find_models
-    from hpa.metrics.predictions import Scores
+    # Import late: this takes seconds, and wrong inputs should fail at once.
     from hpa.reports.grad_cam_gallery import explain_examples
-    from hpa.thresholds.decisions import decide
-    from hpa.thresholds.thresholds_file import read_thresholds
 
     # No MLflow run: the evaluate stage logs the pictures with the report.
-    thresholds, _ = read_thresholds(MODEL_DIR / "thresholds.json")
-    test = Scores.read(SCORES_PATH)
+    settings = {f"explain.{key}": value for key, value in asdict(params.explain).items()}
     n_pictures = explain_examples(
-        find_models(Path(params.score.models))[0],  # the first of several networks
+        models[0],  # the first of several networks
         test,
-        decide(thresholds, test.y_prob, fill_empty=params.evaluate.fill_empty),
-        thresholds.values,
+        thresholds,
         packed_dir=PACKED_DIR,
         gallery_dir=GALLERY_DIR,
         n_per_label=params.explain.n_per_label,
         seed=params.explain.seed,
         batch_size=params.score.batch_size,
+        origin=beside["origin"].plus(settings),
     )
     print(f"{n_pictures} pictures in {GALLERY_DIR}, shown in the report")
 

@@ -3,33 +3,36 @@
 python src/score.py            half a minute; writes scores/{val,test,unlabelled}.npz
 python src/score.py --augmentation dihedral              eight views each, for better scores
 python src/score.py --models models                      average the networks of several folds
+
+The stages threshold, explain and evaluate follow: they refuse scores that were made otherwise.
 """
 
 from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, SCORES_DIR, SPLIT_DIR
+from hpa.config.inherited import inherited_params
+from hpa.data.packed.record import data_parameters
+from hpa.inference.models import find_models, require_same_data
 from hpa.system.backends import prepare_backend
 
 
 def main() -> None:
     """Score data/packed with the networks of score.models."""
     params, _ = command_line.parse(command_line.parser(__doc__, "score"))
-    prepare_backend()
+    models = find_models(Path(params.score.models))
+    require_same_data(models, PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv")
+    made_with = data_parameters(PACKED_DIR, SPLIT_DIR)
+    prepare_backend(models[0].backend, required_by=f"the training of {models[0].path}")
 
     # Imports that take seconds wait until the command line is checked.
-    from hpa.inference.scoring import PROVENANCE, find_models, require_same_split, score_splits
+    from hpa.inference.scoring import NETWORKS, score_splits, shared_params
     from hpa.tracking.stage_run import log_artifacts, stage_run
 
-    models = find_models(Path(params.score.models))
-    require_same_split(models, SPLIT_DIR / "assignment.csv")
+    params = inherited_params(params, shared_params(models) | made_with)
     # Scores of a single network join the run that trained it, those of several start a new one.
     upstream = models[0].run_id if len(models) == 1 else None
     with stage_run("score", params, sections=("score",), upstream=upstream) as run_id:
-        if upstream is None:
-            for model in models:
-                folder = model.path.parent
-                log_artifacts([folder / PROVENANCE], f"models/{folder.name}")
         score_splits(
             models,
             packed_dir=PACKED_DIR,
@@ -38,7 +41,7 @@ def main() -> None:
             score=params.score,
             run_id=run_id,
         )
-        log_artifacts([SCORES_DIR / "val.npz"], "scores")  # for promotion
+        log_artifacts([SCORES_DIR / "val.npz", SCORES_DIR / NETWORKS], "scores")  # for promotion
     print(f"probabilities of {len(models)} network(s) are in {SCORES_DIR}")
 
 

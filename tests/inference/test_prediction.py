@@ -16,7 +16,8 @@ from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from hpa.inference.prediction import predict_logits, predict_views, sigmoid
-from hpa.inference.scoring import Model, find_models, require_same_split, score_splits
+from hpa.inference.models import Model, find_models, require_same_data
+from hpa.inference.scoring import score_splits
 from hpa.labels import indicator_matrix
 from hpa.metrics.predictions import Scores
 from hpa.model.resnet import build_resnet34
@@ -187,7 +188,7 @@ def test_val_images_are_scored_by_the_networks_that_did_not_train_on_them(
         constant = keras.Sequential([network, keras.layers.Rescaling(1.0, offset=logit)])
         saved(constant, tmp_path / f"models/{number}", split_dir / "assignment.csv", fold)
     models = find_models(tmp_path / "models")
-    require_same_split(models, split_dir / "assignment.csv")
+    require_same_data(models, packed_world / "index.csv", split_dir / "assignment.csv")
     score_splits(
         models,
         packed_dir=packed_world,
@@ -231,7 +232,7 @@ def test_a_network_of_another_split_is_refused(tmp_path: Path) -> None:
     path.write_text("today's")
     model = Model(Path("m/best.keras"), {"data": {str(path): "0" * 64}})
     with pytest.raises(UserError, match=r"m/best\.keras was trained with another split"):
-        require_same_split([model], path)
+        require_same_data([model], path.with_name("index.csv"), path)
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_every_script_that_loads_keras_prepares_the_backend_first() -> None:
         files = [(ROOT / "src").joinpath(*module.split(".")) for module in below]
         if any("\nimport keras\n" in f"\n{source_of(file)}" for file in files):
             loading.add(script.stem)
-            assert "    prepare_backend()" in script.read_text(), script
+            assert "    prepare_backend(" in script.read_text(), script
     assert loading >= {"train", "score", "explain", "predict", "app", "promote", "worker"}
 
 
@@ -34,19 +34,43 @@ def source_of(module: Path) -> str:
     return (path if path.is_file() else module / "__init__.py").read_text()
 
 
-@pytest.mark.parametrize("script", ["train", "score", "explain", "experiment"])
-def test_a_script_refuses_a_backend_that_does_not_exist(script: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "backend", "said"),
+    [
+        ("train", "jax", "KERAS_BACKEND contradicts train.backend"),
+        ("experiment", "torch", "dvc exp run -S train.backend=torch"),
+        ("search", "bogus", "unset KERAS_BACKEND"),
+        ("promote", "bogus", "Keras has no backend bogus that trains"),
+    ],
+)
+def test_a_variable_does_not_decide_what_dvc_tracks(
+    script: str, backend: str, said: str, tmp_path: Path
+) -> None:
+    arguments = ["0" * 32] if script == "promote" else []
     done = subprocess.run(
-        [sys.executable, str(ROOT / f"src/{script}.py"), "--params", str(ROOT / "params.yaml")],
+        [
+            *(sys.executable, str(ROOT / f"src/{script}.py"), *arguments),
+            *("--params", str(ROOT / "params.yaml")),
+        ],
         cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": "bogus"},
+        env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 2, done.stderr
-    assert "Keras has no backend bogus that trains" in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_required_backend_is_the_one_that_keras_loads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "")  # counts as unset
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    backends.prepare_backend("tensorflow")
+    assert backends.chosen_backend() == ("tensorflow", "KERAS_BACKEND")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from hpa.config.params import Params, load_params
 from hpa.system import files
-from hpa.training import provenance
+from hpa.training import code, provenance
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -22,7 +22,7 @@ def source_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = shutil.copytree(
         ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for module in (files, provenance):
+    for module in (files, code):
         monkeypatch.setattr(module, "SOURCE_DIR", folder)
     return folder
 
@@ -81,3 +81,27 @@ def test_parameters_and_data_change_the_key_but_not_how_often_checkpoints_are_wr
     assert key(other, (tmp_path / "index.csv",)) != before
     (tmp_path / "index.csv").write_text("Id,Target")
     assert key(inputs=(tmp_path / "index.csv",)) != before
+
+
+MADE_WITH = {"fetch.source": "local", "pack.odd_size": "crop", "split.seed": 5}
+
+
+def test_a_model_tells_of_its_data_what_the_data_says_and_of_no_later_stage() -> None:
+    origin = provenance.model_provenance(
+        PARAMS, run_id="r", weights_sha256="w", inputs=[], lineage={}, made_with=MADE_WITH
+    )
+    known = origin["params"]
+    assert {key: known[key] for key in MADE_WITH} == MADE_WITH
+    assert "fetch.n_images" not in known  # of another source, which params.yaml names
+    assert known["loss.gamma"] == PARAMS.loss.gamma
+    assert {key.partition(".")[0] for key in known} == {
+        "fetch", "pack", "split", "model", "loss", "augment", "train",
+    }  # fmt: skip
+
+
+def test_data_without_a_record_leaves_the_parameters_in_force() -> None:
+    origin = provenance.model_provenance(
+        PARAMS, run_id="r", weights_sha256="w", inputs=[], lineage={}, made_with={}
+    )
+    assert origin["params"]["fetch.source"] == PARAMS.fetch.source
+    assert origin["params"]["pack.odd_size"] == PARAMS.pack.odd_size

@@ -1,6 +1,7 @@
 """Predictions for the test split in one file, for comparison with another run."""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import numpy as np
 from hpa.errors import UserError
 from hpa.metrics.bootstrap import check_groups
 from hpa.metrics.counts import check_indicators, check_same_shape
-from hpa.metrics.predictions import check_ids, check_probabilities, file_error, load_arrays
+from hpa.metrics.origins import UNKNOWN, Origin
+from hpa.metrics.predictions import (
+    check_ids,
+    check_probabilities,
+    file_error,
+    load_arrays,
+    origin_in,
+)
 from hpa.system.files import atomic_path
 
 FILE_NAME = "test_predictions.npz"
@@ -26,6 +34,7 @@ class EvaluatedSplit:
         y_prob: float32[N,28] in [0,1].
         y_pred: uint8[N,28], y_prob at the thresholds of the run.
         run_id: the run of the evaluation, "" if unknown.
+        origin: what made the probabilities and the thresholds; empty if unknown.
     """
 
     ids: np.ndarray
@@ -34,18 +43,24 @@ class EvaluatedSplit:
     y_prob: np.ndarray
     y_pred: np.ndarray
     run_id: str = ""
+    origin: Origin = UNKNOWN
 
     def __post_init__(self) -> None:
         check_probabilities("y_prob", self.y_prob)
         check_ids(self.ids, len(self.y_prob))
-        check_groups(self.groups, len(self.y_prob))
+        if len(self):  # there may be no holdout images
+            check_groups(self.groups, len(self.y_prob))
         for name, array in (("y_true", self.y_true), ("y_pred", self.y_pred)):
             check_indicators(name, array)
             check_same_shape(name, array, "y_prob", self.y_prob)
 
+    def __len__(self) -> int:
+        return len(self.y_prob)
+
     def write(self, path: Path) -> None:
         """Write a compressed .npz atomically."""
-        arrays = {**vars(self), "run_id": np.array(self.run_id)}
+        origin = np.array(json.dumps(self.origin.to_json()))
+        arrays = {**vars(self), "run_id": np.array(self.run_id), "origin": origin}
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -59,7 +74,11 @@ class EvaluatedSplit:
         keys = ("ids", "groups", "y_true", "y_prob", "y_pred")
         arrays = load_arrays(path, keys, stage="evaluate")
         try:
-            return cls(**{key: arrays[key] for key in keys}, run_id=str(arrays.get("run_id", "")))
+            return cls(
+                **{key: arrays[key] for key in keys},
+                run_id=str(arrays.get("run_id", "")),
+                origin=origin_in(arrays),
+            )
         except ValueError as error:
             raise file_error(
                 f"{path} holds unusable predictions", str(error), "evaluate"
@@ -102,6 +121,8 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
     elif (a.groups != b.groups).any():
         example = str(a.ids[a.groups != b.groups][0])
         received = f"the same images in other groups, such as {example!r}"
+    elif differing := _fetched_differently(a, b):
+        received = f"images of the same names, but fetched otherwise: {', '.join(differing)}"
     else:
         return a, b
     raise UserError(
@@ -110,3 +131,14 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
         received=f"{received} (digests {a.digest()[:12]} and {b.digest()[:12]})",
         remedy="evaluate both on one version of data/split (dvc checkout, then dvc repro evaluate)",
     )
+
+
+def _fetched_differently(a: EvaluatedSplit, b: EvaluatedSplit) -> list[str]:
+    """Describe parameters of fetch that differ, but for `path`: a folder may have moved."""
+    one, other = a.origin.params, b.origin.params
+    keys = {key for key in one.keys() & other.keys() if key.startswith("fetch.")} - {"fetch.path"}
+    return [
+        f"{key} {one[key]!r} in A, {other[key]!r} in B"
+        for key in sorted(keys)
+        if one[key] != other[key]
+    ]

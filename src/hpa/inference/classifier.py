@@ -18,13 +18,20 @@ from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
 from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
 from hpa.labels import CHANNELS, LABELS
+from hpa.metrics.origins import Origin, network_of, require_same_origin
+from hpa.model.archive_origin import embedded_provenance
 from hpa.model.safe_loading import load_network
 from hpa.system.files import read_json
-from hpa.thresholds.decisions import Thresholds
+from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.thresholds_file import read_thresholds
 
 FILES = ("best.keras", "provenance.json", "thresholds.json", "training_range.json")
 """Files that a model folder must hold."""
+REMEDY = (
+    "take the whole folder from one run; here, run the stages that follow a change: dvc repro, or "
+    "by hand score, threshold and evaluate"
+)
+FILLED = "no label reaches its threshold: the most probable one is named"
 CLASS_FLAGS = "class_flags.json"
 """File that the evaluate stage adds: quality flags of each class."""
 
@@ -34,7 +41,7 @@ class Prediction:
     """Prediction for one image; the flags are reasons to distrust it, in plain words."""
 
     name: str
-    y_prob: np.ndarray  # float32[28] in [0,1]
+    y_prob: np.ndarray  # float32[28] in [0,1], scores as the thresholds were fitted to
     y_pred: np.ndarray  # uint8[28]
     flags: tuple[str, ...]
 
@@ -51,7 +58,8 @@ class Classifier:
         """Load `folder`, whose archive must have the digest in its provenance.
 
         Raises:
-            UserError: a file is missing, damaged or not the one that was trained.
+            UserError: a file is missing, damaged, not the one that was trained, or of another
+                model.
         """
         if missing := [name for name in FILES if not (folder / name).is_file()]:
             raise UserError(
@@ -64,8 +72,10 @@ class Classifier:
         _check_channels(self.origin, folder)
         self.thresholds, beside = read_thresholds(folder / "thresholds.json")
         self._augmentation, self._merge = _views(beside["score"], folder)
-        self.class_flags = _class_flags(folder / CLASS_FLAGS, self.thresholds)
-        self._seen = TrainingRange.from_json(read_json(folder / "training_range.json"))
+        seen = read_json(folder / "training_range.json")
+        _check_network(self.origin, beside["origin"], seen, folder)
+        self.class_flags = _class_flags(folder / CLASS_FLAGS, self.thresholds, beside["origin"])
+        self._seen = TrainingRange.from_json(seen)
         digest = self.origin.get("archives", {}).get("best.keras")
         if not isinstance(digest, str):
             raise UserError(
@@ -80,14 +90,22 @@ class Classifier:
         self._lock = threading.Lock()
 
     def rules(self, serve: Serve) -> ReadingRules:
-        """Return the rules for reading images: limits from params.yaml, the rest from training."""
+        """Return the rules for reading images: limits from params.yaml, the rest from training.
+
+        The white of 16-bit files is that of the training images, unless params.yaml states one.
+        """
+        white = serve.sixteen_bit_white or self._trained_with("fetch.sixteen_bit_white")
         return ReadingRules(
             image_size=self.image_size,
-            odd_size=str(self.origin["params"]["pack.odd_size"]),
+            odd_size=str(self._trained_with("pack.odd_size") or "refuse"),
             tinted=serve.tinted,
-            sixteen_bit_white=serve.sixteen_bit_white,
+            sixteen_bit_white=white,
             max_size_px=serve.max_size_px,
         )
+
+    def _trained_with(self, key: str) -> Any:
+        """Return a parameter of the training images; None if the model does not say."""
+        return self.origin["params"].get(key)
 
     def probabilities(self, pixels: np.ndarray, *, batch_size: int) -> np.ndarray:
         """Return float32[N,28] in [0,1] for uint8[N,S,S,4], with the views of the score stage.
@@ -115,15 +133,22 @@ class Classifier:
     def predict(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Prediction]:
         """Predict the labels of N named images uint8[N,S,S,4]."""
         y_prob = self.probabilities(pixels, batch_size=batch_size)
-        y_pred = self.thresholds.predict(y_prob)
+        y_pred = decide(self.thresholds, y_prob)
+        filled = np.asarray((y_pred > self.thresholds.predict(y_prob)).any(axis=1))
+        black = str(self._trained_with("fetch.missing_channels") or "").split()
+        flags = [self._seen.flags(each, black=black) for each in pixels]
         return [
-            Prediction(name, y_prob[row], y_pred[row], tuple(self._seen.flags(pixels[row])))
+            Prediction(name, y_prob[row], y_pred[row], (*flags[row], *[FILLED] * int(filled[row])))
             for row, name in enumerate(names)
         ]
 
     def document(self, prediction: Prediction) -> dict[str, Any]:
-        """Return a prediction as plain values for JSON, classes in the competition's order."""
+        """Return a prediction as plain values for JSON, classes in the competition's order.
+
+        Probabilities and thresholds are those that people see: see `Thresholds.shown`.
+        """
         thresholds = self.thresholds
+        shown, limits = thresholds.shown(prediction.y_prob[None])[0], thresholds.shown_values
         return {
             "image": prediction.name,
             "labels": prediction.labels,
@@ -132,8 +157,8 @@ class Classifier:
                 {
                     "label": label,
                     "present": bool(prediction.y_pred[k]),
-                    "probability": float(prediction.y_prob[k]),
-                    "threshold": float(thresholds.values[k]),
+                    "probability": float(shown[k]),
+                    "threshold": float(limits[k]),
                     "rule": thresholds.rule[k],
                     "flags": list(self.class_flags[k]),
                 }
@@ -154,6 +179,22 @@ def _check_channels(origin: dict[str, Any], folder: Path) -> None:
             )
 
 
+def _check_network(
+    provenance: dict[str, Any], thresholds: Origin, seen: dict[str, Any], folder: Path
+) -> None:
+    """Refuse a folder whose files tell of two networks; those of earlier versions tell nothing."""
+    best = folder / "best.keras"
+    inside = Origin(networks=(network_of(best.name, embedded_provenance(best) or provenance),))
+    others = {
+        "provenance.json": (network_of(best.name, provenance),),
+        "thresholds.json": thresholds.networks,
+        "training_range.json": (network_of(best.name, seen),),
+    }
+    for name, networks in others.items():
+        names = (str(best), str(folder / name))
+        require_same_origin(inside, Origin(networks=networks), names=names, remedy=REMEDY)
+
+
 def _views(score: Any, folder: Path) -> tuple[str, str]:
     """Return the augmentation and merge of the scores that the thresholds were fitted to."""
     with suppress(LookupError, TypeError):
@@ -167,12 +208,20 @@ def _views(score: Any, folder: Path) -> tuple[str, str]:
     )
 
 
-def _class_flags(path: Path, thresholds: Thresholds) -> list[list[str]]:
-    """Return the flags of each class: of the evaluation, else only those of the thresholds."""
+def _class_flags(path: Path, thresholds: Thresholds, origin: Origin) -> list[list[str]]:
+    """Return the flags of each class: of the evaluation, else only those of the thresholds.
+
+    Raises:
+        UserError: the file is damaged, or other thresholds were evaluated.
+    """
     if not path.is_file():
         return [list(flags) for flags in thresholds.flags]
     try:
-        notes = [read_json(path)["classes"][label] for label in LABELS]
+        document = read_json(path)
+        notes = [document["classes"][label] for label in LABELS]
+        evaluated = Origin.from_json(document.get("origin", {}))
+        names = (str(path.with_name("thresholds.json")), str(path))
+        require_same_origin(origin, evaluated, names=names, remedy=REMEDY)
         return [note.split("; ") if note else [] for note in notes]
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(

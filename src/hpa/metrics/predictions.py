@@ -1,8 +1,10 @@
 """Scores of one split on disk, so that the network runs once."""
 
+import hashlib
+import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hpa.errors import UserError
 from hpa.labels import N_LABELS
 from hpa.metrics.bootstrap import check_groups
 from hpa.metrics.counts import check_indicators, check_same_shape
+from hpa.metrics.origins import UNKNOWN, Origin
 from hpa.system.files import atomic_path
 
 
@@ -25,6 +28,7 @@ class Scores:
         run_id: the training run that gave the scores, "" if unknown.
         augmentation, merge: settings of the score stage, as in params.yaml.
         groups: int64[N]; rows of one group are not independent. None: all rows are.
+        origin: networks, data and parameters behind them; empty if unknown.
     """
 
     ids: np.ndarray
@@ -34,6 +38,7 @@ class Scores:
     augmentation: str = "none"
     merge: str = "mean_logit"
     groups: np.ndarray | None = None
+    origin: Origin = UNKNOWN
 
     def __post_init__(self) -> None:
         check_probabilities("y_prob", self.y_prob)
@@ -64,11 +69,25 @@ class Scores:
             )
         return self.y_true
 
+    @property
+    def made_by(self) -> Origin:
+        """Their origin with their own digest and settings, for comparison with thresholds."""
+        own = {"score.augmentation": self.augmentation, "score.merge": self.merge}
+        return replace(self.origin.plus(own), scores_sha256=self.digest())
+
+    def digest(self) -> str:
+        """Return the SHA-256 of ids, probabilities, labels and groups, 64 digits."""
+        optional = [getattr(self, key) for key in _OPTIONAL]
+        parts = ["\0".join(self.ids).encode(), self.y_prob.tobytes()]
+        parts += [b"" if array is None else array.tobytes() for array in optional]
+        return hashlib.sha256(b"\0\0".join(parts)).hexdigest()
+
     def write(self, path: Path) -> None:
         """Write a compressed .npz atomically; equal scores give equal bytes."""
         arrays = {"ids": self.ids, "y_prob": self.y_prob}
         arrays |= {key: np.array(getattr(self, key)) for key in _TEXTS}
         arrays |= {key: getattr(self, key) for key in _OPTIONAL if getattr(self, key) is not None}
+        arrays["origin"] = np.array(json.dumps(self.origin.to_json()))
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -89,6 +108,7 @@ class Scores:
                 y_prob=y_prob.astype(np.float32) if y_prob.dtype.kind == "f" else y_prob,
                 y_true=arrays.get("y_true"),
                 groups=arrays.get("groups"),
+                origin=origin_in(arrays),
                 **{key: str(arrays[key]) for key in _TEXTS if key in arrays},
             )
         except ValueError as error:
@@ -150,6 +170,11 @@ def load_arrays(path: Path, keys: tuple[str, ...], *, stage: str) -> dict[str, n
         received = ", ".join(sorted(arrays)) or "no key"
         raise file_error(f"{path} lacks {', '.join(missing)}", received, stage)
     return arrays
+
+
+def origin_in(arrays: dict[str, np.ndarray]) -> Origin:
+    """Return the origin in the arrays of an .npz; an empty one if another program wrote them."""
+    return Origin.from_json(json.loads(str(arrays["origin"]))) if "origin" in arrays else UNKNOWN
 
 
 def file_error(wrong: str, received: str, stage: str) -> UserError:

@@ -2,20 +2,26 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from hpa.errors import UserError
-from hpa.evaluation.test_predictions import FILE_NAME
+from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE
+from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
 from hpa.inference.classifier import CLASS_FLAGS, FILES, Classifier
-from hpa.inference.scoring import BEST
+from hpa.inference.models import BEST
 from hpa.labels import CHANNELS
+from hpa.metrics.origins import network_of, require_same_origin
+from hpa.thresholds.thresholds_file import read_thresholds
 from hpa.tracking.mlflow_store import PastRun, download, past_run
 
 REPORTS = (FILE_NAME, "metrics.json", "model_card.html", "model_card.md")
 """Outputs of the evaluate stage that are registered with the model."""
+FOR_PROMOTION = (HOLDOUT_FILE, IMAGES_FILE)
+"""Further outputs, which runs of earlier versions lack."""
 
 
 def finished_run(run_id: str) -> PastRun:
@@ -56,6 +62,9 @@ def collect(run: PastRun, folder: Path) -> Path:
             _fetch(artifact, list(_with_upstream(run)), Path(name), folder)
         for artifact in [f"reports/{each}" for each in REPORTS]:
             _fetch(artifact, [run], Path(name), folder)
+        for report in FOR_PROMOTION:
+            if found := download(run.run_id, f"reports/{report}", Path(name)):
+                shutil.move(found, folder / report)
     return folder
 
 
@@ -63,9 +72,10 @@ def check_model(folder: Path) -> None:
     """Load a model folder, verify its digests, and predict once.
 
     Raises:
-        UserError: it is damaged, not what was trained, or predicts NaN.
+        UserError: it is damaged, not what was trained or evaluated, or predicts NaN.
     """
     classifier = Classifier(folder)
+    _require_own_predictions(folder, classifier)
     size = classifier.image_size
     pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, len(CHANNELS)), np.uint8)
     if not np.isfinite(classifier.probabilities(pixels, batch_size=1)).all():
@@ -75,6 +85,20 @@ def check_model(folder: Path) -> None:
             received="NaN",
             remedy="its training diverged: promote another run",
         )
+
+
+def _require_own_predictions(folder: Path, classifier: Classifier) -> None:
+    """Refuse test predictions of another network or other thresholds than those in the folder."""
+    _, beside = read_thresholds(folder / "thresholds.json")
+    network = (network_of(BEST, classifier.origin),)
+    for name in (FILE_NAME, HOLDOUT_FILE):
+        if (folder / name).is_file():
+            require_same_origin(
+                replace(beside["origin"], networks=network),
+                EvaluatedSplit.read(folder / name).origin,
+                names=("the model and its thresholds", name),
+                remedy="evaluate this model with them (dvc repro), then promote that run",
+            )
 
 
 def _with_upstream(run: PastRun) -> Iterator[PastRun]:

@@ -1,6 +1,7 @@
 """The file thresholds.json: thresholds by label, with their evidence and their origin."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hpa.errors import UserError
 from hpa.labels import LABELS
-from hpa.system.files import read_json
+from hpa.metrics.origins import Origin
+from hpa.system.files import digest, read_json
 from hpa.thresholds.decisions import PlainRule, Thresholds
+from hpa.thresholds.shown import ShownScale
 
 PLAIN_RULES = ("fixed", "global", "sweep")
 
@@ -30,6 +33,8 @@ def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
     return {
         "fit_macro_f1": thresholds.fit_macro_f1,
         "cross_fitted_macro_f1": thresholds.cross_fitted_macro_f1,
+        "fill_empty": thresholds.fill_empty,
+        "shown_scale": asdict(thresholds.shown_scale),
         "classes": _by_label(dict(zip(keys, row, strict=True)) for row in rows),
         "plain": {
             name: {
@@ -46,15 +51,25 @@ def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
     """Read the exact thresholds of `thresholds_to_json`; labels may come in any order.
 
     Returns:
-        The thresholds, and their origin: `run_id`, the run that chose them, and `score`, the
-        `augmentation` and `merge` of the scores that they were fitted to.
+        The thresholds, and what the file says beside them: `run_id`, the run that chose them;
+        `score`, the `augmentation` and `merge` of the scores that they were fitted to; and their
+        `origin` with their digest, in which files of earlier versions name nothing else.
 
     Raises:
         UserError: the file is absent, a key is missing or unknown, or a value is of the wrong type
             or range.
     """
     document = _parse(read_json(path), str(path))
-    return _thresholds(document), {"run_id": document.run_id, "score": document.score}
+    thresholds = _thresholds(document)
+    score = {f"score.{key}": value for key, value in document.score.items()}
+    origin = Origin.from_json(document.origin).plus(score)
+    origin = replace(origin, thresholds_sha256=thresholds_digest(thresholds))
+    return thresholds, {"run_id": document.run_id, "score": document.score, "origin": origin}
+
+
+def thresholds_digest(thresholds: Thresholds) -> str:
+    """Return the SHA-256 of thresholds with their evidence, whatever run they belong to."""
+    return digest(thresholds_to_json(thresholds))
 
 
 def _keys(names: Iterable[str]) -> BeforeValidator:
@@ -93,11 +108,22 @@ class _PlainRow(_Strict):
     thresholds: Annotated[dict[str, _Threshold], _keys(LABELS)]
 
 
+class _ShownScale(_Strict):
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    error_before: float | None
+    error_after: float | None
+    log_loss_before: float | None
+    log_loss_after: float | None
+
+
 class _Document(_Strict):
     run_id: str = ""
     score: dict[str, str] = {"augmentation": "none", "merge": "mean_logit"}
+    origin: dict[str, Any] = {}
     fit_macro_f1: float
     cross_fitted_macro_f1: float
+    fill_empty: bool = False  # absent from files of earlier versions, like the next
+    shown_scale: _ShownScale | None = None
     classes: Annotated[dict[str, _ClassRow], _keys(LABELS)]
     plain: Annotated[dict[str, _PlainRow], _keys(PLAIN_RULES)]
 
@@ -133,6 +159,8 @@ def _thresholds(document: _Document) -> Thresholds:
             )
             for name, rule in document.plain.items()
         },
+        fill_empty=document.fill_empty,
+        shown_scale=ShownScale(**dict(document.shown_scale or {})),
     )
 
 

@@ -1,33 +1,47 @@
 """Provenance of a trained model: the content of provenance.json, and the key of its checkpoints."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
-import yaml
 
+from hpa.config.inherited import DATA_SECTIONS
 from hpa.config.params import Params
 from hpa.labels import CHANNELS, LABELS
+from hpa.model.archive_origin import embed_provenance
 from hpa.model.pretrained import pretrained_sha256
-from hpa.system.files import SOURCE_DIR, code_sha256, sha256
+from hpa.system.files import code_sha256, sha256, write_json
+from hpa.training.code import stage_code
 
+SECTIONS = ("model", "loss", "augment", "train")
+ARCHIVES = ("best.keras", "last.keras")
 PACKAGES = ("keras", "numpy", "scikit-learn", "tensorflow")
 
 
 def model_provenance(
-    params: Params, *, run_id: str, weights_sha256: str, inputs: list[Path], lineage: dict[str, str]
+    params: Params,
+    *,
+    run_id: str,
+    weights_sha256: str,
+    inputs: list[Path],
+    lineage: dict[str, str],
+    made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the content of `model/provenance.json`.
 
     The SHA-256 of `inputs` identify the data, and `lineage` (see `hpa.tracking.lineage`) the code.
+    `made_with` are the parameters that made the data, as it says itself: prediction reads images by
+    them.
     """
     return {
         "run_id": run_id,
         "weights_sha256": weights_sha256,
-        "params": params.flat(),
+        "params": _deciding_params(params, made_with),
+        "pretrained_sha256": pretrained_sha256(params.model.weights),
         "data": {str(path): sha256(path) for path in inputs},
         "lineage": lineage,
         "versions": {
@@ -39,10 +53,30 @@ def model_provenance(
     }
 
 
+def _deciding_params(params: Params, made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decided the network; of a section that the data records, only what it says."""
+    recorded = {key.partition(".")[0] for key in made_with}
+    flat = {
+        key: value
+        for key, value in params.flat().items()
+        if key.partition(".")[0] in (*DATA_SECTIONS, *SECTIONS)
+        and key.partition(".")[0] not in recorded
+    }
+    return {**made_with, **flat}
+
+
+def write_provenance(model_dir: Path, provenance: dict[str, Any]) -> None:
+    """Write provenance into each archive, and into provenance.json, with the archives' digests."""
+    for name in ARCHIVES:
+        embed_provenance(model_dir / name, provenance)
+    archives = {name: sha256(model_dir / name) for name in ARCHIVES}
+    write_json(model_dir / "provenance.json", {**provenance, "archives": archives})
+
+
 def checkpoint_key(params: Params, inputs: list[Path]) -> dict[str, Any]:
     """Return all that decides the numbers of a training: the key of its checkpoints."""
     sections = asdict(params)
-    chosen = {name: sections[name] for name in ("model", "loss", "augment", "train")}
+    chosen = {name: sections[name] for name in SECTIONS}
     del chosen["train"]["checkpoint_every"]
     backend = keras.backend.backend()
     return {
@@ -60,7 +94,4 @@ def training_code() -> list[Path]:
 
     An edit elsewhere, of a report or a tracking message, say, keeps the checkpoints valid.
     """
-    root = SOURCE_DIR.parent
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    deps = [str(dep) for dep in stages["train"]["deps"]]
-    return [root / dep for dep in deps if dep.startswith("src/hpa/")]
+    return stage_code("train")

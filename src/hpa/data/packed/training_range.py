@@ -5,7 +5,7 @@ of each pair of channels. A Gaussian over the training images gives the likeliho
 the four channels.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations, permutations
 from pathlib import Path
@@ -51,15 +51,15 @@ class TrainingRange:
     swap_margin: float
     n_images: int
 
-    def flags(self, pixels: np.ndarray) -> list[str]:
+    def flags(self, pixels: np.ndarray, *, black: Container[str] = ()) -> list[str]:
         """Describe how uint8[S,S,4] differs from the training images, one sentence per difference.
 
         Brightness and focus are compared for channels that are not blank, and a swap of channels
-        is tested only if none is blank.
+        is tested only if none is blank. Channels in `black` were so in training, too.
         """
         stds = pixels.std(axis=(0, 1))
         blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
-        flags = [f"the {name} channel shows nothing" for name in blank]
+        flags = [f"the {name} channel shows nothing" for name in blank if name not in black]
         flags += [
             f"the {CHANNELS[one]} and {CHANNELS[other]} channels are the same picture"
             for one, other in PAIRS

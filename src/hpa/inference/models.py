@@ -1,0 +1,131 @@
+"""Networks on disk with their provenance. Importing this loads no Keras."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpa.errors import UserError
+from hpa.metrics.origins import Origin, network_of, require_same_origin
+from hpa.model.archive_origin import embedded_provenance
+from hpa.system.files import read_json, sha256
+
+if TYPE_CHECKING:
+    import keras
+
+BEST, PROVENANCE = "best.keras", "provenance.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A `.keras` archive, and the provenance of its training."""
+
+    path: Path
+    origin: Mapping[str, Any]
+
+    @property
+    def fold(self) -> int:
+        """The fold that its training left out; 0 without folds."""
+        return int(self.origin["params"]["train.fold"])
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run that trained it."""
+        return str(self.origin["run_id"])
+
+    @property
+    def backend(self) -> str:
+        """Keras backend that trained it; TensorFlow if an earlier version does not say."""
+        known = self.origin.get("params", {}).get("train.backend")
+        return str(known or self.origin.get("lineage", {}).get("keras.backend") or "tensorflow")
+
+    @property
+    def network(self) -> dict[str, str]:
+        """Its description in an `Origin`."""
+        return network_of(self.path.name, self.origin, str(self.path))
+
+    def load(self) -> "keras.Model":
+        """Load the network, from uint8[B,S,S,4] to logits float32[B,28].
+
+        Raises:
+            UserError: its digest is not that of its provenance: it is damaged, or a later training
+                was stopped halfway.
+        """
+        from hpa.model.safe_loading import load_network  # loads Keras, after its backend is chosen
+
+        return load_network(self.path, digest=self.origin.get("archives", {}).get(self.path.name))
+
+
+def find_models(path: Path) -> list[Model]:
+    """Return the network of a `.keras` file, or the `best.keras` of each subfolder, sorted by name.
+
+    Raises:
+        UserError: there is none, or one has no provenance or that of another training.
+    """
+    files = sorted(path.glob(f"*/{BEST}")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise UserError(
+            f"{path} holds no model",
+            expected=f"a .keras file, or a folder with <name>/{BEST} in it",
+            received="a folder without" if path.is_dir() else "no such file",
+            remedy="train one: dvc repro train, or python src/train.py --output FOLDER",
+        )
+    return [Model(file, _provenance(file)) for file in files]
+
+
+def _provenance(file: Path) -> dict[str, Any]:
+    """Return the provenance beside an archive, or that inside it, which must agree.
+
+    The file beside also has the digest of the whole archive.
+    """
+    inside, beside = embedded_provenance(file), file.parent / PROVENANCE
+    if inside is not None and not beside.is_file():
+        return inside
+    said: dict[str, Any] = read_json(beside)
+    if inside is not None and inside["weights_sha256"] != said.get("weights_sha256"):
+        raise UserError(
+            f"{file} and {beside} are of two trainings",
+            expected=f"weights {inside['weights_sha256'][:12]} of run {inside['run_id']}, as the "
+            "archive says",
+            received=f"weights {str(said.get('weights_sha256'))[:12]} of run {said.get('run_id')}",
+            remedy="take both files from one training: dvc checkout, or dvc repro",
+        )
+    return said
+
+
+def require_same_data(models: list[Model], index_path: Path, assignment_path: Path) -> None:
+    """Refuse networks of another split, which may have trained on the present val and test images.
+
+    Raises:
+        UserError: a network was trained with another assignment, or on other packed images.
+    """
+    for path, what in (
+        (assignment_path, "with another split, perhaps on today's test images"),
+        (index_path, "on other packed images or labels"),
+    ):
+        found = sha256(path)
+        for model in models:
+            known = model.origin["data"].get(str(path))
+            if known != found and (known or path == assignment_path):
+                raise UserError(
+                    f"{model.path} was trained {what}",
+                    expected=f"{path} with SHA-256 {known}",
+                    received=f"SHA-256 {found}",
+                    remedy="train it again: dvc repro train; or restore its data: dvc checkout "
+                    f"{path.parent}",
+                )
+
+
+def require_scored_by(models: list[Model], origin: Origin, scores: Path, index: Path) -> None:
+    """Refuse networks other than those that made the scores, and other packed images.
+
+    Raises:
+        UserError: networks or index differ from what the scores say.
+    """
+    present = Origin(networks=tuple(model.network for model in models))
+    name = ", ".join(str(model.path) for model in models)
+    remedy = "score the present networks and images: dvc repro score"
+    require_same_origin(present, origin, names=(name, str(scores)), remedy=remedy)
+    if index.is_file():
+        data = Origin(data={index.name: sha256(index)})
+        require_same_origin(data, origin, names=(str(index), str(scores)), remedy=remedy)
