@@ -1,9 +1,6 @@
 """A store that other projects use too: nothing of theirs is changed, and nothing is mixed."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import chdir, closing
 from pathlib import Path
 
@@ -14,8 +11,8 @@ from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.tracking.address import sqlite_uri
 from hpa.tracking.mlflow_store import open_store, past_run
-from hpa.tracking.stage_run import log_artifacts, log_metrics, stage_run
-from support.paths import PYTHONPATH, ROOT
+from hpa.tracking.stage_run import log_artifacts, log_metrics, send_kept, stage_run
+from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
 
@@ -113,19 +110,9 @@ def test_the_database_of_another_program_is_refused_before_a_table_is_made(
     assert track().startswith("pending-")  # a stage goes on, and its calls wait
     assert database.read_bytes() == content
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    sent = sync("--here")
-    assert sent.returncode == 0, sent.stderr
+    assert send_kept(here=True)[0].n_sent == 1
     (run,) = open_store().search_runs(["1"])
     assert run.info.status == "FINISHED"
-
-
-def sync(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src" / "sync_runs.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": PYTHONPATH},
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("variable", ["MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"])

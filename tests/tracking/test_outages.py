@@ -269,3 +269,18 @@ def test_the_next_start_ends_the_runs_of_killed_processes_and_of_no_other(
         for child in children:
             with child:
                 child.kill()
+
+
+@pytest.mark.slow
+def test_the_script_says_what_waits_and_for_what_and_sends_it_here_if_told(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    run_id = train()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    script = [sys.executable, str(ROOT / "src" / "sync_runs.py")]
+    refused = subprocess.run(script, env=os.environ, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "for http://127.0.0.1:9, not sqlite:///mlflow.db" in refused.stderr
+    subprocess.run([*script, "--here"], env=os.environ, check=True)
+    require_complete(mlflow.MlflowClient(tracking_uri()), run_id, ("train",))

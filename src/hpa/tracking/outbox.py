@@ -58,6 +58,11 @@ class Outbox:
         self._retry_at = time.monotonic() + wait_s
         self._reason = "the store was unavailable"
 
+    @property
+    def was_used(self) -> bool:
+        """Tell whether a call was sent."""
+        return self._first is not None
+
     def send(self, call: Call) -> None:
         """Make a call, or keep it for later."""
         with self._lock:

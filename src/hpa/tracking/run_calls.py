@@ -36,6 +36,7 @@ from hpa.tracking.outbox import Call, CallRefusedError, RunRefusedError, StoreUn
 from hpa.tracking.raw_params import agrees, inherited, remove_short_names, unlogged
 
 MADE_ALIKE = ("params.sha256", "code.sha256", "environment.sha256")
+NO_ARGUMENTS = ("call", "run_id", "opening", "refused")
 BATCH = 100  # parameters or tags per request: MLflow's limit
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 
@@ -62,7 +63,7 @@ class RunCalls:
     ) -> None:
         self._client, self._here, self._is_kept = client, here, is_kept
         self.run_id: str | None = None
-        self._begin_call: Call = {}
+        self._opening: list[Call] = []  # calls that a run which begins again needs
 
     def __call__(self, call: Call) -> None:
         """Perform a call.
@@ -74,8 +75,9 @@ class RunCalls:
         """
         try:
             self._client = self._client or open_store()
+            if call["call"] == "begin" or call.get("opening"):
+                self._opening.append(call)
             if call["call"] == "begin":
-                self._begin_call = call
                 self.run_id = self._begin(self._client, **_arguments(call))
                 return
             run_id = self.run_id or call["run_id"]
@@ -111,9 +113,12 @@ class RunCalls:
         try:
             run = client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or not self._begin_call:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or not self._opening:
                 raise
-            self.run_id = self._begin(client, **_arguments(self._begin_call))
+            begin, *others = self._opening
+            self.run_id = self._begin(client, **_arguments(begin))
+            for each in others:
+                self._perform(client, self.run_id, each)
             _say(f"the run {run_id} was removed while it was logged: {self.run_id} continues it")
             return self.run_id
         if run.info.lifecycle_stage == "active":
@@ -257,7 +262,7 @@ class RunCalls:
 
 
 def _arguments(call: Call) -> Call:
-    return {key: value for key, value in call.items() if key not in ("call", "run_id", "refused")}
+    return {key: value for key, value in call.items() if key not in NO_ARGUMENTS}
 
 
 def _log_batch(
