@@ -5,11 +5,14 @@
     python src/promote.py --rollback             return to the previous champion
 
 The run's model is registered as a version of models:/hpa. It becomes models:/hpa@champion if it is
-non-inferior on the same bootstrap draws of the same test images: the 95 % interval of its macro F1
-minus the champion's does not reach below -promote.macro_margin, and no class with
-evaluate.min_support test images falls by more than promote.class_margin. Otherwise the reasons are
-printed, the champion stays, and the exit code is 1. A forced promotion keeps its reason as a tag of
-the version.
+non-inferior on the same bootstrap draws of the same images: the 95 % interval of its macro F1 minus
+the champion's does not reach below -promote.macro_margin, and no class with evaluate.min_support
+images falls by more than promote.class_margin. The images are those of the holdout split if there
+is one (split.holdout_fraction), else of the test split, which has then taken part in a choice. A
+champion of other data predicts the new images, from data/packed, but for those it was trained on.
+
+Otherwise the reasons are printed, the champion stays, and the exit code is 1. A forced promotion
+keeps its reason as a tag of the version.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Score stage, predict, pyfunc, server and page give one image the same probabilities."""
+"""Report, predict, pyfunc, server and page give one image the same probabilities and labels."""
 
 import csv
 import json
@@ -17,12 +17,13 @@ from starlette.testclient import TestClient
 from hpa.app.server import make_app
 from hpa.app.views import Views
 from hpa.config.params import load_params
+from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.inference.classifier import Classifier
 from hpa.labels import CHANNELS, LABELS
-from hpa.metrics.predictions import Scores
 from hpa.serving.mlflow_model import request
 from hpa.serving.registry import model_folder
 from hpa.system.files import read_json
+from hpa.thresholds.thresholds_file import read_thresholds
 from support.clones import ROOT
 from support.scripts import environment_of, run_script
 from support.worlds import IDS
@@ -61,11 +62,15 @@ def run_all(folder: Path, *stages: str) -> None:
 def champion(
     request: pytest.FixtureRequest, trained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with a whole run, its model champion; scored by one view, or by eight."""
+    """A folder with a whole run, its model champion; scored by one view, or by eight.
+
+    No label reaches its threshold, so each image gets its most probable one.
+    """
     folder = tmp_path_factory.mktemp("champion") / request.param
     shutil.copytree(trained, folder)
     document = yaml.safe_load((folder / "params.yaml").read_text())
     document["score"]["augmentation"] = request.param
+    document["threshold"] |= {"rule": "fixed", "fixed": 0.999, "fill_empty": True}
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
     run_all(folder, "score", "threshold", "explain", "evaluate")
     done = run_script(folder, "promote", read_json(folder / "reports/metrics.json")["run_id"])
@@ -73,11 +78,15 @@ def champion(
     return folder
 
 
-def test_the_same_image_gets_the_same_probabilities_everywhere(
+def test_the_same_image_gets_the_same_probabilities_and_labels_everywhere(
     champion: Path, raw_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = Scores.read(champion / "scores/test.npz")
-    ids = [str(each) for each in scores.ids[:3]]
+    evaluated = EvaluatedSplit.read(champion / "reports/test_predictions.npz")
+    thresholds, _ = read_thresholds(champion / "model/thresholds.json")
+    scores = thresholds.shown(evaluated.y_prob)
+    assert evaluated.y_pred.sum(axis=1).tolist() == [1] * len(evaluated)
+    ids = [str(each) for each in evaluated.ids[:3]]
+    labels = [[LABELS[row.argmax()]] for row in evaluated.y_pred[:3]]
     assert set(ids) <= set(IDS)
     files = {each: {c: raw_world / f"train/{each}_{c}.png" for c in CHANNELS} for each in ids}
 
@@ -88,9 +97,12 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
         with (champion / "answers.csv").open() as file:
             rows = list(csv.DictReader(file))
         told = {each: [] for each in ids}
+        found = {each: [] for each in ids}
         for row in rows:
             told[row["image"]].append(float(row["probability"]))
+            found[row["image"]] += [row["label"]] if row["present"] == "1" else []
         assert_equal([told[each] for each in ids], scores)
+        assert list(found.values()) == labels
 
     store = f"sqlite:///{champion}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
@@ -98,7 +110,9 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
     body = request([{c: path.read_bytes() for c, path in files[each].items()} for each in ids])
     table = pd.DataFrame(body["dataframe_records"])
     model = mlflow.pyfunc.load_model("models:/hpa@champion")
-    assert_equal([list(each["probabilities"].values()) for each in model.predict(table)], scores)
+    served = model.predict(table)
+    assert_equal([list(each["probabilities"].values()) for each in served], scores)
+    assert [each["labels"] for each in served] == labels
 
     params = load_params(champion / "params.yaml")
     with model_folder("models:/hpa@champion") as folder:
@@ -112,6 +126,8 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
         answers = page.post("/api/predictions", files=form).json()["predictions"]
     told = {each["image"]: [row["probability"] for row in each["classes"]] for each in answers}
     assert_equal([told[each] for each in ids], scores)
+    named = {each["image"]: each["labels"] for each in answers}
+    assert [named[each] for each in ids] == labels
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
@@ -122,10 +138,10 @@ def test_the_same_image_gets_the_same_probabilities_everywhere(
         assert_equal(probabilities(port, json.dumps(body).encode()), scores)
 
 
-def assert_equal(found: object, scores: Scores) -> None:
+def assert_equal(found: object, shown: np.ndarray) -> None:
     found = np.array(found)
     assert found.shape[1] == len(LABELS)
-    np.testing.assert_allclose(found, scores.y_prob[: len(found)], atol=1e-5)
+    np.testing.assert_allclose(found, shown[: len(found)], atol=1e-5)
 
 
 @pytest.mark.parametrize("champion", ["dihedral"], indirect=True)
