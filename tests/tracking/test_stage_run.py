@@ -124,7 +124,7 @@ def test_mlflow_run_leaves_one_run_in_its_experiment_however_a_value_is_spelled(
     store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = store.create_experiment("lab")
-    projects = announce(store, lab, monkeypatch, **{"train.seed": f"{PARAMS.train.seed}.0"})
+    projects = announce(store, lab, monkeypatch, **{"train.seed": f"+{PARAMS.train.seed}"})
     train = track("train")
     assert train == projects
     assert track("score", upstream=train) == projects

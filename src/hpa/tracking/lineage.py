@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +17,27 @@ from hpa.system.files import SOURCE_DIR, code_sha256, sha256
 
 DATA_OUTS = ("data/raw", "data/packed", "data/split")
 KEPT = ("params.yaml", "dvc.lock")
+NO_COMMIT = "sha256:"
+"""Begins the tag `git.commit` of a run without a commit; the digest of its code follows."""
+COMMIT = "git add --all && git commit -m 'The code of my runs'"
+NEW_HISTORY = f"git clone the project instead of unpacking it, or git init && {COMMIT}"
 ENVIRONMENT_LOCK = SOURCE_DIR.parent / "requirements.lock"
 
 
 def lineage() -> dict[str, str]:
     """Return what identifies code and data of a run, as tags.
 
-    `git.commit` and `git.dirty` (`unknown` outside a repository; dirty if `code_diff` is not
-    empty), `code.sha256` of src/, `environment.sha256` of requirements.lock, `keras.backend`,
-    `dvc.data/raw`, `dvc.data/packed` and `dvc.data/split` from dvc.lock; in a DVC experiment also
-    `dvc.experiment` and `dvc.baseline`, the commit that it started from.
+    `git.commit` and `git.dirty` (dirty if `code_diff` is not empty; without Git `sha256:` with
+    the digest of the code, and `unknown`), `code.sha256` of src/, `environment.sha256` of
+    requirements.lock, `keras.backend`, `dvc.data/raw`, `dvc.data/packed` and `dvc.data/split` from
+    dvc.lock; in a DVC experiment also `dvc.experiment` and `dvc.baseline`, the commit that it
+    started from.
     """
-    commit, diff = _git("rev-parse", "HEAD"), code_diff()
+    history, code = History.read(), code_sha256([SOURCE_DIR])
     found = {
-        "git.commit": (commit or b"unknown").decode().strip(),
-        "git.dirty": "unknown" if commit is None else str(bool(diff)).lower(),
-        "code.sha256": code_sha256([SOURCE_DIR]),
+        "git.commit": history.commit or f"{NO_COMMIT}{code}",
+        "git.dirty": str(bool(code_diff())).lower() if history.commit else "unknown",
+        "code.sha256": code,
         "keras.backend": chosen_backend()[0],
     }
     if ENVIRONMENT_LOCK.is_file():
@@ -41,12 +49,54 @@ def lineage() -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class History:
+    """The code's commit, or why there is none and what to do about it.
+
+    A repository of a folder above counts only if it tracks the code.
+    """
+
+    commit: str | None
+    problem: str = ""
+    remedy: str = ""
+
+    @classmethod
+    def read(cls) -> "History":
+        """Ask git."""
+        folder = SOURCE_DIR.parent
+        try:
+            done = _run_git("rev-parse", "HEAD")
+        except OSError:
+            return cls(None, "git is not installed", "install git; DVC needs it, too")
+        if done.returncode == 0:
+            if _run_git("ls-files", "--", "src").stdout:
+                return cls(done.stdout.decode().strip())
+            top = _run_git("rev-parse", "--show-toplevel").stdout.decode().strip()
+            return cls(None, f"the repository {top} does not track {folder}", NEW_HISTORY)
+        said = done.stderr.decode(errors="replace")
+        if found := re.search(r"git config --global --add safe\.directory .+", said):
+            return cls(None, f"{folder} belongs to another user, so git does not read it", found[0])
+        if "HEAD" in said:
+            return cls(None, f"{folder} has no commit yet", COMMIT)
+        return cls(None, f"{folder} is not a Git repository", NEW_HISTORY)
+
+    def warning(self) -> str:
+        """Return a text for the terminal, if there is no commit."""
+        return (
+            f"warning: this run has no Git commit: {self.problem}\n"
+            "  its code is recorded by its SHA-256, so it can be repeated only while src/ stays as "
+            f"it is\n  what to do: {self.remedy}"
+        )
+
+
 def code_diff() -> bytes:
     """Return the patch from the commit to the code that runs; empty if they are equal.
 
-    It covers new files below src/, and all tracked files except `params.yaml` and `dvc.lock`, which
-    a run keeps as artifacts.
+    It is empty without a commit. It covers new files below src/, and all tracked files except
+    `params.yaml` and `dvc.lock`, which a run keeps as artifacts.
     """
+    if History.read().commit is None:
+        return b""
     changed = _git("diff", "--binary", "HEAD", "--", ".", *(f":!{name}" for name in KEPT)) or b""
     new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", "src") or b""
     patches = [
@@ -60,10 +110,16 @@ def code_diff() -> bytes:
 def differences(params: Params) -> dict[str, Any]:
     """Return the parameters, by dotted key, that differ from the commit's params.yaml.
 
-    In a DVC experiment the commit is the one that it started from.
+    In a DVC experiment the commit is the one that it started from. Without Git, the project's
+    params.yaml counts instead.
     """
-    commit = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
-    text = _git("show", f"{commit}:./params.yaml")
+    text: bytes | None = None
+    if History.read().commit:
+        commit = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
+        text = _git("show", f"{commit}:./params.yaml")
+    else:
+        with suppress(OSError):
+            text = (SOURCE_DIR.parent / "params.yaml").read_bytes()
     try:
         committed = yaml.safe_load(text or b"") or {}
         known = {
@@ -98,12 +154,16 @@ def datasets(lock: Path) -> list[dict[str, str]]:
 
 def _git(*arguments: str, differs: int = 0) -> bytes | None:
     """Return git's output in the code's repository; None after an exit code but 0 or `differs`."""
-    command = ["git", "-C", str(SOURCE_DIR.parent), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True)
+        done = _run_git(*arguments)
     except OSError:
         return None
     return done.stdout if done.returncode in (0, differs) else None
+
+
+def _run_git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    command = ["git", "-C", str(SOURCE_DIR.parent), *arguments]
+    return subprocess.run(command, capture_output=True, env={**os.environ, "LC_ALL": "C"})
 
 
 def _locked_data(path: Path) -> list[dict[str, Any]]:

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpa.errors import UserError
-from hpa.system.files import read_json, repository_root, sha256
+from hpa.system.files import SOURCE_DIR, code_sha256, read_json, repository_root, sha256
 from hpa.tracking.address import sqlite_uri
+from hpa.tracking.lineage import NO_COMMIT, History
 from hpa.tracking.mlflow_store import PastRun, download, past_run
 
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
 DATA_STAGES = ("pack", "split")
 SEARCH_STAGES = ("search", "trial")
+REMAINS = (
+    "what remains of it: parameters, digests of the data and packages, among its artifacts "
+    "(mlflow artifacts download --run-id {0})"
+)
 NOT_RESULTS = ("system/", "train/images_per_s")  # measures of speed
 
 
@@ -35,22 +40,23 @@ class Verdict:
 def prepare_clone(run: PastRun, clone: Path) -> None:
     """Clone this repository with the run's code, parameters and data.
 
+    If the run has no commit, or this folder does not hold it, the present code is copied, provided
+    that its digest is the run's.
+
     Raises:
-        UserError: the run belongs to a search, or its commit, patch or data is missing.
+        UserError: the run belongs to a search, or its code or data is missing.
     """
     _refuse_search(run)
-    commit = run.tags.get("git.commit", "unknown")
-    root = repository_root()
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(clone))
-    if _git(clone, "checkout", "--quiet", "--detach", commit):
-        raise UserError(
-            "the run's commit is not in this repository",
-            expected=f"commit {commit}",
-            received=f"no such commit in {root}",
-            remedy="git fetch it from where the run was started",
-        )
-    kept = clone.with_name(f"{clone.name}-kept")
-    _apply_patch(run, clone, kept)
+    root, kept = repository_root(), clone.with_name(f"{clone.name}-kept")
+    kept.mkdir()
+    if (missing := _check_out_commit(run, root, clone)) is None:
+        _apply_patch(run, clone, kept)
+    elif run.tags.get("code.sha256") == code_sha256([SOURCE_DIR]):
+        reason = str(missing).splitlines()[0]
+        print(f"  note: {reason}; the present code has the run's digest and is copied")
+        _copy_code(root, clone)
+    else:
+        raise missing
     for name in ("params.yaml", "dvc.lock"):
         if (path := download(run.run_id, name, kept)) is None:
             raise UserError(
@@ -74,7 +80,8 @@ def repeat(run: PastRun, clone: Path) -> PastRun:
             remedy="name a run whose status is FINISHED",
         )
     ambient = {key: value for key, value in os.environ.items() if not key.startswith("DVC_EXP")}
-    ambient.pop("MLFLOW_RUN_ID", None)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):  # of another store
+        ambient.pop(name, None)
     store = sqlite_uri(clone / "mlflow.db")
     ambient |= {"DVC_ROOT": str(clone), "MLFLOW_TRACKING_URI": store}
     if backend := run.tags.get("keras.backend"):
@@ -140,9 +147,53 @@ def _refuse_search(run: PastRun) -> None:
         )
 
 
+def _check_out_commit(run: PastRun, root: Path, clone: Path) -> UserError | None:
+    """Clone the repository at the run's commit; return what is missing, if anything is."""
+    commit, history = run.tags.get("git.commit", "unknown"), History.read()
+    code = run.tags.get("code.sha256", "unknown")
+    expected = f"commit {commit}, or src/ with the SHA-256 {code}"
+    received = f"src/ with the SHA-256 {code_sha256([SOURCE_DIR])}"
+    restore = f"restore src/ as it was; {REMAINS.format(run.run_id)}"
+    if commit == "unknown" or commit.startswith(NO_COMMIT):
+        return UserError(
+            "the run was made without a Git commit",
+            expected=f"src/ with the SHA-256 {code}, which was recorded instead",
+            received=received,
+            remedy=restore,
+        )
+    if history.commit is None:
+        return UserError(
+            f"{history.problem}, so the run's commit cannot be checked out",
+            expected=expected,
+            received=received,
+            remedy=f"{history.remedy}; or {restore}",
+        )
+    _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(clone))
+    if _git(clone, "checkout", "--quiet", "--detach", commit):
+        shutil.rmtree(clone, ignore_errors=True)
+        return UserError(
+            "the run's commit is not in this repository",
+            expected=expected,
+            received=f"no such commit in {root}, and {received}",
+            remedy=f"git fetch it from where the run was started; or {restore}",
+        )
+    return None
+
+
+def _copy_code(root: Path, clone: Path) -> None:
+    """Copy what the stages need of the present code, for DVC without Git."""
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(SOURCE_DIR, clone / "src", ignore=skipped)
+    (clone / ".dvc").mkdir()
+    for name in (".dvc/config", "dvc.yaml", "requirements.lock", "pyproject.toml"):
+        if (root / name).is_file():
+            shutil.copy(root / name, clone / name)
+    with (clone / ".dvc" / "config").open("a", encoding="utf-8") as file:
+        file.write("\n[core]\n    no_scm = true\n")
+
+
 def _apply_patch(run: PastRun, clone: Path, kept: Path) -> None:
     """Apply the changes that were not committed."""
-    kept.mkdir()
     diff = download(run.run_id, "code.diff", kept)
     dirty = run.tags.get("git.dirty")
     if diff is None and dirty == "false":

@@ -26,7 +26,15 @@ from hpa.system import processes
 from hpa.system.files import digest, repository_root
 from hpa.tracking.address import public, tracking_uri
 from hpa.tracking.experiments import chosen_experiment
-from hpa.tracking.lineage import ENVIRONMENT_LOCK, code_diff, datasets, differences, lineage
+from hpa.tracking.lineage import (
+    ENVIRONMENT_LOCK,
+    NO_COMMIT,
+    History,
+    code_diff,
+    datasets,
+    differences,
+    lineage,
+)
 from hpa.tracking.mlflow_store import PENDING, close_orphans, download, open_store, past_run
 from hpa.tracking.outbox import PATIENCE, Delivery, Outbox, StoreUnavailableError, deliver
 from hpa.tracking.run_calls import RunCalls
@@ -215,7 +223,9 @@ def _begin(
     tags: dict[str, str],
 ) -> None:
     """Begin or join the run, and log its lineage."""
-    changes = differences(params)
+    changes, history = differences(params), History.read()
+    if upstream is None and not history.commit:  # once, not in each stage
+        print(history.warning(), file=sys.stderr, flush=True)
     origin = lineage() | {"keras.backend": params.train.backend, "params.sha256": _digest(params)}
     recorder.send(
         "begin",
@@ -228,7 +238,7 @@ def _begin(
         params={k: value for k, value in params.flat().items() if k.split(".")[0] in sections},
         tags={**origin, "process": processes.identity(), **tags},
         time=_now(),
-        context=resolve_tags(),
+        context=_context(history),
         experiment=chosen_experiment(),
         store=public(tracking_uri()),
     )
@@ -241,6 +251,12 @@ def _digest(params: Params) -> str:
     """Return the SHA-256 of the parameters of all stages: a run has one value of each."""
     stages = {k: v for k, v in params.flat().items() if k.split(".")[0] not in BESIDE}
     return digest(stages)
+
+
+def _context(history: History) -> dict[str, str]:
+    """Return MLflow's own tags of a run; without the commit of a repository that is not ours."""
+    found = resolve_tags()
+    return {key: value for key, value in found.items() if history.commit or ".git." not in key}
 
 
 def _write_origin(folder: Path, params: Params) -> list[str]:
@@ -264,15 +280,21 @@ def _run_name(differences: dict[str, Any], lineage: dict[str, str]) -> str:
             for key, value in differences.items()
         )
         return " ".join(words)[:MAX_NAME]
-    return f"as committed in {lineage['git.commit'][:7]}"
+    commit = lineage["git.commit"]
+    if commit.startswith(NO_COMMIT):
+        return f"code {commit.removeprefix(NO_COMMIT)[:7]} without a commit"
+    return f"as committed in {commit[:7]}"
 
 
 def _note(stage: str, differences: dict[str, Any], lineage: dict[str, str]) -> str:
     """Describe a run in Markdown, with RUN_ID in place of its id."""
     lines = [f"- `{key}`: {value}" for key, value in differences.items()]
-    lines = ["Differs from the committed params.yaml in", *lines] if lines else []
+    no_commit = lineage["git.commit"].startswith(NO_COMMIT)
+    base = "params.yaml" if no_commit else "the committed params.yaml"
+    lines = [f"Differs from {base} in", *lines] if lines else []
     changed = ", with the changes of `code.diff`" if lineage["git.dirty"] == "true" else ""
-    lines += ["", f"Code: commit `{lineage['git.commit']}`{changed}"]
+    kind = "without Git, its digest" if no_commit else "commit"
+    lines += ["", f"Code: {kind} `{lineage['git.commit']}`{changed}"]
     if name := lineage.get("dvc.experiment"):
         lines += ["", f"DVC experiment: `dvc exp apply {name}`"]
     repeat = "Repeat it, in a clone of its own: `python src/reproduce.py RUN_ID`"
