@@ -7,44 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from hpa.data.packed.assignment import SPLITS
 from hpa.metrics.predictions import Scores
 from support.paths import ROOT
 from support.scripts import run_script
-
-SMALL = {
-    "fetch.source": "local",
-    "pack.image_size": 32,
-    "split.test_fraction": 0.2,  # of 37 groups: with less, a split may stay empty
-    "split.val_fraction": 0.2,
-    "train.n_steps": 3,
-    "train.validate_every": 2,
-    "train.batch_size": 8,
-    "evaluate.n_bootstrap": 100,
-}
-
-
-def write_params(folder: Path, **more: object) -> None:
-    """Write the repository's params.yaml with the small values in it."""
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for key, value in (SMALL | more).items():
-        section, _, name = key.partition(".")
-        document[section][name] = value
-    (folder / "params.yaml").write_text(yaml.safe_dump(document))
-
-
-@pytest.fixture(scope="module")
-def workspace(raw_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all stages ran, with the last words of evaluate in `summary.txt`."""
-    folder = tmp_path_factory.mktemp("workspace")
-    write_params(folder, **{"fetch.path": str(raw_world)})
-    for stage in ("fetch", "pack", "split", "train", "score", "threshold", "explain", "evaluate"):
-        done = run_script(folder, stage)
-        assert done.returncode == 0, done.stderr
-    (folder / "summary.txt").write_text(done.stdout)
-    return folder
+from support.workspaces import write_params
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def data_parallel(n_devices: int) -> AbstractContextManager[Any]:
             f"train.n_devices: the backend {backend} trains on one device",
             expected="1, or the backend jax or tensorflow",
             received=f"{n_devices}",
-            remedy="set train.n_devices to 1, or KERAS_BACKEND to jax",
+            remedy="set train.n_devices to 1, or train.backend to jax",
         )
     found = keras.distribution.list_devices()
     if len(found) < n_devices:

@@ -60,6 +60,8 @@ class _Recorder:
         self._calls = RunCalls(is_kept=_is_kept)
         folder = outbox_dir() / f"{_now()}-{key}"  # delivered in the order of the names
         self._outbox = Outbox(folder, self._calls, wait_s=wait_s)
+        self._temporary = TemporaryDirectory(prefix="hpa-tracking-")
+        self.folder = Path(self._temporary.name)  # for files that may have to be sent again
 
     @property
     def run_id(self) -> str:
@@ -72,8 +74,16 @@ class _Recorder:
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         self.send("batch", metrics=metrics, step=step, time=_now())
 
-    def close(self) -> None:
+    def fail(self, error: Exception) -> None:
+        if self._outbox.was_used:
+            self.send("batch", tags={"failure": f"{type(error).__name__}: {error}"})
+
+    def end(self, status: str) -> None:
+        """End the run, unless an exception came before it began."""
+        if self._outbox.was_used:
+            self.send("end", status=status, time=_now())
         self._outbox.close()
+        self._temporary.cleanup()
 
 
 _open: ContextVar[_Recorder] = ContextVar("the run that this thread's stage logs to")
@@ -115,8 +125,8 @@ def stage_run(
     token, status = _open.set(recorder), "FAILED"
     ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
     tags = (tags or {}) | ({RUN_NAME: name} if name else {})
-    _begin(recorder, stage, params, sections, upstream, parent, tags)
     try:
+        _begin(recorder, stage, params, sections, upstream, parent, tags)
         with system_metrics(recorder.log_metrics):
             yield recorder.run_id
         recorder.send("batch", tags={f"stage.{stage}": "finished"})
@@ -125,11 +135,10 @@ def stage_run(
         status = "KILLED"
         raise
     except Exception as error:
-        recorder.send("batch", tags={"failure": f"{type(error).__name__}: {error}"})
+        recorder.fail(error)
         raise
     finally:
-        recorder.send("end", status=status, time=_now())
-        recorder.close()
+        recorder.end(status)
         _open.reset(token)
 
 
@@ -242,9 +251,9 @@ def _begin(
         experiment=chosen_experiment(),
         store=public(tracking_uri()),
     )
-    recorder.send("inputs", datasets=datasets(Path("dvc.lock")))
-    with TemporaryDirectory(prefix="hpa-tracking-") as name:
-        recorder.send("files", paths=_write_origin(Path(name), params), folder=None)
+    recorder.send("inputs", datasets=datasets(Path("dvc.lock")), opening=True)
+    origin_files = _write_origin(recorder.folder, params)
+    recorder.send("files", paths=origin_files, folder=None, opening=True)
 
 
 def _digest(params: Params) -> str:

@@ -72,5 +72,5 @@ def _require_same_clipping(params: Params) -> None:
             "train.clip_norm: TensorFlow clips the gradients of each device separately",
             expected="null if train.n_devices is more than 1, or the backend jax",
             received=f"{params.train.clip_norm} with train.n_devices {params.train.n_devices}",
-            remedy="set train.clip_norm to null, train.n_devices to 1, or KERAS_BACKEND to jax",
+            remedy="set train.clip_norm to null, train.n_devices to 1, or train.backend to jax",
         )
