@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.labels import CHANNELS, LABELS, N_LABELS, format_target, indicator_matrix, parse_target
+from hpa.labels import (
+    CHANNELS,
+    LABELS,
+    N_LABELS,
+    format_target,
+    indicator_matrix,
+    parse_target,
+    split_labels,
+)
 
 
 def test_there_are_28_labels_and_four_channels() -> None:
@@ -54,3 +62,28 @@ def test_the_real_table_has_the_published_label_counts(real_data: Path) -> None:
     targets = pd.read_csv(real_data / "train.csv")["Target"]
     support = indicator_matrix(targets).sum(axis=0)
     assert support[[0, 8, 10, 15, 25, 27]].tolist() == [12885, 53, 28, 21, 8228, 11]
+
+
+@pytest.mark.parametrize(
+    ("cell", "numbers", "unknown"),
+    [
+        ("", (), []),
+        (" ; ", (), []),
+        ("25 0", (0, 25), []),
+        ("25,0|7;3", (0, 3, 7, 25), []),
+        ("7.0", (7,), []),  # as pandas writes a column of whole numbers with gaps
+        ("cytosol;NUCLEOPLASM", (0, 25), []),
+        ("Nucleoplasm (GO:0005654);Cytosol(GO:0005829)", (0, 25), []),
+        ("Nucleoli fibrillar center Nucleoli  Rods & rings", (2, 3, 27), []),
+        ("0 Cytosol", (0, 25), []),
+        ("3 3", (3, 3), []),
+        ("28 -1 7.5 007", (), ["28", "-1", "7.5", "007"]),
+        ("²;٣", (), ["²", "٣"]),
+        ("Cytosol;Vesicles (GO:0043231), Nucleus", (25,), ["Vesicles (GO:0043231)", "Nucleus"]),
+        ("Nucleolis", (), ["Nucleolis"]),
+    ],
+)
+def test_a_cell_is_split_into_known_labels_and_unknown_words(
+    cell: str, numbers: tuple[int, ...], unknown: list[str]
+) -> None:
+    assert split_labels(cell) == (numbers, unknown)

@@ -21,15 +21,18 @@ class UserError(ValueError):
         return partial(UserError, self._wrong, **self._parts), ()
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return a hint such as `; did you mean loss.gamma?`, or "" if no known name is similar.
 
-    A dotted name is compared as a whole first, then by its last word.
+    A dotted name is compared as a whole first, then by its last word. `cutoff` is the similarity
+    in [0,1] from which a name is suggested.
     """
     names = list(known)
     by_last_word = {each.rpartition(".")[2]: each for each in names}
-    found = difflib.get_close_matches(name, names, n=1) or [
+    found = difflib.get_close_matches(name, names, n=1, cutoff=cutoff) or [
         by_last_word[word]
-        for word in difflib.get_close_matches(name.rpartition(".")[2], by_last_word, n=1)
+        for word in difflib.get_close_matches(
+            name.rpartition(".")[2], by_last_word, n=1, cutoff=cutoff
+        )
     ]
     return f"; did you mean {found[0]}?" if found else ""

@@ -3,6 +3,7 @@
 Source: Human Protein Atlas Image Classification (Kaggle, 2018), data description page.
 """
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -43,6 +44,23 @@ CHANNELS = ("red", "green", "blue", "yellow")
 """Last axis of an image: microtubules, protein, nucleus, endoplasmic reticulum."""
 
 
+def _plain(name: str) -> str:
+    """Return a name as it is compared: small letters, single spaces."""
+    return " ".join(name.casefold().split())
+
+
+_NUMBERS = {_plain(name): number for number, name in enumerate(LABELS)}
+_NAMES = "|".join(
+    re.escape(name).replace(r"\ ", r"\s+") for name in sorted(LABELS, key=len, reverse=True)
+)
+_KNOWN = re.compile(
+    rf"(?:(?P<name>{_NAMES})(?:\s*\(GO:\d+\))?|(?P<number>[01]?\d|2[0-7])(?:\.0)?|)"
+    r"(?:$|[\s;|,]+)",
+    re.IGNORECASE | re.ASCII,
+)
+_UNKNOWN = re.compile(r"(?P<word>[-+]?\d[^\s;|,]*|[^;|,]+)[\s;|,]*")
+
+
 def parse_target(text: str) -> tuple[int, ...]:
     """Parse a `Target` cell such as `"25 0"` into sorted label numbers; `""` is the empty set.
 
@@ -60,6 +78,31 @@ def parse_target(text: str) -> tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"duplicate label in {text!r}: expected each number once")
     return tuple(numbers)
+
+
+def split_labels(text: str) -> tuple[tuple[int, ...], list[str]]:
+    """Split a cell of label numbers or names into sorted numbers and the words it does not know.
+
+    Numbers and names are separated by spaces, semicolons, bars or commas. A name may be in any
+    case, and may be followed by its identifier in the Gene Ontology; a number may end in `.0`, as
+    in columns with gaps.
+
+    >>> split_labels("Cytosol; Nucleoplasm (GO:0005654)|7, Vesicles")
+    ((0, 7, 25), ['Vesicles'])
+    """
+    numbers, unknown, place = [], [], 0
+    while place < len(text):
+        if match := _KNOWN.match(text, place):
+            if name := match["name"]:
+                numbers.append(_NUMBERS[_plain(name)])
+            elif match["number"]:
+                numbers.append(int(match["number"]))
+        elif match := _UNKNOWN.match(text, place):
+            unknown.append(match["word"].strip())
+        else:
+            break
+        place = match.end()
+    return tuple(sorted(numbers)), unknown
 
 
 def format_target(numbers: Iterable[int]) -> str:

@@ -19,7 +19,7 @@ import pytest
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
 from hpa.data.sources import downloads
-from hpa.data.sources.atlas import fetch_atlas
+from hpa.data.sources.atlas import _read_atlas_table, fetch_atlas
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 from support.paths import ROOT
@@ -131,6 +131,57 @@ def test_urls_of_any_channel_or_blend_are_fetched(
     images = read_catalogue(tmp_path / "raw")
     assert list(images["Id"]) == [IDS[0], IDS[2]]
     assert list(images["group"]) == ["g", "4109"]
+
+
+def test_groups_come_from_the_url_whatever_the_id(
+    fetch: Callable[..., None], server: Server, tmp_path: Path
+) -> None:
+    """Free Ids, and a group that is given for one image only of an antibody."""
+    stems = [f"{server.url}/images/{IDS[number].replace('_', '/', 1)}" for number in range(3)]
+    rows = [
+        ("well 1", f"{stems[0]}_green.jpg", "7", ""),
+        ("well 2", f"{stems[1]}_blue_red_green.jpg", "7", "gene"),
+        ("well 3", f"{stems[2]}_red.jpg", "0", ""),
+    ]
+    write_csv(tmp_path / "urls.csv", ("Id", "url", "Target", "group"), rows)
+    fetch(table_path=tmp_path / "urls.csv")
+    images = read_catalogue(tmp_path / "raw")
+    assert list(images["Id"]) == ["well 1", "well 2", "well 3"]
+    assert list(images["group"]) == ["gene", "gene", "4109"]
+    assert len(server.requests) == 12
+
+
+def test_an_id_that_contradicts_its_url_is_refused(
+    fetch: Callable[..., None], server: Server, tmp_path: Path
+) -> None:
+    """A column that has slipped by a row gives images the labels of others."""
+    rows = [(IDS[2], f"{server.url}/images/10580/1610_C1_1_green.jpg", "7")]
+    write_csv(tmp_path / "urls.csv", ("Id", "url", "Target"), rows)
+    with pytest.raises(UserError, match="line 2: 4109_12_B2_17, but antibody 10580 in the URL"):
+        fetch(table_path=tmp_path / "urls.csv")
+    assert not server.requests
+
+
+def test_ids_that_begin_with_the_gene_are_fetched_from_the_same_addresses(
+    fetch: Callable[..., None], server: Server, table: Path, tmp_path: Path
+) -> None:
+    table.write_text(table.read_text().replace("\n", "\nENSG00000000003_", 3))
+    fetch()
+    images = read_catalogue(tmp_path / "raw")
+    assert images["Id"][0] == "ENSG00000000003_10580_1610_C1_1"
+    assert list(images["group"][:2]) == ["10580", "10580"]
+    assert "/images/4109/12_B2_17_red.jpg" in {each.path for each in server.requests}
+
+
+def test_both_public_spellings_of_hpav18_are_read(real_data: Path) -> None:
+    for name in ("hpav18_head.csv", "hpav18_ensembl_head.csv"):
+        images = _read_atlas_table(real_data / name, "https://example.org/images")
+        assert images["group"].str.fullmatch(r"\d+").all()
+        assert (
+            images["red"]
+            .str.fullmatch(r"https://example\.org/images/\d+/\d+_[A-H]\d+_\w+_red\.jpg")
+            .all()
+        )
 
 
 def test_a_second_fetch_requests_nothing(fetch: Callable[..., None], server: Server) -> None:

@@ -12,7 +12,7 @@ from hpa.data.images.decoding import read_channel
 from hpa.data.sources import local
 from hpa.data.sources.local import fetch_local
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.labels import CHANNELS, LABELS
 from support.worlds import IDS, digests, draw_pixels, write_csv
 
 PIXELS = draw_pixels(1, 48)
@@ -133,6 +133,56 @@ def test_originals_in_the_folder_that_is_replaced_are_refused(
     assert [path.name for path in raw_dir.iterdir()] == ["red.tif"]
 
 
+def test_a_folder_s_table_may_hold_names_of_labels_and_semicolons(
+    own_world: Path, raw_world: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(own_world / "train.csv", dtype=str)
+    names = [
+        "; ".join(f"{LABELS[int(number)].upper()} (GO:0005654)" for number in cell.split())
+        for cell in table["Target"]
+    ]
+    table.assign(Target=names).rename(columns={"Target": "target", "Id": "ID"}).to_csv(
+        own_world / "train.csv", sep=";", index=False, encoding="utf-16"
+    )
+    fetch(tmp_path / "copy", own_world)
+    assert digests(tmp_path / "copy") == digests(raw_world)
+
+
+def test_images_of_an_antibody_are_one_group_in_a_folder_and_in_a_csv(
+    paths_csv: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(paths_csv, dtype=str, keep_default_na=False).drop(columns="group")
+    ids = ["10580_1610_C1_1", "ENSG00000000003_10580_1756_B1_2"]
+    table.assign(Id=ids, Target=["0", "0"]).to_csv(paths_csv, index=False)
+    fetch(tmp_path / "raw", paths_csv)
+    assert list(read_catalogue(tmp_path / "raw")["group"]) == ["10580", "10580"]
+    table = pd.read_csv(tmp_path / "raw/train.csv", dtype=str).drop(columns="group")
+    table.to_csv(tmp_path / "raw/train.csv", index=False)
+    fetch(tmp_path / "again", tmp_path / "raw")
+    assert list(read_catalogue(tmp_path / "again")["group"]) == ["10580", "10580"]
+
+
+def test_tinted_files_of_the_atlas_are_taken_and_other_colours_refused(
+    own_world: Path, raw_world: Path, tmp_path: Path
+) -> None:
+    """As the atlas shows them: each channel in its own colour; here as PNG, without loss."""
+    tints = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0)}
+    for channel, tint in tints.items():
+        path = own_world / f"train/cell-001_{channel}.png"
+        grey = np.asarray(Image.open(path))
+        Image.fromarray(grey[..., None] * np.array(tint, np.uint8)).save(path)
+    fetch(tmp_path / "copy", own_world)
+    for channel in CHANNELS:
+        name = f"train/cell-001_{channel}.png"
+        pixels = [read_channel(folder / name) for folder in (tmp_path / "copy", raw_world)]
+        np.testing.assert_array_equal(*pixels)
+    (own_world / "train/cell-001_red.png").write_bytes(
+        (own_world / "train/cell-001_blue.png").read_bytes()
+    )
+    with pytest.raises(UserError, match=r"cell-001_red\.png cannot be read"):
+        fetch(tmp_path / "other", own_world)
+
+
 @pytest.mark.parametrize("column", ["Id", "Target", "group", "red", "green", "yellow"])
 def test_a_duplicate_column_is_refused(paths_csv: Path, tmp_path: Path, column: str) -> None:
     header, *rows = paths_csv.read_text(encoding="utf-8").splitlines()
@@ -172,8 +222,8 @@ def test_a_csv_of_paths_converts_every_format(paths_csv: Path, tmp_path: Path) -
         ("Id", "", "Ids that are not file names in .*table.csv"),
         ("Id", "b", "duplicate Ids"),
         ("Id", "../b", "Ids that are not file names"),
-        ("Target", "Cytosole", r"line 2: unknown label(.|\n)*'Cytosole'; did you mean Cytosol\?"),
-        ("Target", "28", "line 2: unknown label '28'"),
+        ("Target", "Cytosole", r"line 2, Id 'a': unknown label 'Cytosole'; did you mean Cytosol\?"),
+        ("Target", "28", "line 2, Id 'a': unknown label '28'"),
         ("Target", "Cytosol;Cytosol", "duplicate label"),
         ("Target", "", "no labelled image"),
         ("red", "plate/9.tif", r"1 missing: line 2: .*plate/9\.tif"),

@@ -21,7 +21,7 @@ for index, labels in ((0, (25,)), (1742, (6,)), (3090, (1, 25))):
     sys.stdout.buffer.write(pixels.tobytes())
 print(cv2.ipp.getIppVersion(), file=sys.stderr)
 """
-"""Images 1742 and 3090 of the default set differ by a pixel if OpenCV blurs by AVX-512."""
+"""Images 1742 and 3090 of the default set differ if OpenCV interpolates by AVX-512."""
 GOLDEN = "8a934bbc2a9a390dad3679d33000c5c5590f427c76cac8547dbeec7964d5c95a"
 """SHA-256 of the pixels, drawn with and without AVX-512."""
 

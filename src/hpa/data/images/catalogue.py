@@ -5,14 +5,19 @@ The layout is Kaggle's: `train.csv` (`Id,Target` and optionally `group`) with
 lists unlabelled images, and may be absent.
 """
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from hpa.data.images.csv_tables import (
+    antibodies,
+    bad_table,
+    read_csv,
+    read_labels,
+    with_groups,
+)
 from hpa.errors import UserError
-from hpa.labels import CHANNELS, N_LABELS, parse_target
+from hpa.labels import CHANNELS
 
 MAX_ID_BYTES = 200
 """A file name may have 255 with the channel, the suffix and the prefix of temporary files."""
@@ -25,8 +30,9 @@ def read_catalogue(raw_dir: Path) -> pd.DataFrame:
 
     Returns:
         One row per image, labelled ones first, in the order of the CSVs: `Id`, `Target` (`""`
-        if unlabelled), `group` (the Id itself if the CSV gives none), `labelled` (bool),
-        `folder` (`train` or `test`).
+        if unlabelled), `group` (that of the CSV or else the Id, and equal for all images of an
+        antibody of the atlas, see `csv_tables.with_groups`), `labelled` (bool), `folder` (`train`
+        or `test`).
 
     Raises:
         UserError: a CSV is missing, empty or lacks a column; an Id is duplicated, empty or not a
@@ -58,72 +64,10 @@ def channel_path(folder: Path, image_id: str, channel: str) -> Path:
 def _read_labelled(path: Path) -> pd.DataFrame:
     table = read_csv(path, ["Id", "Target"], ["group"])
     if table.empty:
-        raise _bad_table(path, ["Id", "Target"], "a header without rows")
-    for line, image_id, target in zip(table["line"], table["Id"], table["Target"], strict=True):
-        try:
-            problem = "" if parse_target(target) else "no label"
-        except ValueError as error:
-            problem = str(error)
-        if problem:
-            raise UserError(
-                f"{path}, line {line}, Id {image_id!r}: {problem}",
-                expected=f"label numbers from 0 to {N_LABELS - 1} separated by spaces, each once",
-                received=repr(target),
-                remedy="correct or remove the row",
-            )
-    table = with_groups(table, list(table["Id"]))[["Id", "Target", "group"]]
+        raise bad_table(path, ["Id", "Target"], "a header without rows")
+    table["Target"] = read_labels(table, path, required=True)
+    table = with_groups(table, antibodies(list(table["Id"])))[["Id", "Target", "group"]]
     return table.assign(labelled=True, folder=LABELLED_FOLDER)
-
-
-def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
-    """Fill absent or empty cells of `group` from `default`."""
-    given = table.get("group", default)
-    return table.assign(group=[own or other for own, other in zip(given, default, strict=True)])
-
-
-def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV as text, with the number of each row's `line`.
-
-    A byte order mark, Windows line endings and blank lines are accepted. The csv module is used
-    because pandas silently takes the first column of too long rows as the index.
-
-    Args:
-        path: the CSV.
-        columns: names that must occur in the header exactly once.
-        optional: names that may occur once. Other columns are ignored if their name is empty,
-            duplicated or `line`.
-
-    Raises:
-        UserError: the file is missing or not such a CSV, or rows differ in length from the header.
-    """
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing",
-            expected=f"a CSV with the columns {', '.join(columns)}",
-            received="no such file",
-            remedy="arrange the images in Kaggle's layout (see README, 'Your own data')",
-        )
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            rows = [
-                [str(reader.line_num), *row]
-                for row in reader
-                if len(row) > 1 or any(cell.strip() for cell in row)  # not a blank line
-            ]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise _bad_table(path, columns, str(error)) from error
-    invalid = [name for name in columns if name not in header]
-    invalid += [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
-    if invalid:
-        problem = f"missing or duplicate columns {', '.join(invalid)} in {header}"
-        raise _bad_table(path, columns, problem)
-    for line, *cells in rows:
-        if len(cells) != len(header):
-            raise _bad_table(path, columns, f"{len(cells)} cells in line {line}: {cells}")
-    named = [name not in ("", "line") and header.count(name) == 1 for name in header]
-    return pd.DataFrame(rows, columns=["line", *header], dtype=str).loc[:, [True, *named]]
 
 
 def check_ids(catalogue: pd.DataFrame, place: str) -> None:
@@ -165,12 +109,3 @@ def _check_files(folder: Path, ids: list[str]) -> None:
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
             remedy="restore the files, or remove their rows from the CSV",
         )
-
-
-def _bad_table(path: Path, columns: list[str], received: str) -> UserError:
-    return UserError(
-        f"{path} is not the expected table",
-        expected=f"a CSV with the columns {', '.join(columns)} and at least one row",
-        received=received,
-        remedy="compare it with the competition's file of that name",
-    )

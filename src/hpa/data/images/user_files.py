@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from hpa.data.images import catalogue
+from hpa.data.images.csv_tables import read_csv
 from hpa.data.images.file_names import HIDDEN, list_passed_over, reason_to_pass, split_name
 from hpa.data.images.formats import SUFFIXES
 from hpa.errors import UserError
@@ -118,7 +118,7 @@ def _walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
 
 
 def _add_table(found: FoundImages, path: Path) -> None:
-    for row in catalogue.read_csv(path, ["Id", PROTEIN], CHANNELS).to_dict("records"):
+    for row in read_csv(path, ["Id", PROTEIN], CHANNELS).to_dict("records"):
         for channel in CHANNELS:
             if row.get(channel):
                 found.add(row["Id"], channel, path.parent / row[channel])

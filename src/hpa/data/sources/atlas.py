@@ -1,7 +1,9 @@
 """Source `hpa`: images of the public Human Protein Atlas, from a table of image Ids or URLs.
 
-The table may be that of HPAv18 (`Id,Target`, Ids such as 10580_1610_C1_1: antibody, plate, well,
-field). All its images of an antibody have the same labels, so they form one group.
+The table may be that of HPAv18 (`Id,Target`), with Ids such as 10580_1610_C1_1 (antibody, plate,
+well, field) or ENSG00000000003_4109_24_H11_1 (the same after the gene). All images of an antibody
+have the same labels, so they form one group. If there is a `url`, it alone names the image, and an
+`Id` beside it is free.
 """
 
 import re
@@ -11,13 +13,14 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from hpa.data.images import catalogue
+from hpa.data.images.csv_tables import ATLAS_ID, antibodies, with_groups
 from hpa.data.sources.downloads import download_images
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
-ID = re.compile(r"(?P<antibody>\d+)_(?P<rest>[\w.-]+)")
+ID = re.compile(r"(?:ENSG\d{11}_)?(?P<antibody>\d+)_(?P<rest>[\w.-]+)")
 URL = re.compile(
     rf"(?P<stem>https?://[^?#]+?)(_({'|'.join(CHANNELS)}))+\.(?P<suffix>jpe?g|png|tiff?)", re.I
 )
@@ -91,9 +94,41 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
     if "Id" not in table:
         table["Id"] = ["_".join(stem.split("/")[-2:]) for stem, _ in stems]
     catalogue.check_ids(table, str(path))
-    matches = [(image_id, ID.fullmatch(image_id)) for image_id in table["Id"]]
-    antibodies = [match["antibody"] if match else image_id for image_id, match in matches]
-    return catalogue.with_groups(table, antibodies)
+    stated = antibodies(list(table["Id"]))
+    table["antibody"] = [
+        _antibody(stem) or each for (stem, _), each in zip(stems, stated, strict=True)
+    ]
+    _require_no_contradiction(table, path)
+    return with_groups(table, list(table["antibody"]))
+
+
+def _antibody(stem: str) -> str:
+    """Return the antibody in a URL: the start of an Id as file name, or the folder; else "".
+
+    >>> _antibody("https://images.proteinatlas.org/10580/1610_C1_1")
+    '10580'
+    """
+    *_, folder, name = stem.split("/")
+    if match := ATLAS_ID.fullmatch(name):
+        return match["antibody"]
+    return folder if folder.isdecimal() else ""
+
+
+def _require_no_contradiction(table: pd.DataFrame, path: Path) -> None:
+    """Refuse rows whose Id and URL are of two antibodies: one of the columns has slipped."""
+    stated = antibodies(list(table["Id"]))
+    different = (table["Id"] != stated) & (table["antibody"] != stated)
+    if different.any():
+        examples = [
+            f"line {row['line']}: {row['Id']}, but antibody {row['antibody']} in the URL"
+            for row in table[different].head().to_dict("records")
+        ]
+        raise UserError(
+            f"{path} has Ids that contradict the URLs",
+            expected="in each row an Id and a url of one antibody",
+            received=f"{different.sum()} rows: {'; '.join(examples)}",
+            remedy="correct the rows: their labels may be those of other images too",
+        )
 
 
 def _stem(cell: str, base_url: str, path: Path, line: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from hpa.data.images import catalogue
+from hpa.data.images.csv_tables import antibodies, with_groups
 from hpa.data.images.file_names import list_passed_over, reason_to_pass, split_name
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
@@ -53,7 +54,7 @@ def fetch_local(
     _refuse_inside(raw_dir, [source_path, *paths])
     n_bytes = sum(path.stat().st_size for path in paths)
     require_free_space(raw_dir.parent, n_bytes, f"the copy of {source_path}")
-    write_layout(raw_dir, images, tinted=False, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
+    write_layout(raw_dir, images, tinted=True, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
 
 
 def _read_folder(folder: Path) -> pd.DataFrame:
@@ -118,7 +119,7 @@ def _read_paths(path: Path) -> pd.DataFrame:
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
             remedy="correct the paths, or leave the cell of an absent channel empty",
         )
-    return catalogue.with_groups(table, list(table["Id"]))
+    return with_groups(table, antibodies(list(table["Id"])))
 
 
 def _refuse_inside(raw_dir: Path, paths: list[Path]) -> None:

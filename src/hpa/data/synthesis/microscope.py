@@ -21,10 +21,10 @@ _PHOTONS = {"red": 45, "green": 70, "blue": 60, "yellow": 55}  # at full white, 
 
 
 def pin_instructions() -> None:
-    """Let OpenCV blur by AVX2 on every processor that has it, before its first blur.
+    """Let OpenCV resize by AVX2 on every processor that has it, before its first call.
 
-    Intel's IPP within OpenCV takes AVX-512 where there is one, and rounds differently: of the
-    24,400 channels of the default set, a handful then have a pixel that differs by one.
+    The cubic interpolation of Intel's IPP, within OpenCV, takes AVX-512 where there is one, and
+    rounds differently: two of the 6,100 default images then have other pixels.
     """
     os.environ["OPENCV_IPP"] = "avx2"
 

@@ -1,0 +1,197 @@
+"""Tables of images as spreadsheets and other programs save them: cells, labels and groups."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hpa.errors import UserError, did_you_mean
+from hpa.labels import LABELS, N_LABELS, format_target, split_labels
+
+DELIMITERS = (",", ";", "\t")
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.I)
+"""The first line by which a spreadsheet announces the delimiter."""
+KAGGLE_TABLES = ("train.csv", "sample_submission.csv")
+MAX_LISTED = 30
+ATLAS_ID = re.compile(r"(?:ENSG\d{11}_)?(?P<antibody>\d+)_(?P<rest>\d+_[A-P]\d{1,2}_\d+(?:_\w+)?)")
+"""Id of an image of the atlas, in both public spellings: 10580_1610_C1_1 (antibody, plate, well,
+field; a few have more after it), or the same after the gene: ENSG00000000003_4109_24_H11_1."""
+
+
+def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV as text, with the number of each row's `line`.
+
+    Accepted are UTF-8 and, with a byte order mark, UTF-16; commas, semicolons or tabs; any line
+    endings; names of columns in any case; white space around cells; rows without content, and
+    empty cells beyond the header. The csv module is used because pandas silently takes the first
+    column of too long rows as the index.
+
+    Args:
+        path: the CSV.
+        columns: names that must occur in the header exactly once.
+        optional: names that may occur once. Other columns are ignored if their name is empty,
+            duplicated or `line`.
+
+    Raises:
+        UserError: the file is missing or not such a CSV, or rows differ in length from the header.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing",
+            expected=f"a CSV with the columns {', '.join(columns)}",
+            received="no such file",
+            remedy="arrange the images in Kaggle's layout (see README, 'Your own data')"
+            if path.name in KAGGLE_TABLES
+            else "correct the path of the table",
+        )
+    try:
+        text, n_lines_before = _without_separator_line(_decode(path.read_bytes()))
+        rows = [
+            (str(number + n_lines_before), [cell.strip() for cell in row])
+            for number, row in _rows(text, _delimiter(text, [*columns, *optional]))
+        ]
+    except (csv.Error, UnicodeError) as error:
+        raise bad_table(path, columns, str(error)) from error
+    known = {name.casefold(): name for name in [*columns, *optional]}
+    header = [known.get(name.casefold(), name) for name in (rows[0][1] if rows else [])]
+    invalid = [name for name in columns if name not in header]
+    invalid += [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
+    if invalid:
+        found = rows[0][1] if rows else []
+        problem = f"missing or duplicate columns {', '.join(invalid)} in {found}"
+        raise bad_table(path, columns, problem)
+    filled = [(line, row) for line, row in rows[1:] if any(row)]
+    for line, row in filled:
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise bad_table(path, columns, f"{len(row)} cells in line {line}: {row}")
+    named = [name not in ("", "line") and header.count(name) == 1 for name in header]
+    cells = [[line, *row[: len(header)]] for line, row in filled]
+    return pd.DataFrame(cells, columns=["line", *header], dtype=str).loc[:, [True, *named]]
+
+
+def read_labels(table: pd.DataFrame, path: Path, *, required: bool) -> pd.Series:
+    """Convert the column `Target`, of label numbers or names, to ascending numbers.
+
+    Raises:
+        UserError: labels are unknown or repeated, or `required` and absent; all are listed.
+    """
+    unknown: dict[str, list[str]] = {}
+    problems, targets = [], []
+    for row in table.to_dict("records"):
+        text = row["Target"]
+        place = f"line {row['line']}" + (f", Id {row['Id']!r}" if "Id" in row else "")
+        numbers, words = split_labels(text)
+        for word in words:
+            unknown.setdefault(word, []).append(place)
+        if len(set(numbers)) < len(numbers):
+            problems.append(f"{place}: duplicate label in {text!r}")
+        if required and not numbers and not words:
+            problems.append(f"{place}: no label in {text!r}")
+        targets.append(format_target(numbers))
+    problems = [_unknown(*each) for each in sorted(unknown.items(), key=_most_first)] + problems
+    if problems:
+        more = [f"… and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
+        raise UserError(
+            f"{path} has labels that cannot be used",
+            expected=f"label numbers from 0 to {N_LABELS - 1} or the competition's names, each "
+            "once, separated by spaces, semicolons, bars, or commas within quotes",
+            received="\n    ".join(["", *problems[:MAX_LISTED], *more]),
+            remedy="correct them, or remove these labels or rows",
+        )
+    return pd.Series(targets, index=table.index, dtype=str)
+
+
+def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
+    """Add the column `group` of images that must not be separated.
+
+    Images are in one group if their given `group` or their `default` (the antibody, or the Id) is
+    equal, directly or through other images. A group is named after one that is given, if any.
+    """
+    parent: dict[tuple[str, bool], tuple[str, bool]] = {}
+
+    def root(name: tuple[str, bool]) -> tuple[str, bool]:
+        while (above := parent.setdefault(name, name)) != name:
+            parent[name] = parent[above]
+            name = above
+        return name
+
+    given = table.get("group", pd.Series("", index=table.index))
+    for stated, antibody in zip(given, default, strict=True):
+        if stated:
+            parent[root((antibody, False))] = root((stated, True))
+    return table.assign(group=[root((antibody, False))[0] for antibody in default])
+
+
+def antibodies(image_ids: Sequence[str]) -> list[str]:
+    """Return the antibody of each Id of the atlas, and any other Id as it is.
+
+    >>> antibodies(["10580_1610_C1_1", "ENSG00000000003_4109_24_H11_1", "cell 7"])
+    ['10580', '4109', 'cell 7']
+    """
+    matches = [ATLAS_ID.fullmatch(image_id) for image_id in image_ids]
+    return [
+        match["antibody"] if match else image_id
+        for match, image_id in zip(matches, image_ids, strict=True)
+    ]
+
+
+def bad_table(path: Path, columns: list[str], received: str) -> UserError:
+    """Return the error of a file that is not the expected table."""
+    return UserError(
+        f"{path} is not the expected table",
+        expected=f"a CSV (UTF-8) with the columns {', '.join(columns)} and at least one row",
+        received=received,
+        remedy="compare it with the competition's file of that name"
+        if path.name in KAGGLE_TABLES
+        else "correct the table; a spreadsheet program saves one as 'CSV UTF-8'",
+    )
+
+
+def _decode(content: bytes) -> str:
+    if content.startswith(b"PK\x03\x04"):
+        raise UnicodeError("a spreadsheet's own format, or another zip archive")
+    encodings = [name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)]
+    return content.decode(encodings[0] if encodings else "utf-8")
+
+
+def _without_separator_line(text: str) -> tuple[str, int]:
+    """Remove a first line such as `sep=;`; the header then shows the delimiter."""
+    match = SEPARATOR_LINE.match(text)
+    return (text[match.end() :], 1) if match else (text, 0)
+
+
+def _delimiter(text: str, names: list[str]) -> str:
+    """Return the delimiter that finds most of the columns in the header, a comma if in doubt.
+
+    >>> _delimiter("id;target;note, if any", ["Id", "Target"])
+    ';'
+    """
+    wanted = {name.casefold() for name in names}
+
+    def n_found(delimiter: str) -> int:
+        header = next(_rows(text, delimiter), (1, []))[1]
+        return len(wanted & {cell.strip().casefold() for cell in header})
+
+    return max(DELIMITERS, key=n_found)
+
+
+def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
+    return ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
+
+
+def _most_first(item: tuple[str, list[str]]) -> tuple[int, str]:
+    return -len(item[1]), item[0]
+
+
+def _unknown(word: str, places: list[str]) -> str:
+    """Describe an unknown label; a name is suggested only if it differs by a few letters."""
+    times = f"{len(places)} rows, first " if len(places) > 1 else ""
+    near = did_you_mean(word, LABELS, cutoff=0.85)
+    return f"{times}{places[0]}: unknown label {word!r}{near}"
