@@ -140,7 +140,8 @@ class Bench:
 
     def _validate(self, val: Examples) -> None:
         network, _ = self.networks[self.params.augment]
-        logits = predict_logits(network, self.images, val.rows, batch_size=VALIDATION_BATCH)
+        n_at_once = min(VALIDATION_BATCH, self.params.train.batch_size)
+        logits = predict_logits(network, self.images, val.rows, batch_size=n_at_once)
         validation_metrics(val.y_true, sigmoid(logits))
 
 

@@ -47,8 +47,9 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
     """Return wall and processor seconds of each trial after the first `n_before`."""
     import optuna
 
+    from hpa.search.identity import DATA
     from hpa.search.space import read_space, suggest, trial_params
-    from hpa.search.study import DATA, Study, begin_study
+    from hpa.search.study import Study, begin_study
     from hpa.search.trial import _nested_run, _pruning
     from hpa.search.worker import work
     from hpa.tracking.stage_run import log_artifacts

@@ -19,7 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpa.config import command_line
-from hpa.config.params import Params
+from hpa.config.folders import PACKED_DIR, SPLIT_DIR
+from hpa.config.inherited import require_same_data
+from hpa.config.params import Params, load_params
+from hpa.data.packed.record import data_parameters
 from hpa.system.backends import prepare_backend
 
 OUTPUT = Path("search")
@@ -38,7 +41,8 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     if arguments.workers is not None and (arguments.scheduler or arguments.workers < 1):
         parser.error("--workers takes 1 or more, and excludes --scheduler")
-    prepare_backend()
+    if not arguments.join:  # else the study names it
+        prepare_backend(params.train.backend)
 
     # These imports take seconds: check the command line first.
     from hpa.search.launcher import work_here, work_on_cluster
@@ -57,17 +61,23 @@ def main() -> None:
         from hpa.tracking.mlflow_run import adopted
 
         with adopted():
-            update_data()
+            update_data(params)
             run_study(params, work)
 
 
-def update_data() -> None:
-    """Bring the data stages up to date, if this is a DVC repository."""
+def update_data(params: Params) -> None:
+    """Bring the data stages up to date, if this is a DVC repository.
+
+    Raises:
+        UserError: the parameters are those of other data.
+    """
     if Path("dvc.yaml").is_file():
+        require_same_data(params, load_params(Path("params.yaml")).flat(), maker="params.yaml")
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         command = [sys.executable, "-m", "dvc", "repro", "split"]
         if code := subprocess.run(command, env={**os.environ, "PATH": path}).returncode:
             sys.exit(code)
+    require_same_data(params, data_parameters(PACKED_DIR, SPLIT_DIR))
 
 
 def run_study(params: Params, work: Callable[..., None]) -> None:
@@ -75,6 +85,8 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
     from hpa.search.study import VALUE, begin_study
 
     study = begin_study(params)
+
+    say_epochs(params)
 
     # These imports take more seconds: check the study first.
     from hpa.search.confirmation import as_text, confirm_best
@@ -98,6 +110,23 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
         log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
     print(as_text(confirmation))
     print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml\n{places(run, 'search/report.html')}")
+
+
+def say_epochs(params: Params) -> None:
+    """Print the steps and epochs of a trial and of a confirming training; warn if they are few."""
+    from hpa.training.epochs import planned_epochs
+
+    epochs, full = planned_epochs(params, PACKED_DIR, SPLIT_DIR), params.train.n_steps
+    steps, key = params.search.trial_steps, "search.trial_steps"
+    print(
+        f"a trial: {epochs.describe(steps or full)}\nto confirm the best: {epochs.describe(full)}"
+    )
+    warnings = (
+        epochs.warning(steps, key, few=1) if steps else None,  # a trial only ranks parameters
+        epochs.warning(full, "train.n_steps"),
+    )
+    for warning in filter(None, warnings):
+        print(warning, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,13 @@ import yaml
 from hpa.search.storage import storage_url
 from support.databases import free_port
 from support.scripts import ROOT, run_script
-from support.search_workspaces import make_workspace, require_one_parent, write_params
+from support.search_workspaces import (
+    local_client,
+    make_workspace,
+    require_one_parent,
+    runs_in,
+    write_params,
+)
 
 
 @pytest.fixture
@@ -53,7 +59,27 @@ def test_a_search_leaves_a_best_trial_a_report_and_a_command(workspace: Path) ->
     assert (best["command"] if best["params"] else "found nothing better") in done.stdout
     assert best["better"] == ("seeds: better" in done.stdout)
     assert (workspace / "search/report.html").stat().st_size > 1e6
-    require_one_parent(mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db"), "0", 2)
+    assert "a trial: 4 steps of 4 images, 1.0 epochs of 16 images" in done.stdout
+    assert "warning: train.n_steps 4 is only 1 epochs of these 16 images" in done.stderr
+    require_one_parent(local_client(workspace), 2)
+
+
+@pytest.mark.slow
+def test_all_runs_of_an_mlflow_run_are_nested_in_its_run_and_experiment(workspace: Path) -> None:
+    """As `mlflow run . -e search --experiment-name lab` starts it, with workers of its own."""
+    client = local_client(workspace)
+    lab = client.create_experiment("lab", artifact_location=f"file://{workspace}/mlruns/lab")
+    run = client.create_run(lab, tags={"mlflow.source.type": "PROJECT"}).info.run_id
+    environment = {
+        "MLFLOW_RUN_ID": run,
+        "MLFLOW_EXPERIMENT_ID": lab,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{workspace}/mlflow.db",
+    }
+    options = ("--workers", "2", "--n_trials", "3", "--n_seeds", "1")
+    done = run_script(workspace, "search", *options, **environment)
+    assert done.returncode == 0, done.stderr
+    assert require_one_parent(client, 3, "lab").info.run_id == run
+    assert runs_in(client, "hpa") == []
 
 
 @pytest.mark.slow
@@ -66,7 +92,7 @@ def test_a_cluster_of_two_workers_runs_the_trials(workspace: Path) -> None:
         arguments = ("--scheduler", cluster.scheduler_address, "--n_trials", "2")
         done = run_script(workspace, "search", *arguments, "--n_seeds", "1")
     assert done.returncode == 0, done.stderr
-    require_one_parent(mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db"), "0", 2)
+    require_one_parent(local_client(workspace), 2)
 
 
 @contextmanager
@@ -125,8 +151,7 @@ def test_study_runs_and_artifacts_can_all_be_on_servers(
         done = run_script(workspace, "search", "--n_seeds", "1", MLFLOW_TRACKING_URI=uri)
         assert done.returncode == 0, done.stderr
         client = mlflow.MlflowClient(uri)
-        experiment = client.get_experiment_by_name("hpa")
-        require_one_parent(client, experiment.experiment_id, 2)
+        require_one_parent(client, 2)
         listed = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="artifacts")
         names = [each["Key"] for each in listed["Contents"]]
         assert [name for name in names if name.endswith("artifacts/search/report.html")]

@@ -7,6 +7,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import yaml
+from mlflow.entities import Run
 
 from hpa.config.params import Params, load_params
 from hpa.data.packed.packed_images import read_index
@@ -14,6 +15,8 @@ from hpa.data.splits.splitting import write_split
 from support.paths import ROOT
 
 SMALL = {
+    "pack.image_size": 32,
+    "pack.shard_rows": 16,
     "train.n_steps": 4,
     "train.validate_every": 2,
     "train.batch_size": 4,
@@ -51,11 +54,20 @@ def small_params(**more: Any) -> Params:
     return load_params(ROOT / "params.yaml", {**SMALL, **more})
 
 
-def require_one_parent(
-    client: mlflow.MlflowClient, experiment: str, n_trials: int, known: frozenset[str] = frozenset()
-) -> None:
-    """Require one finished run of the search, with all other runs nested in it and ended."""
-    runs = [run for run in client.search_runs([experiment]) if run.info.run_id not in known]
+def runs_in(client: mlflow.MlflowClient, experiment: str = "hpa") -> list[Run]:
+    """Return the runs of an experiment by its name; none if there is no such experiment."""
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def local_client(workspace: Path) -> mlflow.MlflowClient:
+    """Return a client of the store that scripts in a workspace log to."""
+    return mlflow.MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+
+
+def require_one_parent(client: mlflow.MlflowClient, n_trials: int, experiment: str = "hpa") -> Run:
+    """Require one finished run of the search, with all other runs nested in it; return it."""
+    runs = runs_in(client, experiment)
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     nested = [run for run in runs if run is not parent]
     assert parent.info.status == "FINISHED"
@@ -65,3 +77,4 @@ def require_one_parent(
     assert len(of_study) == n_trials
     names = {each.path for each in client.list_artifacts(parent.info.run_id, "search")}
     assert names == {"search/best.yaml", "search/report.html"}
+    return parent

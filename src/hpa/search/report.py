@@ -82,7 +82,8 @@ def _rank(trial: FrozenTrial) -> tuple[bool, float]:
 def _outcome(trial: FrozenTrial) -> str:
     if trial.value is not None:
         pruned = " pruned" if trial.state is TrialState.PRUNED else ""
-        return f"{trial.value:.4f}{pruned}"
+        twin = trial.user_attrs.get("same_as")
+        return f"{trial.value:.4f}{pruned}{'' if twin is None else f', as trial {twin}'}"
     if trial.state is not TrialState.FAIL:
         return trial.state.name.lower()
     return str(trial.user_attrs.get("failure", "stopped; resumed by a later trial"))[:120]

@@ -17,8 +17,9 @@ from hpa.config.params import KEYS, Params, changed_params
 from hpa.errors import UserError, did_you_mean
 
 SECTIONS = ("model", "loss", "augment", "train")
-FIXED = ("train.fold", "train.seed")
-"""Parameters that are never searched: the best of many would only be the luckiest."""
+FIXED = ("train.fold", "train.seed", "train.backend", "train.checkpoint_every")
+"""Parameters that are never searched: of folds and seeds the best would only be the luckiest, one
+process has one backend, and checkpoints decide no value."""
 CONDITIONS = {
     "loss.gamma": ("loss.name", "focal"),
     "loss.alpha": ("loss.name", "focal"),

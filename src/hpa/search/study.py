@@ -6,7 +6,6 @@ Everything that a worker needs is stored in the study: a storage URL and a name 
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,16 +14,13 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, params_from_document
 from hpa.errors import UserError
-from hpa.search.space import SECTIONS, Space, current, read_space, trial_params
+from hpa.search.identity import here_as, identity, require_same
+from hpa.search.space import current, read_space, trial_params
 from hpa.search.storage import lock_study, open_storage, storage_url
 from hpa.seeds import stream
-from hpa.system.backends import chosen_backend
-from hpa.system.files import sha256
 
-DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 VALUE = "val/macro_f1_cross_fitted"
 SHARED = ("fixed", "params", "n_trials")
@@ -99,18 +95,18 @@ def begin_study(params: Params) -> Study:
 
     Raises:
         UserError: space or storage are invalid, data are missing, or the study was created for
-            other data or parameters.
+            other data, parameters, code or versions.
     """
     space = read_space(params)
     trial_params(params, current(space, params))  # fail now rather than in every trial
-    fixed = _fixed(params, space)
+    fixed = identity(params, space)
     storage = open_storage(storage_url(params.search.storage))
     name = params.search.study_name
     with lock_study(storage, name):
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        _require_same(study, fixed)
+        require_same(study, fixed)
         study.set_user_attr("fixed", fixed)
         study.set_user_attr("params", asdict(params))
         study.set_user_attr("n_trials", params.search.n_trials)
@@ -161,42 +157,5 @@ def load_study(url: str, name: str) -> Study:
             received=f"a study without {', '.join(absent)}",
             remedy="retry in a moment, or name another study: search.study_name",
         )
-    _require_same(study, stated["fixed"] | _data_and_backend())
+    require_same(study, stated["fixed"] | here_as(stated["fixed"]))
     return Study(study, storage, params_from_document(stated["params"]), stated["n_trials"])
-
-
-def _fixed(params: Params, space: Space) -> dict[str, Any]:
-    """Return what all trials of a study must share for their values to be comparable."""
-    flat = params.flat()
-    own = ("search.trial_steps", "search.trial_rounds", "search.space")
-    keys = [key for key in flat if key.partition(".")[0] in (*SECTIONS, "score") or key in own]
-    return {key: flat[key] for key in keys if key not in space} | _data_and_backend()
-
-
-def _data_and_backend() -> dict[str, str]:
-    """Return the digests of the data, and the Keras backend, of this machine."""
-    try:
-        return {str(path): sha256(path) for path in DATA} | {"keras.backend": chosen_backend()[0]}
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename} does not exist",
-            expected="packed images and their split",
-            received=f"no such file in {Path.cwd()}",
-            remedy="create them: dvc repro split",
-        ) from error
-
-
-def _require_same(study: optuna.Study, fixed: dict[str, Any]) -> None:
-    before = study.user_attrs.get("fixed", fixed)
-    differing = [
-        f"{key}: {before.get(key)!r} then, {fixed.get(key)!r} now"
-        for key in {**before, **fixed}
-        if before.get(key) != fixed.get(key)
-    ]
-    if differing:
-        raise UserError(
-            f"the study {study.study_name!r} was created for other data or parameters",
-            expected="the same data and parameters in all of its trials",
-            received="\n    ".join(["", *differing]),
-            remedy="change it back, or name a new study: search.study_name",
-        )

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,20 +15,22 @@ from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, changed_params
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.inference.models import BEST
 from hpa.inference.prediction import predict_views, sigmoid
-from hpa.inference.scoring import BEST
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.decision_text import encode_decisions
+from hpa.search.identity import DATA
 from hpa.search.space import SECTIONS, read_space, suggest, trial_params
-from hpa.search.study import DATA, VALUE, Study
-from hpa.system.files import repository_root, write_json
+from hpa.search.study import VALUE, Study
+from hpa.search.twins import finished_twin, reuse
+from hpa.system.files import write_json
 from hpa.thresholds.blending import blend_rule
 from hpa.thresholds.cross_fitting import cross_fitted_decisions
 from hpa.thresholds.fitting import fit_thresholds
 from hpa.thresholds.thresholds_file import thresholds_to_json
 from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
-from hpa.training.checkpoints import Checkpoints
+from hpa.training.checkpoints import Checkpoints, TrainingHeldError, checkpoints_root
 from hpa.training.loop import Examples, examples_of, fit
 from hpa.training.provenance import checkpoint_key
 from hpa.training.recipe import NetworkBuilder, compiled_networks
@@ -43,15 +45,19 @@ def search_trial(
 ) -> float:
     """Train with suggested parameters; return cross-fitted macro F1 on val.
 
+    An equal trial that has finished is not trained again.
+
     Raises:
         TrialPruned: the trial is behind the others.
     """
     values = suggest(trial, read_space(study.params), study.params)
     params = trial_params(study.params, values)
     with _nested_run(trial, study, params), TemporaryDirectory(prefix="hpa-trial-") as name:
-        val, y_prob = _train(
-            params, Path(name), _pruning(trial, params.train.n_steps), build_networks
-        )
+        if twin := finished_twin(trial, study):
+            return reuse(trial, twin)
+        with _held_checkpoints(trial, study, params) as checkpoints:
+            on_round = _pruning(trial, params.train.n_steps)
+            val, y_prob = _train(params, Path(name), on_round, checkpoints, build_networks)
         thresholds = fit_thresholds(
             val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
         )
@@ -76,9 +82,14 @@ def comparison_trial(
         _nested_run(trial, study, params, {"candidate": name}),
         TemporaryDirectory(prefix="hpa-trial-") as folder,
     ):
-        val, y_prob = _train(
-            params, Path(folder), lambda step, metrics: log_metrics(metrics, step), build_networks
-        )
+        with _held_checkpoints(trial, study, params) as checkpoints:
+            val, y_prob = _train(
+                params,
+                Path(folder),
+                lambda step, metrics: log_metrics(metrics, step),
+                checkpoints,
+                build_networks,
+            )
         seed = params.threshold.seed
         y_pred = cross_fitted_decisions(
             val.y_true, y_prob, _groups(val), blend_rule(seed), seed=seed
@@ -116,16 +127,37 @@ def _nested_run(
             raise
 
 
-def _train(
-    params: Params, model_dir: Path, on_round: OnRound, build_networks: NetworkBuilder
-) -> tuple[Examples, np.ndarray]:
-    """Train; return val and the best weights' probabilities for it.
+@contextmanager
+def _held_checkpoints(trial: optuna.Trial, study: Study, params: Params) -> Iterator[Checkpoints]:
+    """Yield the trial's checkpoints: those of its earlier attempt, if there was one.
 
-    An interrupted training resumes from its checkpoint; a finished one removes it.
+    If that was taken for dead and still trains, the trial gets a folder of its own. A trial that is
+    complete, pruned or failed leaves none; an interrupted one does.
     """
-    checkpoints = Checkpoints(
-        repository_root() / ".checkpoints" / "search", checkpoint_key(params, DATA)
-    )
+    key = {**checkpoint_key(params, DATA), "study": study.name}
+    what, root = f"trial {trial.number} of {study.name}", checkpoints_root()
+    with ExitStack() as stack:
+        checkpoints = Checkpoints(root, key, what=what)
+        try:
+            stack.enter_context(checkpoints.held())
+        except TrainingHeldError:
+            checkpoints = Checkpoints(root, {**key, "trial": trial.number}, what=what)
+            stack.enter_context(checkpoints.held())
+        try:
+            yield checkpoints
+        except Exception:
+            checkpoints.remove()
+            raise
+
+
+def _train(
+    params: Params,
+    model_dir: Path,
+    on_round: OnRound,
+    checkpoints: Checkpoints,
+    build_networks: NetworkBuilder,
+) -> tuple[Examples, np.ndarray]:
+    """Train, or resume; return val and the best weights' probabilities for it."""
     try:
         fit(
             params,
@@ -135,15 +167,11 @@ def _train(
             on_round=on_round,
             checkpoints=checkpoints,
             build_networks=build_networks,
+            announce=False,
         )
-        predicted = _predict_val(params, model_dir / BEST)
-    except Exception:
-        checkpoints.remove()
-        raise
+        return _predict_val(params, model_dir / BEST)
     finally:
         keras.backend.clear_session()  # or it keeps the networks of all trials
-    checkpoints.remove()
-    return predicted
 
 
 def _predict_val(params: Params, path: Path) -> tuple[Examples, np.ndarray]:

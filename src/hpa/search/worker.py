@@ -44,8 +44,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    prepare_backend()  # a worker of a cluster inherits no environment
     study = load_study(arguments.storage, arguments.study)
+    prepare_backend(study.params.train.backend)  # workers of a cluster inherit no environment
     from hpa.search.trial import comparison_trial, search_trial  # loads Keras
 
     work(study, comparison_trial if study.candidates else search_trial)
@@ -122,8 +122,10 @@ def _report(study: Study, trial: FrozenTrial) -> None:
     done = f"{study.n_done()} of {study.n_trials} done"
     if trial.state is TrialState.COMPLETE:
         best = study.optuna.best_trial
+        reused = trial.user_attrs.get("same_as")
+        note = "" if reused is None else f", that of the equal trial {reused}"
         print(
-            f"trial {trial.number}: {trial.value:.4f}; best {best.value:.4f} of trial "
+            f"trial {trial.number}: {trial.value:.4f}{note}; best {best.value:.4f} of trial "
             f"{best.number}; {done}",
             flush=True,
         )

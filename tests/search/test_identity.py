@@ -1,0 +1,125 @@
+"""A study holds trials of one kind: whatever else decides a value is refused by name."""
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from hpa.errors import UserError
+from hpa.search import identity
+from hpa.search.identity import DATA
+from hpa.search.study import begin_study, load_study
+from support.search_workspaces import make_workspace, small_params
+
+
+@pytest.fixture(autouse=True)
+def workspace(packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = make_workspace(tmp_path / "workspace", packed_world)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    return folder
+
+
+def test_a_study_created_for_other_parameters_or_data_is_refused_by_key(
+    workspace: Path,
+) -> None:
+    begin_study(small_params())
+    begin_study(small_params(**{"search.n_trials": 9, "loss.gamma": 3}))  # both may differ
+    with pytest.raises(UserError, match=r"train\.batch_size: 4 then, 8 now") as caught:
+        begin_study(small_params(**{"train.batch_size": 8}))
+    assert "name a new study: search.study_name" in str(caught.value)
+    with (workspace / "data/split/assignment.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(UserError, match=r"data/split/assignment\.csv: '\w+' then"):
+        begin_study(small_params())
+
+
+def begin_and_join() -> None:
+    """Begin or resume the study, and join it, as a worker does."""
+    study = begin_study(small_params())
+    load_study(study.storage.url, study.name)
+
+
+def test_trials_of_other_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a training, of the thresholds, and of the search itself."""
+    digested: list[Path] = []
+    real = identity.code_sha256
+    monkeypatch.setattr(identity, "code_sha256", lambda paths: digested.extend(paths) or "a" * 64)
+    begin_and_join()
+    names = {path.relative_to(path.parents[2]).as_posix() for path in digested}
+    assert {"src/hpa/training", "src/hpa/model", "src/hpa/thresholds"} <= names
+    assert {"hpa/search/trial.py", "hpa/search/space.py"} <= names
+    assert all(path.exists() for path in digested)
+    monkeypatch.setattr(identity, "code_sha256", real)
+    with pytest.raises(UserError, match=r"code\.sha256: 'aaa\w+' then, '\w+' now"):
+        begin_study(small_params())
+    with pytest.raises(UserError, match=r"code\.sha256: 'aaa\w+' then, '\w+' now"):
+        load_study(f"sqlite:///{Path.cwd()}/optuna.db", "hpa")
+
+
+@pytest.mark.parametrize("package", ["keras", "tensorflow", "numpy", "scikit-learn"])
+def test_trials_of_another_version_of_a_library_are_refused(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_and_join()
+    known = importlib.metadata.version
+    monkeypatch.setattr(identity, "version", lambda name: "9.9" if name == package else known(name))
+    for again in (
+        lambda: begin_study(small_params()),
+        lambda: load_study(f"sqlite:///{Path.cwd()}/optuna.db", "hpa"),
+    ):
+        with pytest.raises(UserError, match=rf"version of {package}: '[\d.]+' then, '9\.9' now"):
+            again()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("threshold.seed", 1, r"threshold\.seed: 0 then, 1 now"),
+        ("train.backend", "jax", r"train\.backend: 'tensorflow' then, 'jax' now"),
+        ("score.augmentation", "dihedral", r"score\.augmentation: 'none' then, 'dihedral' now"),
+        ("search.trial_steps", 2, r"search\.trial_steps: 4 then, 2 now"),
+    ],
+)
+def test_trials_with_another_fixed_parameter_are_refused(
+    key: str, value: object, said: str
+) -> None:
+    begin_study(small_params())
+    with pytest.raises(UserError, match=said):
+        begin_study(small_params(**{key: value}))
+
+
+def test_what_decides_no_value_may_change() -> None:
+    begin_study(small_params())
+    begin_study(
+        small_params(
+            **{"train.checkpoint_every": 3, "threshold.rule": "sweep", "search.sampler": "random"}
+        )
+    )
+
+
+def test_changed_pretrained_weights_of_the_same_name_are_refused(workspace: Path) -> None:
+    weights = workspace / "mine" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"one")
+    (weights.parent / "config.json").write_text("{}")
+    changed = {"model.weights": "mine", "search.study_name": "pretrained"}
+    begin_study(small_params(**changed))
+    weights.write_bytes(b"two")
+    with pytest.raises(UserError, match=r"weights of mine: '[0-9a-f]+' then"):
+        begin_study(small_params(**changed))
+    with pytest.raises(UserError, match=r"weights of mine: '[0-9a-f]+' then"):
+        load_study(f"sqlite:///{workspace}/optuna.db", "pretrained")
+
+
+def test_a_study_of_an_earlier_version_is_refused_as_it_recorded_less() -> None:
+    study = begin_study(small_params())
+    fixed = study.optuna.user_attrs["fixed"]
+    del fixed["code.sha256"]
+    study.optuna.set_user_attr("fixed", fixed)
+    with pytest.raises(UserError, match=r"code\.sha256: 'not recorded' then"):
+        begin_study(small_params())
+
+
+def test_the_digested_data_are_those_that_a_trial_reads(workspace: Path) -> None:
+    assert all((workspace / path).is_file() for path in DATA)
