@@ -1,6 +1,7 @@
 """Test report and model card."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,17 @@ import pandas as pd
 import pytest
 
 from hpa.config.sections import Evaluate
+from hpa.evaluation.class_table import WEAK
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.labels import CHANNELS, LABELS
 from hpa.metrics.predictions import Scores
 from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.reports.grad_cam_gallery import draw_example
 from hpa.reports.model_card import card_page, model_card
+from hpa.reports.summary import summary
 from hpa.reports.test_report import report_page
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.thresholds.shown import ShownScale
 
 HOSTILE = """<script>alert('1')</script>"""
 PROVENANCE = {
@@ -95,10 +99,52 @@ def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation
         for part in ("simulated images", "deadbeef", "uncommitted", "run7", "Intended use"):
             assert part in text
     assert "\n- Rods & rings: val: no positives; test: no positives\n" in card
+    assert "epochs" not in card  # unknown to the provenance of an earlier version
+    assert "images, 5.3 epochs\n" in model_card(evaluation, [PROVENANCE | {"n_epochs": 5.26}])
     assert "<li>Rods &amp; rings: val: no positives; test: no positives</li>" in card_page(card)
     low, high = (evaluation.metrics[f"test/macro_f1_{end}"] for end in ("low", "high"))
     assert f"| {low:.3f} to {high:.3f} |" in card
     assert card_page(card).count("<table>") == 1
+
+
+def test_card_and_class_flags_distrust_the_same_labels(evaluation: Evaluation) -> None:
+    classes = evaluation.classes.copy()
+    classes.loc[0, ["note", "flags"]] = "", WEAK
+    card = model_card(replace(evaluation, classes=classes), [PROVENANCE])
+    listed = set(re.findall(r"^- (.*?): (?:val|test|F1)\b", card, re.MULTILINE))
+    assert listed == set(classes["label"][classes["flags"] != ""])
+    assert classes["label"][0] in listed
+    assert "every class has enough evidence" not in card
+    trusted = replace(evaluation, classes=classes.assign(note="", flags=""))
+    assert "None: every class has enough evidence" in model_card(trusted, [PROVENANCE])
+
+
+def test_a_macro_f1_without_interval_has_its_reason_everywhere(
+    evaluation: Evaluation, gallery_dir: Path
+) -> None:
+    test = replace(evaluation.test, groups=np.zeros(60, int))
+    ends = ("test/macro_f1_low", "test/macro_f1_high")
+    metrics = {key: value for key, value in evaluation.metrics.items() if key not in ends}
+    classes = evaluation.classes.assign(f1_low=np.nan, f1_high=np.nan)
+    slices = evaluation.slices.assign(low=np.nan, high=np.nan)
+    single = replace(evaluation, test=test, metrics=metrics, classes=classes, slices=slices)
+    texts = [report_page(single, gallery_dir), model_card(single, [PROVENANCE]), summary(single)]
+    for text in texts:
+        assert "all images belong to one group" in text
+        shown = re.sub(r"base64,[^\"]*|<script>.*?</script>", "", text, flags=re.DOTALL)
+        assert not re.search(r"\bnan\b", shown)
+
+
+def test_the_card_states_the_calibration_with_its_evidence_or_its_absence(
+    evaluation: Evaluation,
+) -> None:
+    for shown_scale, sentence in (
+        (ShownScale(2.5, 0.12, 0.003, 0.24, 0.15), "calibration error from 0.1200 to 0.0030"),
+        (ShownScale(1.0, 0.01, 0.02, 0.2, 0.2), "did not improve both calibration error (0.0100"),
+        (ShownScale(), "no calibration was tried"),
+    ):
+        thresholds = replace(evaluation.thresholds, shown_scale=shown_scale)
+        assert sentence in model_card(replace(evaluation, thresholds=thresholds), [PROVENANCE])
 
 
 def test_values_cannot_change_the_markup_of_the_card(evaluation: Evaluation) -> None:
