@@ -23,6 +23,21 @@ def repository_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or SOURCE_DIR.parent)
 
 
+def untracked_advice(path: Path) -> str:
+    """Return how to bring an untracked path into the temporary copy in which DVC runs this stage.
+
+    `dvc exp run --temp` and `--queue` make one of what Git and DVC track. Empty elsewhere.
+    """
+    copies = repository_root().resolve() / ".dvc" / "tmp"
+    if path.is_absolute() or not Path.cwd().is_relative_to(copies):
+        return ""
+    return (
+        f"; DVC runs this in a temporary copy of what Git and DVC track: dvc add {path} && git add "
+        f"{path}.dvc in the repository, or start it with --copy-paths {path}, or name an absolute "
+        "path"
+    )
+
+
 @contextmanager
 def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path, of the same suffix, that replaces `path` when the block succeeds.

@@ -327,3 +327,19 @@ def test_real_images_are_copied_unchanged(real_data: Path, tmp_path: Path) -> No
     assert {name: copied[name] for name in copied if name.endswith(".png")} == {
         name: original[name] for name in original if name.endswith(".png")
     }
+
+
+def test_in_a_temporary_copy_of_dvc_the_error_says_how_to_track_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git and DVC know nothing of own/mydata, so the copy of `dvc exp run --temp` lacks it."""
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpcopy"
+    copy.mkdir(parents=True)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for folder, told in ((copy, True), (tmp_path, False)):
+        monkeypatch.chdir(folder)
+        with pytest.raises(UserError) as refused:
+            fetch_local(Path("data/raw"), source_path=Path("own/mydata"))
+        said = str(refused.value)
+        assert ("dvc add own/mydata && git add own/mydata.dvc" in said) == told
+        assert ("--copy-paths own/mydata" in said) == told

@@ -13,7 +13,7 @@ from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
-from hpa.system.files import require_free_space
+from hpa.system.files import require_free_space, untracked_advice
 
 NO_ROW = "no row of the tables has its name as Id"
 
@@ -48,7 +48,8 @@ def fetch_local(
             expected=f"a file (PNG, TIFF or JPEG) for {', '.join(CHANNELS)} of every image",
             received=f"{len(missing)} missing: {', '.join(f'{each}.png' for each in missing[:5])}",
             remedy="restore the files or remove their rows from the CSV; if the images have no "
-            "yellow or red channel at all, fetch.missing_channels makes it black",
+            "yellow or red channel at all, fetch.missing_channels makes it black"
+            f"{untracked_advice(source_path)}",
         )
     paths = [Path(each) for channel in CHANNELS for each in images[channel] if each != ABSENT]
     _refuse_inside(raw_dir, [source_path, *paths])
@@ -65,7 +66,8 @@ def _read_folder(folder: Path) -> pd.DataFrame:
             expected="a folder in Kaggle's layout (train.csv with train/<Id>_<channel>.png), or a "
             "CSV of paths",
             received=f"{folder} (from {Path.cwd()})",
-            remedy="set it: dvc exp run -S fetch.source=local -S fetch.path=FOLDER",
+            remedy="set it: dvc exp run -S fetch.source=local -S fetch.path=FOLDER"
+            f"{untracked_advice(folder)}",
         )
     images = catalogue.read_tables(folder)
     found = {name: _files_by_channel(folder / name) for name in images["folder"].unique()}
@@ -117,7 +119,8 @@ def _read_paths(path: Path) -> pd.DataFrame:
             f"files listed in {path} are missing",
             expected=f"existing paths, absolute or relative to {path.parent}",
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
-            remedy="correct the paths, or leave the cell of an absent channel empty",
+            remedy="correct the paths, or leave the cell of an absent channel empty"
+            f"{untracked_advice(path.parent)}",
         )
     return with_groups(table, antibodies(list(table["Id"])))
 
