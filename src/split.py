@@ -1,6 +1,6 @@
 """Assign each labelled image to train, val or test; no picture and no group is in two of them.
 
-With split.holdout_fraction, a fourth split is reserved that no stage reads.
+With split.holdout_fraction, a fourth split is reserved: promotion alone judges by it.
 
 python src/split.py            some seconds; prints the images of each label in each split
 python src/split.py --n_folds 5        five folds; train.fold selects the one that is val

@@ -62,6 +62,16 @@ def test_a_float_without_a_point_is_a_float(tmp_path: Path, value: Any) -> None:
     assert load_params(PARAMS_PATH, {"train.learning_rate": value}).train.learning_rate == 0.001
 
 
+def test_a_key_that_moved_to_another_section_is_named_there(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    document["evaluate"]["fill_empty"] = True
+    with pytest.raises(
+        UserError, match=r"evaluate\.fill_empty: unknown; did you mean threshold\.fill_empty\?"
+    ):
+        load_changed(tmp_path, document)
+
+
 def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_name(
     tmp_path: Path, document: dict[str, Any]
 ) -> None:

@@ -15,8 +15,8 @@ from hpa.data.packed.assignment import NO_FOLD
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
-from hpa.inference.prediction import predict_logits, predict_views, sigmoid
 from hpa.inference.models import Model, find_models, require_same_data
+from hpa.inference.prediction import predict_logits, predict_views, sigmoid
 from hpa.inference.scoring import score_splits
 from hpa.labels import indicator_matrix
 from hpa.metrics.predictions import Scores
@@ -177,6 +177,32 @@ def test_each_split_is_scored_in_the_order_of_its_rows(
     np.testing.assert_array_equal(val.y_true, indicator_matrix(index["Target"][rows]))
     expected = sigmoid(predict_logits(model, PackedImages(packed_world), rows, batch_size=8))
     np.testing.assert_allclose(val.y_prob, expected, atol=1e-6)
+
+
+def test_holdout_images_are_scored_and_scores_of_an_earlier_split_do_not_stay(
+    model: keras.Model, packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    index = read_index(packed_world)
+    assignment = pd.read_csv(split_dir / "assignment.csv", dtype={"Id": str})
+    chosen = np.flatnonzero(assignment["split"] == "test")[:2]
+    for n_holdout in (2, 0):
+        assignment.loc[chosen, "split"] = "holdout" if n_holdout else "test"
+        write_split(split_dir, index, assignment)
+        path = saved(model, tmp_path / f"model{n_holdout}", split_dir / "assignment.csv")
+        score_splits(
+            find_models(path),
+            packed_dir=packed_world,
+            split_dir=split_dir,
+            scores_dir=tmp_path / "scores",
+            score=EACH_ONCE,
+            run_id="abc",
+        )
+        holdout = tmp_path / "scores/holdout.npz"
+        assert holdout.is_file() == (n_holdout > 0)
+        if n_holdout:
+            assert Scores.read(holdout).ids.tolist() == index["Id"][chosen].tolist()
+            test = Scores.read(tmp_path / "scores/test.npz")
+            assert not set(test.ids) & set(index["Id"][chosen])
 
 
 def test_val_images_are_scored_by_the_networks_that_did_not_train_on_them(
