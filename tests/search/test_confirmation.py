@@ -34,19 +34,29 @@ def truth(n_rows: int) -> np.ndarray:
 
 
 def compare(current: list[np.ndarray], best: list[np.ndarray]) -> SeedComparison:
-    y_true, groups = truth(56), np.arange(56)
+    y_true, groups = truth(len(current[0])), np.arange(len(current[0]))
     return compare_seeds(y_true, groups, current, best, seeds=[1, 2], seed=0, n=200)
 
 
 def test_equal_decisions_do_not_differ_and_correct_ones_beat_wrong_ones() -> None:
-    right, wrong = truth(56), 1 - truth(56)
+    right, wrong = truth(280), 1 - truth(280)
     same = compare([right, wrong], [wrong, right])  # the order of seeds does not matter
     assert (same.difference, same.interval, same.probability_better) == (0.0, [0.0, 0.0], 0.5)
     found = compare([wrong, wrong], [right, wrong])
     # Wrong decisions have F1 0, correct ones F1 1: the mean of the two seeds is a half.
     assert (found.current, found.best, found.difference) == ([0.0, 0.0], [1.0, 0.0], 0.5)
-    assert found.interval == [0.5, 0.5]
+    assert found.interval is not None
+    assert 0.3 < found.interval[0] <= 0.5 <= found.interval[1] < 0.7
     assert found.probability_better == 1.0
+
+
+def test_too_few_positives_give_no_interval_and_are_not_called_better() -> None:
+    """Two images per label."""
+    found = compare([1 - truth(56)] * 2, [truth(56)] * 2)
+    assert (found.difference, found.interval) == (1.0, None)
+    confirmation = Confirmation("hpa", 5, 0.3, {"loss.gamma": 1.0}, found)
+    assert not confirmation.is_better
+    assert "not shown to be better" in as_text(confirmation)
 
 
 def test_encoded_decisions_decode_to_the_same() -> None:
@@ -138,7 +148,7 @@ def test_the_best_trial_is_compared_with_the_present_current_parameters(
     assert first == again
     assert first.comparison is not None
     assert first.comparison.current == [0.0, 0.0]
-    assert first.is_better
+    assert first.comparison.difference > 0
     assert other.comparison is not None
     assert other.comparison.current == other.comparison.best
-    assert not other.is_better
+    assert other.comparison.difference == 0
