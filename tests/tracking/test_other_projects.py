@@ -1,5 +1,6 @@
 """A store that other projects use too: nothing of theirs is changed, and nothing is mixed."""
 
+import shutil
 import sqlite3
 from contextlib import chdir, closing
 from pathlib import Path
@@ -115,6 +116,22 @@ def test_the_database_of_another_program_is_refused_before_a_table_is_made(
     assert run.info.status == "FINISHED"
 
 
+def test_the_database_of_an_earlier_mlflow_is_not_upgraded_without_asking(
+    tmp_path: Path, their_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = shutil.copy(their_folder / "their.db", tmp_path / "old.db")
+    with closing(sqlite3.connect(database)) as connection:  # as before the table came
+        connection.execute("DROP TABLE webhook_events")
+        connection.commit()
+    content = database.read_bytes()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"mlflow db upgrade sqlite:///{database}"):
+        open_store()
+    assert database.read_bytes() == content
+
+
 @pytest.mark.parametrize("variable", ["MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"])
 def test_the_experiment_of_the_caller_is_used_and_left_as_it_is(
     variable: str, project: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,3 +143,20 @@ def test_the_experiment_of_the_caller_is_used_and_left_as_it_is(
     before = dict(client.get_experiment(lab))
     assert client.get_run(track()).info.experiment_id == lab
     assert dict(client.get_experiment(lab)) == before
+
+
+@pytest.mark.slow
+def test_a_database_server_gets_an_experiment_with_artifacts_in_the_repository(
+    postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql)
+    monkeypatch.chdir(tmp_path / "temporary")  # as a DVC experiment, whose folder is removed
+    run_id = track()
+    artifacts = tmp_path / "project" / "mlruns" / "hpa" / run_id / "artifacts"
+    assert (artifacts / "model" / "params.yaml").is_file()
+    assert list((tmp_path / "temporary").iterdir()) == []
+    names = [each.name for each in open_store().search_experiments()]
+    assert sorted(names) == ["Default", "hpa"]

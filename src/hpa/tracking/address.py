@@ -9,6 +9,8 @@ from hpa.system.files import repository_root
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Backends that MLflow's client opens itself, without a server."""
+POSTGRESQL, DRIVER = "postgresql://", "postgresql+psycopg2://"
+"""SQLAlchemy's default driver is another one than this project's environment has."""
 
 
 def tracking_uri() -> str:
@@ -19,7 +21,9 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     path = database_path(uri)
-    return uri if path is None else sqlite_uri(path, dict(make_url(uri).query))
+    if path is None:
+        return DRIVER + uri.removeprefix(POSTGRESQL) if uri.startswith(POSTGRESQL) else uri
+    return sqlite_uri(path, dict(make_url(uri).query))
 
 
 def sqlite_uri(path: Path, query: "dict[str, str | tuple[str, ...]] | None" = None) -> str:

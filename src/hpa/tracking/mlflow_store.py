@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir
@@ -14,6 +15,7 @@ import sqlalchemy
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _all_tables_exist
 
 from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
@@ -38,7 +40,7 @@ def open_store() -> mlflow.MlflowClient:
     Any number of processes may call this at once. Experiments and runs stay as they are.
 
     Raises:
-        UserError: the file is the database of another program.
+        UserError: it is the database of another program, or of another version of MLflow.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -60,7 +62,8 @@ def _is_new(uri: str) -> bool:
     """Tell whether MLflow has yet to create its tables in a database.
 
     Raises:
-        UserError: it holds tables of another program, which MLflow would mix with its own.
+        UserError: it holds tables of another program, which MLflow would mix with its own, or of
+            an earlier MLflow, which this one would change without asking.
     """
     path = database_path(uri)
     if path and not (path.is_file() and path.stat().st_size):
@@ -68,14 +71,18 @@ def _is_new(uri: str) -> bool:
     engine = sqlalchemy.create_engine(uri)
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
+        complete = _all_tables_exist(engine)
     finally:
         engine.dispose()
-    if tables and "experiments" not in tables:
+    if tables and not complete:
+        old = "experiments" in tables
         raise UserError(
-            f"{public(uri)} is the database of another program",
-            expected="a database of MLflow, or a new one",
-            received=f"the tables {', '.join(sorted(tables)[:5])}; nothing was written",
-            remedy="set MLFLOW_TRACKING_URI to another database",
+            f"{public(uri)} is the database of another {'version of MLflow' if old else 'program'}",
+            expected="a database of this MLflow, or a new one",
+            received=f"the tables {', '.join(sorted(tables)[:5])} …; nothing was written",
+            remedy=f"back it up, then: mlflow db upgrade {shlex.quote(uri)}"
+            if old
+            else "set MLFLOW_TRACKING_URI to another database",
         )
     return not tables
 
