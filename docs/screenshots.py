@@ -75,9 +75,10 @@ def main() -> None:
 
 def photograph_tracking(browser: Browser, store: str, output: Path) -> None:
     """Photograph MLflow with three runs."""
-    runs = three_gammas(MlflowClient(store))
+    experiment = experiment_of(store)
+    runs = three_gammas(MlflowClient(store), experiment)
     with serve(mlflow_ui(store), "health") as url:
-        photograph_all(browser, pages(url, runs), output)
+        photograph_all(browser, pages(url, experiment, runs), output)
 
 
 def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
@@ -92,7 +93,10 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
         ]
         photograph_all(browser, wanted, arguments.output)
         page = browser.new_page(viewport=DESK)
-        open_page(page, f"{mlflow}/#/experiments/0/runs?compareRunsMode=TABLE", "search ")
+        table = (
+            f"{mlflow}/#/experiments/{experiment_of(arguments.store)}/runs?compareRunsMode=TABLE"
+        )
+        open_page(page, table, "search ")
         unfold_search(page)
         photograph(page, arguments.output / "search-runs.png")
 
@@ -168,25 +172,33 @@ def serve_app(model: str) -> Iterator[str]:
         server.wait()
 
 
-def three_gammas(client: MlflowClient) -> list[str]:
+def experiment_of(store: str) -> str:
+    """Return the id of the experiment that the project's runs are in."""
+    found = MlflowClient(store).get_experiment_by_name("hpa")
+    if found is None:
+        sys.exit(f"error: expected an experiment hpa in {store}; run the pipeline first")
+    return str(found.experiment_id)
+
+
+def three_gammas(client: MlflowClient, experiment: str) -> list[str]:
     """Return the newest finished run of each of three values of loss.gamma."""
     found: dict[str, str] = {}
-    for run in client.search_runs(["0"], "attributes.status = 'FINISHED'"):
+    for run in client.search_runs([experiment], "attributes.status = 'FINISHED'"):
         found.setdefault(run.data.params.get("loss.gamma", ""), run.info.run_id)
     if len(found) < 3:
         sys.exit(f"error: expected runs with three loss.gamma, found {sorted(found)}; see --help")
     return list(found.values())[:3]
 
 
-def pages(url: str, runs: list[str]) -> list[tuple[str, str, str]]:
+def pages(url: str, experiment: str, runs: list[str]) -> list[tuple[str, str, str]]:
     """Return name, address and a text to wait for of each page."""
-    table = f"{url}/#/experiments/0/runs?compareRunsMode="
-    compare = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps(['0']))}"
+    table = f"{url}/#/experiments/{experiment}/runs?compareRunsMode="
+    compare = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     return [
         ("tracking-table", table + "TABLE", "gamma="),
         ("tracking-charts", table + "CHART", "test/macro_f1"),
         ("tracking-compare", f"{url}/#/compare-runs?{compare}", "loss.gamma"),
-        ("tracking-run", f"{url}/#/experiments/0/runs/{runs[0]}", "data/packed"),
+        ("tracking-run", f"{url}/#/experiments/{experiment}/runs/{runs[0]}", "data/packed"),
     ]
 
 
