@@ -106,21 +106,24 @@ def wait_for(child: "subprocess.Popen[bytes]", *, pass_on: bool) -> None:
     `mlflow run` follows Ctrl-C by SIGTERM to this process, so SIGTERM is passed on only if it was
     the first signal. DVC keeps it from its stages, so they get it here.
     """
+    below: list[psutil.Process] = []
     while child.poll() is None:
         with suppress(KeyboardInterrupt, SystemExit):
             if pass_on:
-                terminate(child)
+                below += terminate(child)
             child.wait()
+    psutil.wait_procs(below)
 
 
-def terminate(child: "subprocess.Popen[bytes]") -> None:
-    """Send SIGTERM to a child and, if it is DVC, to the stages below it."""
+def terminate(child: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """Send SIGTERM to a child and, if it is DVC, to the stages below it; return these."""
     is_dvc = "dvc" in list(child.args)  # type: ignore[arg-type]  # a list, as `run` gives it
     below = psutil.Process(child.pid).children(recursive=True) if is_dvc else []
     child.terminate()
     for process in below:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
+    return below
 
 
 if __name__ == "__main__":

@@ -25,37 +25,47 @@ def main():
     raise SystemExit(128 + received[0])
 command_line.run(main)
 """
+DVC = """\
+import subprocess, sys
+subprocess.run([sys.executable, "child.py"])
+"""
 PARENT = """\
 import shutil, sys
 from pathlib import Path
 from experiment import command_line, run
 folder = Path(sys.argv[1])
 def main():
-    try: run("child.py", folder=folder)
+    try: run(sys.argv[2], folder=folder)
     finally: (folder / "checkpoint").rename(folder.with_name("kept"))
 command_line.run(main)
 """
 
 
 @pytest.mark.parametrize(
-    ("signals", "to_all"),
+    ("script", "signals", "to_all"),
     [
-        ([signal.SIGINT], True),  # Ctrl-C on a terminal
-        ([signal.SIGINT, signal.SIGTERM], True),  # the same below `mlflow run`
-        ([signal.SIGTERM], False),
-        ([signal.SIGTERM], True),  # from a scheduler, to all processes of a job
-        ([signal.SIGHUP], True),  # a closed terminal
-        ([signal.SIGHUP, signal.SIGTERM], True),  # the same below `mlflow run`, which it ends
+        ("child.py", [signal.SIGINT], True),  # Ctrl-C on a terminal
+        ("child.py", [signal.SIGINT, signal.SIGTERM], True),  # the same below `mlflow run`
+        ("child.py", [signal.SIGTERM], False),
+        ("dvc", [signal.SIGTERM], False),  # which keeps it from its stages
+        ("child.py", [signal.SIGTERM], True),  # from a scheduler, to all processes of a job
+        ("child.py", [signal.SIGHUP], True),  # a closed terminal
+        (
+            "child.py",
+            [signal.SIGHUP, signal.SIGTERM],
+            True,
+        ),  # the same below `mlflow run`, which it ends
     ],
 )
 def test_the_folder_is_kept_until_the_stage_has_ended(
-    signals: list[signal.Signals], to_all: bool, tmp_path: Path
+    script: str, signals: list[signal.Signals], to_all: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "child.py").write_text(CHILD)
+    (folder / "dvc").write_text(DVC)
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder)],
+        [sys.executable, "-c", PARENT, str(folder), script],
         env={**os.environ, "PYTHONPATH": f"{ROOT}/src"},
         stderr=subprocess.PIPE,
         start_new_session=True,

@@ -162,6 +162,16 @@ def test_two_temporary_clones_of_a_repository_share_what_must_outlive_them(
     assert os.environ["DVC_ROOT"] != roots[0]  # records that wait are for one store
 
 
+def test_an_unpacked_zip_file_is_used_by_dvc_without_git(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    project = unzip(tmp_path / "tmpone")
+    mlflow_run.keep_outside(project)
+    assert "no_scm = true" in (project / ".dvc/config.local").read_text()
+    assert Path(os.environ["DVC_ROOT"]).is_relative_to(home)
+
+
 def test_only_a_folder_younger_than_mlflow_run_is_its_clone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,13 +135,19 @@ def keep_outside(project: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     local = project / ".dvc" / "config.local"
     if not local.exists():
-        local.write_text(f"[cache]\n    dir = {kept / 'dvc'}\n", encoding="utf-8")
+        without_git = "" if _asked_of_git(project) else "[core]\n    no_scm = true\n"
+        local.write_text(f"{without_git}[cache]\n    dir = {kept / 'dvc'}\n", encoding="utf-8")
     os.environ[ROOT] = str(root)
     print(f"this clone is temporary: checkpoints and DVC's cache are kept in {kept}", flush=True)
 
 
 def _origin(project: Path) -> str:
     """Return the address that the project was cloned from, or the digest of unzipped code."""
+    return _asked_of_git(project) or code_sha256([SOURCE_DIR])
+
+
+def _asked_of_git(project: Path) -> str:
+    """Return the address of a clone and the project's folder in it; empty without Git."""
     commands = ["remote get-url origin", "rev-parse --show-prefix"]
     try:
         return " ".join(
@@ -151,4 +157,4 @@ def _origin(project: Path) -> str:
             for command in commands
         )
     except (OSError, subprocess.CalledProcessError):
-        return code_sha256([SOURCE_DIR])
+        return ""
