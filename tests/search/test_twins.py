@@ -109,6 +109,7 @@ def test_if_the_equal_running_trial_fails_the_other_one_trains() -> None:
     assert twins.finished_twin(second, study) is None
 
 
+@pytest.mark.slow
 def test_an_equal_trial_of_a_pruned_one_is_pruned_too(workspace: Path) -> None:
     counting = Counting()
     study = begin_study(small_params(**CHOICE, **{"search.n_trials": 2}))
@@ -150,6 +151,7 @@ def test_a_trial_whose_checkpoints_another_process_holds_trains_in_a_folder_of_i
     assert study.trials()[0].state is TrialState.COMPLETE
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_resumes_its_checkpoint(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,4 +190,24 @@ def test_workers_that_draw_the_same_trial_at_once_train_it_once(workspace: Path)
     assert [trial.state for trial in study.trials()] == [TrialState.COMPLETE] * 6
     trained = [trial for trial in study.trials() if "same_as" not in trial.user_attrs]
     assert sorted(trial.params["loss.gamma"] for trial in trained) == [1.0, 2.0]
+    assert not list((workspace / ".checkpoints").iterdir())
+
+
+@pytest.mark.slow
+def test_a_trial_leaves_no_files_and_its_last_prediction_is_no_larger_than_a_step(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed one would leave its models in the temporary folder of the system for good."""
+    asked: list[int] = []
+    real = trials.predict_views
+
+    def recorded(network: Any, images: Any, rows: Any, score: Any) -> Any:
+        asked.append(score.batch_size)
+        (folder,) = (workspace / ".checkpoints").iterdir()
+        assert (folder / "model" / "best.keras").is_file()  # counted and capped with the others
+        return real(network, images, rows, score)
+
+    monkeypatch.setattr(trials, "predict_views", recorded)
+    work(begin_study(small_params(**CHOICE, **{"search.n_trials": 1})), Counting())
+    assert asked == [4]
     assert not list((workspace / ".checkpoints").iterdir())

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
@@ -52,19 +52,20 @@ def search_trial(
     """
     values = suggest(trial, read_space(study.params), study.params)
     params = trial_params(study.params, values)
-    with _nested_run(trial, study, params), TemporaryDirectory(prefix="hpa-trial-") as name:
+    with _nested_run(trial, study, params):
         if twin := finished_twin(trial, study):
             return reuse(trial, twin)
         with _held_checkpoints(trial, study, params) as checkpoints:
             on_round = _pruning(trial, params.train.n_steps)
-            val, y_prob = _train(params, Path(name), on_round, checkpoints, build_networks)
-        thresholds = fit_thresholds(
-            val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
-        )
-        write_json(Path(name) / "thresholds.json", thresholds_to_json(thresholds))
-        log_metrics({VALUE: thresholds.cross_fitted_macro_f1}, params.train.n_steps)
-        log_artifacts([Path(name) / "thresholds.json", Path(name) / "history.csv"])
-        return thresholds.cross_fitted_macro_f1
+            val, y_prob = _train(params, on_round, checkpoints, build_networks)
+            thresholds = fit_thresholds(
+                val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
+            )
+            value, folder = thresholds.cross_fitted_macro_f1, _model_dir(checkpoints)
+            write_json(folder / "thresholds.json", thresholds_to_json(thresholds))
+            log_metrics({VALUE: value}, params.train.n_steps)
+            log_artifacts([folder / "thresholds.json", folder / "history.csv"])
+            return value
 
 
 def comparison_trial(
@@ -80,16 +81,11 @@ def comparison_trial(
     params = changed_params(study.params, {**candidates[name], "train.seed": seed})
     with (
         _nested_run(trial, study, params, {"candidate": name}),
-        TemporaryDirectory(prefix="hpa-trial-") as folder,
+        _held_checkpoints(trial, study, params) as checkpoints,
     ):
-        with _held_checkpoints(trial, study, params) as checkpoints:
-            val, y_prob = _train(
-                params,
-                Path(folder),
-                lambda step, metrics: log_metrics(metrics, step),
-                checkpoints,
-                build_networks,
-            )
+        val, y_prob = _train(
+            params, lambda step, metrics: log_metrics(metrics, step), checkpoints, build_networks
+        )
         seed = params.threshold.seed
         y_pred = cross_fitted_decisions(
             val.y_true, y_prob, _groups(val), blend_rule(seed), seed=seed
@@ -150,14 +146,16 @@ def _held_checkpoints(trial: optuna.Trial, study: Study, params: Params) -> Iter
             raise
 
 
+def _model_dir(checkpoints: Checkpoints) -> Path:
+    """Return a folder that is removed with the checkpoints, also those of a killed trial."""
+    return checkpoints.folder / "model"
+
+
 def _train(
-    params: Params,
-    model_dir: Path,
-    on_round: OnRound,
-    checkpoints: Checkpoints,
-    build_networks: NetworkBuilder,
+    params: Params, on_round: OnRound, checkpoints: Checkpoints, build_networks: NetworkBuilder
 ) -> tuple[Examples, np.ndarray]:
     """Train, or resume; return val and the best weights' probabilities for it."""
+    model_dir = _model_dir(checkpoints)
     try:
         fit(
             params,
@@ -178,7 +176,9 @@ def _predict_val(params: Params, path: Path) -> tuple[Examples, np.ndarray]:
     index = read_index(PACKED_DIR)
     val = examples_of(index, read_assignment(SPLIT_DIR, params.train.fold)["split"], "val")
     network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    logits = predict_views(network, PackedImages(PACKED_DIR), val.rows, params.score)
+    n_at_once = min(params.score.batch_size, params.train.batch_size)  # fits into the memory
+    score = replace(params.score, batch_size=n_at_once)
+    logits = predict_views(network, PackedImages(PACKED_DIR), val.rows, score)
     return val, sigmoid(logits)
 
 
