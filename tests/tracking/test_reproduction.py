@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from hpa.errors import UserError
 from hpa.system import files
@@ -34,6 +35,7 @@ def code_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("src/train.py", ".dvc/config", "dvc.yaml"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
+    (root / ".dvc/config").write_text("[core]\n    analytics = false\n[cache]\n    type = copy\n")
 
     def download(_run_id: str, name: str, folder: Path) -> Path:
         (folder / name).write_text("of the run\n")
@@ -46,6 +48,12 @@ def code_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(reproduction, "download", download)
     monkeypatch.setattr(reproduction, "_check_out_data", lambda *_: None)
     return files.code_sha256([root / "src"])
+
+
+def repo_config(folder: Path) -> dict[str, bool]:
+    """Return the section `core` as DVC reads it; DVC opens the folder without Git."""
+    found = Repo(str(folder)).config["core"]
+    return {key: found[key] for key in ("no_scm", "analytics")}
 
 
 def past(commit: str, code: str) -> PastRun:
@@ -61,7 +69,7 @@ def test_equal_code_is_copied_if_there_is_no_commit(
     prepare_clone(past(commit, code_sha256), clone)
     assert (clone / "src/train.py").read_text() == "# src/train.py\n"
     assert (clone / "params.yaml").read_text() == (clone / "dvc.lock").read_text() == "of the run\n"
-    assert "no_scm = true" in (clone / ".dvc/config").read_text()
+    assert repo_config(clone) == {"no_scm": True, "analytics": False}
     assert "the present code has the run's digest and is copied" in capsys.readouterr().out
 
 

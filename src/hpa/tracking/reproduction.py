@@ -185,11 +185,14 @@ def _copy_code(root: Path, clone: Path) -> None:
     skipped = shutil.ignore_patterns("__pycache__")
     shutil.copytree(SOURCE_DIR, clone / "src", ignore=skipped)
     (clone / ".dvc").mkdir()
-    for name in (".dvc/config", "dvc.yaml", "requirements.lock", "pyproject.toml"):
+    for name in ("dvc.yaml", "requirements.lock", "pyproject.toml"):
         if (root / name).is_file():
             shutil.copy(root / name, clone / name)
-    with (clone / ".dvc" / "config").open("a", encoding="utf-8") as file:
-        file.write("\n[core]\n    no_scm = true\n")
+    config = root / ".dvc" / "config"
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    text = text if "[core]" in text else f"[core]\n{text}"
+    text = text.replace("[core]", "[core]\n    no_scm = true", 1)
+    (clone / ".dvc" / "config").write_text(text, encoding="utf-8")
 
 
 def _apply_patch(run: PastRun, clone: Path, kept: Path) -> None:
