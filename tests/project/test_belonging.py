@@ -53,7 +53,7 @@ def test_scores_made_otherwise_need_new_thresholds_and_get_a_run_that_says_so(co
     ok(copy, "evaluate")
     run_id = str(document(copy / "reports/metrics.json")["run_id"])
     run = mlflow.MlflowClient(f"sqlite:///{copy}/mlflow.db").get_run(run_id)
-    assert "augmentation=dihedral" in run.info.run_name
+    assert "- `score.augmentation`: dihedral" in run.data.tags["mlflow.note.content"]
     assert run.data.params["score.augmentation"] == "dihedral"
     assert run.data.params["train.n_steps"] == "3"  # inherited
     assert run.data.tags["upstream_run_id"] == before

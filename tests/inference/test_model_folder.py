@@ -1,0 +1,128 @@
+"""A model folder is refused if its files tell of two models, and read as it was trained."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpa.config.params import load_params
+from hpa.errors import UserError
+from hpa.inference.classifier import Classifier
+from hpa.inference.models import find_models
+from hpa.labels import LABELS
+from hpa.model.archive_origin import embed_provenance, embedded_provenance
+from hpa.system.files import sha256
+from support.model_folders import write_model_folder
+from support.paths import ROOT
+
+SERVE = load_params(ROOT / "params.yaml").serve
+OWN, OTHER = "a" * 64, "b" * 64
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def networks(weights: str, file: str = "best.keras") -> dict[str, Any]:
+    return {"networks": [{"file": file, "weights_sha256": weights, "run_id": "r", "path": ""}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder whose files all say that they belong together."""
+    model = write_model_folder(tmp_path / "model")
+    origin = json.loads((model / "provenance.json").read_text()) | {"weights_sha256": OWN}
+    del origin["archives"]
+    embed_provenance(model / "best.keras", origin)
+    origin["archives"] = {"best.keras": sha256(model / "best.keras")}
+    (model / "provenance.json").write_text(json.dumps(origin))
+    edit(model / "thresholds.json", origin=networks(OWN))
+    edit(model / "training_range.json", weights_sha256=OWN)
+    flags = {"origin": networks(OWN), "classes": dict.fromkeys(LABELS, "")}
+    (model / "class_flags.json").write_text(json.dumps(flags))
+    return model
+
+
+def test_a_folder_of_one_model_is_loaded(folder: Path) -> None:
+    assert Classifier(folder).image_size == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("thresholds.json", {"origin": networks(OTHER)}),
+        ("thresholds.json", {"origin": networks(OWN, "last.keras")}),
+        ("thresholds.json", {"origin": {"networks": networks(OWN)["networks"] * 5}}),
+        ("training_range.json", {"weights_sha256": OTHER}),
+        ("class_flags.json", {"origin": networks(OTHER)}),
+        ("class_flags.json", {"origin": networks(OWN) | {"thresholds_sha256": OTHER}}),
+    ],
+    ids=["thresholds", "of last.keras", "of five networks", "range", "flags", "other thresholds"],
+)
+def test_a_file_of_another_model_is_refused(
+    folder: Path, name: str, changes: dict[str, Any]
+) -> None:
+    edit(folder / name, **changes)
+    with pytest.raises(UserError) as refused:
+        Classifier(folder)
+    said = str(refused.value)
+    assert f"{folder / name} do not belong together" in said
+    assert "dvc repro" in said
+
+
+def test_a_network_beside_the_provenance_of_another_is_refused(folder: Path) -> None:
+    edit(folder / "provenance.json", weights_sha256=OTHER)
+    with pytest.raises(UserError, match=r"best\.keras and .*provenance\.json do not belong"):
+        Classifier(folder)
+    with pytest.raises(UserError, match=r"are of two trainings[\s\S]*aaaaaaaaaaaa of run r"):
+        find_models(folder / "best.keras")
+
+
+def test_a_network_tells_its_provenance_alone(folder: Path) -> None:
+    (folder / "provenance.json").unlink()
+    (model,) = find_models(folder / "best.keras")
+    assert model.origin["weights_sha256"] == OWN
+    assert model.load().input_shape == (None, 32, 32, 4)
+
+
+def test_a_damaged_archive_tells_nothing(tmp_path: Path) -> None:
+    (tmp_path / "best.keras").write_bytes(b"PK\x03\x04 cut")
+    assert embedded_provenance(tmp_path / "best.keras") is None
+
+
+def test_images_are_read_as_the_training_images_were(folder: Path) -> None:
+    params = {
+        "pack.odd_size": "crop",
+        "fetch.sixteen_bit_white": 4095,
+        "fetch.missing_channels": "yellow",
+    }
+    edit(folder / "provenance.json", params=params)
+    rules = Classifier(folder).rules(SERVE)
+    assert (rules.odd_size, rules.sixteen_bit_white) == ("crop", 4095)
+    stated = Classifier(folder).rules(replace(SERVE, sixteen_bit_white=65535))
+    assert stated.sixteen_bit_white == 65535
+
+
+def test_a_channel_that_was_black_in_training_is_not_flagged(folder: Path) -> None:
+    from support.worlds import draw_pixels
+
+    pixels = draw_pixels(1, 32)[None].copy()
+    pixels[..., 3] = 0
+    flag = "the yellow channel shows nothing"
+    assert flag in Classifier(folder).predict(["x"], pixels, batch_size=1)[0].flags
+    edit(folder / "provenance.json", params={"fetch.missing_channels": "yellow"})
+    assert flag not in Classifier(folder).predict(["x"], pixels, batch_size=1)[0].flags
+
+
+def test_an_embedded_provenance_leaves_the_network_as_it_was(folder: Path) -> None:
+    before = sha256(folder / "best.keras")
+    (model,) = find_models(folder / "best.keras")
+    weights = [each.sum() for each in model.load().get_weights()]
+    embed_provenance(folder / "best.keras", {"weights_sha256": OWN, "run_id": "later"})
+    (folder / "provenance.json").unlink()
+    (again,) = find_models(folder / "best.keras")
+    assert sha256(folder / "best.keras") != before
+    assert again.run_id == "later"
+    assert [each.sum() for each in again.load().get_weights()] == weights
