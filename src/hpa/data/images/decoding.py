@@ -20,8 +20,9 @@ HASH_SIDE_PX, HASH_FREQUENCIES = 32, 8
 """A channel is shrunk to 32×32 pixels; its 8×8 lowest frequencies give 64 bits."""
 COSINES = np.cos(
     np.pi * np.outer(np.arange(HASH_FREQUENCIES), np.arange(HASH_SIDE_PX) + 0.5) / HASH_SIDE_PX
-).astype(np.float32)
-"""float32[8,32]: the lowest rows of the discrete cosine transform (DCT-II)."""
+)
+"""float64[8,32]: the lowest rows of the discrete cosine transform (DCT-II); in float32 the order of
+sums, which differs between processors, might change a bit."""
 
 
 class UnreadableImageError(UserError):
@@ -145,7 +146,7 @@ def view_hashes(pixels: np.ndarray) -> str:
     transposes them, so the views themselves are not computed.
     """
     lowest = _lowest_frequencies(pixels)
-    sign = np.where(np.arange(HASH_FREQUENCIES) % 2, -1, 1).astype(np.float32)
+    sign = np.where(np.arange(HASH_FREQUENCIES) % 2, -1.0, 1.0)
     views = [
         vertical[:, None] * horizontal * turned
         for turned in (lowest, lowest.swapaxes(1, 2))
@@ -156,16 +157,16 @@ def view_hashes(pixels: np.ndarray) -> str:
 
 
 def _lowest_frequencies(pixels: np.ndarray) -> np.ndarray:
-    """Return the lowest frequencies of each channel, float32[4,8,8]."""
+    """Return the lowest frequencies of each channel, float64[4,8,8]."""
     side = (HASH_SIDE_PX, HASH_SIDE_PX)
     small = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA)
-    planes = np.moveaxis(small, -1, 0).astype(np.float32)
+    planes = np.moveaxis(small, -1, 0).astype(np.float64)
     lowest: np.ndarray = COSINES @ planes @ COSINES.T
     return np.round(lowest, 1)  # removes rounding noise in constant channels
 
 
 def _bits_above_median(lowest: np.ndarray) -> str:
-    """Return which frequencies float32[4,8,8] exceed the median of their channel, as hex."""
+    """Return which frequencies float64[4,8,8] exceed the median of their channel, as hex."""
     values = lowest.reshape(len(CHANNELS), -1)
     middle = np.sort(values, axis=1)[:, values.shape[1] // 2 - 1 :][:, :2].mean(axis=1)
     return np.packbits(values > middle[:, None]).tobytes().hex()
