@@ -9,6 +9,7 @@ import numpy as np
 from hpa.config.sections import Score
 from hpa.data.packed.assignment import HOLDOUT, UNLABELLED, read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.record import data_parameters
 from hpa.inference.models import Model
 from hpa.inference.prediction import predict_views, sigmoid
 from hpa.labels import N_LABELS, indicator_matrix
@@ -17,8 +18,8 @@ from hpa.metrics.predictions import Scores
 from hpa.system.files import sha256, write_json
 
 NETWORKS = "networks.json"
-MADE_BY = ("fetch", "pack", "split", "model", "loss", "augment", "train")
-"""Sections of params.yaml that decide a network."""
+MADE_BY = ("model", "loss", "augment", "train")
+"""Sections of params.yaml that decide a network, beside those of the data, which says them itself."""
 
 
 def score_splits(
@@ -76,12 +77,16 @@ def origin_of(models: list[Model], packed_dir: Path, split_dir: Path, score: Sco
     return Origin(
         networks=tuple(model.network for model in models),
         data={path.name: sha256(path) for path in files},
-        params=shared_params(models) | {f"score.{key}": v for key, v in asdict(score).items()},
+        params={
+            **data_parameters(packed_dir, split_dir),
+            **shared_params(models),
+            **{f"score.{key}": value for key, value in asdict(score).items()},
+        },
     )
 
 
 def shared_params(models: list[Model]) -> dict[str, Any]:
-    """Return the parameters, by dotted key, that made all of the networks."""
+    """Return the parameters, by dotted key, with which all of the networks were trained."""
     first, *others = (model.origin["params"] for model in models)
     return {
         key: value
