@@ -19,7 +19,7 @@ from hpa.system.files import sha256, write_json
 
 NETWORKS = "networks.json"
 MADE_BY = ("model", "loss", "augment", "train")
-"""Sections of params.yaml that decide a network, beside those of the data, which says them itself."""
+"""Sections of params.yaml that decide a network, beside those that the data says itself."""
 
 
 def score_splits(
