@@ -234,10 +234,10 @@ def test_files_replace_those_of_a_folder_together_and_leave_the_others(tmp_path:
 def test_a_block_that_fails_leaves_the_files_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/weights").write_text("old")
-    leftover = tmp_path / f".partial-{dead_pid()}-model"
+    leftover = tmp_path / f"model/.partial-{dead_pid()}-files"
     leftover.mkdir()
     with pytest.raises(KeyError), atomic_files(tmp_path / "model") as folder:  # noqa: PT012
         (folder / "weights").write_text("half")
         raise KeyError("midway")
     assert (tmp_path / "model/weights").read_text() == "old"
-    assert names(tmp_path) == ["model"]
+    assert names(tmp_path / "model") == ["weights"]

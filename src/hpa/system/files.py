@@ -71,16 +71,16 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
 def atomic_files(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder whose files replace those of `folder` when the block succeeds.
 
-    Other files of `folder` stay. After an error, or if the process is killed, `folder` is
-    unchanged; leftovers are removed as by `atomic_path`.
+    It lies within `folder`, so that both are on one disk, and may be written. Other files stay.
+    After an error, or if the process is killed, the files are unchanged; leftovers are removed as
+    by `atomic_path`.
     """
-    temporary = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
+    temporary = folder / f".partial-{os.getpid()}-files"
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(folder / "files")
         temporary.mkdir()
         yield temporary
-        folder.mkdir(exist_ok=True)
         for path in sorted(temporary.iterdir()):
             fsync(path)
             path.replace(folder / path.name)
