@@ -126,3 +126,12 @@ def test_an_embedded_provenance_leaves_the_network_as_it_was(folder: Path) -> No
     assert sha256(folder / "best.keras") != before
     assert again.run_id == "later"
     assert [each.sum() for each in again.load().get_weights()] == weights
+
+
+def test_what_a_killed_training_left_is_not_an_ensemble(folder: Path) -> None:
+    """Its weights lie in a hidden folder within the model's, until all files are whole."""
+    leftover = folder / ".partial-1-files"
+    leftover.mkdir()
+    (leftover / "best.keras").write_bytes((folder / "best.keras").read_bytes())
+    with pytest.raises(UserError, match="holds no model"):
+        find_models(folder)

@@ -62,7 +62,7 @@ def find_models(path: Path) -> list[Model]:
     Raises:
         UserError: there is none, or one has no provenance or that of another training.
     """
-    files = sorted(path.glob(f"*/{BEST}")) if path.is_dir() else [path]
+    files = sorted(path.glob(f"[!.]*/{BEST}")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise UserError(
             f"{path} holds no model",
