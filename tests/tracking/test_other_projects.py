@@ -7,6 +7,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import sqlalchemy
+from mlflow.store.db.utils import InitialBase
 
 from hpa.config.params import load_params
 from hpa.errors import UserError
@@ -130,6 +132,29 @@ def test_the_database_of_an_earlier_mlflow_is_not_upgraded_without_asking(
     with pytest.raises(UserError, match=f"mlflow db upgrade sqlite:///{database}"):
         open_store()
     assert database.read_bytes() == content
+
+
+def test_a_database_whose_creation_was_interrupted_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/mlflow.db")
+    InitialBase.metadata.create_all(engine)  # MLflow's first step
+    engine.dispose()
+    assert open_store().get_experiment("0").name == "Default"
+
+
+def test_an_environment_that_mlflow_cannot_work_from_is_named_before_a_file_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(mlflow, "__file__", str(tmp_path / "100%" / "mlflow" / "__init__.py"))
+    with pytest.raises(UserError, match="with % in its name"):
+        open_store()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("variable", ["MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"])

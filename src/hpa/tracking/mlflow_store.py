@@ -40,7 +40,8 @@ def open_store() -> mlflow.MlflowClient:
     Any number of processes may call this at once. Experiments and runs stay as they are.
 
     Raises:
-        UserError: it is the database of another program, or of another version of MLflow.
+        UserError: it is the database of another program or of another version of MLflow, or MLflow
+            cannot open any database where it is installed.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -50,6 +51,7 @@ def open_store() -> mlflow.MlflowClient:
     base = local_folder(uri)
     if base is None:
         return mlflow.MlflowClient(uri)
+    _require_usable_path()
     base.mkdir(parents=True, exist_ok=True)
     with FileLock(_lock_path(uri)):
         if not _is_new(uri):
@@ -71,11 +73,12 @@ def _is_new(uri: str) -> bool:
     engine = sqlalchemy.create_engine(uri)
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
-        complete = _all_tables_exist(engine)
+        complete, old = _all_tables_exist(engine), "experiments" in tables
+        if old and not complete and _is_empty(engine):
+            return True  # a process was killed while MLflow created it
     finally:
         engine.dispose()
     if tables and not complete:
-        old = "experiments" in tables
         raise UserError(
             f"{public(uri)} is the database of another {'version of MLflow' if old else 'program'}",
             expected="a database of this MLflow, or a new one",
@@ -85,6 +88,25 @@ def _is_new(uri: str) -> bool:
             else "set MLFLOW_TRACKING_URI to another database",
         )
     return not tables
+
+
+def _is_empty(engine: sqlalchemy.Engine) -> bool:
+    experiments = sqlalchemy.select(sqlalchemy.text("1")).select_from(
+        sqlalchemy.table("experiments")
+    )
+    with engine.connect() as connection:
+        return connection.execute(experiments).first() is None
+
+
+def _require_usable_path() -> None:
+    """Refuse what MLflow cannot do: it reads `%` in its own path as a reference to a setting."""
+    if "%" in mlflow.__file__:
+        raise UserError(
+            "MLflow opens no database from a folder with % in its name",
+            expected="a path of the environment without %",
+            received=str(Path(mlflow.__file__).parent),
+            remedy="rename the folder of the project, or of its .venv; calls wait until then",
+        )
 
 
 def _lock_path(uri: str) -> Path:
