@@ -51,7 +51,7 @@ def main() -> None:
         n_per_label=params.explain.n_per_label,
         seed=params.explain.seed,
         batch_size=params.score.batch_size,
-        origin=beside["origin"].plus(settings),
+        origin=beside["origin"].plus(settings).without_runs(),
     )
     print(f"{n_pictures} pictures in {GALLERY_DIR}, shown in the report")
 

@@ -71,6 +71,11 @@ def test_the_run_of_a_network_does_not_matter_if_its_weights_are_equal() -> None
     require(ONE, replace(ONE, networks=(again,)))
 
 
+def test_without_runs_a_repetition_tells_the_same() -> None:
+    again = network_of("best.keras", {"weights_sha256": "a" * 64, "run_id": "run8"})
+    assert replace(ONE, networks=(again,)).without_runs() == ONE.without_runs() != ONE
+
+
 def test_an_origin_survives_json() -> None:
     assert Origin.from_json(ONE.to_json()) == ONE
 

@@ -37,6 +37,10 @@ class Origin:
         """Return the origin of what a stage makes of a file, with that stage's parameters."""
         return replace(self, params={**self.params, **params})
 
+    def without_runs(self) -> "Origin":
+        """Return the origin without ids of runs, so that a repetition gives the same bytes."""
+        return replace(self, networks=tuple({**each, "run_id": ""} for each in self.networks))
+
     def to_json(self) -> dict[str, Any]:
         """Return a document for `json.dump`."""
         return asdict(self)
