@@ -42,7 +42,7 @@ def split_images(
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash` (of eight views).
         val_fraction: share for val if `n_folds` is 1; otherwise the folds are equal shares of the
             images outside test and holdout.
-        holdout_fraction: share of the images that no stage reads; 0 for none.
+        holdout_fraction: share of the images that judge promotions alone; 0 for none.
         hash_distance: bits (of 256) in which hashes of the same picture may differ.
 
     Returns:
