@@ -9,7 +9,7 @@ that are passed over are listed first.
 
 The first prediction takes some ten seconds, then a core does several images per second. Each line
 names an image and its labels with their probabilities. `!` marks a quality flag of the image, `?` a
-label with too little evidence in val or test. Files that cannot be read are listed at the end; the
+label that the model card distrusts. Files that cannot be read are listed at the end; the
 exit code is then 1.
 """
 
