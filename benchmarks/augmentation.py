@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa.config.params import Params, load_params
 from hpa.system.backends import prepare_backend
 from hpa.system.files import read_json, write_json
 
+ROOT = Path(__file__).resolve().parents[1]
 RECIPES = {
     "none": {},
     "gamma": {"contrast": 0.5},

@@ -119,9 +119,7 @@ def test_images_that_are_not_at_hand_are_asked_for(
     champion: Path, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        UserError, match=r"data/packed[\s\S]*SHA-256 none[\s\S]*dvc checkout"
-    ):
+    with pytest.raises(UserError, match=r"data/packed[\s\S]*SHA-256 none[\s\S]*dvc checkout"):
         judge(champion, candidate, PARAMS)
 
 

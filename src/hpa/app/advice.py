@@ -48,7 +48,10 @@ ADVICE = (
         r"pixels \(at most|decompression bomb",
         "Make the image smaller, or raise serve.max_size_px.",
     ),
-    (r"a file of several images|a stack, or larger", "Export one plane of the stack, or its projection."),
+    (
+        r"a file of several images|a stack, or larger",
+        "Export one plane of the stack, or its projection.",
+    ),
     (
         r"bits? per sample|samples|transparency|a palette|inks|a mask|a negative|zero is black",
         "Export one channel as a greyscale image of 8 bits (in ImageJ: Image › Type › 8-bit, and "

@@ -105,7 +105,8 @@ def interval(estimate: float, replicates: np.ndarray, lowest: float = 0.0) -> tu
     Returns:
         Both ends; NaN twice if a replicate is NaN.
 
-    >>> interval(0.5, np.linspace(0.2, 0.7, 101))  # mean .45: .05 more on the upper side
+    >>> low, high = interval(0.5, np.linspace(0.2, 0.7, 101))  # mean .45: .05 more above
+    >>> round(low, 4), round(high, 4)
     (0.2125, 0.7375)
     """
     if np.isnan(replicates).any():
