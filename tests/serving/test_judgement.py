@@ -67,7 +67,9 @@ def predictions(world: Path, *, first: int, n: int) -> EvaluatedSplit:
 
 def write_seen(folder: Path, ids: list[str], hashes: list[str]) -> None:
     """State the training images of a model, by name or by picture."""
-    rows = [(each, "train", "0") for each in ids] + [("other", "val", each) for each in hashes]
+    rows = [(each, "train", "01" * 32) for each in ids] + [
+        ("other", "val", each) for each in hashes
+    ]
     table = pd.DataFrame(rows, columns=["Id", "split", "hash"])
     table.to_csv(folder / "images.csv", index=False)
 
@@ -96,6 +98,16 @@ def test_groups_that_the_champion_was_trained_on_are_left_out(
     judgement = judge(champion, candidate, PARAMS)
     assert judgement.comparison.n_images == N_TEST - 2
     assert "2 are left out, of groups that it was trained on" in judgement.again
+
+
+def test_copies_of_its_training_images_are_known_though_turned_or_altered(
+    world: Path, champion: Path, candidate: Path
+) -> None:
+    views = read_index(world / "data/packed")["hash"].str.split()
+    altered = f"{int(views[30][0], 16) ^ 0b111:064x}"  # three bits of 256
+    write_seen(champion, [], [views[33][1], altered])  # as a turned image was in training
+    judgement = judge(champion, candidate, PARAMS)
+    assert judgement.comparison.n_images == N_TEST - 2
 
 
 def test_a_whole_group_is_left_out_with_one_of_its_images(

@@ -14,8 +14,9 @@ from hpa.config.folders import PACKED_DIR
 from hpa.config.params import Params
 from hpa.data.packed.assignment import HOLDOUT
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.splits.duplicates import duplicate_groups
 from hpa.errors import UserError
-from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE, first_hash
+from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE
 from hpa.evaluation.paired_bootstrap import PairedComparison, compare
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit, check_same_data
 from hpa.inference.classifier import Classifier
@@ -87,7 +88,7 @@ def _judge_again(
     """Let the champion predict the images of a run, but for the groups that it learned from."""
     _require_images(folder, new, difference)
     rows = pd.Index(read_index(PACKED_DIR)["Id"]).get_indexer(new.ids)
-    learned = _learned(champion, rows)
+    learned = _learned(champion, rows, params.split.hash_distance)
     fresh = ~np.isin(new.groups, new.groups[learned])
     if not fresh.any():
         raise UserError(
@@ -122,8 +123,11 @@ def _require_images(folder: Path, new: EvaluatedSplit, difference: UserError) ->
         ) from difference
 
 
-def _learned(champion: Path, rows: np.ndarray) -> np.ndarray:
-    """Tell which packed rows the champion was trained on, by name or by picture, bool[n]."""
+def _learned(champion: Path, rows: np.ndarray, max_distance: int) -> np.ndarray:
+    """Tell which packed rows the champion was trained on, bool[n]: by name, or by a near picture.
+
+    Copies that are turned, mirrored or altered within `max_distance` bits count, as in the split.
+    """
     path = champion / IMAGES_FILE
     if not path.is_file():
         raise UserError(
@@ -135,9 +139,13 @@ def _learned(champion: Path, rows: np.ndarray) -> np.ndarray:
     images = pd.read_csv(path, dtype=str, keep_default_na=False)
     images = images[images["split"].isin(LEARNED)]
     index = read_index(PACKED_DIR).iloc[rows]
-    same_name = index["Id"].isin(images["Id"])
-    same_picture = first_hash(index["hash"]).isin(images["hash"])
-    return np.asarray(same_name | same_picture)
+    views = list(index["hash"])
+    n_views = len(views[0].split())
+    seen = [" ".join([each] * n_views) for each in images["hash"].unique()]
+    group = duplicate_groups([*views, *seen], max_distance)
+    return np.asarray(index["Id"].isin(images["Id"])) | np.isin(
+        group[: len(views)], group[len(views) :]
+    )
 
 
 def _probabilities(champion: Path, rows: np.ndarray, batch_size: int) -> np.ndarray:
