@@ -76,6 +76,7 @@ def test_the_real_table_has_the_published_label_counts(real_data: Path) -> None:
         ("Nucleoplasm (GO:0005654);Cytosol(GO:0005829)", (0, 25), []),
         ("Nucleoli fibrillar center Nucleoli  Rods & rings", (2, 3, 27), []),
         ("0 Cytosol", (0, 25), []),
+        ("Nuclear\u00a0membrane; Nucleoplasm\u00a0(GO:0005654)\n7", (0, 1, 7), []),
         ("3 3", (3, 3), []),
         ("28 -1 7.5 007", (), ["28", "-1", "7.5", "007"]),
         ("²;٣", (), ["²", "٣"]),

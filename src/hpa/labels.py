@@ -90,6 +90,7 @@ def split_labels(text: str) -> tuple[tuple[int, ...], list[str]]:
     >>> split_labels("Cytosol; Nucleoplasm (GO:0005654)|7, Vesicles")
     ((0, 7, 25), ['Vesicles'])
     """
+    text = " ".join(text.split())  # any white space, as in names copied from a web page
     numbers, unknown, place = [], [], 0
     while place < len(text):
         if match := _KNOWN.match(text, place):

@@ -26,6 +26,11 @@ def write(path: Path, content: str | bytes) -> Path:
         'Id;Target\na;"Cytosol; Nucleoplasm"\nb;\n',
         'sep=;\r\nId;Target\r\na;"Cytosol; Nucleoplasm"\r\nb;\r\n',
         "Id\tTarget\na\tCytosol; Nucleoplasm\nb\t\n",
+        '"Id","Target"\n"a","Cytosol; Nucleoplasm"\n"b",""\n',
+        '"Id";"Target"\n"a";"Cytosol; Nucleoplasm"\n"b";""\n',
+        '"Id"\t"Target"\n"a"\t"Cytosol; Nucleoplasm"\n"b"\t""\n',
+        '"","Id","Target"\n"1","a","Cytosol; Nucleoplasm"\n"2","b",""\n',
+        '"sep=;"\r\nId;Target\r\na;"Cytosol; Nucleoplasm"\r\nb;\r\n',
         "Id,Target\r\na,Cytosol; Nucleoplasm\r\nb,\r\n,\r\n,\r\n",
         "Id,Target\ra,Cytosol; Nucleoplasm\rb,\r",
         "\n\nId,Target\n,,\na,Cytosol; Nucleoplasm\n\nb,\n,\n",
@@ -52,12 +57,24 @@ def test_other_columns_may_hold_any_delimiter(tmp_path: Path) -> None:
     assert (table["Id"][0], table["Target"][0]) == ("a", "1")
 
 
-@pytest.mark.parametrize("content", ["Id,Target\na,1,2\n", "Id,Target\na\n", "Id Target\na 1\n"])
-def test_only_a_table_of_kaggle_is_compared_with_its_file(tmp_path: Path, content: str) -> None:
-    for name, is_kaggle_s in (("own.csv", False), ("train.csv", True)):
-        with pytest.raises(UserError, match="not the expected table") as caught:
-            read_csv(write(tmp_path / name, content), ["Id", "Target"])
-        assert ("competition's file" in str(caught.value)) == is_kaggle_s
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        ("Id,Target\na,1,2\n", "3 cells in line 2"),
+        ("Id,Target\na\n", "1 cells in line 2"),
+        ("Id Target\na 1\n", "missing or duplicate columns Id, Target"),
+        ('Id,Target\n"a","1"\n"b" ,"2"\n', "line 3: ',' expected"),
+        ("Id,Target\na,1\n".encode("utf-16-le"), "zero bytes"),
+    ],
+)
+@pytest.mark.parametrize("name", ["own.csv", "train.csv"])
+def test_the_remedy_holds_for_tables_that_kaggle_never_had(
+    tmp_path: Path, content: str | bytes, received: str, name: str
+) -> None:
+    with pytest.raises(UserError, match=rf"not the expected(.|\n)*{received}") as caught:
+        read_csv(write(tmp_path / name, content), ["Id", "Target"])
+    assert "competition" not in str(caught.value)
+    assert "'CSV UTF-8'" in str(caught.value)
 
 
 def test_a_table_in_another_encoding_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hpa.labels import LABELS, N_LABELS, format_target, split_labels
 
 DELIMITERS = (",", ";", "\t")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.I)
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.I)
 """The first line by which a spreadsheet announces the delimiter."""
 KAGGLE_TABLES = ("train.csv", "sample_submission.csv")
 MAX_LISTED = 30
@@ -56,13 +56,14 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
         ]
     except (csv.Error, UnicodeError) as error:
         raise bad_table(path, columns, str(error)) from error
+    if not rows:
+        raise bad_table(path, columns, "an empty file")
     known = {name.casefold(): name for name in [*columns, *optional]}
-    header = [known.get(name.casefold(), name) for name in (rows[0][1] if rows else [])]
+    header = [known.get(name.casefold(), name) for name in rows[0][1]]
     invalid = [name for name in columns if name not in header]
     invalid += [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
     if invalid:
-        found = rows[0][1] if rows else []
-        problem = f"missing or duplicate columns {', '.join(invalid)} in {found}"
+        problem = f"missing or duplicate columns {', '.join(invalid)} in {rows[0][1]}"
         raise bad_table(path, columns, problem)
     filled = [(line, row) for line, row in rows[1:] if any(row)]
     for line, row in filled:
@@ -145,9 +146,7 @@ def bad_table(path: Path, columns: list[str], received: str) -> UserError:
         f"{path} is not the expected table",
         expected=f"a CSV (UTF-8) with the columns {', '.join(columns)} and at least one row",
         received=received,
-        remedy="compare it with the competition's file of that name"
-        if path.name in KAGGLE_TABLES
-        else "correct the table; a spreadsheet program saves one as 'CSV UTF-8'",
+        remedy="correct the table; a spreadsheet program saves one as 'CSV UTF-8'",
     )
 
 
@@ -155,7 +154,14 @@ def _decode(content: bytes) -> str:
     if content.startswith(b"PK\x03\x04"):
         raise UnicodeError("a spreadsheet's own format, or another zip archive")
     encodings = [name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)]
-    return content.decode(encodings[0] if encodings else "utf-8")
+    try:
+        text = content.decode(encodings[0] if encodings else "utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnicodeError(f"not a text in UTF-8 (line {line}: {error})") from error
+    if "\0" in text:
+        raise UnicodeError("not a text in UTF-8 (it holds zero bytes)")
+    return text
 
 
 def _without_separator_line(text: str) -> tuple[str, int]:
@@ -173,17 +179,23 @@ def _delimiter(text: str, names: list[str]) -> str:
     wanted = {name.casefold() for name in names}
 
     def n_found(delimiter: str) -> int:
-        header = next(_rows(text, delimiter), (1, []))[1]
+        header = next(_rows(text, delimiter, strict=False), (1, []))[1]
         return len(wanted & {cell.strip().casefold() for cell in header})
 
     return max(DELIMITERS, key=n_found)
 
 
-def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str, delimiter: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows with content, and their lines; errors name the line."""
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=strict, skipinitialspace=True
     )
-    return ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
 
 
 def _most_first(item: tuple[str, list[str]]) -> tuple[int, str]:
