@@ -33,7 +33,8 @@ def main() -> None:
         beside["origin"],
         test.origin,
         names=(str(THRESHOLDS_PATH), str(SCORES_PATH)),
-        remedy="fit the thresholds to the present scores: dvc repro threshold",
+        remedy="fit the thresholds to the present scores: python src/threshold.py; or, for those "
+        "of params.yaml: dvc repro threshold",
     )
     prepare_backend(models[0].backend, required_by=f"the training of {models[0].path}")
 

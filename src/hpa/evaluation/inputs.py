@@ -1,9 +1,14 @@
 """Inputs of an evaluation, read and refused if they do not belong together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hpa.data.packed.assignment import read_assignment
+from hpa.errors import UserError
 from hpa.metrics.origins import (
     Origin,
     network_of,
@@ -15,7 +20,7 @@ from hpa.system.files import read_json, sha256
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.thresholds_file import read_thresholds
 
-SPLITS = ("val", "test", "holdout", "unlabelled")
+SPLITS, REQUIRED = ("val", "test", "holdout", "unlabelled"), ("val", "test")
 REMEDY = "run the stages in their order: dvc repro; by hand: score, threshold, explain, evaluate"
 
 
@@ -28,6 +33,7 @@ class Inputs:
         networks: provenance of each network behind the scores.
         run_id: run of the thresholds, "" if unknown.
         origin: what made the thresholds, with their digest.
+        ids: image names by split, of every file of scores.
     """
 
     thresholds: Thresholds
@@ -36,6 +42,7 @@ class Inputs:
     networks: list[dict[str, Any]]
     run_id: str
     origin: Origin
+    ids: Mapping[str, np.ndarray]
 
 
 def read_inputs(thresholds_path: Path, scores_dir: Path) -> Inputs:
@@ -47,30 +54,45 @@ def read_inputs(thresholds_path: Path, scores_dir: Path) -> Inputs:
     """
     thresholds, beside = read_thresholds(thresholds_path)
     networks: list[dict[str, Any]] = read_json(scores_dir / "networks.json")
-    val_path, *other_paths = (
-        scores_dir / f"{name}.npz" for name in ("val", "test", "holdout", "unlabelled")
-    )
-    val, test = Scores.read(val_path), Scores.read(other_paths[0])
+    paths = {name: scores_dir / f"{name}.npz" for name in SPLITS}
+    present = [name for name in SPLITS if name in REQUIRED or paths[name].is_file()]
+    scores = {name: Scores.read(paths[name]) for name in present}
+    val, val_path = scores["val"], paths["val"]
     made_by = replace(val.made_by, scores_sha256="")
     _require(beside["origin"], thresholds_path, val.made_by, val_path)
-    for path in other_paths:
-        if path.is_file():
-            _require(made_by, val_path, replace(Scores.read(path).made_by, scores_sha256=""), path)
+    for name, each in scores.items():
+        _require(made_by, val_path, replace(each.made_by, scores_sha256=""), paths[name])
     _require(made_by, val_path, _described(networks, made_by), scores_dir / "networks.json")
     require_present_networks(made_by, str(val_path))
-    return Inputs(thresholds, val, test, networks, beside["run_id"], beside["origin"])
+    ids = {name: each.ids for name, each in scores.items()}
+    return Inputs(
+        thresholds, val, scores["test"], networks, beside["run_id"], beside["origin"], ids
+    )
 
 
 def require_scored_data(inputs: Inputs, packed_dir: Path, split_dir: Path) -> None:
     """Refuse scores of other images, labels or another split than those at hand.
 
     Raises:
-        UserError: the digest of the index or of the assignment differs.
+        UserError: the digest of the index or of the assignment differs, or a file of scores holds
+            images of another split than its name says.
     """
     for path in (packed_dir / "index.csv", split_dir / "assignment.csv"):
         if path.is_file():
             present = Origin(data={path.name: sha256(path)})
             _require(inputs.val.origin, Path("the scores"), present, path)
+    split = read_assignment(split_dir).set_index("Id")["split"]
+    for name, ids in inputs.ids.items():
+        allowed = ("val", "train") if name == "val" else (name,)  # val of a fold is train of others
+        wrong = split[split.index.isin(ids) & ~split.isin(allowed)]
+        if len(wrong):
+            raise UserError(
+                f"the scores of {name} hold images of another split",
+                expected=f"images that {split_dir}/assignment.csv assigns to {name}",
+                received=f"{len(wrong)} of {len(ids)} images of {', '.join(wrong.unique())}, such "
+                f"as {wrong.index[0]}",
+                remedy="score again: dvc repro; by hand: score, threshold, explain, evaluate",
+            )
 
 
 def require_same_thresholds(made_by: Origin, name: Path, inputs: Inputs) -> None:

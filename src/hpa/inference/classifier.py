@@ -28,8 +28,8 @@ from hpa.thresholds.thresholds_file import read_thresholds
 FILES = ("best.keras", "provenance.json", "thresholds.json", "training_range.json")
 """Files that a model folder must hold."""
 REMEDY = (
-    "take the whole folder from one run; here, run the stages that follow a change: dvc repro, or "
-    "by hand score, threshold and evaluate"
+    "take the whole folder from one run; here, set score.models to model/best.keras and run the "
+    "stages that follow a change: dvc repro, or by hand score, threshold, explain, evaluate"
 )
 FILLED = "no label reaches its threshold: the most probable one is named"
 CLASS_FLAGS = "class_flags.json"
