@@ -11,7 +11,7 @@ from hpa.data.images.file_names import (
     list_passed_over,
     split_name,
 )
-from hpa.data.images.user_files import find_images
+from hpa.data.images.user_files import NOT_MATCHED, OTHER_CAPITALS, find_images
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 from support.worlds import draw_pixels, write_csv, write_image
@@ -135,18 +135,30 @@ def test_every_file_is_read_or_passed_over_with_a_reason(folder: Path) -> None:
     }
 
 
-def test_a_glob_names_the_files_beside_its_images_that_are_almost_right(folder: Path) -> None:
+def test_a_glob_names_the_pictures_beside_its_images_that_are_left_out(folder: Path) -> None:
     (folder / "a_red.png").rename(folder / "a_red (1).png")
-    (folder / "a_green.tif").write_bytes(b"")
-    (folder / "._a_green.png").write_bytes(b"")
-    (folder / "other (1).png").write_bytes(b"")
+    others = ["a_green.tif", "._a_green.png", "other (1).png", "b_Green.PNG", "A_red.png"]
+    for name in (*others, "notes.txt"):
+        (folder / name).write_bytes(b"")
     found = find_images([str(folder / "*_green.png")])
     assert [sorted(each) for each in found.images.values()] == [["blue", "green", "yellow"]]
     assert {path.name: reason for path, reason in found.passed_over.items()} == {
         "a_red (1).png": NO_CHANNEL,
+        "other (1).png": NO_CHANNEL,
         "a_green.tif": "a_green.png was named",
         "._a_green.png": HIDDEN,
+        "b_Green.PNG": NOT_MATCHED,
+        "A_red.png": OTHER_CAPITALS,
     }
+    both = find_images([str(folder / f"*_{ending}") for ending in ("green.png", "Green.PNG")])
+    assert NOT_MATCHED not in both.passed_over.values()
+
+
+def test_a_row_without_an_id_is_refused(folder: Path) -> None:
+    table = folder / "own.csv"
+    table.write_text("Id,green\na,a_green.png\n,b_green.png\n")
+    with pytest.raises(UserError, match="no Id in line 3"):
+        find_images([str(table)])
 
 
 def test_passed_over_files_are_one_line_for_each_reason() -> None:

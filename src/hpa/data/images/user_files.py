@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from hpa.data.images.csv_tables import read_csv
+from hpa.data.images.csv_tables import bad_table, read_csv
 from hpa.data.images.file_names import HIDDEN, list_passed_over, reason_to_pass, split_name
 from hpa.data.images.formats import SUFFIXES
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
 
 PROTEIN = "green"
+OTHER_CAPITALS = "its name differs in capitals from an image that was named"
+NOT_MATCHED = "of an image that no glob matches"
 
 
 @dataclass
@@ -28,11 +30,13 @@ class FoundImages:
         passed_over: the reason for each file or folder that is not read.
         named: files that the user named, themselves or by a glob: their folder, the folder to
             which the names of their images are relative, and their paths.
+        globbed: folders of files that a glob names.
     """
 
     images: dict[str, dict[str, Path]] = field(default_factory=dict)
     passed_over: dict[Path, str] = field(default_factory=dict)
     named: dict[tuple[Path, Path], set[Path]] = field(default_factory=dict)
+    globbed: set[Path] = field(default_factory=set)
 
     def add(self, name: str, channel: str, path: Path) -> None:
         """Add a channel of an image.
@@ -119,6 +123,8 @@ def _walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
 
 def _add_table(found: FoundImages, path: Path) -> None:
     for row in read_csv(path, ["Id", PROTEIN], CHANNELS).to_dict("records"):
+        if not row["Id"]:
+            raise bad_table(path, ["Id", PROTEIN], f"no Id in line {row['line']}")
         for channel in CHANNELS:
             if row.get(channel):
                 found.add(row["Id"], channel, path.parent / row[channel])
@@ -133,6 +139,7 @@ def _add_glob(found: FoundImages, text: str) -> None:
             _add_folder(found, path, Path())
         else:
             found.add_named_file(path, Path())
+            found.globbed.add(path.parent)
 
 
 def _add_named(found: FoundImages, path: Path) -> None:
@@ -149,16 +156,26 @@ def _add_named(found: FoundImages, path: Path) -> None:
 
 
 def _add_siblings(found: FoundImages) -> None:
-    """Complete the images of named files by the other channels in their folders."""
+    """Complete the images of named files by the other channels in their folders.
+
+    Names that are almost those of the images are passed over, and beside the matches of a glob
+    all other pictures.
+    """
+    read = {path for channels in found.images.values() for path in channels.values()}
     for (folder, root), files in found.named.items():
         named = {parts: path for path in files if (parts := split_name(path))}
         stems = {stem for stem, _ in named}
-        for path in sorted(set(folder.iterdir()) - files):
+        folded = {stem.casefold() for stem in stems}
+        for path in sorted(set(folder.iterdir()) - files - read):
             parts = split_name(path)
             if parts and parts in named:
                 found.passed_over[path] = f"{named[parts].name} was named"
             elif (parts and parts[0] in stems) or (not parts and _starts_with(path, stems)):
                 found.add_file(path, root)
+            elif parts and parts[0].casefold() in folded:
+                found.passed_over[path] = OTHER_CAPITALS
+            elif folder in found.globbed and path.suffix.lower() in SUFFIXES:
+                found.passed_over[path] = reason_to_pass(path) or NOT_MATCHED
 
 
 def _starts_with(path: Path, stems: Set[str]) -> bool:
