@@ -1,7 +1,7 @@
-"""Gain of gamma and blur augmentation: on images like those of training, and of another microscope.
+"""Gain of contrast and blur augmentation, on images of this and of another microscope.
 
     python benchmarks/augmentation.py                after make repro; five hours on two cores
-    python benchmarks/augmentation.py --seeds 1 --steps 80 --only none gamma
+    python benchmarks/augmentation.py --seeds 1 --steps 80 --only none blur-1
 
 Each recipe is params.yaml with other values of augment.contrast and augment.blur, trained on
 data/packed with data/split; thresholds are chosen on val, as the threshold stage does. Macro F1 of
@@ -29,10 +29,10 @@ from hpa.system.files import read_json, write_json
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = {
     "none": {},
-    "gamma": {"contrast": 0.5},
-    "strong gamma": {"contrast": 1.0},
-    "blur": {"blur": 1.0},
-    "gamma and blur": {"contrast": 0.5, "blur": 1.0},
+    "contrast-0.5": {"contrast": 0.5},
+    "contrast-1": {"contrast": 1.0},
+    "blur-1": {"blur": 1.0},
+    "both": {"contrast": 0.5, "blur": 1.0},
 }
 Images = np.ndarray
 MICROSCOPES: dict[str, Callable[[Images], Images]] = {
@@ -54,7 +54,7 @@ def main() -> None:
     for name in arguments.only:
         runs = []
         for seed in range(1, arguments.seeds + 1):
-            path = arguments.output / f"{name.replace(' ', '-')}-{n_steps}-{seed}.json"
+            path = arguments.output / f"{name}-{n_steps}-{seed}.json"
             if not path.is_file():
                 train = replace(
                     params.train, n_steps=n_steps, validate_every=n_steps // 4, seed=seed
