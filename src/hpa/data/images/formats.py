@@ -57,12 +57,13 @@ def read_grey(
         raise UserError(
             f"{path} cannot be read",
             expected="a whole PNG, TIFF or JPEG: one grey image of 8 bits, or of 16 bits with "
-            "fetch.sixteen_bit_white",
+            f"fetch.sixteen_bit_white{f'; or one in the colour {channel}' if tinted else ''}",
             received=str(error),
             remedy="convert the file, or set fetch.sixteen_bit_white to the value of white "
             "(65535, or 4095 for a 12-bit camera)"
             if "16-bit image" in str(error)
-            else "copy the file again or convert it, or remove the image's row from the CSV",
+            else f"copy the file again, export the {channel} channel alone as grey, or remove the "
+            "image's row from the CSV",
         ) from error
 
 
