@@ -274,7 +274,10 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
         held[number].continue_()
     expect(status).to_contain_text("6 images;")
     expect(status).to_contain_text("1 that cannot be read")
-    expect(status).to_contain_text("1 files skipped, without a channel in their name (readme.txt)")
+    expect(status).to_contain_text(
+        "1 files skipped: hidden, second files of a channel, or without a channel in their name "
+        "(readme.txt)"
+    )
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(6)
     expect(rows.last).to_contain_text("Cannot be read: green: 10 bytes that are not a PNG")

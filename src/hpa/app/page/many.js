@@ -67,7 +67,7 @@ export class ManyImages {
     parts.push(`${this.flagged} with flags`, `${this.failed} that cannot be read`);
     if (left.length) {
       const names = left.slice(0, 3).map(file => file.name).join(", ");
-      parts.push(`${left.length} files skipped, without a channel in their name (${names}${left.length > 3 ? ", …" : ""})`);
+      parts.push(`${left.length} files skipped: hidden, second files of a channel, or without a channel in their name (${names}${left.length > 3 ? ", …" : ""})`);
     }
     byId("many-status").textContent = `${parts.join("; ")}.`;
     byId("many-csv").hidden = !this.csv.length;
