@@ -51,6 +51,7 @@ def main() -> None:
     params, arguments = command_line.parse(parser)
     prepare_backend()
 
+    from hpa.app.advice import advise
     from hpa.data.images.file_names import list_passed_over
     from hpa.data.images.user_files import find_images
     from hpa.inference.writers import check_output
@@ -73,6 +74,8 @@ def main() -> None:
         print(f"{len(failures)} of {len(images)} images could not be read:", file=sys.stderr)
         for name, reason in failures.items():
             print(f"  {name}: {reason}", file=sys.stderr)
+        for advice in filter(None, dict.fromkeys(map(advise, failures.values()))):
+            print(f"what to do: {advice}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -188,6 +188,7 @@ def test_predict_reads_valid_files_and_lists_invalid_ones(
     assert f"passed over (hidden): {images}/._broken_red.png" in done.stderr
     assert "1 of 6 images could not be read" in done.stderr
     assert "broken: green: 10 bytes that are not a PNG" in done.stderr
+    assert "what to do: Export the channel as PNG, TIFF or JPEG.\n" in done.stderr
     with output.open() as file:
         rows = [float(row["probability"]) for row in csv.DictReader(file)]
     np.testing.assert_allclose(np.reshape(rows, (5, 28)), expected, atol=1e-5)
