@@ -74,6 +74,22 @@ def test_no_row_of_another_project_changes(project: Path, their_folder: Path) ->
     assert not (project / "mlruns").exists()
 
 
+def test_an_empty_experiment_of_our_name_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    client = mlflow.MlflowClient(sqlite_uri(tmp_path / "mlflow.db"))
+    client.create_experiment("hpa", tags={"about": "heat pump analysis"})
+    before = rows(tmp_path / "mlflow.db")
+    run = open_store().get_run(track())
+    assert client.get_experiment(run.info.experiment_id).name == "hpa-2"
+    for name, content in rows(tmp_path / "mlflow.db").items():
+        assert before[name] <= content, name
+    assert not [row for row in rows(tmp_path / "mlflow.db")["experiment_tags"] if "1" in row]
+
+
 def test_a_second_stage_run_uses_the_same_experiment(project: Path) -> None:
     client = open_store()
     ids = {client.get_run(track()).info.experiment_id for _ in range(2)}

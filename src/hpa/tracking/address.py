@@ -1,10 +1,13 @@
 """Address of the tracking store: which database or server, and where its local files lie."""
 
 import os
+import re
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
+from hpa.errors import UserError
 from hpa.system.files import repository_root
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -39,10 +42,22 @@ def sqlite_uri(path: Path, query: "dict[str, str | tuple[str, ...]] | None" = No
 
 
 def database_path(uri: str) -> Path | None:
-    """Return the absolute path of a sqlite file; None for a server, another or no database file."""
+    """Return the absolute path of a sqlite file; None for a server, another or no database file.
+
+    Raises:
+        UserError: it begins as the address of a sqlite file and is none.
+    """
     if not uri.startswith(("sqlite:", "sqlite+")):
         return None
-    name = make_url(uri).database
+    try:
+        name = make_url(uri).database
+    except ArgumentError as error:
+        raise UserError(
+            "MLFLOW_TRACKING_URI names no database",
+            expected="sqlite:///FILE.db, or sqlite:////FOLDER/FILE.db for an absolute path",
+            received=repr(uri),
+            remedy="correct it, or unset it for the repository's own mlflow.db",
+        ) from error
     if not name or name == ":memory:" or name.startswith("file:"):
         return None
     return (repository_root().resolve() / name).resolve()
@@ -67,4 +82,5 @@ def public(uri: str) -> str:
         root = repository_root().resolve()
         return f"sqlite:///{path.relative_to(root) if path.is_relative_to(root) else path}"
     scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.split('?')[0].rpartition('@')[2]}" if rest else uri
+    place = re.sub(r"\?\w+=.*", "", rest).rpartition("@")[2]  # a password may contain `?` and `@`
+    return f"{scheme}://{place}" if rest else uri

@@ -62,9 +62,8 @@ def is_own(client: mlflow.MlflowClient, experiment: Experiment) -> bool:
         return True
     if not experiment.name.startswith(EXPERIMENT):
         return False
-    ids, everything = [experiment.experiment_id], ViewType.ALL
-    ours = client.search_runs(ids, f"tags.`{OWN_TAG}` LIKE '%'", everything, max_results=1)
-    return bool(ours) or not client.search_runs(ids, "", everything, max_results=1)
+    ours = f"tags.`{OWN_TAG}` LIKE '%'"
+    return bool(client.search_runs([experiment.experiment_id], ours, ViewType.ALL, max_results=1))
 
 
 def is_own_run(run: Run) -> bool:

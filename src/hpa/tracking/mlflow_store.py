@@ -79,11 +79,12 @@ def _is_new(uri: str) -> bool:
     finally:
         engine.dispose()
     if tables and not complete:
+        address = shlex.quote(uri) if path else '"$MLFLOW_TRACKING_URI"'  # it may hold a password
         raise UserError(
             f"{public(uri)} is the database of another {'version of MLflow' if old else 'program'}",
             expected="a database of this MLflow, or a new one",
             received=f"the tables {', '.join(sorted(tables)[:5])} …; nothing was written",
-            remedy=f"back it up, then: mlflow db upgrade {shlex.quote(uri)}"
+            remedy=f"back it up, then: mlflow db upgrade {address}"
             if old
             else "set MLFLOW_TRACKING_URI to another database",
         )

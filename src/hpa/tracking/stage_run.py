@@ -21,6 +21,7 @@ import yaml
 from mlflow.tracking.context.registry import resolve_tags
 
 from hpa.config.params import Params, short_key
+from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import digest, repository_root
@@ -76,7 +77,8 @@ class _Recorder:
 
     def fail(self, error: Exception) -> None:
         if self._outbox.was_used:
-            self.send("batch", tags={"failure": f"{type(error).__name__}: {error}"})
+            said = hide_secrets(f"{type(error).__name__}: {error}")
+            self.send("batch", tags={"failure": said})
 
     def end(self, status: str) -> None:
         """End the run, unless an exception came before it began."""
