@@ -134,11 +134,21 @@ def test_mlflow_run_leaves_one_run_in_its_experiment_however_a_value_is_spelled(
     assert len(store.search_runs([lab])) == 2
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"a": "b"},
+        {"mlflow.source.type": "PROJECT", "mlflow.source.name": "/usr"},
+        {"mlflow.source.type": "PROJECT", "mlflow.source.git.commit": "0" * 40},
+    ],
+    ids=["program", "project in another folder", "project of another commit"],
+)
 def test_a_run_of_another_program_in_the_environment_is_left_alone(
-    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+    tags: dict[str, str], store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = store.create_run("0", run_name="mine", tags={"a": "b"}).info.run_id
+    theirs = store.create_run("0", run_name="mine", tags=tags).info.run_id
     store.log_param(theirs, "theirs", "1")
+    store.log_param(theirs, "n_steps", PARAMS.train.n_steps)
     before = store.get_run(theirs).to_dictionary()
     monkeypatch.setenv("MLFLOW_RUN_ID", theirs)
     ours = track("train")

@@ -7,12 +7,18 @@ import itertools
 import os
 import re
 import sys
+from pathlib import Path
 
 import mlflow
 from mlflow.entities import Experiment, Run, SourceType, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_TYPE
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
 
+from hpa.system.files import SOURCE_DIR
 from hpa.tracking.address import local_folder, public
 from hpa.tracking.artifacts import (
     AS_RECORDED,
@@ -23,6 +29,7 @@ from hpa.tracking.artifacts import (
     local_path,
     local_uri,
 )
+from hpa.tracking.lineage import NO_COMMIT
 
 EXPERIMENT = "hpa"
 OWN_TAG = "code.sha256"
@@ -66,12 +73,22 @@ def is_own(client: mlflow.MlflowClient, experiment: Experiment) -> bool:
     return bool(client.search_runs([experiment.experiment_id], ours, ViewType.ALL, max_results=1))
 
 
-def is_own_run(run: Run) -> bool:
-    """Tell whether this project made a run, or `mlflow run` made it for a project."""
+def is_own_run(run: Run, commit: str) -> bool:
+    """Tell whether this project made a run, or `mlflow run` made it for this project.
+
+    A project that is started by `mlflow run` may start this one, and hands its run on. The commit
+    tells the two apart, else the folder.
+    """
     tags = run.data.tags
-    return OWN_TAG in tags or tags.get(MLFLOW_SOURCE_TYPE) == SourceType.to_string(
-        SourceType.PROJECT
-    )
+    if OWN_TAG in tags:
+        return True
+    if tags.get(MLFLOW_SOURCE_TYPE) != SourceType.to_string(SourceType.PROJECT):
+        return False
+    made_of, source = tags.get(MLFLOW_GIT_COMMIT), tags.get(MLFLOW_SOURCE_NAME, "")
+    if made_of and not commit.startswith(NO_COMMIT):
+        return made_of == commit
+    folder = Path(source.partition("#")[0] or SOURCE_DIR.parent)
+    return not folder.is_dir() or folder.resolve() == SOURCE_DIR.parent.resolve()
 
 
 def restore(client: mlflow.MlflowClient, experiment: Experiment) -> None:

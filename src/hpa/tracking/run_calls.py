@@ -157,7 +157,8 @@ class RunCalls:
             if origin is None and _waits(upstream, self._is_kept):
                 raise RunRefusedError(f"the run {upstream} that made its inputs still waits")
             alike = origin is not None and _was_made_alike(origin, tags)
-            if origin and alike and _is_open_to(client, origin, stage, params):
+            own = origin is not None and is_own_run(origin, tags["git.commit"])
+            if origin and own and alike and _is_open_to(client, origin, stage, params):
                 run = origin
         if run is None:
             new_tags = {"upstream_run_id": upstream} if upstream else {}
@@ -171,7 +172,7 @@ class RunCalls:
                 run_name=name,
                 tags={**(context or {}), **tags, **new_tags, f"started.{stage}": key},
             )
-            above_params = inherited(origin.data.params) if origin and is_own_run(origin) else {}
+            above_params = inherited(origin.data.params) if origin and own else {}
             params = {**above_params, **params}
         run_id: str = run.info.run_id
         tags = {**tags, f"started.{stage}": key}
@@ -306,12 +307,11 @@ def _is_open_to(
 ) -> bool:
     """Tell whether a stage may join a run.
 
-    It may not if it has finished there, began there with other values, or could not log artifacts;
-    nor if MLFLOW_RUN_ID names a run of another program. Another spelling is no other value.
+    It may not if it has finished there, began there with other values, or could not log artifacts.
+    Another spelling is no other value.
     """
     return (
-        is_own_run(run)
-        and f"stage.{stage}" not in run.data.tags
+        f"stage.{stage}" not in run.data.tags
         and agrees(run.data.params, params)
         and can_write_artifacts(client, run)
     )
