@@ -123,8 +123,21 @@ def test_images_that_the_champion_was_all_trained_on_cannot_judge_it(
     world: Path, champion: Path, candidate: Path
 ) -> None:
     write_seen(champion, list(read_index(world / "data/packed")["Id"]), [])
-    with pytest.raises(UserError, match="trained on all images that should judge it"):
+    with pytest.raises(UserError, match="trained on all test images"):
         judge(champion, candidate, PARAMS)
+
+
+def test_a_holdout_that_the_champion_was_trained_on_leaves_the_judgement_to_test(
+    world: Path, champion: Path, candidate: Path
+) -> None:
+    """As after a holdout was introduced: it is drawn from what was train and val."""
+    predictions(world, first=30, n=10).write(candidate / "holdout_predictions.npz")
+    predictions(world, first=20, n=10).write(candidate / "test_predictions.npz")
+    write_seen(champion, list(read_index(world / "data/packed")["Id"][30:]), [])
+    judgement = judge(champion, candidate, PARAMS)
+    assert judgement.split == "test"
+    assert judgement.comparison.n_images == 10
+    assert "trained on all holdout images" in judgement.again
 
 
 def test_images_that_are_not_at_hand_are_asked_for(

@@ -1,9 +1,11 @@
 """Comparison of a model with the champion on images that neither of them was trained on.
 
-The images are those of the holdout split if the new run has one, else of its test split. If the
+The images are those of the holdout split if the new run has one, else of its test split; also if
+the champion was trained on all holdout images, as after a holdout was introduced. If the
 champion has no predictions for them, because the data has changed, it predicts them now.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +32,10 @@ LEARNED = ("train", "val")
 FORCE = '--force "REASON" promotes without a comparison'
 
 
+class AllKnownError(UserError):
+    """The champion was trained on all images of a split."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A comparison with the champion.
@@ -53,27 +59,43 @@ def judge(champion: Path, folder: Path, params: Params) -> Judgement:
     Raises:
         UserError: the champion has no predictions for the images of the run, and cannot make them.
     """
-    split, new = _images_to_judge(folder)
+    known = ""
+    for split, new in _images_to_judge(folder):
+        try:
+            judgement = _judge_on(split, new, champion, folder, params)
+        except AllKnownError as error:
+            if split == "test":
+                raise
+            known = f"{str(error).splitlines()[0]}: test images judge instead"
+            continue
+        return replace(judgement, again="; ".join(filter(None, (known, judgement.again))))
+    raise AssertionError("unreachable: the test split comes last")
+
+
+def _images_to_judge(folder: Path) -> Iterator[tuple[str, EvaluatedSplit]]:
+    """Yield the splits that may judge a run, with the run's predictions: test is the last one."""
+    path = folder / FILES[HOLDOUT]
+    if path.is_file() and len(found := EvaluatedSplit.read(path)):
+        yield HOLDOUT, _served(folder, found)
+    yield "test", _served(folder, EvaluatedSplit.read(folder / FILES["test"]))
+
+
+def _judge_on(
+    split: str, new: EvaluatedSplit, champion: Path, folder: Path, params: Params
+) -> Judgement:
+    """Compare on one split, for which the champion predicts anew if it has to."""
     again = ""
     try:
         old, new = check_same_data(
             _served(champion, EvaluatedSplit.read(champion / FILES[split])), new
         )
     except UserError as difference:
-        old, new, again = _judge_again(champion, folder, new, params, difference)
+        old, new, again = _judge_again(champion, folder, split, new, params, difference)
     settings = params.promote
     comparison = compare(
         old.y_true, old.groups, old.y_pred, new.y_pred, settings.seed, settings.n_draws
     )
     return Judgement(comparison, split, again)
-
-
-def _images_to_judge(folder: Path) -> tuple[str, EvaluatedSplit]:
-    """Return the split that judges a run, and the run's predictions for it."""
-    for split, name in FILES.items():
-        if (folder / name).is_file() and len(found := EvaluatedSplit.read(folder / name)):
-            return split, _served(folder, found)
-    return "test", _served(folder, EvaluatedSplit.read(folder / FILE_NAME))
 
 
 def _served(folder: Path, evaluated: EvaluatedSplit) -> EvaluatedSplit:
@@ -83,7 +105,12 @@ def _served(folder: Path, evaluated: EvaluatedSplit) -> EvaluatedSplit:
 
 
 def _judge_again(
-    champion: Path, folder: Path, new: EvaluatedSplit, params: Params, difference: UserError
+    champion: Path,
+    folder: Path,
+    split: str,
+    new: EvaluatedSplit,
+    params: Params,
+    difference: UserError,
 ) -> tuple[EvaluatedSplit, EvaluatedSplit, str]:
     """Let the champion predict the images of a run, but for the groups that it learned from."""
     _require_images(folder, new, difference)
@@ -91,8 +118,8 @@ def _judge_again(
     learned = _learned(champion, rows, params.split.hash_distance)
     fresh = ~np.isin(new.groups, new.groups[learned])
     if not fresh.any():
-        raise UserError(
-            "the champion was trained on all images that should judge it",
+        raise AllKnownError(
+            f"the champion was trained on all {split} images, so they cannot judge it",
             expected="some images that are in neither train nor val of the champion",
             received=f"{len(fresh)} images, all of them known to the champion or near copies",
             remedy=f"add images that it has not seen; {FORCE}",
