@@ -155,18 +155,22 @@ def split_dir(packed_world: Path, tmp_path: Path) -> Path:
     return tmp_path / "split"
 
 
+def score_each_once(model_path: Path, packed_dir: Path, split_dir: Path, scores_dir: Path) -> None:
+    score_splits(
+        find_models(model_path),
+        packed_dir=packed_dir,
+        split_dir=split_dir,
+        scores_dir=scores_dir,
+        score=EACH_ONCE,
+        run_id="abc",
+    )
+
+
 def test_each_split_is_scored_in_the_order_of_its_rows(
     model: keras.Model, packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:
     path = saved(model, tmp_path / "model", split_dir / "assignment.csv")
-    score_splits(
-        find_models(path),
-        packed_dir=packed_world,
-        split_dir=split_dir,
-        scores_dir=tmp_path / "scores",
-        score=EACH_ONCE,
-        run_id="abc",
-    )
+    score_each_once(path, packed_world, split_dir, tmp_path / "scores")
     names = sorted(path.name for path in (tmp_path / "scores").iterdir())
     assert names == ["networks.json", "test.npz", "unlabelled.npz", "val.npz"]
     index = read_index(packed_world)
@@ -189,14 +193,7 @@ def test_holdout_images_are_scored_and_scores_of_an_earlier_split_do_not_stay(
         assignment.loc[chosen, "split"] = "holdout" if n_holdout else "test"
         write_split(split_dir, index, assignment)
         path = saved(model, tmp_path / f"model{n_holdout}", split_dir / "assignment.csv")
-        score_splits(
-            find_models(path),
-            packed_dir=packed_world,
-            split_dir=split_dir,
-            scores_dir=tmp_path / "scores",
-            score=EACH_ONCE,
-            run_id="abc",
-        )
+        score_each_once(path, packed_world, split_dir, tmp_path / "scores")
         holdout = tmp_path / "scores/holdout.npz"
         assert holdout.is_file() == (n_holdout > 0)
         if n_holdout:

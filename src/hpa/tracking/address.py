@@ -42,10 +42,10 @@ def sqlite_uri(path: Path, query: "dict[str, str | tuple[str, ...]] | None" = No
 
 
 def database_path(uri: str) -> Path | None:
-    """Return the absolute path of a sqlite file; None for a server, another or no database file.
+    """Return the absolute path of a sqlite file; None for a server and a database in memory.
 
     Raises:
-        UserError: it begins as the address of a sqlite file and is none.
+        UserError: it begins like the address of a sqlite file but is not one.
     """
     if not uri.startswith(("sqlite:", "sqlite+")):
         return None
@@ -66,7 +66,8 @@ def database_path(uri: str) -> Path | None:
 def local_folder(uri: str) -> Path | None:
     """Return the folder that holds `mlruns`: the database's, so that both can be moved together.
 
-    Artifacts of a database that is no file are in the repository. A server keeps its own: None.
+    Artifacts of a database server are in the repository. None for an MLflow server, which keeps
+    its own.
     """
     if (path := database_path(uri)) is not None:
         return path.parent

@@ -158,7 +158,7 @@ def close_orphans(client: mlflow.MlflowClient) -> list[str]:
     """End this project's RUNNING runs whose process on this machine is gone as KILLED.
 
     Returns:
-        Their ids. A run of another program is none of them, whatever its tags.
+        Their ids. A run of another program is never among them, whatever its tags.
     """
     claimed = client.search_runs(
         all_experiments(client),

@@ -308,7 +308,7 @@ def _is_open_to(
     """Tell whether a stage may join a run.
 
     It may not if it has finished there, began there with other values, or could not log artifacts.
-    Another spelling is no other value.
+    Another spelling is not another value.
     """
     return (
         f"stage.{stage}" not in run.data.tags
