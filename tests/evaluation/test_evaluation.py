@@ -56,11 +56,11 @@ def test_headline_metrics_agree_with_scikit_learn() -> None:
     expected = {
         "test/macro_f1": macro(truth, predicted),
         "test/micro_f1": f1_score(truth, predicted, average="micro", zero_division=0),
-        "test/constant_macro_f1": macro(truth, constant),
+        "test/macro_f1_of_constant": macro(truth, constant),
         "test/macro_f1_at_half": macro(truth, test.y_prob >= 0.5),
         "test/weighted_f1": f1_score(truth, predicted, average="weighted", zero_division=0),
         "test/sample_f1": f1_score(truth, predicted, average="samples", zero_division=0),
-        "test/macro_average_precision": average_precision_score(truth[:, :-1], test.y_prob[:, :-1]),
+        "test/mean_average_precision": average_precision_score(truth[:, :-1], test.y_prob[:, :-1]),
         "test/macro_roc_auc": roc_auc_score(truth[:, :-1], test.y_prob[:, :-1]),
         "val/macro_f1": evaluation.thresholds.fit_macro_f1,
     }
@@ -77,12 +77,17 @@ def test_metrics_are_plain_finite_numbers_named_by_split() -> None:
     assert evaluation.metrics["test/n_doubtful_classes"] == len(evaluation.flagged)
 
 
+def test_the_first_metric_of_the_alphabet_is_the_headline() -> None:
+    evaluation = evaluate(make_scores("val", 1), make_scores("test", 2))
+    assert min(evaluation.metrics) == "test/macro_f1"
+
+
 def test_undefined_metrics_are_left_out() -> None:
     test = make_scores("test", 2)
     unlabelled = replace(test, y_true=np.zeros_like(test.labelled()))
     metrics = evaluate(make_scores("val", 1), unlabelled).metrics
     assert metrics["test/macro_f1"] == 0
-    undefined = {"macro_average_precision", "macro_roc_auc", "macro_f1_trusted_classes"}
+    undefined = {"mean_average_precision", "macro_roc_auc", "macro_f1_trusted_classes"}
     assert not undefined & {name.removeprefix("test/") for name in metrics}
 
 
@@ -100,7 +105,7 @@ def test_the_class_table_has_one_row_per_label_and_its_mean_is_macro_f1() -> Non
     assert tuple(classes["label"]) == LABELS
     assert classes["f1"].mean() == pytest.approx(evaluation.metrics["test/macro_f1"])
     assert classes["constant_f1"].mean() == pytest.approx(
-        evaluation.metrics["test/constant_macro_f1"]
+        evaluation.metrics["test/macro_f1_of_constant"]
     )
     assert classes["support"].tolist() == evaluation.test.y_true.sum(axis=0).tolist()
     absent = classes["support"] == 0
@@ -149,9 +154,12 @@ def test_shown_thresholds_and_errors_are_calibrated_and_no_decision_changes() ->
     before, after = (
         evaluate_splits(val, test, each, facts_of(val, test), SETTINGS) for each in (plain, shown)
     )
-    assert after.metrics["test/calibration_error"] < before.metrics["test/calibration_error"]
-    of_scores = "test/calibration_error_of_scores"
-    assert after.metrics[of_scores] == before.metrics["test/calibration_error"]
+    assert (
+        after.metrics["test/probability_calibration_error"]
+        < before.metrics["test/probability_calibration_error"]
+    )
+    of_scores = "test/probability_calibration_error_of_scores"
+    assert after.metrics[of_scores] == before.metrics["test/probability_calibration_error"]
     np.testing.assert_array_equal(after.test.y_pred, before.test.y_pred)
     np.testing.assert_allclose(after.classes["threshold"], shown.shown_values)
     inside = after.classes["threshold"].between(
@@ -251,8 +259,8 @@ def test_filled_rows_count_in_the_metrics_and_none_is_empty() -> None:
         )
         for fill in (False, True)
     }
-    assert made[False].metrics["test/empty_fraction"] > 0
-    assert made[True].metrics["test/empty_fraction"] == 0
+    assert made[False].metrics["test/no_label_fraction"] > 0
+    assert made[True].metrics["test/no_label_fraction"] == 0
     filled = made[False].empty.query("split == 'test' and empty == 'likeliest taken'")
     assert made[True].metrics["test/macro_f1"] == pytest.approx(filled["macro_f1"].item())
 

@@ -8,7 +8,7 @@ from hpa.evaluation.report_data import Evaluation
 def summary(evaluation: Evaluation) -> str:
     """Return the main results in plain text."""
     metrics, flagged = evaluation.metrics, evaluation.flagged
-    score, constant = metrics["test/macro_f1"], metrics["test/constant_macro_f1"]
+    score, constant = metrics["test/macro_f1"], metrics["test/macro_f1_of_constant"]
     ratio = f" (macro F1 is {score / constant:.1f} times as high)" if constant > 0 else ""
     interval = f"no interval: {evaluation.too_few}"
     if not evaluation.too_few:
@@ -21,7 +21,7 @@ def summary(evaluation: Evaluation) -> str:
         f"  val, where thresholds were fitted: {metrics['val/macro_f1']:.3f} (optimistic); "
         f"cross-fitted: {metrics['val/macro_f1_cross_fitted']:.3f}",
         f"micro F1: {metrics['test/micro_f1']:.3f}, "
-        f"images without a predicted label: {metrics['test/empty_fraction']:.1%}",
+        f"images without a predicted label: {metrics['test/no_label_fraction']:.1%}",
     ]
     if len(flagged):
         lines.append(f"{len(flagged)} of {len(evaluation.classes)} classes have quality flags:")
