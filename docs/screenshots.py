@@ -1,13 +1,15 @@
-"""Take the screenshots of docs/ in a headless Chromium: report, MLflow, a study, the web page.
+"""Take the screenshots of docs/ in a headless Chromium, of each page at 1440 and at 390 pixels.
 
-    python docs/screenshots.py            three minutes: all of them
+    python docs/screenshots.py            some minutes: all of them
     python docs/screenshots.py app        the web page alone; or: report, tracking, search
     python docs/screenshots.py app --model /tmp/model --output /tmp
     python docs/screenshots.py tracking --store sqlite:////tmp/other/mlflow.db
 
-Needs Chromium (Debian: apt-get install chromium). `report` shows reports/report.html of make repro,
-`app` the model in model/, `search` the study in optuna.db after python src/search.py. `tracking`
-shows the table of runs, the charts, and three runs of mlflow.db with different values of gamma:
+Needs Chromium (Debian: apt-get install chromium). `NAME.png` is the page of a wide screen,
+`NAME-phone.png` that of a phone. `report` shows report.html, model_card.html and, after
+python src/quality.py, quality.html in reports/. `app` shows the model in model/, `search` the study
+in optuna.db after python src/search.py, `tracking` the table of runs, the charts, and three runs of
+mlflow.db with different values of gamma:
 dvc exp run --queue -S 'loss.gamma=1,2,4' && dvc exp run --run-all
 """
 
@@ -31,8 +33,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).parents[1]
 PARTS = ("report", "tracking", "search", "app")
 DESK, LAPTOP, PHONE = (
-    {"width": width, "height": height} for width, height in ((1500, 800), (1366, 850), (390, 844))
+    {"width": width, "height": height} for width, height in ((1440, 900), (1366, 850), (390, 844))
 )
+WIDTHS = {"": DESK, "-phone": PHONE}
+"""Viewport by the end of a picture's name."""
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,6 +57,7 @@ def main() -> None:
     parser.add_argument("--store", default=f"sqlite:///{ROOT}/mlflow.db", metavar="URI")
     parser.add_argument("--storage", default=f"sqlite:///{ROOT}/optuna.db", metavar="URI")
     parser.add_argument("--report", type=Path, default=ROOT / "search/report.html", metavar="FILE")
+    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR")
     parser.add_argument("--model", default=str(ROOT / "model"), metavar="FOLDER")
     parser.add_argument("--output", type=Path, default=ROOT / "docs", metavar="DIR")
     parser.add_argument("--chromium", default="/usr/bin/chromium", metavar="FILE")
@@ -63,14 +68,28 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=CHROMIUM)
         if "report" in parts:
-            report = (ROOT / "reports/report.html").as_uri()
-            photograph_all(browser, [("report", report, "Results by class")], arguments.output)
+            photograph_all(browser, report_pages(arguments.reports), arguments.output)
         if "tracking" in parts:
             photograph_tracking(browser, arguments.store, arguments.output)
         if "search" in parts:
             photograph_search(browser, arguments)
         if "app" in parts:
             photograph_app(browser, arguments.model, arguments.output)
+
+
+def report_pages(folder: Path) -> list[tuple[str, str, str]]:
+    """Return name, address and a text to wait for of each page in reports/."""
+    wanted = {
+        "report": "Results by class",
+        "model_card": "Intended use",
+        "quality": "Duplicates",
+    }
+    found = {name: folder.resolve() / f"{name}.html" for name in wanted}
+    return [
+        (name.replace("_", "-"), path.as_uri(), wanted[name])
+        for name, path in found.items()
+        if path.is_file()
+    ]
 
 
 def photograph_tracking(browser: Browser, store: str, output: Path) -> None:
@@ -92,21 +111,23 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
             ("search-dashboard", f"{dashboard}/dashboard/studies/1", "Best Trial"),
         ]
         photograph_all(browser, wanted, arguments.output)
-        page = browser.new_page(viewport=DESK)
         table = (
             f"{mlflow}/#/experiments/{experiment_of(arguments.store)}/runs?compareRunsMode=TABLE"
         )
-        open_page(page, table, "search ")
-        unfold_search(page)
-        photograph(page, arguments.output / "search-runs.png")
+        for end, viewport in WIDTHS.items():
+            page = browser.new_page(viewport=viewport)
+            open_page(page, table, "search ")
+            unfold_search(page)
+            photograph(page, arguments.output / f"search-runs{end}.png")
 
 
 def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> None:
     """Photograph pages, each given by name, address and a text to wait for."""
-    page = browser.new_page(viewport=DESK)
-    for name, address, text in wanted:
-        open_page(page, address, text)
-        photograph(page, output / f"{name}.png")
+    for end, viewport in WIDTHS.items():
+        page = browser.new_page(viewport=viewport)
+        for name, address, text in wanted:
+            open_page(page, address, text)
+            photograph(page, output / f"{name}{end}.png")
 
 
 def photograph_app(browser: Browser, model: str, output: Path) -> None:
