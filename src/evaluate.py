@@ -5,95 +5,133 @@ python src/evaluate.py --min_support 20
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, REPORTS_DIR, SCORES_DIR, SPLIT_DIR
 from hpa.config.inherited import inherited_params
 from hpa.system.files import atomic_path, write_json
 
-CLASS_FLAGS, GALLERY_DIR = "class_flags.json", REPORTS_DIR / "gallery"
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpa.evaluation.inputs import Inputs
+    from hpa.evaluation.report_data import Evaluation
+    from hpa.metrics.origins import Origin
+
+THRESHOLDS_PATH, CLASS_FLAGS_PATH = MODEL_DIR / "thresholds.json", MODEL_DIR / "class_flags.json"
+GALLERY_DIR = REPORTS_DIR / "gallery"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Evaluate scores/ with model/thresholds.json."""
     parser = command_line.parser(__doc__, "evaluate")
     parser.add_argument(
         "--no-paths", action="store_true", help="do not say where the report is: it will be moved"
     )
-    params, arguments = command_line.parse(parser)
+    params, arguments = command_line.parse(parser, argv)
 
-    # Import late: this takes seconds, and a wrong command line should fail at once.
-    from hpa.evaluation.holdout import (
-        HOLDOUT_FILE,
-        IMAGES_FILE,
-        described_images,
-        holdout_predictions,
-    )
-    from hpa.evaluation.inputs import read_inputs, require_same_thresholds, require_scored_data
+    # Import late, here and below: this takes seconds, and a wrong command line should fail at once.
     from hpa.evaluation.report_data import evaluate_splits, image_facts
     from hpa.evaluation.submission import unlabelled_submission
-    from hpa.evaluation.test_predictions import FILE_NAME
-    from hpa.reports.figures import write_figures, write_tables
-    from hpa.reports.gallery import gallery_origin
-    from hpa.reports.model_card import card_page, model_card
     from hpa.reports.summary import summary
-    from hpa.reports.test_report import report_page
-    from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics, stage_run
+    from hpa.tracking.stage_run import stage_run
 
-    inputs = read_inputs(MODEL_DIR / "thresholds.json", SCORES_DIR)
-    require_scored_data(inputs, PACKED_DIR, SPLIT_DIR)
-    gallery = gallery_origin(GALLERY_DIR)
-    require_same_thresholds(gallery, GALLERY_DIR, inputs)
-    origin, thresholds = inputs.origin, inputs.thresholds
-    params = inherited_params(params, {**gallery.params, **origin.params})
+    inputs, gallery = read_checked_inputs()
+    params = inherited_params(params, {**gallery.params, **inputs.origin.params})
     facts = image_facts(PACKED_DIR, SPLIT_DIR)
-    submission = unlabelled_submission(SCORES_DIR / "unlabelled.npz", thresholds)
+    submission = unlabelled_submission(SCORES_DIR / "unlabelled.npz", inputs.thresholds)
     with stage_run("evaluate", params, sections=("evaluate",), upstream=inputs.run_id) as run_id:
         evaluation = evaluate_splits(
             inputs.val,
             inputs.test,
-            thresholds,
+            inputs.thresholds,
             facts,
             params.evaluate,
             run_id=run_id,
-            origin=origin,
+            origin=inputs.origin,
         )
-        evaluation.test.write(REPORTS_DIR / FILE_NAME)
-        holdout = SCORES_DIR / "holdout.npz"
-        holdout_predictions(holdout, thresholds, facts, evaluation.test).write(
-            REPORTS_DIR / HOLDOUT_FILE
-        )
-        images = described_images(PACKED_DIR, SPLIT_DIR)
-        tables = {Path(IMAGES_FILE).stem: images, "submission": submission}
-        write_tables({**evaluation.tables, **tables}, REPORTS_DIR)
-        figures = write_figures(evaluation, REPORTS_DIR / "figures")
-        card = model_card(evaluation, inputs.networks)
-        pages = {
-            "report.html": report_page(evaluation, GALLERY_DIR),
-            "model_card.html": card_page(card),
-            "model_card.md": card,
-        }
-        for name, text in pages.items():
-            with atomic_path(REPORTS_DIR / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        weights = " ".join(each["weights_sha256"] for each in origin.networks)
-        digests = {"weights_sha256": weights, "thresholds_sha256": origin.thresholds_sha256}
-        made_by = {"run_id": run_id, **digests}
-        write_json(REPORTS_DIR / "metrics.json", {**made_by, **evaluation.metrics})
-        notes = dict(zip(evaluation.classes["label"], evaluation.classes["flags"], strict=True))
-        write_json(
-            MODEL_DIR / CLASS_FLAGS, {"origin": origin.to_json(), **made_by, "classes": notes}
-        )
-        log_metrics(evaluation.metrics)
-        log_artifacts([REPORTS_DIR])
-        log_artifacts([MODEL_DIR / CLASS_FLAGS], "model")
-        for path in figures:
-            log_image(path, path.stem)
+        write_predictions(evaluation, facts)
+        write_tables(evaluation, submission)
+        write_pages(evaluation, inputs)
+        write_numbers(evaluation, inputs, run_id)
+        log_results(evaluation)
     print(summary(evaluation))
-    if arguments.no_paths:
-        return
-    print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
-    print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
+    if not arguments.no_paths:
+        print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
+        print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
+
+
+def read_checked_inputs() -> "tuple[Inputs, Origin]":
+    """Read scores, thresholds, and the origin of the gallery; refuse those of another model."""
+    from hpa.evaluation.inputs import read_inputs, require_same_thresholds, require_scored_data
+    from hpa.reports.gallery import gallery_origin
+
+    inputs = read_inputs(THRESHOLDS_PATH, SCORES_DIR)
+    require_scored_data(inputs, PACKED_DIR, SPLIT_DIR)
+    gallery = gallery_origin(GALLERY_DIR)
+    require_same_thresholds(gallery, GALLERY_DIR, inputs)
+    return inputs, gallery
+
+
+def write_predictions(evaluation: "Evaluation", facts: "pd.DataFrame") -> None:
+    """Write the predictions for test, and for the holdout images if there are any."""
+    from hpa.evaluation.holdout import HOLDOUT_FILE, holdout_predictions
+    from hpa.evaluation.test_predictions import FILE_NAME
+
+    test, scores = evaluation.test, SCORES_DIR / "holdout.npz"
+    test.write(REPORTS_DIR / FILE_NAME)
+    holdout = holdout_predictions(scores, evaluation.thresholds, facts, test)
+    holdout.write(REPORTS_DIR / HOLDOUT_FILE)
+
+
+def write_tables(evaluation: "Evaluation", submission: "pd.DataFrame") -> None:
+    """Write the tables of the evaluation, the submission, and what tells images apart."""
+    from hpa.evaluation.holdout import IMAGES_FILE, described_images
+    from hpa.reports import figures
+
+    images = {Path(IMAGES_FILE).stem: described_images(PACKED_DIR, SPLIT_DIR)}
+    figures.write_tables(evaluation.tables | images | {"submission": submission}, REPORTS_DIR)
+
+
+def write_pages(evaluation: "Evaluation", inputs: "Inputs") -> None:
+    """Write the report, and the model card as a page and as Markdown."""
+    from hpa.reports.model_card import card_page, model_card
+    from hpa.reports.test_report import report_page
+
+    card = model_card(evaluation, inputs.networks)
+    pages = {
+        "report.html": report_page(evaluation, GALLERY_DIR),
+        "model_card.html": card_page(card),
+        "model_card.md": card,
+    }
+    for name, text in pages.items():
+        with atomic_path(REPORTS_DIR / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def write_numbers(evaluation: "Evaluation", inputs: "Inputs", run_id: str) -> None:
+    """Write the metrics, and the flags of each class, with what made them."""
+    origin, classes = inputs.origin, evaluation.classes
+    weights = " ".join(each["weights_sha256"] for each in origin.networks)
+    digests = {"weights_sha256": weights, "thresholds_sha256": origin.thresholds_sha256}
+    made_by = {"run_id": run_id, **digests}
+    write_json(REPORTS_DIR / "metrics.json", {**made_by, **evaluation.metrics})
+    flags = dict(zip(classes["label"], classes["flags"], strict=True))
+    write_json(CLASS_FLAGS_PATH, {"origin": origin.to_json(), **made_by, "classes": flags})
+
+
+def log_results(evaluation: "Evaluation") -> None:
+    """Draw the figures, and log them, the metrics, the reports and the flags."""
+    from hpa.reports.figures import write_figures
+    from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics
+
+    figures = write_figures(evaluation, REPORTS_DIR / "figures")
+    log_metrics(evaluation.metrics)
+    log_artifacts([REPORTS_DIR])
+    log_artifacts([CLASS_FLAGS_PATH], "model")
+    for path in figures:
+        log_image(path, path.stem)
 
 
 if __name__ == "__main__":

@@ -10,23 +10,59 @@ the last weights, the history, and their provenance. The same command resumes a 
 stopped.
 """
 
+from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
 from hpa.config.inherited import require_same_data
+from hpa.config.params import Params
 from hpa.data.packed.record import data_parameters
 from hpa.system.backends import prepare_backend
 from hpa.system.dvc_outputs import restore_outputs
 from hpa.system.files import atomic_files, write_json
 from hpa.tracking.lineage import lineage
 
+if TYPE_CHECKING:
+    from hpa.training.checkpoints import Checkpoints
+
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
+SECTIONS = ("fetch", "pack", "split", "model", "loss", "augment", "train")
+LOGGED = ("best.keras", "history.csv", "provenance.json", "training_range.json")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train on data/packed with data/split."""
     restore_outputs("train")
+    params, arguments = parse(argv)
+    prepare_backend(params.train.backend)
+
+    # Import late, here and below: this takes seconds, and a wrong command line should fail at once.
+    from hpa.tracking.stage_run import log_artifacts, stage_run
+    from hpa.training.checkpoints import Checkpoints, checkpoints_root
+    from hpa.training.provenance import checkpoint_key
+    from hpa.training.unfinished import listing, summary
+
+    root, key = checkpoints_root(), checkpoint_key(params, DATA)
+    if arguments.checkpoints:
+        print(listing(root, key))
+        return
+    require_same_data(params, data_parameters(PACKED_DIR, SPLIT_DIR))
+    unfinished, model_dir = Checkpoints(root, key), arguments.output
+    if others := summary(root, unfinished.folder):
+        print(others, flush=True)
+    stage = stage_run("train", params, sections=SECTIONS)
+    with unfinished.held(), stage as run_id:
+        with atomic_files(model_dir) as folder:
+            weights_sha256 = train(params, folder, unfinished, run_id)
+            describe(params, folder, weights_sha256, run_id)
+        log_artifacts([model_dir / name for name in LOGGED], "model")
+    print(f"the model is in {model_dir}, its run is {run_id}")
+
+
+def parse(argv: list[str] | None) -> tuple[Params, Namespace]:
+    """Read the parameters and the options of the command line."""
     parser = command_line.parser(__doc__, "model", "loss", "augment", "train")
     parser.add_argument(
         "--output",
@@ -38,60 +74,46 @@ def main() -> None:
     parser.add_argument(
         "--checkpoints", action="store_true", help="list unfinished trainings, and train nothing"
     )
-    params, arguments = command_line.parse(parser)
-    prepare_backend(params.train.backend)
+    return command_line.parse(parser, argv)
 
-    # Imports that take seconds wait until the command line is checked.
-    from hpa.data.packed.training_range import measure_training_images
-    from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
-    from hpa.training.checkpoints import Checkpoints, checkpoints_root
-    from hpa.training.epochs import planned_epochs
+
+def train(params: Params, folder: Path, unfinished: "Checkpoints", run_id: str) -> str:
+    """Train, or resume an unfinished training; return the SHA-256 of the best weights."""
+    from hpa.tracking.stage_run import log_metrics, log_tags
     from hpa.training.loop import fit
-    from hpa.training.provenance import checkpoint_key, model_provenance, write_provenance
-    from hpa.training.unfinished import listing, summary
 
-    model_dir: Path = arguments.output
-    root, key = checkpoints_root(), checkpoint_key(params, DATA)
-    if arguments.checkpoints:
-        print(listing(root, key))
-        return
-    made_with = data_parameters(PACKED_DIR, SPLIT_DIR)
-    require_same_data(params, made_with)
-    unfinished = Checkpoints(root, key)
-    if others := summary(root, unfinished.folder):
-        print(others, flush=True)
-    sections = ("fetch", "pack", "split", "model", "loss", "augment", "train")
-    stage = stage_run("train", params, sections=sections)
-    with unfinished.held(), stage as run_id:
-        with atomic_files(model_dir) as folder:
-            best_sha256 = fit(
-                params,
-                packed_dir=PACKED_DIR,
-                split_dir=SPLIT_DIR,
-                model_dir=folder,
-                on_round=lambda step, metrics: log_metrics(metrics, step),
-                checkpoints=unfinished,
-                on_resume=lambda checkpoint: log_tags(
-                    {"resumed.run_id": checkpoint.run_id, "resumed.step": str(checkpoint.step)}
-                ),
-                run_id=run_id,
-            )
-            origin = model_provenance(
-                params,
-                run_id=run_id,
-                weights_sha256=best_sha256,
-                inputs=DATA,
-                lineage=lineage(),
-                made_with=made_with,
-            )
-            epochs = planned_epochs(params, PACKED_DIR, SPLIT_DIR).of(params.train.n_steps)
-            write_provenance(folder, {**origin, "n_epochs": round(epochs, 2)})
-            seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
-            measured_for = {"weights_sha256": best_sha256}
-            write_json(folder / "training_range.json", measured_for | seen.to_json())
-        names = ("best.keras", "history.csv", "provenance.json", "training_range.json")
-        log_artifacts([model_dir / name for name in names], "model")
-    print(f"the model is in {model_dir}, its run is {run_id}")
+    return fit(
+        params,
+        packed_dir=PACKED_DIR,
+        split_dir=SPLIT_DIR,
+        model_dir=folder,
+        on_round=lambda step, metrics: log_metrics(metrics, step),
+        checkpoints=unfinished,
+        on_resume=lambda checkpoint: log_tags(
+            {"resumed.run_id": checkpoint.run_id, "resumed.step": str(checkpoint.step)}
+        ),
+        run_id=run_id,
+    )
+
+
+def describe(params: Params, folder: Path, weights_sha256: str, run_id: str) -> None:
+    """Write the provenance of the weights, and the range of the images that they have seen."""
+    from hpa.data.packed.training_range import measure_training_images
+    from hpa.training.epochs import planned_epochs
+    from hpa.training.provenance import model_provenance, write_provenance
+
+    origin = model_provenance(
+        params,
+        run_id=run_id,
+        weights_sha256=weights_sha256,
+        inputs=DATA,
+        lineage=lineage(),
+        made_with=data_parameters(PACKED_DIR, SPLIT_DIR),
+    )
+    epochs = planned_epochs(params, PACKED_DIR, SPLIT_DIR).of(params.train.n_steps)
+    write_provenance(folder, {**origin, "n_epochs": round(epochs, 2)})
+    seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold).to_json()
+    write_json(folder / "training_range.json", {"weights_sha256": weights_sha256} | seen)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ SCORE_KEYS = ("score.augmentation", "score.merge")
 
 @dataclass(frozen=True)
 class Origin:
-    """What made a file; an empty field is unknown.
+    """Description of what made a file; an empty field is unknown.
 
     Attributes:
         networks: `file`, `weights_sha256`, `run_id` and `path` of each network.
