@@ -116,6 +116,22 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(
     assert float(loss(val.y_true, logits)) == pytest.approx(history["val/loss"].min(), rel=1e-4)
 
 
+def test_each_step_is_reported_also_of_a_round_that_is_cut_short(
+    packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    loop.fit(
+        params(n_steps=5, validate_every=2),
+        packed_dir=packed_world,
+        split_dir=split_dir,
+        model_dir=tmp_path,
+        on_round=lambda *_: None,
+        on_step=seen.append,
+        build_networks=compiled_small_networks,
+    )
+    assert len(seen) == max(seen) == 5  # two threads may count both their steps
+
+
 def test_another_seed_gives_other_weights(
     packed_world: Path, split_dir: Path, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def fit(
     on_round: Callable[[int, dict[str, float]], None],
     checkpoints: Checkpoints | None = None,
     on_resume: Callable[[Checkpoint], None] = lambda _: None,
+    on_step: Callable[[int], None] = lambda _: None,
     run_id: str = "",
     build_networks: NetworkBuilder = compiled_networks,
     announce: bool = True,
@@ -71,6 +72,7 @@ def fit(
         checkpoints: the training resumes from the newest whole one; the caller removes them at the
             end. None neither reads nor writes any.
         on_resume: called with the checkpoint that the training resumes from.
+        on_step: called after each step with the steps done, in a thread of Keras.
         run_id: kept in the checkpoints.
         build_networks: returns the network, and the model that trains it.
         announce: print the number of steps and epochs, and a warning if they are few.
@@ -103,10 +105,15 @@ def fit(
     of_all = f"of {epochs.of(params.train.n_steps):.1f}"
     total, done = (n * params.train.batch_size for n in (params.train.n_steps, training.step))
     n_images, seconds = 0, 0.0  # of the round, since it began or was resumed
+
+    def tick() -> None:
+        bar.update(params.train.batch_size)
+        on_step(training.step + watch.n_steps)
+
     with postponed_signals() as signals, progress(what="train", total=total, initial=done) as bar:
         while not _finished(training, params.train):
             bar.set_postfix_str(_state(training, epochs, of_all), refresh=False)
-            watch = Watch(training.running, signals, lambda: bar.update(params.train.batch_size))
+            watch = Watch(training.running, signals, tick)
             segment = TrainingBatches(
                 images,
                 train.rows,
