@@ -89,9 +89,14 @@ def write_tables(evaluation: "Evaluation", submission: "pd.DataFrame") -> None:
     """Write the tables of the evaluation, the submission, and what tells images apart."""
     from hpa.evaluation.holdout import IMAGES_FILE, described_images
     from hpa.reports import figures
+    from hpa.reports.tables import false_prediction_table
 
-    images = {Path(IMAGES_FILE).stem: described_images(PACKED_DIR, SPLIT_DIR)}
-    figures.write_tables(evaluation.tables | images | {"submission": submission}, REPORTS_DIR)
+    others = {
+        Path(IMAGES_FILE).stem: described_images(PACKED_DIR, SPLIT_DIR),
+        "false_predictions": false_prediction_table(evaluation),
+        "submission": submission,
+    }
+    figures.write_tables(evaluation.tables | others, REPORTS_DIR)
 
 
 def write_pages(evaluation: "Evaluation", inputs: "Inputs") -> None:
@@ -122,14 +127,16 @@ def write_numbers(evaluation: "Evaluation", inputs: "Inputs", run_id: str) -> No
 
 
 def log_results(evaluation: "Evaluation") -> None:
-    """Draw the figures, and log them, the metrics, the reports and the flags."""
+    """Draw the figures, and log them, the metrics, the tables, the reports and the flags."""
     from hpa.reports.figures import write_figures
-    from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics
+    from hpa.reports.tables import logged_tables
+    from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics, log_tables
 
     figures = write_figures(evaluation, REPORTS_DIR / "figures")
     log_metrics(evaluation.metrics)
     log_artifacts([REPORTS_DIR])
     log_artifacts([CLASS_FLAGS_PATH], "model")
+    log_tables(logged_tables(evaluation), "evaluation")
     for path in figures:
         log_image(path, path.stem)
 

@@ -19,6 +19,7 @@ from support.paths import ROOT
 from support.search_workspaces import require_one_parent
 
 pytestmark = pytest.mark.slow
+DATA = ("data/raw", "data/packed", "data/split")
 TRAINED = ("train", "score", "threshold", "explain", "evaluate")
 DATED = {".keras", ".json", ".npz", ".html", ".md"}
 """Outs that bear a date or the id of a run."""
@@ -67,9 +68,17 @@ def test_repro_leaves_one_finished_run_that_the_metrics_name(clone: Path) -> Non
         artifacts
     )
     assert "code.diff" not in artifacts  # nothing was changed since the commit
-    assert {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs} == {
-        path: run.data.tags[f"dvc.{path}"] for path in ("data/raw", "data/packed", "data/split")
+    inputs = {each.dataset.name: each.dataset for each in run.inputs.dataset_inputs}
+    assert {path: inputs.pop(path).digest for path in DATA} == {
+        path: run.data.tags[f"dvc.{path}"] for path in DATA
     }
+    n_images = {name: json.loads(each.profile)["n_images"] for name, each in inputs.items()}
+    assert sum(n_images.values()) == 60
+    assert n_images.keys() == {"train images", "val images", "test images"}
+    classes = client(clone).load_table(
+        run.info.experiment_id, "evaluation/classes.json", run_ids=[run.info.run_id]
+    )
+    assert classes["f1"].mean() == pytest.approx(metrics["test/macro_f1"])
 
 
 def test_a_run_is_repeated_bit_by_bit_and_a_false_metric_is_found(clone: Path) -> None:

@@ -12,11 +12,15 @@ from typing import Any
 import yaml
 
 from hpa.config.params import Params
+from hpa.data.packed.assignment import UNLABELLED, read_assignment
+from hpa.errors import UserError
 from hpa.system.backends import chosen_backend
-from hpa.system.files import SOURCE_DIR, code_sha256, sha256
+from hpa.system.files import SOURCE_DIR, code_sha256, digest, sha256
 
 DATA_OUTS = ("data/raw", "data/packed", "data/split")
 KEPT = ("params.yaml", "dvc.lock")
+CONTEXTS = {"val": "validation"}
+"""MLflow's word for a split, if it is not ours."""
 NO_COMMIT = "sha256:"
 """Begins the tag `git.commit` of a run without a commit; the digest of its code follows."""
 COMMIT = "git add --all && git commit -m 'The code of my runs'"
@@ -150,6 +154,30 @@ def datasets(lock: Path) -> list[dict[str, str]]:
         }
         for out in _locked_data(lock)
     ]
+
+
+def split_datasets(split_dir: Path, fold: int) -> list[dict[str, str]]:
+    """Return the images of each split as fields of MLflow's datasets; [] without an assignment.
+
+    `digest` is that of the image names, in any order: of two runs with the same one, the metrics of
+    that split are of the same images.
+    """
+    try:
+        assignment = read_assignment(split_dir, fold)
+        return [
+            {
+                "name": f"{split} images",
+                "digest": digest(sorted(images["Id"]))[:32],  # MLflow keeps 36 characters
+                "source_type": "local",
+                "source": json.dumps({"uri": f"{split_dir}/assignment.csv"}),
+                "profile": json.dumps({"n_images": len(images)}),
+                "context": CONTEXTS.get(str(split), str(split)),
+            }
+            for split, images in assignment.groupby("split", sort=False)
+            if split != UNLABELLED
+        ]
+    except (UserError, KeyError, ValueError):
+        return []  # absent or damaged: the stage that reads it says so
 
 
 def _git(*arguments: str, differs: int = 0) -> bytes | None:

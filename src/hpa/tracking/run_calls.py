@@ -1,6 +1,7 @@
 """Calls to MLflow that may be repeated: the store may be away between two attempts."""
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.multimedia import compress_image_size
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
+    MLFLOW_LOGGED_ARTIFACTS,
     MLFLOW_LOGGED_IMAGES,
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NOTE,
@@ -215,6 +217,16 @@ class RunCalls:
                 artifacts.log_artifacts(str(path), "/".join(filter(None, [folder, path.name])))
             else:
                 artifacts.log_artifact(str(path), folder)
+
+    def _tables(
+        self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], folder: str
+    ) -> None:
+        """Log tables under the tag by which MLflow's page finds them."""
+        self._files(client, run_id, paths=paths, folder=folder)
+        known = json.loads(client.get_run(run_id).data.tags.get(MLFLOW_LOGGED_ARTIFACTS, "[]"))
+        named = [{"path": f"{folder}/{Path(path).name}", "type": "table"} for path in paths]
+        added = [each for each in named if each not in known]
+        client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(known + added))
 
     def _image(
         self,

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -17,9 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import yaml
 from mlflow.tracking.context.registry import resolve_tags
 
+from hpa.config.folders import SPLIT_DIR
 from hpa.config.params import Params, short_key
 from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
@@ -35,6 +37,7 @@ from hpa.tracking.lineage import (
     datasets,
     differences,
     lineage,
+    split_datasets,
 )
 from hpa.tracking.mlflow_store import PENDING, close_orphans, download, open_store, past_run
 from hpa.tracking.outbox import PATIENCE, Delivery, Outbox, StoreUnavailableError, deliver
@@ -159,6 +162,15 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
     _open.get().send("files", paths=[str(path) for path in paths], folder=folder)
 
 
+def log_tables(tables: Mapping[str, pd.DataFrame], folder: str) -> None:
+    """Log tables as `<folder>/<name>.json`, which MLflow's page and `mlflow.load_table` read."""
+    recorder = _open.get()
+    paths = [recorder.folder / f"{name}.json" for name in tables]
+    for path, table in zip(paths, tables.values(), strict=True):
+        table.to_json(path, orient="split", index=False)
+    recorder.send("tables", paths=[str(path) for path in paths], folder=folder)
+
+
 def log_image(path: Path, key: str) -> None:
     """Log an image; MLflow charts it beside those of other runs with the same key."""
     _open.get().send("image", paths=[str(path)], key=key, step=0, time=_now())
@@ -253,7 +265,8 @@ def _begin(
         experiment=chosen_experiment(),
         store=public(tracking_uri()),
     )
-    recorder.send("inputs", datasets=datasets(Path("dvc.lock")), opening=True)
+    data = datasets(Path("dvc.lock")) + split_datasets(SPLIT_DIR, params.train.fold)
+    recorder.send("inputs", datasets=data, opening=True)
     origin_files = _write_origin(recorder.folder, params)
     recorder.send("files", paths=origin_files, folder=None, opening=True)
 

@@ -1,0 +1,60 @@
+"""Tables for MLflow's evaluation view and DVC's plots."""
+
+import numpy as np
+import pandas as pd
+
+from hpa.evaluation.report_data import Evaluation
+from hpa.labels import LABELS, N_LABELS
+from hpa.metrics.curves import precision_recall
+from hpa.metrics.ranking import rank_scores
+from hpa.reports.heatmaps import pair_shares
+
+RECALLS = np.linspace(0.05, 1.0, 20)
+
+
+def logged_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """Return the tables that MLflow's page compares between runs, by name.
+
+    `classes` is the table of the report; `precision_recall` has the curves (see
+    `precision_recall_table`); `calibration` the reliability bins of each method.
+    """
+    return {
+        "classes": evaluation.classes,
+        "precision_recall": precision_recall_table(evaluation),
+        "calibration": evaluation.reliability,
+    }
+
+
+def precision_recall_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return `label`, `recall` (0.05 to 1.0) and `precision` on test; classes with positives only.
+
+    `precision` is that of the highest cut whose recall is at least as high.
+    """
+    ranking = rank_scores(evaluation.test.y_true, evaluation.test.y_prob)
+    rows = []
+    for index in np.flatnonzero(ranking.support):
+        recall, precision = precision_recall(ranking, int(index))
+        cuts = np.searchsorted(recall, RECALLS - 1e-9)
+        rows += [
+            {"label": LABELS[index], "recall": round(float(wanted), 2), "precision": value}
+            for wanted, value in zip(RECALLS, precision[cuts], strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["label", "recall", "precision"])
+
+
+def false_prediction_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return `true_label`, `predicted_label` and `percent` of false positives, a row per cell.
+
+    It has the numbers of the heatmap `false_predictions.png`: without the diagonal, and without
+    labels that no test image carries.
+    """
+    y_true, y_pred = evaluation.test.y_true, evaluation.test.y_pred
+    shares, support = pair_shares(y_true, y_pred > y_true)
+    cells = np.argwhere(~np.eye(N_LABELS, dtype=bool) & (support > 0)[:, None])
+    return pd.DataFrame(
+        {
+            "true_label": [LABELS[row] for row, _ in cells],
+            "predicted_label": [LABELS[column] for _, column in cells],
+            "percent": 100 * shares[cells[:, 0], cells[:, 1]],
+        }
+    )

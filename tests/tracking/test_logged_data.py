@@ -1,0 +1,136 @@
+"""Data sets and tables of a run: what MLflow's page and its search find."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+
+from hpa.config.params import load_params
+from hpa.tracking.lineage import split_datasets
+from hpa.tracking.mlflow_store import open_store
+from hpa.tracking.outbox import StoreUnavailableError
+from hpa.tracking.run_calls import RunCalls
+from hpa.tracking.stage_run import log_tables, outbox_dir, send_kept, stage_run
+from support.paths import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
+CLASSES = pd.DataFrame({"label": ["Cytosol", "Nucleoli"], "f1": [0.25, float("nan")]})
+
+
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("repository")
+
+
+@pytest.fixture
+def store(shared_root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    monkeypatch.setenv("DVC_ROOT", str(shared_root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(shared_root)
+    return open_store()
+
+
+def write_assignment(folder: Path, rows: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "assignment.csv").write_text(rows)
+    return folder
+
+
+def evaluate(tables: dict[str, pd.DataFrame]) -> str:
+    with stage_run("evaluate", PARAMS, sections=("evaluate",)) as run_id:
+        log_tables(tables, "evaluation")
+    return run_id
+
+
+def require_table(store: mlflow.MlflowClient, run_id: str) -> None:
+    run = store.get_run(run_id)
+    name = "evaluation/classes.json"
+    found = store.load_table(run.info.experiment_id, name, run_ids=[run_id])
+    pd.testing.assert_frame_equal(found, CLASSES)
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": name, "type": "table"}]
+
+
+def test_mlflow_loads_a_logged_table_as_it_was(store: mlflow.MlflowClient) -> None:
+    require_table(store, evaluate({"classes": CLASSES}))
+
+
+def test_a_table_whose_response_was_lost_is_there_once_after_the_second_delivery(
+    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform = RunCalls.__call__
+
+    def lose_the_response(self: RunCalls, call: dict[str, Any]) -> None:
+        perform(self, call)
+        if call["call"] == "tables":
+            raise StoreUnavailableError("no response")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCalls, "__call__", lose_the_response)
+        run_id = evaluate({"classes": CLASSES})
+    assert list(outbox_dir().glob("*/files/*/classes.json"))  # its temporary file is gone
+    send_kept()
+    require_table(store, run_id)
+
+
+def test_a_table_of_another_program_stays_on_the_page(store: mlflow.MlflowClient) -> None:
+    with stage_run("evaluate", PARAMS, sections=("evaluate",)) as run_id:
+        store.log_table(run_id, {"a": [1]}, "mine.json")
+        log_tables({"classes": CLASSES}, "evaluation")
+    named = json.loads(store.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
+    assert [each["path"] for each in named] == ["mine.json", "evaluation/classes.json"]
+
+
+def test_runs_are_found_by_the_images_of_their_test_split(
+    store: mlflow.MlflowClient, shared_root: Path
+) -> None:
+    folder = shared_root / "data" / "split"
+    write_assignment(folder, "Id,group,split\na,0,train\nb,1,train\nc,2,val\nd,3,test\n")
+    run_id = evaluate({})
+    inputs = store.get_run(run_id).inputs.dataset_inputs
+    found = {each.dataset.name: each for each in inputs}
+    assert {
+        name: (json.loads(each.dataset.profile)["n_images"], each.tags[0].value)
+        for name, each in found.items()
+    } == {
+        "train images": (2, "train"),
+        "val images": (1, "validation"),
+        "test images": (1, "test"),
+    }
+    test_digest = found["test images"].dataset.digest
+    for condition, n in ((f"= '{test_digest}'", 1), ("= 'another'", 0)):
+        query = f"dataset.name = 'test images' AND dataset.digest {condition}"
+        runs = store.search_runs([store.get_run(run_id).info.experiment_id], query)
+        assert [run.info.run_id for run in runs] == [run_id][:n]
+
+
+def digests(folder: Path, rows: str, fold: int = 0) -> dict[str, str]:
+    datasets = split_datasets(write_assignment(folder, rows), fold)
+    return {each["name"]: each["digest"] for each in datasets}
+
+
+def test_a_split_has_the_same_digest_exactly_if_it_has_the_same_images(tmp_path: Path) -> None:
+    first = digests(tmp_path, "Id,group,split\na,0,train\nc,2,val\nd,3,test\n")
+    shuffled = digests(tmp_path, "Id,group,split\nd,0,test\nc,1,val\na,2,train\n")
+    assert shuffled == first
+    other = digests(tmp_path, "Id,group,split\na,0,train\nc,2,val\ne,3,test\n")
+    assert other["train images"] == first["train images"]
+    assert other["test images"] != first["test images"]
+    assert all(0 < len(digest) <= 36 for digest in first.values())  # MLflow's limit
+
+
+def test_each_fold_has_its_own_val_images_and_a_holdout_its_own_data_set(tmp_path: Path) -> None:
+    rows = "Id,group,split,fold\na,0,val,0\nb,1,train,1\nc,2,test,-1\nd,3,holdout,-1\n"
+    first, second = digests(tmp_path, rows, 0), digests(tmp_path, rows, 1)
+    assert first.keys() == {f"{name} images" for name in ("train", "val", "test", "holdout")}
+    assert first["val images"] == second["train images"] != second["val images"]
+    assert first["test images"] == second["test images"]
+
+
+@pytest.mark.parametrize("rows", [None, "", "Id\na\n", "\xff\xfe", 'Id,split\n"a,test'])
+def test_a_damaged_assignment_stops_no_tracking(tmp_path: Path, rows: str | None) -> None:
+    if rows is not None:
+        (tmp_path / "assignment.csv").write_bytes(rows.encode("latin-1"))
+    assert split_datasets(tmp_path, 0) == []
