@@ -1,17 +1,21 @@
 """Tables for MLflow's evaluation view and DVC's plots."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from hpa.config.sections import Evaluate
+from hpa.config.params import load_params
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.predictions import Scores
 from hpa.reports.tables import false_prediction_table, logged_tables, precision_recall_table
 from hpa.thresholds.fitting import fit_by_rule
+from support.paths import ROOT
 
 N_ROWS = 4
+SETTINGS = replace(load_params(ROOT / "params.yaml").evaluate, n_bootstrap=20)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def evaluation() -> Evaluation:
     ids = np.concatenate([val.ids, test.ids])
     facts = pd.DataFrame({"group": range(len(ids)), "brightness": 1.0}, index=ids)
     thresholds = fit_by_rule("fixed", y_true, y_prob, fixed=0.5, seed=0)
-    return evaluate_splits(val, test, thresholds, facts, Evaluate(1, 20, 0))
+    return evaluate_splits(val, test, thresholds, facts, SETTINGS)
 
 
 def test_curves_give_the_precision_at_each_twentieth_of_recall(evaluation: Evaluation) -> None:
@@ -60,6 +64,8 @@ def test_false_predictions_are_percentages_of_the_images_with_the_true_label(
 def test_logged_tables_hold_all_classes_and_the_curves(evaluation: Evaluation) -> None:
     tables = logged_tables(evaluation)
     assert list(tables["classes"]["label"]) == list(LABELS)
-    assert {"f1", "f1_low", "f1_high", "support", "threshold"} <= set(tables["classes"])
+    assert list(tables["classes"])[:2] == ["label", "f1"]  # on these MLflow's page opens
+    assert set(tables["classes"]) == set(evaluation.classes)
+    assert tables["classes"].loc[1, "f1_high"] == round(evaluation.classes.loc[1, "f1_high"], 4)
     assert set(tables["calibration"]["method"]) == {"none", "temperature", "platt"}
     assert len(tables["precision_recall"]) == 40

@@ -9,24 +9,28 @@ from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import rank_scores
 from hpa.reports.heatmaps import pair_shares
 
+FIRST = ["label", "f1", "f1_low", "f1_high", "support", "precision", "recall"]
+"""Columns that come first: MLflow's page opens on the second, one row per value of the first."""
 RECALLS = np.linspace(0.05, 1.0, 20)
 
 
 def logged_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
-    """Return the tables that MLflow's page compares between runs, by name.
+    """Return the tables that MLflow's page compares between runs, by name, with four decimals.
 
     `classes` is the table of the report; `precision_recall` has the curves (see
     `precision_recall_table`); `calibration` the reliability bins of each method.
     """
-    return {
-        "classes": evaluation.classes,
+    classes = evaluation.classes
+    tables = {
+        "classes": classes[[*FIRST, *classes.columns.difference(FIRST, sort=False)]],
         "precision_recall": precision_recall_table(evaluation),
         "calibration": evaluation.reliability,
     }
+    return {name: table.round(4) for name, table in tables.items()}
 
 
 def precision_recall_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return `label`, `recall` (0.05 to 1.0) and `precision` on test; classes with positives only.
+    """Return `label`, `precision` on test and `recall` (0.05 to 1.0) of classes with positives.
 
     `precision` is that of the highest cut whose recall is at least as high.
     """
@@ -36,10 +40,10 @@ def precision_recall_table(evaluation: Evaluation) -> pd.DataFrame:
         recall, precision = precision_recall(ranking, int(index))
         cuts = np.searchsorted(recall, RECALLS - 1e-9)
         rows += [
-            {"label": LABELS[index], "recall": round(float(wanted), 2), "precision": value}
+            {"label": LABELS[index], "precision": value, "recall": round(float(wanted), 2)}
             for wanted, value in zip(RECALLS, precision[cuts], strict=True)
         ]
-    return pd.DataFrame(rows, columns=["label", "recall", "precision"])
+    return pd.DataFrame(rows, columns=["label", "precision", "recall"])
 
 
 def false_prediction_table(evaluation: Evaluation) -> pd.DataFrame:

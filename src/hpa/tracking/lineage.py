@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from hpa.config.params import Params
-from hpa.data.packed.assignment import UNLABELLED, read_assignment
+from hpa.data.packed.assignment import HOLDOUT, SPLITS, read_assignment
 from hpa.errors import UserError
 from hpa.system.backends import chosen_backend
 from hpa.system.files import SOURCE_DIR, code_sha256, digest, sha256
@@ -163,18 +163,18 @@ def split_datasets(split_dir: Path, fold: int) -> list[dict[str, str]]:
     that split are of the same images.
     """
     try:
-        assignment = read_assignment(split_dir, fold)
+        images = read_assignment(split_dir, fold).groupby("split")["Id"].apply(sorted)
         return [
             {
                 "name": f"{split} images",
-                "digest": digest(sorted(images["Id"]))[:32],  # MLflow keeps 36 characters
+                "digest": digest(images[split])[:32],  # MLflow keeps 36 characters
                 "source_type": "local",
                 "source": json.dumps({"uri": f"{split_dir}/assignment.csv"}),
-                "profile": json.dumps({"n_images": len(images)}),
-                "context": CONTEXTS.get(str(split), str(split)),
+                "profile": json.dumps({"n_images": len(images[split])}),
+                "context": CONTEXTS.get(split, split),
             }
-            for split, images in assignment.groupby("split", sort=False)
-            if split != UNLABELLED
+            for split in (*reversed(SPLITS), HOLDOUT)  # MLflow's table of runs shows the first
+            if split in images
         ]
     except (UserError, KeyError, ValueError):
         return []  # absent or damaged: the stage that reads it says so

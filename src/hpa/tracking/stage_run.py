@@ -265,7 +265,7 @@ def _begin(
         experiment=chosen_experiment(),
         store=public(tracking_uri()),
     )
-    data = datasets(Path("dvc.lock")) + split_datasets(SPLIT_DIR, params.train.fold)
+    data = split_datasets(SPLIT_DIR, params.train.fold) + datasets(Path("dvc.lock"))
     recorder.send("inputs", datasets=data, opening=True)
     origin_files = _write_origin(recorder.folder, params)
     recorder.send("files", paths=origin_files, folder=None, opening=True)
