@@ -8,26 +8,39 @@ overrides in a temporary folder. params.yaml, model/ and reports/ of the workspa
 the MLflow run holds parameters, metrics, model and reports, and the last lines say where it is.
 """
 
+import gc
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import chdir, suppress
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 import yaml
 
+import evaluate
+import explain
+import score
+import threshold
+import train
 from hpa.config import command_line
 from hpa.config.inherited import require_same_data
 from hpa.config.params import Params, load_params
 from hpa.system.backends import prepare_backend
 from hpa.system.files import read_json
 
-SOURCE_DIR = Path(__file__).parent
 DATA_STAGE = "split"  # the last one; DVC runs those before it
-STAGES = ("train", "score", "threshold", "explain", "evaluate")
+STAGES = {
+    "train": train.main,
+    "score": score.main,
+    "threshold": threshold.main,
+    "explain": explain.main,
+    "evaluate": evaluate.main,
+}
 OPTIONS = {"evaluate": ["--no-paths"]}
 
 
@@ -46,14 +59,13 @@ def main() -> None:
 
     with mlflow_run.adopted():
         announce(0, f"data: dvc repro {DATA_STAGE}")
-        run("-m", "dvc", "repro", DATA_STAGE, folder=Path.cwd())
+        update_data()
         with TemporaryDirectory(prefix="hpa-experiment-") as name:
             folder = Path(name)
             prepare_workspace(folder, params)
             for number, stage in enumerate(STAGES, start=1):
                 announce(number, stage)
-                options = OPTIONS.get(stage, [])
-                run(str(SOURCE_DIR / f"{stage}.py"), *options, folder=folder)
+                run_stage(stage, folder)
             run_id = read_json(folder / "reports" / "metrics.json")["run_id"]
     print(
         f"the workspace is unchanged; this is where the results are:\n{places(run_id)}", flush=True
@@ -81,16 +93,36 @@ def prepare_workspace(folder: Path, params: Params) -> None:
         (folder / name).symlink_to(Path(name).resolve())
 
 
-def run(*arguments: str, folder: Path) -> None:
-    """Run this Python interpreter in a folder; exit with its code if it fails.
+def run_stage(stage: str, folder: Path) -> None:
+    """Run a stage in a folder, within this process: libraries load once; free its network."""
+    with chdir(folder):
+        STAGES[stage](OPTIONS.get(stage, []))
+    if keras := sys.modules.get("keras"):
+        keras.backend.clear_session()
+    gc.collect()
 
-    On a signal, wait for the child, which may still write a checkpoint or end its run.
+
+def update_data() -> None:
+    """Let DVC update the data; load the libraries of the network meanwhile."""
+    run("-m", "dvc", "repro", DATA_STAGE, meanwhile=load_libraries)
+
+
+def load_libraries() -> None:
+    """Load what train needs: seconds of work that can be done while another process runs."""
+    import_module("hpa.training.loop")
+
+
+def run(*arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Run this Python interpreter; exit with its code if it fails.
+
+    On a signal, wait for the child, which may still finish what it writes.
     """
     # The child's own commands find the same interpreter.
     search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": search_path}
-    child = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment)
+    child = subprocess.Popen([sys.executable, *arguments], env=environment)
     try:
+        meanwhile()
         code = child.wait()
     except (KeyboardInterrupt, SystemExit) as stop:
         wait_for(child, pass_on=isinstance(stop, SystemExit))
@@ -100,7 +132,7 @@ def run(*arguments: str, folder: Path) -> None:
 
 
 def wait_for(child: "subprocess.Popen[bytes]", *, pass_on: bool) -> None:
-    """Wait for a child that ends after its current step; ignore further signals.
+    """Wait for a child that ends after its current write; ignore further signals.
 
     The terminal sends Ctrl-C to the child as well, and a second one ends the child at once.
     `mlflow run` follows Ctrl-C by SIGTERM to this process, so SIGTERM is passed on only if it was
@@ -116,9 +148,8 @@ def wait_for(child: "subprocess.Popen[bytes]", *, pass_on: bool) -> None:
 
 
 def terminate(child: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-    """Send SIGTERM to a child and, if it is DVC, to the stages below it; return these."""
-    is_dvc = "dvc" in list(child.args)  # type: ignore[arg-type]  # a list, as `run` gives it
-    below = psutil.Process(child.pid).children(recursive=True) if is_dvc else []
+    """Send SIGTERM to DVC and to the stages below it; return these."""
+    below = psutil.Process(child.pid).children(recursive=True)
     child.terminate()
     for process in below:
         with suppress(psutil.NoSuchProcess):

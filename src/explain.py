@@ -20,10 +20,10 @@ SCORES_PATH, GALLERY_DIR = SCORES_DIR / "test.npz", REPORTS_DIR / "gallery"
 THRESHOLDS_PATH = MODEL_DIR / "thresholds.json"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Draw the pictures for scores/test.npz with the network that made it."""
     parser = command_line.parser(__doc__, "score", "explain")
-    params, arguments = command_line.parse(parser)
+    params, arguments = command_line.parse(parser, argv)
     test, (thresholds, beside) = Scores.read(SCORES_PATH), read_thresholds(THRESHOLDS_PATH)
     made_with = {k: v for k, v in test.origin.params.items() if k not in arguments.overrides}
     params = inherited_params(params, made_with)

@@ -17,9 +17,9 @@ from hpa.inference.models import find_models, require_same_data
 from hpa.system.backends import prepare_backend
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Score data/packed with the networks of score.models."""
-    params, _ = command_line.parse(command_line.parser(__doc__, "score"))
+    params, _ = command_line.parse(command_line.parser(__doc__, "score"), argv)
     models = find_models(Path(params.score.models))
     require_same_data(models, PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv")
     made_with = data_parameters(PACKED_DIR, SPLIT_DIR)

@@ -5,17 +5,20 @@ python src/threshold.py --rule fixed
 python src/threshold.py --scores FILE.npz --output FILE.json     scores of any model
 """
 
-from contextlib import ExitStack
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, SCORES_DIR
 from hpa.config.inherited import inherited_params
+from hpa.config.params import Params
+from hpa.config.sections import Threshold
 from hpa.labels import LABELS
 from hpa.metrics.origins import require_present_networks
 from hpa.metrics.predictions import Scores
 from hpa.system.files import write_json
+from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import NO_POSITIVES, fit_by_rule
 from hpa.thresholds.shown import fit_shown_scale
 from hpa.thresholds.thresholds_file import thresholds_to_json
@@ -23,8 +26,21 @@ from hpa.thresholds.thresholds_file import thresholds_to_json
 SCORES_PATH, THRESHOLDS_PATH = SCORES_DIR / "val.npz", MODEL_DIR / "thresholds.json"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Fit thresholds to scores/val.npz."""
+    params, arguments = parse(argv)
+    val = Scores.read(arguments.scores)
+    if arguments.scores == SCORES_PATH:  # those of another folder tell of its networks and data
+        require_present_networks(val.origin, str(SCORES_PATH))
+        params = inherited_params(params, val.origin.params)
+    thresholds = fit(val, params.threshold)
+    write(thresholds, val, params, arguments.output)
+    warn_of_absent_labels(thresholds)
+    print(f"wrote {arguments.output}; {describe(thresholds)}")
+
+
+def parse(argv: list[str] | None) -> tuple[Params, Namespace]:
+    """Read the parameters and the options of the command line."""
     parser = command_line.parser(__doc__, "threshold")
     parser.add_argument(
         "--scores",
@@ -40,54 +56,60 @@ def main() -> None:
         metavar="FILE.json",
         help=f"output file (default: {THRESHOLDS_PATH})",
     )
-    params, arguments = command_line.parse(parser)
+    return command_line.parse(parser, argv)
 
+
+def fit(val: Scores, settings: Threshold) -> Thresholds:
+    """Fit the thresholds, and the scale of the probabilities that people see."""
+    y_true, seed = val.labelled("val"), settings.seed
+    thresholds = fit_by_rule(
+        settings.rule, y_true, val.y_prob, fixed=settings.fixed, seed=seed, groups=val.groups
+    )
+    shown_scale = fit_shown_scale(y_true, val.y_prob, val.groups, seed=seed)
+    return replace(thresholds, fill_empty=settings.fill_empty, shown_scale=shown_scale)
+
+
+def write(thresholds: Thresholds, val: Scores, params: Params, path: Path) -> None:
+    """Write the thresholds with what made them, and log them to the run of the scores."""
     # Loads in seconds, so only after the command line is checked.
     from hpa.tracking.stage_run import log_artifacts, stage_run
 
-    val = Scores.read(arguments.scores)
-    if arguments.scores == SCORES_PATH:  # those of another folder tell of its networks and data
-        require_present_networks(val.origin, str(SCORES_PATH))
-        params = inherited_params(params, val.origin.params)
-    thresholds = fit_by_rule(
-        params.threshold.rule,
-        val.labelled("val"),
-        val.y_prob,
-        fixed=params.threshold.fixed,
-        seed=params.threshold.seed,
-        groups=val.groups,
-    )
-    shown_scale = fit_shown_scale(
-        val.labelled("val"), val.y_prob, val.groups, seed=params.threshold.seed
-    )
-    thresholds = replace(
-        thresholds, fill_empty=params.threshold.fill_empty, shown_scale=shown_scale
-    )
-    with ExitStack() as stack:
-        run_id = ""  # scores of another model belong to no run
-        if val.run_id:
-            run = stage_run("threshold", params, sections=("threshold",), upstream=val.run_id)
-            run_id = stack.enter_context(run)
-        score = {"augmentation": val.augmentation, "merge": val.merge}
-        rule = {f"threshold.{key}": value for key, value in asdict(params.threshold).items()}
-        made_by = {"run_id": run_id, "score": score, "origin": val.made_by.plus(rule).to_json()}
-        write_json(arguments.output, made_by | thresholds_to_json(thresholds))
-        if run_id:
-            log_artifacts([arguments.output], "model")
+    rule = {f"threshold.{key}": value for key, value in asdict(params.threshold).items()}
+    made_by = {
+        "score": {"augmentation": val.augmentation, "merge": val.merge},
+        "origin": val.made_by.plus(rule).to_json(),
+    }
+    document = made_by | thresholds_to_json(thresholds)
+    if not val.run_id:  # scores of another model belong to no run
+        write_json(path, {"run_id": ""} | document)
+        return
+    with stage_run("threshold", params, sections=("threshold",), upstream=val.run_id) as run_id:
+        write_json(path, {"run_id": run_id} | document)
+        log_artifacts([path], "model")
+
+
+def warn_of_absent_labels(thresholds: Thresholds) -> None:
+    """Name the labels that no image of val has."""
     for label, flags in zip(LABELS, thresholds.flags, strict=True):
         if NO_POSITIVES in flags:
             print(f"warning: {label} has no positives here: its threshold depends on other classes")
-    print(
-        f"wrote {arguments.output}; expected macro F1 on new images: "
-        f"{thresholds.cross_fitted_macro_f1:.3f} (on the fit set: {thresholds.fit_macro_f1:.3f})"
-    )
-    if shown_scale.method == "temperature":
-        print(
-            f"shown probabilities are calibrated: error on val {shown_scale.error_before:.3f}, "
-            f"then {shown_scale.error_after:.3f}; no decision changes"
+
+
+def describe(thresholds: Thresholds) -> str:
+    """Describe what the thresholds, and those of each single rule, are worth on val."""
+    shown = thresholds.shown_scale
+    lines = [
+        f"expected macro F1 on new images: {thresholds.cross_fitted_macro_f1:.3f} "
+        f"(on the fit set: {thresholds.fit_macro_f1:.3f})"
+    ]
+    if shown.method == "temperature":
+        lines.append(
+            f"shown probabilities are calibrated: error on val {shown.error_before:.3f}, "
+            f"then {shown.error_after:.3f}; no decision changes"
         )
-    for name, plain in thresholds.plain.items():
-        print(f"  rule {name:6s} {plain.cross_fitted_macro_f1:.3f} ({plain.fit_macro_f1:.3f})")
+    for name, rule in thresholds.plain.items():
+        lines.append(f"  rule {name:6s} {rule.cross_fitted_macro_f1:.3f} ({rule.fit_macro_f1:.3f})")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

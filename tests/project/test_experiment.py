@@ -11,61 +11,65 @@ import pytest
 
 from support.scripts import ROOT
 
-CHILD = """\
+STAGE = """\
 import time
 from pathlib import Path
 from hpa.config import command_line
 from hpa.system.signals import postponed_signals
-def main():
+def main(argv=None):
     with postponed_signals() as received:
         Path("begun").touch()
         while not received: time.sleep(0.05)
         time.sleep(1)
         Path("checkpoint").write_text("whole")
     raise SystemExit(128 + received[0])
-command_line.run(main)
+if __name__ == "__main__":
+    command_line.run(main)
 """
 DVC = """\
-import subprocess, sys
-subprocess.run([sys.executable, "child.py"])
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, lambda *_: None)  # as DVC does while a stage runs
+subprocess.run([sys.executable, "stage.py"])
 """
 PARENT = """\
-import shutil, sys
+import sys
 from pathlib import Path
-from experiment import command_line, run
+sys.path.insert(0, sys.argv[1])
+import experiment, stage
 folder = Path(sys.argv[1])
+experiment.STAGES["train"] = stage.main
 def main():
-    try: run(sys.argv[2], folder=folder)
+    try: RUN
     finally: (folder / "checkpoint").rename(folder.with_name("kept"))
-command_line.run(main)
+experiment.command_line.run(main)
 """
+BELOW_DVC = "experiment.run('dvc')"
+WITHIN = "experiment.run_stage('train', folder)"
 
 
 @pytest.mark.parametrize(
-    ("script", "signals", "to_all"),
+    ("run", "signals", "to_all"),
     [
-        ("child.py", [signal.SIGINT], True),  # Ctrl-C on a terminal
-        ("child.py", [signal.SIGINT, signal.SIGTERM], True),  # the same below `mlflow run`
-        ("child.py", [signal.SIGTERM], False),
-        ("dvc", [signal.SIGTERM], False),  # which keeps it from its stages
-        ("child.py", [signal.SIGTERM], True),  # from a scheduler, to all processes of a job
-        ("child.py", [signal.SIGHUP], True),  # a closed terminal
-        (
-            "child.py",
-            [signal.SIGHUP, signal.SIGTERM],
-            True,
-        ),  # the same below `mlflow run`, which it ends
+        (WITHIN, [signal.SIGINT], True),  # Ctrl-C on a terminal
+        (WITHIN, [signal.SIGINT, signal.SIGTERM], True),  # the same below `mlflow run`
+        (WITHIN, [signal.SIGTERM], False),
+        (WITHIN, [signal.SIGTERM], True),  # from a scheduler, to all processes of a job
+        (WITHIN, [signal.SIGHUP], True),  # a closed terminal
+        (WITHIN, [signal.SIGHUP, signal.SIGTERM], True),  # below `mlflow run`, which it ends
+        (BELOW_DVC, [signal.SIGINT, signal.SIGTERM], True),
+        (BELOW_DVC, [signal.SIGTERM], False),  # DVC keeps it from its stages
     ],
 )
 def test_the_folder_is_kept_until_the_stage_has_ended(
-    script: str, signals: list[signal.Signals], to_all: bool, tmp_path: Path
+    run: str, signals: list[signal.Signals], to_all: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    (folder / "child.py").write_text(CHILD)
+    (folder / "stage.py").write_text(STAGE)
     (folder / "dvc").write_text(DVC)
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder), script],
+        [sys.executable, "-c", PARENT.replace("RUN", run), str(folder)],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{ROOT}/src"},
         stderr=subprocess.PIPE,
         start_new_session=True,
