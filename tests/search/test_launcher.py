@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from optuna.trial import FrozenTrial
 
 from hpa.errors import UserError
 from hpa.search import launcher
@@ -83,8 +84,13 @@ class StudyOfOne:
     done: Path
     name: str = "hpa"
     n_trials: int = 1
+    unit: str = "trial"
+    candidates: None = None
     storage: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(url="sqlite:///f"))
     until: float = field(default_factory=lambda: time.monotonic() + 60)
+
+    def trials(self) -> list[FrozenTrial]:
+        return []
 
     def n_done(self) -> int:
         assert time.monotonic() < self.until, "the search waits for a lost worker"

@@ -1,5 +1,6 @@
 """Identity of a study: all that decides the value of a trial besides its own parameters."""
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,7 +11,7 @@ import optuna
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params
 from hpa.errors import UserError
-from hpa.search.space import SECTIONS, Space
+from hpa.search.space import SECTIONS, Space, flat_space
 from hpa.system.files import code_sha256, repository_root, sha256
 from hpa.training.code import stage_code
 
@@ -23,6 +24,17 @@ PACKAGES = ("keras", "numpy", "scipy", "scikit-learn")
 CODE = ("trial.py", "space.py")
 """Files of this room that decide a value, beside the code of train and threshold."""
 WEIGHTS = "model.safetensors"
+SPACE = "search.space."
+ABSENT = object()
+N_DIGITS = 10
+OTHERS = {
+    "data/": ("data", "bring back the earlier data"),
+    "code.": ("code", "check out the earlier code of training, thresholds and trials"),
+    "version of ": ("versions", "install the earlier versions"),
+    "weights of ": ("pretrained weights", "bring back the earlier weights"),
+    "": ("parameters", "set the parameters back"),
+}
+"""Kind of a difference, and how to go back, by the start of its key."""
 
 
 def identity(params: Params, space: Space) -> dict[str, Any]:
@@ -77,23 +89,48 @@ def here_as(stated: Mapping[str, Any]) -> dict[str, str]:
     return here(stated.get("train.backend", "tensorflow"), named)
 
 
-def require_same(study: optuna.Study, fixed: Mapping[str, Any]) -> None:
-    """Require that a study, unless it is new, has this identity.
+def require_same(study: optuna.Study, fixed: Mapping[str, Any], *, instead: str) -> None:
+    """Require that a study, unless it is new, has this identity; `instead` is another way out.
 
     Raises:
         UserError: it was created for others; lists each key, then and now.
     """
-    before = study.user_attrs.get("fixed", fixed)
-    absent = "not recorded"
-    differing = [
-        f"{key}: {before.get(key, absent)!r} then, {fixed.get(key, absent)!r} now"
-        for key in {**before, **fixed}
-        if before.get(key, absent) != fixed.get(key, absent)
-    ]
-    if differing:
-        raise UserError(
-            f"the study {study.study_name!r} was created for other data, parameters or code",
-            expected="the same data, parameters, code and versions in all of its trials",
-            received="\n    ".join(["", *differing]),
-            remedy="change it back, or name a new study: search.study_name",
-        )
+    then, now = (_by_key(stated) for stated in (study.user_attrs.get("fixed", fixed), fixed))
+    keys = [key for key in {**then, **now} if then.get(key, ABSENT) != now.get(key, ABSENT)]
+    differing = [key for key in keys if SPACE + key not in keys]  # else it joined or left the space
+    if not differing:
+        return
+    lines = (f"{key}: {_text(then, key)} then, {_text(now, key)} now" for key in differing)
+    others = dict(_other(key) for key in differing)
+    raise UserError(
+        f"the study {study.study_name!r} was created for other {' and '.join(others)}",
+        expected="the same data, parameters, code and versions in all of its trials",
+        received="\n    ".join(["", *lines]),
+        remedy=f"to resume it, {', '.join(others.values())}; or {instead}",
+    )
+
+
+def _by_key(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity with each key of the search space on its own."""
+    found = {key: value for key, value in fixed.items() if key != SPACE.strip(".")}
+    for key, stated in flat_space(fixed.get(SPACE.strip("."), {})).items():
+        is_range = isinstance(stated, Mapping)
+        found[SPACE + key] = {"log": False, **stated} if is_range else stated
+    return found
+
+
+def _other(key: str) -> tuple[str, str]:
+    """Return the kind of a key that differs, and how to go back."""
+    return next(found for start, found in OTHERS.items() if key.startswith(start))
+
+
+def _text(stated: Mapping[str, Any], key: str) -> str:
+    """Return a value as text: digests short, ranges in words."""
+    value = stated.get(key, ABSENT)
+    if value is ABSENT:
+        return "not searched" if key.startswith(SPACE) else "not recorded"
+    if isinstance(value, Mapping):
+        return f"{value.get('low')} to {value.get('high')}{' (log)' if value['log'] else ''}"
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return value[:N_DIGITS]
+    return repr(value)

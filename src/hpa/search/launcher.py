@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpa.errors import UserError
+from hpa.search.progress import ProgressDisplay
 from hpa.search.study import Study
 from hpa.system.cluster import workers_of
 from hpa.system.files import SOURCE_DIR
-from hpa.system.progress import progress
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -43,7 +43,7 @@ def work_here(study: Study, n_workers: int) -> None:
     command = _command(study)
     workers = [_start(command, {**os.environ, **share}, Path.cwd()) for share in shares]
     try:
-        _watch(study, lambda: any(worker.poll() is None for worker in workers))
+        _watch(study, lambda: any(worker.poll() is None for worker in workers), n_workers)
     finally:
         _stop(workers)
     _require_done(study)
@@ -76,7 +76,7 @@ def work_on_cluster(study: Study, scheduler: str) -> None:
             return any(a in alive and not future.done() for a, future in futures.items())
 
         try:
-            _watch(study, is_working)
+            _watch(study, is_working, len(addresses))
         finally:
             stop.set()
     _require_done(study)
@@ -117,13 +117,12 @@ def _stop(workers: "list[subprocess.Popen[bytes]]") -> None:
         worker.wait()
 
 
-def _watch(study: Study, is_working: Callable[[], bool]) -> None:
-    done = study.n_done()
-    with progress(what=study.name, total=study.n_trials, unit="trial", initial=done) as bar:
+def _watch(study: Study, is_working: Callable[[], bool], n_workers: int) -> None:
+    with ProgressDisplay(study, n_workers) as display:
         while is_working():
+            display.update()
             time.sleep(POLL_S)
-            bar.update(study.n_done() - bar.n)
-        bar.update(study.n_done() - bar.n)
+        display.update()
 
 
 def _resource_shares(n_workers: int, n_devices: int) -> list[Environment]:

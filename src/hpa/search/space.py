@@ -13,6 +13,7 @@ from optuna.distributions import (
 )
 
 from hpa.config import validation
+from hpa.config.effects import ONLY_IF, UNLESS, has_effect
 from hpa.config.params import KEYS, Params, changed_params
 from hpa.errors import UserError, did_you_mean
 
@@ -20,19 +21,6 @@ SECTIONS = ("model", "loss", "augment", "train")
 FIXED = ("train.fold", "train.seed", "train.backend", "train.checkpoint_every")
 """Parameters that are never searched: of folds and seeds the best would only be the luckiest, one
 process has one backend, and checkpoints decide no value."""
-CONDITIONS = {
-    "loss.gamma": ("loss.name", "focal"),
-    "loss.alpha": ("loss.name", "focal"),
-    "loss.gamma_negative": ("loss.name", "asymmetric"),
-    "loss.gamma_positive": ("loss.name", "asymmetric"),
-    "loss.margin": ("loss.name", "asymmetric"),
-    "train.oversampling_threshold": ("train.oversampling", "square_root"),
-    "train.repeats": ("train.oversampling", "stated"),
-    "train.n_cycles": ("train.schedule", "cycles"),
-    "train.cycle_growth": ("train.schedule", "cycles"),
-    "train.cycle_decay": ("train.schedule", "cycles"),
-}
-"""Parameter and value that a conditional parameter depends on."""
 NULL_IF_UNUSED = ("loss.alpha", "train.repeats")
 """Conditional parameters that must be null if their condition does not hold."""
 
@@ -48,7 +36,7 @@ def read_space(params: Params) -> Space:
     """
     space: Space = {}
     problems: list[str] = []
-    for key, stated in _flat(params.search.space).items():
+    for key, stated in flat_space(params.search.space).items():
         try:
             space[key] = _distribution(key, stated, params)
         except ValueError as error:
@@ -60,7 +48,7 @@ def read_space(params: Params) -> Space:
             received="\n    ".join(["", *problems]) if problems else "an empty space",
             remedy="fix these keys in params.yaml",
         )
-    return dict(sorted(space.items(), key=lambda item: item[0] in CONDITIONS))
+    return dict(sorted(space.items(), key=lambda item: item[0] in ONLY_IF or item[0] in UNLESS))
 
 
 def suggest(trial: optuna.Trial, space: Space, params: Params) -> dict[str, Any]:
@@ -91,10 +79,7 @@ def trial_params(params: Params, values: Mapping[str, Any]) -> Params:
 
 
 def _applies(key: str, values: Mapping[str, Any], params: Params) -> bool:
-    if key not in CONDITIONS:
-        return True
-    other, required = CONDITIONS[key]
-    return bool({**params.flat(), **values}[other] == required)
+    return has_effect(key, {**params.flat(), **values})
 
 
 def with_nulls(values: Mapping[str, Any], params: Params) -> dict[str, Any]:
@@ -112,7 +97,7 @@ def _suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> A
     return trial.suggest_float(key, distribution.low, distribution.high, log=distribution.log)
 
 
-def _flat(space: Mapping[str, Any]) -> dict[str, Any]:
+def flat_space(space: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten to dotted keys; values that are not sections stay, to be refused later."""
     flat: dict[str, Any] = {}
     for section, keys in space.items():
@@ -156,7 +141,8 @@ def _range(stated: Mapping[str, Any], *, whole: bool) -> BaseDistribution:
 
 def _require_allowed(key: str, values: list[Any], params: Params) -> None:
     """Validate each value together with its condition."""
-    condition = dict([CONDITIONS[key]]) if key in CONDITIONS else {}
+    other, wanted = ONLY_IF.get(key, (key, values))
+    condition = {other: wanted[0]}
     for value in values:
         try:
             changed_params(params, with_nulls({**condition, key: value}, params))

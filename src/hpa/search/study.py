@@ -72,6 +72,11 @@ class Study:
         found: dict[str, dict[str, Any]] | None = self.optuna.user_attrs.get("candidates")
         return found
 
+    @property
+    def unit(self) -> str:
+        """Word for one of its trials."""
+        return "training" if self.candidates else "trial"
+
     def trials(self) -> list[FrozenTrial]:
         """Return all trials."""
         return self.optuna.get_trials(deepcopy=False)
@@ -106,13 +111,19 @@ def begin_study(params: Params) -> Study:
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        require_same(study, fixed)
+        other = f"python src/search.py --study_name {_unused_name(storage, name)}"
+        require_same(study, fixed, instead=f"begin another study: {other}")
         study.set_user_attr("fixed", fixed)
         study.set_user_attr("params", asdict(params))
         study.set_user_attr("n_trials", params.search.n_trials)
         study.set_metric_names([VALUE])
         study.enqueue_trial(current(space, params), skip_if_exists=True)
     return Study(study, storage, params, params.search.n_trials)
+
+
+def _unused_name(storage: RDBStorage, name: str) -> str:
+    used = optuna.get_all_study_names(storage)
+    return next(each for n in itertools.count(2) if (each := f"{name}-{n}") not in used)
 
 
 def begin_comparison(study: Study, candidates: dict[str, dict[str, Any]], name: str) -> Study:
@@ -157,5 +168,6 @@ def load_study(url: str, name: str) -> Study:
             received=f"a study without {', '.join(absent)}",
             remedy="retry in a moment, or name another study: search.study_name",
         )
-    require_same(study, stated["fixed"] | here_as(stated["fixed"]))
+    there = "make this machine equal to the one that created it"
+    require_same(study, stated["fixed"] | here_as(stated["fixed"]), instead=there)
     return Study(study, storage, params_from_document(stated["params"]), stated["n_trials"])

@@ -21,6 +21,7 @@ from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.decision_text import encode_decisions
 from hpa.search.identity import DATA
+from hpa.search.progress import report_steps
 from hpa.search.space import SECTIONS, read_space, suggest, trial_params
 from hpa.search.study import VALUE, Study
 from hpa.search.twins import finished_twin, reuse
@@ -57,7 +58,7 @@ def search_trial(
             return reuse(trial, twin)
         with _held_checkpoints(trial, study, params) as checkpoints:
             on_round = _pruning(trial, params.train.n_steps)
-            val, y_prob = _train(params, on_round, checkpoints, build_networks)
+            val, y_prob = _train(trial, params, on_round, checkpoints, build_networks)
             thresholds = fit_thresholds(
                 val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
             )
@@ -84,7 +85,11 @@ def comparison_trial(
         _held_checkpoints(trial, study, params) as checkpoints,
     ):
         val, y_prob = _train(
-            params, lambda step, metrics: log_metrics(metrics, step), checkpoints, build_networks
+            trial,
+            params,
+            lambda step, metrics: log_metrics(metrics, step),
+            checkpoints,
+            build_networks,
         )
         seed = params.threshold.seed
         y_pred = cross_fitted_decisions(
@@ -152,7 +157,11 @@ def _model_dir(checkpoints: Checkpoints) -> Path:
 
 
 def _train(
-    params: Params, on_round: OnRound, checkpoints: Checkpoints, build_networks: NetworkBuilder
+    trial: optuna.Trial,
+    params: Params,
+    on_round: OnRound,
+    checkpoints: Checkpoints,
+    build_networks: NetworkBuilder,
 ) -> tuple[Examples, np.ndarray]:
     """Train, or resume; return val and the best weights' probabilities for it."""
     model_dir = _model_dir(checkpoints)
@@ -163,6 +172,7 @@ def _train(
             split_dir=SPLIT_DIR,
             model_dir=model_dir,
             on_round=on_round,
+            on_step=report_steps(trial, params.train.n_steps),
             checkpoints=checkpoints,
             build_networks=build_networks,
             announce=False,

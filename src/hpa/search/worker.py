@@ -64,7 +64,6 @@ def work(study: Study, objective: Objective) -> None:
             time.sleep(POLL_S)  # the last ones are running; one may still be released
             continue
         n_failed = 0 if trial.state in DONE else n_failed + 1
-        _report(study, trial)
         if n_failed == MAX_FAILURES:
             raise UserError(
                 f"{MAX_FAILURES} trials in a row failed",
@@ -116,24 +115,6 @@ def _release(study: Study, number: int) -> None:
     if study.trials()[number].state is TrialState.RUNNING:
         study.optuna.tell(number, state=TrialState.FAIL)
     RetryHeartbeatStaleTrialCallback()(study.optuna, study.trials()[number])
-
-
-def _report(study: Study, trial: FrozenTrial) -> None:
-    done = f"{study.n_done()} of {study.n_trials} done"
-    if trial.state is TrialState.COMPLETE:
-        best = study.optuna.best_trial
-        reused = trial.user_attrs.get("same_as")
-        note = "" if reused is None else f", that of the equal trial {reused}"
-        print(
-            f"trial {trial.number}: {trial.value:.4f}{note}; best {best.value:.4f} of trial "
-            f"{best.number}; {done}",
-            flush=True,
-        )
-    elif trial.state is TrialState.PRUNED:
-        print(f"trial {trial.number}: pruned; {done}", flush=True)
-    else:
-        reason = trial.user_attrs.get("failure", "taken over by another worker")
-        print(f"trial {trial.number}: failed: {reason}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
