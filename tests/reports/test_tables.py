@@ -52,7 +52,8 @@ def test_false_predictions_are_percentages_of_the_images_with_the_true_label(
 ) -> None:
     table = false_prediction_table(evaluation)
     cells = table.set_index(["true_label", "predicted_label"])["percent"]
-    assert len(cells) == 2 * (N_LABELS - 1)  # two labels have images; no label confuses itself
+    assert len(cells) == 2 * N_LABELS  # two labels have images
+    assert cells[cells.isna()].index.to_list() == [(LABELS[0],) * 2, (LABELS[1],) * 2]
     wrong = cells[cells > 0]
     # Label 1 is falsely predicted for 1 of 3 images with label 0; label 0 for the only one with 1.
     assert wrong.to_dict() == {

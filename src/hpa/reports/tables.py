@@ -49,16 +49,17 @@ def precision_recall_table(evaluation: Evaluation) -> pd.DataFrame:
 def false_prediction_table(evaluation: Evaluation) -> pd.DataFrame:
     """Return `true_label`, `predicted_label` and `percent` of false positives, a row per cell.
 
-    It has the numbers of the heatmap `false_predictions.png`: without the diagonal, and without
+    It has the numbers of the heatmap `false_predictions.png`: NaN on the diagonal, and no rows of
     labels that no test image carries.
     """
     y_true, y_pred = evaluation.test.y_true, evaluation.test.y_pred
     shares, support = pair_shares(y_true, y_pred > y_true)
-    cells = np.argwhere(~np.eye(N_LABELS, dtype=bool) & (support > 0)[:, None])
+    percent = np.where(np.eye(N_LABELS, dtype=bool), np.nan, 100 * shares)
+    rows, columns = np.nonzero(np.broadcast_to(support[:, None] > 0, percent.shape))
     return pd.DataFrame(
         {
-            "true_label": [LABELS[row] for row, _ in cells],
-            "predicted_label": [LABELS[column] for _, column in cells],
-            "percent": 100 * shares[cells[:, 0], cells[:, 1]],
+            "true_label": [LABELS[row] for row in rows],
+            "predicted_label": [LABELS[column] for column in columns],
+            "percent": percent[rows, columns],
         }
     )
