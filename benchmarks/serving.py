@@ -98,7 +98,7 @@ def served(model: str) -> Iterator[tuple[int, psutil.Process]]:
 
 def as_mlflow_model(folder: Path, path: Path) -> str:
     """Write a model folder as an MLflow model."""
-    from hpa.serving.mlflow_model import save_model
+    from hpa.tracking.model_files import save_model
 
     save_model(path, folder, load_params(ROOT / "params.yaml").serve)
     return str(path)

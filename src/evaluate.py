@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     from hpa.evaluation.report_data import evaluate_splits, image_facts
     from hpa.evaluation.submission import unlabelled_submission
     from hpa.reports.summary import summary
+    from hpa.tracking.model_files import log_model
     from hpa.tracking.stage_run import stage_run
 
     inputs, gallery = read_checked_inputs()
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     if not arguments.no_paths:
         print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
         print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
+        log_model(inputs.origin.networks, params.serve)
 
 
 def read_checked_inputs() -> "tuple[Inputs, Origin]":

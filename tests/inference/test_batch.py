@@ -19,11 +19,12 @@ from hpa.errors import UserError
 from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
 from hpa.labels import LABELS
-from hpa.serving.mlflow_model import ServedModel, request
+from hpa.serving.mlflow_model import ServedModel
 from hpa.system.files import read_json, write_json
 from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.shown import ShownScale
 from hpa.thresholds.thresholds_file import read_thresholds, thresholds_to_json
+from hpa.tracking.model_files import request
 from support.model_folders import write_model_folder
 from support.paths import ROOT
 from support.worlds import draw_pixels, write_image

@@ -20,10 +20,10 @@ from hpa.config.params import load_params
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.inference.classifier import Classifier
 from hpa.labels import CHANNELS, LABELS
-from hpa.serving.mlflow_model import request
 from hpa.serving.registry import model_folder
 from hpa.system.files import read_json
 from hpa.thresholds.thresholds_file import read_thresholds
+from hpa.tracking.model_files import request
 from support.clones import ROOT
 from support.scripts import environment_of, run_script
 from support.worlds import IDS

@@ -26,7 +26,8 @@ from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.prediction import sigmoid
 from hpa.labels import CHANNELS, LABELS
-from hpa.serving.mlflow_model import REQUIRED, SERVER, save_model
+from hpa.serving.mlflow_model import SERVER
+from hpa.tracking.model_files import REQUIRED, save_model
 from support.model_folders import IMAGE_SIZE, write_model_folder
 from support.paths import ROOT
 from support.worlds import draw_pixels, write_image

@@ -28,7 +28,8 @@ def make_champion(registry: Registry, text: str, folder: Path) -> str:
     model = folder / f"model-{text}" / "artifacts" / "model"
     model.mkdir(parents=True)
     (model / "weights.txt").write_text(text)
-    version = registry.register(run_id, model.parents[1], f"card of {text}")
+    version = registry.register(run_id, model.parents[1])
+    registry.describe(version, f"card of {text}")
     registry.promote(version, instead_of=registry.champion())
     return version
 

@@ -11,7 +11,8 @@ from hpa.config.params import load_params
 from hpa.tracking.address import database_path, sqlite_uri, tracking_uri
 from hpa.tracking.artifacts import MARK
 from hpa.tracking.lineage import lineage
-from hpa.tracking.mlflow_store import download, open_store, past_run
+from hpa.tracking.logged_models import download
+from hpa.tracking.mlflow_store import open_store, past_run
 from hpa.tracking.stage_run import log_artifacts, log_image, stage_run
 from support.paths import ROOT
 

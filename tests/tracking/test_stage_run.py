@@ -13,7 +13,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.tracking.address import tracking_uri
-from hpa.tracking.mlflow_store import download, open_store, past_run
+from hpa.tracking.logged_models import download
+from hpa.tracking.mlflow_store import open_store, past_run
 from hpa.tracking.reproduction import prepare_clone
 from hpa.tracking.stage_run import _note, _run_name, log_metrics, stage_run
 from support.paths import ROOT

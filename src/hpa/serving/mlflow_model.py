@@ -8,26 +8,19 @@ holds `labels` (names), `flags` (quality flags of the image) and, by name, `prob
 
 import base64
 import binascii
-import json
 import logging
 import sys
-import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import cv2
 import mlflow
 import numpy as np
 import pandas as pd
 from fastapi import FastAPI
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
 
 from hpa.config.sections import Serve
 from hpa.data.images.formats import InvalidImageError
@@ -36,71 +29,10 @@ from hpa.labels import CHANNELS
 from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend
 
-PACKAGE_DIR = Path(__file__).parents[1]
-MODEL = "model"
-"""Name of the artifact that holds the model folder."""
-CONFIG = "serve"
-REQUIRED = (
-    "fastapi", "filelock", "keras", "kornia-rs", "mlflow", "numpy", "opencv-python-headless",
-    "pandas", "pillow", "pydantic", "pyyaml", "scipy", "starlette", "tensorflow", "tqdm", "uvicorn",
-)  # fmt: skip
-"""Packages that the served model imports."""
+MODEL, CONFIG = "model", "serve"
+"""Names under which `hpa.tracking.model_files` saves the model folder and the limits."""
 SERVER = "mlflow.pyfunc.scoring_server.app"
 """Module that MLflow has uvicorn import: it loads the model, then creates the ASGI app `app`."""
-SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
-    outputs=Schema(
-        [
-            ColSpec(Array(DataType.string), "labels"),
-            ColSpec(Array(DataType.string), "flags"),
-            ColSpec(Map(DataType.double), "probabilities"),
-            ColSpec(Map(DataType.double), "thresholds"),
-            ColSpec(Map(DataType.string), "label_flags"),
-        ]
-    ),
-)
-
-
-def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
-    """Write a model folder and its limits as an MLflow model with code and requirements."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*An input example was not provided")
-        mlflow.pyfunc.save_model(
-            path=str(path),
-            python_model=str(PACKAGE_DIR / "serving" / "model_from_code.py"),
-            code_paths=[str(PACKAGE_DIR)],
-            artifacts={MODEL: str(model_dir)},
-            model_config={CONFIG: asdict(serve)},
-            signature=SIGNATURE,
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
-        )
-    _add_example(path)
-
-
-def _add_example(path: Path) -> None:
-    """Write the input example without MLflow, which would start a server to run it."""
-    example = request([_example()])
-    row = example["dataframe_records"][0]
-    table = {"columns": list(row), "data": [list(row.values())]}
-    (path / "input_example.json").write_text(json.dumps(table))
-    (path / "serving_input_example.json").write_text(json.dumps(example))
-    description = mlflow.models.Model.load(str(path))
-    description.saved_input_example_info = {
-        "artifact_path": "input_example.json",
-        "serving_input_path": "serving_input_example.json",
-        "type": "dataframe",
-        "pandas_orient": "split",
-    }
-    description.save(str(path / "MLmodel"))
-
-
-def request(images: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Encode images as the body of a request to /invocations.
-
-    Args:
-        images: by channel, the bytes of an image file or an array [H,W].
-    """
-    return {"dataframe_records": [{k: _encode(v) for k, v in image.items()} for image in images]}
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
@@ -178,12 +110,6 @@ def limit_scoring_server(serve: Serve) -> None:
     logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)
 
 
-def _encode(value: Any) -> Any:
-    return (
-        base64.b64encode(value).decode() if isinstance(value, bytes) else np.asarray(value).tolist()
-    )
-
-
 def _decode(channel: str, value: Any) -> Any:
     """Turn a cell into the bytes of an image file, numbers, or None."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
@@ -197,11 +123,3 @@ def _decode(channel: str, value: Any) -> Any:
     if isinstance(value, bytes | list | np.ndarray):
         return value
     raise InvalidImageError(f"{channel}: {type(value).__name__}, neither base64 text nor an array")
-
-
-def _example() -> dict[str, bytes]:
-    """Draw a disc in every channel."""
-    plane = np.zeros((64, 64), np.uint8)
-    cv2.circle(plane, (32, 32), 20, 180, -1)
-    content = cv2.imencode(".png", plane)[1].tobytes()
-    return dict.fromkeys(CHANNELS, content)

@@ -13,9 +13,13 @@ from hpa.config.params import Params
 from hpa.errors import UserError
 from hpa.evaluation.noninferiority import objections
 from hpa.serving.judgement import Judgement, judge
-from hpa.serving.mlflow_model import save_model
 from hpa.serving.registry import CHAMPION, NAME, SCHEME, Registry, model_folder
 from hpa.serving.run_artifacts import check_model, collect, finished_run
+from hpa.tracking.mlflow_store import PastRun
+from hpa.tracking.model_files import save_model
+
+ORIGIN_TAGS = ("git.", "code.", "data.", "dvc.", "device")
+"""Beginnings of the tags of a run that describe its model."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,12 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
             version = _register(registry, run.run_id, folder, params)
         else:
             check_version(version)
+        registry.describe(version, (folder / "model_card.md").read_text(encoding="utf-8"))
+        tags = _made_by(run) | _tags(before, judgement, reasons, force)
     done = not reasons or force is not None
-    registry.tag(version, _tags(before, judgement, reasons, force))
+    registry.tag(version, tags)
     if done:
+        registry.save_limits(version, params.serve)
         registry.promote(version, instead_of=before)
     return Promotion(version, before, judgement, reasons, done)
 
@@ -98,7 +105,8 @@ def as_text(promotion: Promotion) -> str:
         lines += [
             f"version {version} is champion now, instead of {before or 'none'}: "
             f"{SCHEME}{NAME}@{CHAMPION}",
-            f"serve it: mlflow models serve -m {SCHEME}{NAME}@{CHAMPION} --env-manager local",
+            f"serve it: mlflow models serve -m {SCHEME}{NAME}@{CHAMPION} --env-manager local "
+            "--port 5001",
         ]
     else:
         lines += [
@@ -162,10 +170,24 @@ def compare_with_champion(version: str, folder: Path, params: Params) -> Judgeme
 
 
 def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> str:
+    """Register the model that the run has in MLflow; a run of an earlier version gets one first."""
+    if version := registry.register_logged(run_id):
+        return version
     with TemporaryDirectory(prefix="hpa-register-") as name:
         save_model(Path(name) / "model", folder, params.serve)
-        card = (folder / "model_card.md").read_text(encoding="utf-8")
-        return registry.register(run_id, Path(name) / "model", card)
+        return registry.register(run_id, Path(name) / "model")
+
+
+def _made_by(run: PastRun) -> dict[str, str]:
+    """Describe a model for the registry's page: who made it, from what, and how good it is."""
+    tags = {key: value for key, value in run.tags.items() if key.startswith(ORIGIN_TAGS)}
+    if user := run.tags.get("mlflow.user"):
+        tags["user"] = user
+    names = ("test/macro_f1", "test/macro_f1_low", "test/macro_f1_high")
+    if all(name in run.metrics for name in names):
+        f1, low, high = (run.metrics[name] for name in names)
+        tags["test/macro_f1"] = f"{f1:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    return tags
 
 
 def _tags(

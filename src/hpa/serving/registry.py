@@ -1,7 +1,9 @@
 """MLflow's model registry: versions, the champion, and the files of a version."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,11 +12,14 @@ from filelock import FileLock
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from hpa.config.sections import Serve
 from hpa.errors import UserError
 from hpa.system.files import repository_root
 from hpa.tracking.address import local_folder, public, tracking_uri
 from hpa.tracking.artifacts import artifact_uri, artifacts_of
+from hpa.tracking.logged_models import download_file, files_of, place_of_model, ready_model
 from hpa.tracking.mlflow_store import find_run, open_store
+from hpa.tracking.model_files import CONFIG
 
 NAME, CHAMPION = "hpa", "champion"
 SCHEME = "models:/"
@@ -23,6 +28,8 @@ ARTIFACT = "registered_model"
 HISTORY = "champions.before"
 """Tag of the registered model: earlier champions, the latest last."""
 LOCK = ".promote.lock"
+MLMODEL = "MLmodel"
+"""File that describes an MLflow model, its configuration included."""
 
 
 class Registry:
@@ -46,7 +53,19 @@ class Registry:
         ready = [each.version for each in found if each.status == "READY"]
         return str(max(ready, key=int)) if ready else None
 
-    def register(self, run_id: str, model: Path, description: str) -> str:
+    def register_logged(self, run_id: str) -> str | None:
+        """Register the model that a run logged, without a copy; None if it logged none.
+
+        It is what the button *Register model* of MLflow's page does.
+        """
+        model = ready_model(self._client, run_id)
+        if model is None:
+            return None
+        with redirect_stderr(StringIO()):  # it says what this project says itself
+            made = mlflow.register_model(f"{SCHEME}{model.model_id}", NAME)
+        return self._in_place(str(made.version))
+
+    def register(self, run_id: str, model: Path) -> str:
         """Copy an MLflow model to its run and register it; return the version.
 
         The version is created last: a killed process leaves no incomplete version.
@@ -58,8 +77,28 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         source = _source(self._client, run_id)
-        made = self._client.create_model_version(NAME, source, run_id, description=description)
-        return str(made.version)
+        return str(self._client.create_model_version(NAME, source, run_id).version)
+
+    def describe(self, version: str, card: str) -> None:
+        """Describe a version by its model card, unless somebody has described it."""
+        if not self._client.get_model_version(NAME, version).description:
+            self._client.update_model_version(NAME, version, card)
+
+    def save_limits(self, version: str, serve: Serve) -> None:
+        """Save the limits with which the model of a version is served from now on.
+
+        A model keeps those of its evaluation until then; a version of an earlier program, those
+        of its registration.
+        """
+        model = ready_model(self._client, self._client.get_model_version(NAME, version).run_id)
+        if model is None:
+            return
+        with TemporaryDirectory(prefix="hpa-limits-") as folder:
+            path = download_file(self._client, model, MLMODEL, Path(folder))
+            described = mlflow.models.Model.load(str(path))
+            described.flavors["python_function"]["config"][CONFIG] = asdict(serve)
+            described.save(str(path))
+            files_of(self._client, model).log_artifact(str(path))
 
     def follow_move(self) -> None:
         """Let MLflow's own commands find the champion after the folder was moved or copied."""
@@ -195,10 +234,11 @@ def _version(client: mlflow.MlflowClient, source: str) -> ModelVersion:
 
 def _moved_source(client: mlflow.MlflowClient, version: ModelVersion) -> str | None:
     """Return where the files of a version are now; None if MLflow has it recorded so."""
-    if local_folder(str(client.tracking_uri)) is None or not version.run_id:
+    source = str(version.source)
+    if local_folder(str(client.tracking_uri)) is None:
         return None
+    now = place_of_model(client, source)
     run = find_run(client, version.run_id)
-    if run is None or version.source != f"{run.info.artifact_uri}/{ARTIFACT}":
-        return None  # registered at its place, or not by this project
-    source = _source(client, version.run_id)
-    return None if source == version.source else source
+    if run and source.endswith(f"/{run.info.run_id}/artifacts/{ARTIFACT}"):
+        now = f"{artifact_uri(client, run)}/{ARTIFACT}"
+    return None if now == source else now

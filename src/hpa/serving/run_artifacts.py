@@ -16,7 +16,8 @@ from hpa.inference.models import BEST
 from hpa.labels import CHANNELS
 from hpa.metrics.origins import network_of, require_same_origin
 from hpa.thresholds.thresholds_file import read_thresholds
-from hpa.tracking.mlflow_store import PastRun, download, past_run
+from hpa.tracking.logged_models import download, download_model_folder
+from hpa.tracking.mlflow_store import PastRun, past_run
 
 REPORTS = (FILE_NAME, "metrics.json", "model_card.html", "model_card.md")
 """Outputs of the evaluate stage that are registered with the model."""
@@ -51,13 +52,16 @@ def finished_run(run_id: str) -> PastRun:
 def collect(run: PastRun, folder: Path) -> Path:
     """Download the model folder of a run, its model card and its test predictions.
 
-    A run that only chose other thresholds takes its network from its upstream run.
+    They are those of the run's model in MLflow. A run of an earlier version has the files, and one
+    that only chose other thresholds takes its network from its upstream run.
 
     Raises:
         UserError: a file is missing in these runs.
     """
-    folder.mkdir(parents=True)
-    with TemporaryDirectory(prefix="hpa-collect-") as name:
+    with TemporaryDirectory(prefix="hpa-collect-", dir=folder.parent) as name:
+        if logged := download_model_folder(run.run_id, Path(name)):
+            return logged.rename(folder)
+        folder.mkdir(parents=True)
         for artifact in [f"model/{each}" for each in (*FILES, CLASS_FLAGS)]:
             _fetch(artifact, list(_with_upstream(run)), Path(name), folder)
         for artifact in [f"reports/{each}" for each in REPORTS]:

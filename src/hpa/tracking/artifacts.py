@@ -39,15 +39,20 @@ def can_write_artifacts(client: mlflow.MlflowClient, run: Run) -> bool:
 
 def artifact_uri(client: mlflow.MlflowClient, run: Run) -> str:
     """Return where the artifacts of a run are now."""
-    recorded, base = str(run.info.artifact_uri), local_folder(client.tracking_uri)
-    scheme = urlsplit(recorded).scheme
+    info = run.info
+    return present_uri(client, str(info.artifact_uri), info.experiment_id, info.run_id)
+
+
+def present_uri(client: mlflow.MlflowClient, recorded: str, experiment_id: str, owner: str) -> str:
+    """Return where artifacts are now that MLflow recorded as `EXPERIMENT/<owner>/artifacts`."""
+    base, scheme = local_folder(client.tracking_uri), urlsplit(recorded).scheme
     if base is None or scheme not in ("", "file", BEHIND_SERVER):
         return recorded
     if scheme == BEHIND_SERVER:
         served = base / SERVED_FOLDER / unquote(urlsplit(recorded).path).lstrip("/")
         return recorded if database_path(client.tracking_uri) is None else local_uri(served)
-    folder = experiment_folder(client, client.get_experiment(run.info.experiment_id))
-    return recorded if folder is None else local_uri(folder / run.info.run_id / "artifacts")
+    folder = experiment_folder(client, client.get_experiment(experiment_id))
+    return recorded if folder is None else local_uri(folder / owner / "artifacts")
 
 
 def experiment_folder(client: mlflow.MlflowClient, experiment: Experiment) -> Path | None:
@@ -86,9 +91,23 @@ def local_path(uri: str) -> Path | None:
     return Path(local_file_uri_to_path(uri)) if urlsplit(uri).scheme in ("", "file") else None
 
 
+def log_paths(artifacts: ArtifactRepository, paths: list[str], folder: str | None) -> None:
+    """Copy files, and folders with their content, to a folder of artifacts."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            artifacts.log_artifacts(str(path), "/".join(filter(None, [folder, path.name])))
+        else:
+            artifacts.log_artifact(str(path), folder)
+
+
 def download(client: mlflow.MlflowClient, run_id: str, name: str, folder: Path) -> Path | None:
     """Download an artifact of a run into a folder; None if the run has none of that name."""
-    artifacts, parent = artifacts_of(client, run_id), str(Path(name).parent)
+    return download_from(artifacts_of(client, run_id), name, folder)
+
+
+def download_from(artifacts: ArtifactRepository, name: str, folder: Path) -> Path | None:
+    """Download a file or folder into a folder; None if there is none of that name."""
+    parent = str(Path(name).parent)
     found = artifacts.list_artifacts(None if parent == "." else parent)
     if name not in {each.path for each in found}:
         return None

@@ -21,7 +21,6 @@ from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import repository_root
-from hpa.tracking import artifacts
 from hpa.tracking.address import database_path, local_folder, public, tracking_uri
 from hpa.tracking.experiments import OWN_TAG
 
@@ -214,11 +213,6 @@ def past_run(run_id: str) -> PastRun:
         )
     data = run.data
     return PastRun(run.info.run_id, run.info.status, data.params, data.tags, data.metrics)
-
-
-def download(run_id: str, name: str, folder: Path) -> Path | None:
-    """Download an artifact of a run into a folder; None if the run has none of that name."""
-    return artifacts.download(open_store(), run_id, name, folder)
 
 
 def first_line(error: Exception) -> str:

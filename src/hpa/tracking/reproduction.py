@@ -11,7 +11,8 @@ from hpa.errors import UserError
 from hpa.system.files import SOURCE_DIR, code_sha256, read_json, repository_root, sha256
 from hpa.tracking.address import sqlite_uri
 from hpa.tracking.lineage import NO_COMMIT, History
-from hpa.tracking.mlflow_store import PastRun, download, past_run
+from hpa.tracking.logged_models import download
+from hpa.tracking.mlflow_store import PastRun, past_run
 
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
 DATA_STAGES = ("pack", "split")

@@ -23,8 +23,9 @@ from mlflow.utils.mlflow_tags import (
 from PIL import Image
 
 from hpa.errors import UserError
+from hpa.tracking import logged_models
 from hpa.tracking.address import public
-from hpa.tracking.artifacts import artifacts_of, can_write_artifacts
+from hpa.tracking.artifacts import artifacts_of, can_write_artifacts, log_paths
 from hpa.tracking.experiments import (
     ExperimentMissingError,
     chosen_experiment,
@@ -211,12 +212,7 @@ class RunCalls:
     def _files(
         self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], folder: str | None
     ) -> None:
-        artifacts = artifacts_of(client, run_id)
-        for path in map(Path, paths):
-            if path.is_dir():
-                artifacts.log_artifacts(str(path), "/".join(filter(None, [folder, path.name])))
-            else:
-                artifacts.log_artifact(str(path), folder)
+        log_paths(artifacts_of(client, run_id), paths, folder)
 
     def _tables(
         self, client: mlflow.MlflowClient, run_id: str, *, paths: list[str], folder: str
@@ -234,6 +230,12 @@ class RunCalls:
         run_id: str,
         *,
         paths: list[str],
+    def _model_files(self, client: mlflow.MlflowClient, run_id: str, **files: Any) -> None:
+        logged_models.log_model_files(client, run_id, **files)
+
+    def _model_ready(self, client: mlflow.MlflowClient, run_id: str, **described: Any) -> None:
+        logged_models.finish_model(client, run_id, **described)
+
         key: str,
         step: int,
         time: int,

@@ -39,7 +39,8 @@ from hpa.tracking.lineage import (
     lineage,
     split_datasets,
 )
-from hpa.tracking.mlflow_store import PENDING, close_orphans, download, open_store, past_run
+from hpa.tracking.logged_models import MODEL_FOLDER, download
+from hpa.tracking.mlflow_store import PENDING, close_orphans, open_store, past_run
 from hpa.tracking.outbox import PATIENCE, Delivery, Outbox, StoreUnavailableError, deliver
 from hpa.tracking.run_calls import RunCalls
 from hpa.tracking.system_metrics import system_metrics
@@ -165,6 +166,21 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
 def log_tables(tables: Mapping[str, pd.DataFrame], folder: str) -> None:
     """Log tables as `<folder>/<name>.json`, which MLflow's page and `mlflow.load_table` read."""
     recorder = _open.get()
+def log_weights(path: Path) -> None:
+    """Begin the run's model in MLflow with its weights: see `hpa.tracking.logged_models`."""
+    log_model_files([path], MODEL_FOLDER)
+
+
+def log_model_files(paths: list[Path], folder: str | None = None) -> None:
+    """Copy files and folders to the run's model."""
+    _open.get().send("model_files", paths=[str(path) for path in paths], folder=folder)
+
+
+def finish_model(weights: Path, card: str) -> None:
+    """Make the run's model ready, with its results so far and a description in Markdown."""
+    _open.get().send("model_ready", paths=[str(weights)], card=card)
+
+
     paths = [recorder.folder / f"{name}.json" for name in tables]
     for path, table in zip(paths, tables.values(), strict=True):
         table.to_json(path, orient="split", index=False)

@@ -1,0 +1,143 @@
+"""The files of an MLflow model around a model folder, and the model of an evaluated run.
+
+They name the code that serves it, `hpa.serving`, without importing it: no edit there changes what a
+stage writes.
+"""
+
+import base64
+import json
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import mlflow
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
+
+from hpa.config.folders import MODEL_DIR, REPORTS_DIR
+from hpa.config.sections import Serve
+from hpa.labels import CHANNELS
+from hpa.tracking.logged_models import WEIGHTS
+from hpa.tracking.stage_run import finish_model, log_model_files
+
+PACKAGE_DIR = Path(__file__).parents[1]
+MODEL, CONFIG = "model", "serve"
+"""Names of the artifact that holds the model folder, and of its limits in the configuration."""
+REQUIRED = (
+    "fastapi", "filelock", "keras", "kornia-rs", "mlflow", "numpy", "opencv-python-headless",
+    "pandas", "pillow", "pydantic", "pyyaml", "scipy", "starlette", "tensorflow", "tqdm", "uvicorn",
+)  # fmt: skip
+"""Packages that the served model imports."""
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
+    outputs=Schema(
+        [
+            ColSpec(Array(DataType.string), "labels"),
+            ColSpec(Array(DataType.string), "flags"),
+            ColSpec(Map(DataType.double), "probabilities"),
+            ColSpec(Map(DataType.double), "thresholds"),
+            ColSpec(Map(DataType.string), "label_flags"),
+        ]
+    ),
+)
+BESIDE_WEIGHTS = ("provenance.json", "training_range.json")
+OF_EVALUATION = (
+    MODEL_DIR / "thresholds.json", MODEL_DIR / "class_flags.json",
+    *(REPORTS_DIR / name for name in (
+        "test_predictions.npz", "holdout_predictions.npz", "images.csv", "metrics.json",
+        "model_card.html", "model_card.md",
+    )),
+)  # fmt: skip
+"""Files of the threshold and evaluate stages that the model of a run has beside its weights."""
+
+
+def log_model(networks: Sequence[Mapping[str, str]], serve: Serve) -> None:
+    """Log the network that a stage has evaluated as the model of its run, ready to be served.
+
+    Nothing is logged of several networks, which no single model holds, and of one whose weights are
+    not at hand.
+    """
+    if (weights := _only_weights(networks)) is None:
+        return
+    with TemporaryDirectory(prefix="hpa-model-") as name:
+        folder, files = Path(name) / "mlflow", Path(name) / MODEL
+        files.mkdir()
+        for path in (*map(weights.with_name, BESIDE_WEIGHTS), *OF_EVALUATION):
+            shutil.copy(path, files)
+        save_model(folder, files, serve)
+        log_model_files(sorted(folder.iterdir()))
+    card = (REPORTS_DIR / "model_card.md").read_text(encoding="utf-8")
+    finish_model(weights, card)
+
+
+def _only_weights(networks: Sequence[Mapping[str, str]]) -> Path | None:
+    """Return the best weights of the only network, if they and what describes them are at hand."""
+    if len(networks) != 1:
+        return None
+    weights = Path(networks[0].get("path") or "-")
+    beside = [weights.with_name(name) for name in BESIDE_WEIGHTS]
+    whole = all(path.is_file() for path in (weights, *beside))
+    return weights if whole and weights.name == Path(WEIGHTS).name else None
+
+
+def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
+    """Write a model folder and its limits as an MLflow model with code and requirements."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            python_model=str(PACKAGE_DIR / "serving" / "model_from_code.py"),
+            code_paths=[str(PACKAGE_DIR)],
+            artifacts={MODEL: str(model_dir)},
+            model_config={CONFIG: asdict(serve)},
+            signature=SIGNATURE,
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+        )
+    _add_example(path)
+
+
+def _add_example(path: Path) -> None:
+    """Write the input example without MLflow, which would start a server to run it."""
+    example = request([_example()])
+    row = example["dataframe_records"][0]
+    table = {"columns": list(row), "data": [list(row.values())]}
+    (path / "input_example.json").write_text(json.dumps(table))
+    (path / "serving_input_example.json").write_text(json.dumps(example))
+    description = mlflow.models.Model.load(str(path))
+    description.saved_input_example_info = {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "dataframe",
+        "pandas_orient": "split",
+    }
+    description.save(str(path / "MLmodel"))
+
+
+def request(images: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Encode images as the body of a request to /invocations.
+
+    Args:
+        images: by channel, the bytes of an image file or an array [H,W].
+    """
+    return {"dataframe_records": [{k: _encode(v) for k, v in image.items()} for image in images]}
+
+
+def _encode(value: Any) -> Any:
+    return (
+        base64.b64encode(value).decode() if isinstance(value, bytes) else np.asarray(value).tolist()
+    )
+
+
+def _example() -> dict[str, bytes]:
+    """Draw a disc in every channel."""
+    plane = np.zeros((64, 64), np.uint8)
+    cv2.circle(plane, (32, 32), 20, 180, -1)
+    content = cv2.imencode(".png", plane)[1].tobytes()
+    return dict.fromkeys(CHANNELS, content)
