@@ -57,11 +57,11 @@ def main(argv: list[str] | None = None) -> None:
         write_pages(evaluation, inputs)
         write_numbers(evaluation, inputs, run_id)
         log_results(evaluation)
+        log_model(inputs.origin.networks, params.serve)
     print(summary(evaluation))
     if not arguments.no_paths:
         print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
         print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
-        log_model(inputs.origin.networks, params.serve)
 
 
 def read_checked_inputs() -> "tuple[Inputs, Origin]":
