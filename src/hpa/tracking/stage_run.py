@@ -163,9 +163,6 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
     _open.get().send("files", paths=[str(path) for path in paths], folder=folder)
 
 
-def log_tables(tables: Mapping[str, pd.DataFrame], folder: str) -> None:
-    """Log tables as `<folder>/<name>.json`, which MLflow's page and `mlflow.load_table` read."""
-    recorder = _open.get()
 def log_weights(path: Path) -> None:
     """Begin the run's model in MLflow with its weights: see `hpa.tracking.logged_models`."""
     log_model_files([path], MODEL_FOLDER)
@@ -181,6 +178,9 @@ def finish_model(weights: Path, card: str) -> None:
     _open.get().send("model_ready", paths=[str(weights)], card=card)
 
 
+def log_tables(tables: Mapping[str, pd.DataFrame], folder: str) -> None:
+    """Log tables as `<folder>/<name>.json`, which MLflow's page and `mlflow.load_table` read."""
+    recorder = _open.get()
     paths = [recorder.folder / f"{name}.json" for name in tables]
     for path, table in zip(paths, tables.values(), strict=True):
         table.to_json(path, orient="split", index=False)
