@@ -224,18 +224,18 @@ class RunCalls:
         added = [each for each in named if each not in known]
         client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(known + added))
 
-    def _image(
-        self,
-        client: mlflow.MlflowClient,
-        run_id: str,
-        *,
-        paths: list[str],
     def _model_files(self, client: mlflow.MlflowClient, run_id: str, **files: Any) -> None:
         logged_models.log_model_files(client, run_id, **files)
 
     def _model_ready(self, client: mlflow.MlflowClient, run_id: str, **described: Any) -> None:
         logged_models.finish_model(client, run_id, **described)
 
+    def _image(
+        self,
+        client: mlflow.MlflowClient,
+        run_id: str,
+        *,
+        paths: list[str],
         key: str,
         step: int,
         time: int,
