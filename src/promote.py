@@ -21,12 +21,15 @@ import sys
 from hpa.config import command_line
 from hpa.errors import UserError
 from hpa.system.backends import prepare_backend
+from hpa.tracking.run_ids import full_run_id
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = command_line.parser(__doc__, "promote", "serve")
-    parser.add_argument("run_id", nargs="?", metavar="RUN_ID", help="an MLflow run id")
+    parser.add_argument(
+        "run_id", nargs="?", metavar="RUN_ID", help="of MLflow, or its first characters"
+    )
     parser.add_argument("--force", metavar="REASON", help="promote an inferior model, and say why")
     parser.add_argument(
         "--rollback", action="store_true", help="make the previous champion champion again"
@@ -61,9 +64,10 @@ def main() -> None:
     """Promote a run, or roll back."""
     params, arguments = command_line.parse(make_parser())
     check_request(arguments)
+    run_id = full_run_id(arguments.run_id) if arguments.run_id else ""
     prepare_backend()
 
-    # These imports take seconds: check the command line first.
+    # These imports take seconds: check the command line and the run first.
     from hpa.serving.promotion import as_text, promote, roll_back
     from hpa.serving.registry import open_registry
 
@@ -72,7 +76,7 @@ def main() -> None:
             left, now = roll_back(registry)
             print(f"version {now} is champion again, instead of version {left}")
             return
-        promotion = promote(registry, arguments.run_id, params, arguments.force)
+        promotion = promote(registry, run_id, params, arguments.force)
     print(as_text(promotion))
     if promotion.objections and not promotion.done:
         sys.exit(1)

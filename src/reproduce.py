@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hpa.config import command_line
+from hpa.tracking.run_ids import full_run_id
 
 
 def main() -> None:
@@ -20,15 +21,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run_id", metavar="RUN_ID", help="of MLflow, as in reports/metrics.json")
+    parser.add_argument(
+        "run_id",
+        metavar="RUN_ID",
+        help="of MLflow, as in reports/metrics.json, or its first characters",
+    )
     arguments = parser.parse_args()
+    run_id = full_run_id(arguments.run_id)
     with TemporaryDirectory(prefix="hpa-reproduce-") as name:
-        repeat(arguments.run_id, Path(name) / "clone")
+        repeat(run_id, Path(name) / "clone")
 
 
 def repeat(run_id: str, clone: Path) -> None:
     """Clone the run's code and data, run its stages, and print the comparison."""
-    # Imports that take seconds wait until the command line is checked.
+    # Imports that take seconds wait until the command line and the run are checked.
     from hpa.tracking import reproduction
     from hpa.tracking.mlflow_store import past_run
 
