@@ -4,6 +4,7 @@ python src/evaluate.py         some seconds; no model is run
 python src/evaluate.py --min_support 20
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ from hpa.system.files import atomic_path, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hpa.config.params import Params
     from hpa.evaluation.inputs import Inputs
     from hpa.evaluation.report_data import Evaluation
     from hpa.metrics.origins import Origin
+    from hpa.reports.run_facts import RunFacts
 
 THRESHOLDS_PATH, CLASS_FLAGS_PATH = MODEL_DIR / "thresholds.json", MODEL_DIR / "class_flags.json"
 GALLERY_DIR = REPORTS_DIR / "gallery"
@@ -54,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         write_predictions(evaluation, facts)
         write_tables(evaluation, submission)
-        write_pages(evaluation, inputs)
+        write_pages(evaluation, inputs, described_run(params, inputs, gallery, run_id))
         write_numbers(evaluation, inputs, run_id)
         log_results(evaluation)
         log_model(inputs.origin.networks, params.serve)
@@ -101,14 +104,27 @@ def write_tables(evaluation: "Evaluation", submission: "pd.DataFrame") -> None:
     figures.write_tables(evaluation.tables | others, REPORTS_DIR)
 
 
-def write_pages(evaluation: "Evaluation", inputs: "Inputs") -> None:
+def described_run(params: "Params", inputs: "Inputs", gallery: "Origin", run_id: str) -> "RunFacts":
+    """Return what the top of the pages says: data, date, code, runs and unusual parameters."""
+    from hpa.reports.run_facts import run_facts
+    from hpa.tracking.lineage import committed_params
+
+    own = {f"evaluate.{key}": value for key, value in asdict(params.evaluate).items()}
+    made_with = {**gallery.params, **inputs.origin.params, **own}
+    lineage = inputs.networks[0].get("lineage", {})
+    revision = lineage.get("dvc.baseline") or lineage.get("git.commit") or ""
+    committed = committed_params(revision) if revision else {}
+    return run_facts(inputs.networks, inputs.origin, made_with, committed, run_id=run_id)
+
+
+def write_pages(evaluation: "Evaluation", inputs: "Inputs", facts: "RunFacts") -> None:
     """Write the report, and the model card as a page and as Markdown."""
     from hpa.reports.model_card import card_page, model_card
     from hpa.reports.test_report import report_page
 
-    card = model_card(evaluation, inputs.networks)
+    card = model_card(evaluation, inputs.networks, facts)
     pages = {
-        "report.html": report_page(evaluation, GALLERY_DIR),
+        "report.html": report_page(evaluation, GALLERY_DIR, facts),
         "model_card.html": card_page(card),
         "model_card.md": card,
     }

@@ -28,7 +28,7 @@ def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") ->
     return Scores(ids, y_true, y_prob.astype(np.float32), run_id)
 
 
-SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3)
+SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3, image_side_um=None)
 
 
 def facts_of(*splits: Scores) -> pd.DataFrame:

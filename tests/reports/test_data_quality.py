@@ -1,5 +1,7 @@
 """Data quality: drift, findings and the page."""
 
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
@@ -22,8 +25,18 @@ from hpa.reports.data_quality import (
 )
 from hpa.reports.data_quality_page import plot_counts, quality_page
 from hpa.reports.heatmaps import pair_shares
+from hpa.reports.run_facts import data_facts
 from support.paths import ROOT
 from support.worlds import IDS, NEAR_COPIES
+
+FACTS = data_facts(
+    {"fetch.source": "local"},
+    {"fetch.source": "synthetic"},
+    {"git.commit": "abc", "git.dirty": "false"},
+    images="44 of 32 × 32 pixels",
+    written_at="2026-01-02T03:04+00:00",
+    image_side_um=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +131,54 @@ def test_blank_and_saturated_images_are_shown_with_their_channels(
     found.index.loc[7, "green_saturated"] = 0.5
     assert list(found.blank.index) == [3]
     assert list(found.saturated.index) == [7, 4]
-    page = quality_page(found, PackedImages(packed_world))
-    assert "blank: red, blue" in page
+    page = quality_page(found, PackedImages(packed_world), FACTS)
+    assert "blank: red, blue; at most red " in page
     assert page.index("green 50% white") < page.index("green 2% white")
+
+
+def test_a_blank_channel_is_drawn_as_dark_as_it_is(packed_world: Path, split_dir: Path) -> None:
+    """Stretched contrast would show cells in a channel whose highest grey level is 3."""
+    found = inspect(packed_world, split_dir, hash_distance=6)
+    found.index.loc[3, "blank"] = "green"
+    pixels = PackedImages(packed_world).read(np.arange(len(found.index)))
+    pixels[3, ..., 1] = np.arange(32) % 4
+
+    class Images:
+        def read(self, rows: np.ndarray) -> np.ndarray:
+            return pixels[rows]
+
+    page = quality_page(found, Images(), FACTS)  # type: ignore[arg-type]
+    levels = pixels[3].max(axis=(0, 1))
+    assert f"at most red {levels[0]}, green 3, blue {levels[2]}, yellow {levels[3]}" in page
+    (uri,) = re.findall(rf'of {IDS[3]}" src="data:image/png;base64,([^"]*)', page)
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri))))
+    assert picture.ndim == 2
+    np.testing.assert_array_equal(picture[:, 33:65], pixels[3, ..., 1])  # the second of 32 px
+    np.testing.assert_array_equal(picture[:, :32], pixels[3, ..., 0])
+
+
+def test_the_page_says_what_made_the_images(packed_world: Path, split_dir: Path) -> None:
+    found = inspect(packed_world, split_dir, hash_distance=6)
+    page = quality_page(found, PackedImages(packed_world), FACTS)
+    for text in (
+        "your own files",
+        "2026-01-02 03:04 UTC",
+        "commit abc, unchanged",
+        "44 of 32 × 32 pixels",
+        "1 differ from the committed params.yaml",
+        "No scale bar: the pixel size is unknown; evaluate.image_side_um states it.",
+    ):
+        assert page.count(text) == 1, text
+    assert "µm" not in page
 
 
 def test_the_page_is_self_contained_and_reproducible(packed_world: Path, split_dir: Path) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
-    page = quality_page(found, PackedImages(packed_world))
-    assert set(re.findall(r'(?:src|href)="([^"]{0,22})', page)) == {"data:image/png;base64,"}
-    assert "//" not in re.sub(r'src="data:[^"]*"', "", page)
-    assert page == quality_page(found, PackedImages(packed_world))
+    page = quality_page(found, PackedImages(packed_world), FACTS)
+    addresses = re.findall(r'(?:src|href)="(data:image/png;base64,|#|[^"]*)', page)
+    assert set(addresses) == {"data:image/png;base64,", "#"}
+    assert "http" not in re.sub(r'src="data:[^"]*"', "", page)
+    assert page == quality_page(found, PackedImages(packed_world), FACTS)
     for line in findings(found):
         assert line in page
 
@@ -139,7 +189,7 @@ def test_a_holdout_split_is_shown_like_the_others(packed_world: Path, tmp_path: 
     (first, *_) = findings(found)
     assert first == "44 images: 10 train, 10 val, 10 test, 10 holdout, 4 unlabelled."
     assert (found.drift["split"] == "holdout").sum() == len(CHANNELS)
-    page = quality_page(found, PackedImages(packed_world))
+    page = quality_page(found, PackedImages(packed_world), FACTS)
     assert "Train + val + test + holdout, the most frequent label on top." in page
     assert page.count('<td class="text">holdout</td>') == len(CHANNELS)
     (axes,) = plot_counts(found.counts).axes
@@ -153,8 +203,8 @@ def test_a_holdout_split_is_shown_like_the_others(packed_world: Path, tmp_path: 
 def test_hostile_image_ids_are_escaped(packed_world: Path, split_dir: Path) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
     found.index.loc[3, ["Id", "blank"]] = ['"><script>', "red"]
-    page = quality_page(found, PackedImages(packed_world))
-    assert "<script>" not in page
+    page = quality_page(found, PackedImages(packed_world), FACTS)
+    assert page.count("<script>") == 1  # the page's own
     assert page.count("&#34;&gt;&lt;script&gt;") == 2  # caption and alternative text
 
 

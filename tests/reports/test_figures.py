@@ -23,7 +23,7 @@ from hpa.reports.summary import summary
 from hpa.thresholds.fitting import fit_by_rule
 from support.paths import ROOT
 
-SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3)
+SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3, image_side_um=None)
 
 
 def make_scores(name: str, seed: int, n_rows: int = 60) -> Scores:

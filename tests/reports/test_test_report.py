@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,12 @@ from hpa.config.sections import Evaluate
 from hpa.evaluation.class_table import WEAK
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.labels import CHANNELS, LABELS
+from hpa.metrics.origins import Origin
 from hpa.metrics.predictions import Scores
 from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.reports.grad_cam_gallery import draw_example
 from hpa.reports.model_card import card_page, model_card
+from hpa.reports.run_facts import run_facts
 from hpa.reports.summary import summary
 from hpa.reports.test_report import report_page
 from hpa.thresholds.fitting import fit_by_rule
@@ -35,6 +38,20 @@ PROVENANCE = {
     "channels": list(CHANNELS),
 }  # fmt: skip
 
+HISTORY = {
+    "step": [2, 3],
+    "train/loss": [0.4, 0.3],
+    "val/loss": [0.2, 0.1],
+    "val/macro_f1": [0.5, 0.6],
+}
+FACTS = run_facts(
+    [PROVENANCE | {"history": HISTORY}],
+    Origin(thresholds_sha256="2" * 64),
+    {"fetch.source": "synthetic"},
+    {"fetch.source": "synthetic"},
+    run_id="run7",
+)
+
 
 def scores(name: str, seed: int) -> Scores:
     random = np.random.default_rng(seed)
@@ -49,7 +66,7 @@ def evaluation() -> Evaluation:
     val, test = scores("val", 1), scores("test", 2)
     ids = np.concatenate([val.ids, test.ids])
     facts = pd.DataFrame({"group": range(120), "brightness": np.arange(120) * 1.0}, index=ids)
-    settings = Evaluate(min_support=10, n_bootstrap=100, seed=3)
+    settings = Evaluate(min_support=10, n_bootstrap=100, seed=3, image_side_um=None)
     thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, settings, run_id="run7")
 
@@ -64,18 +81,21 @@ def gallery_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_report_is_self_contained(evaluation: Evaluation, gallery_dir: Path) -> None:
-    text = report_page(evaluation, gallery_dir)
+    text = report_page(evaluation, gallery_dir, FACTS)
     addresses = re.findall(r'(?:src|href)="([^"]{0,30})', text)
     assert addresses
     assert all(address.startswith(("data:image/", "#")) for address in addresses)
-    assert "http" not in text
-    assert "url(" not in text
+    outside = re.sub(r"data:image/[^\"]*", "", text)
+    assert "http" not in outside
+    assert "url(" not in outside
+    for picture in map(unquote, re.findall(r"data:image/svg\+xml,([^\"]*)", text)):
+        assert set(re.findall(r'href="(.)', picture)) <= {"#", "d"}  # "data:"
 
 
 def test_the_report_has_headline_classes_and_pictures(
     evaluation: Evaluation, gallery_dir: Path
 ) -> None:
-    text = report_page(evaluation, gallery_dir)
+    text = report_page(evaluation, gallery_dir, FACTS)
     metrics = evaluation.metrics
     assert f'<div class="headline">{metrics["test/macro_f1"]:.3f} ' in text
     assert f"{metrics['test/macro_f1_low']:.3f} to {metrics['test/macro_f1_high']:.3f}" in text
@@ -84,23 +104,25 @@ def test_the_report_has_headline_classes_and_pictures(
     assert rows[1].count("<tr") == len(LABELS)
     assert "&lt;script&gt;alert(&#39;1&#39;)" in text
     assert HOSTILE not in text
-    shown = re.sub(r"base64,[^\"]*|<script>.*?</script>", "", text, flags=re.DOTALL)
+    shown = re.sub(r"data:image/[^\"]*|<script>.*?</script>", "", text, flags=re.DOTALL)
     assert "nan" not in shown.lower()
 
 
 def test_an_empty_gallery_has_no_section(evaluation: Evaluation, tmp_path: Path) -> None:
     write_gallery(tmp_path / "gallery", [], note="")
-    assert "Example images" not in report_page(evaluation, tmp_path / "gallery")
+    assert "Example images" not in report_page(evaluation, tmp_path / "gallery", FACTS)
 
 
 def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation) -> None:
-    card = model_card(evaluation, [PROVENANCE])
+    card = model_card(evaluation, [PROVENANCE], FACTS)
     for text in (card, card_page(card)):
         for part in ("simulated images", "deadbeef", "uncommitted", "run7", "Intended use"):
             assert part in text
     assert "\n- Rods & rings: val: no positives; test: no positives\n" in card
     assert "epochs" not in card  # unknown to the provenance of an earlier version
-    assert "images, 5.3 epochs\n" in model_card(evaluation, [PROVENANCE | {"n_epochs": 5.26}])
+    assert "images, 5.3 epochs\n" in model_card(
+        evaluation, [PROVENANCE | {"n_epochs": 5.26}], FACTS
+    )
     assert "<li>Rods &amp; rings: val: no positives; test: no positives</li>" in card_page(card)
     low, high = (evaluation.metrics[f"test/macro_f1_{end}"] for end in ("low", "high"))
     assert f"| {low:.3f} to {high:.3f} |" in card
@@ -110,13 +132,13 @@ def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation
 def test_card_and_class_flags_distrust_the_same_labels(evaluation: Evaluation) -> None:
     classes = evaluation.classes.copy()
     classes.loc[0, ["note", "flags"]] = "", WEAK
-    card = model_card(replace(evaluation, classes=classes), [PROVENANCE])
+    card = model_card(replace(evaluation, classes=classes), [PROVENANCE], FACTS)
     listed = set(re.findall(r"^- (.*?): (?:val|test|F1)\b", card, re.MULTILINE))
     assert listed == set(classes["label"][classes["flags"] != ""])
     assert classes["label"][0] in listed
     assert "every class has enough evidence" not in card
     trusted = replace(evaluation, classes=classes.assign(note="", flags=""))
-    assert "None: every class has enough evidence" in model_card(trusted, [PROVENANCE])
+    assert "None: every class has enough evidence" in model_card(trusted, [PROVENANCE], FACTS)
 
 
 def test_a_macro_f1_without_interval_has_its_reason_everywhere(
@@ -128,10 +150,14 @@ def test_a_macro_f1_without_interval_has_its_reason_everywhere(
     classes = evaluation.classes.assign(f1_low=np.nan, f1_high=np.nan)
     slices = evaluation.slices.assign(low=np.nan, high=np.nan)
     single = replace(evaluation, test=test, metrics=metrics, classes=classes, slices=slices)
-    texts = [report_page(single, gallery_dir), model_card(single, [PROVENANCE]), summary(single)]
+    texts = [
+        report_page(single, gallery_dir, FACTS),
+        model_card(single, [PROVENANCE], FACTS),
+        summary(single),
+    ]
     for text in texts:
         assert "all images belong to one group" in text
-        shown = re.sub(r"base64,[^\"]*|<script>.*?</script>", "", text, flags=re.DOTALL)
+        shown = re.sub(r"data:image/[^\"]*|<script>.*?</script>", "", text, flags=re.DOTALL)
         assert not re.search(r"\bnan\b", shown)
 
 
@@ -144,18 +170,20 @@ def test_the_card_states_the_calibration_with_its_evidence_or_its_absence(
         (ShownScale(), "no calibration was tried"),
     ):
         thresholds = replace(evaluation.thresholds, shown_scale=shown_scale)
-        assert sentence in model_card(replace(evaluation, thresholds=thresholds), [PROVENANCE])
+        assert sentence in model_card(
+            replace(evaluation, thresholds=thresholds), [PROVENANCE], FACTS
+        )
 
 
 def test_values_cannot_change_the_markup_of_the_card(evaluation: Evaluation) -> None:
-    card = model_card(evaluation, [PROVENANCE])
+    card = model_card(evaluation, [PROVENANCE], FACTS)
     assert r"keras 3 \<b\>\*\|\_x\_" in card
     assert "keras 3 &lt;b&gt;*|_x_</li>" in card_page(card)
 
 
 def test_a_card_of_several_networks_names_each(evaluation: Evaluation) -> None:
     other = {**PROVENANCE, "run_id": "def"}
-    card = model_card(evaluation, [PROVENANCE, other])
+    card = model_card(evaluation, [PROVENANCE, other], FACTS)
     assert "The predictions of 2 networks are combined" in card
     assert "training run: `abc`\n" in card
     assert "training run: `def`\n" in card

@@ -184,6 +184,7 @@ class Evaluate(Section):
     min_support: Count
     n_bootstrap: Annotated[Whole, Field(ge=100, le=100_000)]
     seed: Seed
+    image_side_um: Annotated[Number, Field(gt=0, le=100_000)] | None
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,21 @@ def plot_calibration(evaluation: Evaluation) -> Figure:
 
 
 @house_style()
-def panel(draw: Callable[[Axes], None], *, size: float) -> Figure:
-    """Draw one curve as a square figure without a title; size is its width in inches."""
+def panel(draw: Callable[[Axes], None], names: tuple[str, str], *, size: float) -> Figure:
+    """Draw one curve as a square figure without a title.
+
+    Args:
+        draw: the curve.
+        names: of the horizontal and the vertical axis.
+        size: width in inches.
+    """
     figure = Figure(figsize=(size, size))
-    margin, edge = 0.23 / size, 0.06 / size
+    margin, edge = 0.38 / size, 0.06 / size
     figure.subplots_adjust(left=margin, right=1 - edge, bottom=margin, top=1 - edge)
-    draw(figure.add_subplot())
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_xlabel(names[0], fontsize=8, labelpad=1)
+    axes.set_ylabel(names[1], fontsize=8, labelpad=1)
     return figure
 
 

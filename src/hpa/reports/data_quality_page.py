@@ -1,5 +1,7 @@
 """Data quality page: figures, tables and thumbnails of the packed images in one HTML file."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from hpa.reports import data_quality
 from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_words, findings
 from hpa.reports.heatmaps import plot_cooccurrence
 from hpa.reports.html import figure_uri, image_uri, render
+from hpa.reports.run_facts import RunFacts, bar_share, bar_um
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, house_style
 
 STAINS = dict(
@@ -20,14 +23,20 @@ STAINS = dict(
 )
 COLOURS = dict(zip(ALL_SPLITS, (BLUE, GREY, ORANGE, PLUM, INK), strict=True))
 MAX_COPIES = 4  # images shown of each group of duplicates
+HONEST = (
+    "From left to right red, green, blue and yellow at their own grey levels: 0 is black, 255 is "
+    "white. The highest level of each is stated."
+)
 
 
-def quality_page(quality: Quality, images: PackedImages) -> str:
+def quality_page(quality: Quality, images: PackedImages, facts: RunFacts) -> str:
     """Return the page."""
+    side_um = facts.image_side_um
     y_true = indicator_matrix(quality.index["Target"][quality.index["split"] != UNLABELLED])
     return render(
         "data_quality.html",
         title="Data quality",
+        facts=facts,
         findings=findings(quality),
         splits=_labelled_splits(quality.counts),
         counts=figure_uri(plot_counts(quality.counts)),
@@ -37,7 +46,10 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
         blank=quality.blank,
         saturated=quality.saturated,
         duplicates=quality.duplicates,
-        picture=lambda row: _picture(images, row),
+        colours=lambda row: _picture(_colours(_pixels(images, row)), side_um),
+        planes=lambda row: _picture(_planes(_pixels(images, row)), side_um),
+        highest=lambda row: _highest(_pixels(images, row)),
+        um=bar_um(side_um) if side_um else None,
         labels=_labels,
         white=_white,
         effect_in_words=effect_in_words,
@@ -45,6 +57,7 @@ def quality_page(quality: Quality, images: PackedImages) -> str:
         UNREMARKABLE=(data_quality.ALIKE, data_quality.MAY_BE_CHANCE),
         MAX_SHOWN=data_quality.MAX_SHOWN,
         MAX_COPIES=MAX_COPIES,
+        HONEST=HONEST,
         SATURATED=SATURATED,
     )
 
@@ -100,12 +113,34 @@ def _labelled_splits(counts: pd.DataFrame) -> list[str]:
     return [split for split in (*SPLITS, HOLDOUT) if split in counts]
 
 
-def _picture(images: PackedImages, row: pd.Series) -> str:
-    """Return all channels and the protein of an image as a data URI."""
-    pixels = images.read(np.array([row.name]))[0]
-    rgb = side_by_side(pseudo_colour(pixels), protein(pixels))
-    _, content = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return image_uri(content.tobytes(), kind="png")
+def _pixels(images: PackedImages, row: pd.Series) -> np.ndarray:
+    return images.read(np.array([row.name]))[0]
+
+
+def _colours(pixels: np.ndarray) -> np.ndarray:
+    """Draw all channels and the protein of uint8[S,S,4], contrast-stretched, as RGB."""
+    return side_by_side(pseudo_colour(pixels), protein(pixels))
+
+
+def _planes(pixels: np.ndarray) -> np.ndarray:
+    """Draw each channel of uint8[S,S,4] at its own grey levels, as RGB."""
+    return side_by_side(
+        *(np.repeat(plane[..., None], 3, -1) for plane in np.moveaxis(pixels, -1, 0))
+    )
+
+
+def _highest(pixels: np.ndarray) -> str:
+    """Name the highest grey level of each channel of uint8[S,S,4]."""
+    levels = zip(CHANNELS, pixels.max(axis=(0, 1)), strict=True)
+    return ", ".join(f"{channel} {level}" for channel, level in levels)
+
+
+def _picture(rgb: np.ndarray, side_um: float | None) -> dict[str, Any]:
+    """Return a row of panels as a data URI, and the share of its width that a scale bar takes."""
+    is_grey = (rgb == rgb[..., :1]).all()  # a third of the bytes
+    shown = rgb[..., 0] if is_grey else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".png", shown)
+    return {"uri": image_uri(content.tobytes(), kind="png"), "bar": bar_share(rgb, side_um)}
 
 
 def _labels(row: pd.Series) -> str:

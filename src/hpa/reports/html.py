@@ -7,6 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_eval_context
@@ -16,6 +17,9 @@ from matplotlib.figure import Figure
 from hpa.reports import style
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
+METADATA = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
+SPARE_DIGITS = re.compile(r"(?<= )(-?\d+\.\d\d)\d+")  # coordinates to a hundredth of a point
+UNQUOTED = " /:;=,()+-_.!*@$?"
 MARKDOWN_SYNTAX = re.compile(r"[\\`*\[\]<>|]|(?<!\w)_|_(?!\w)")
 
 
@@ -28,9 +32,11 @@ def figure_uri(figure: Figure, *, kind: str = "png") -> str:
     """Return a figure as a data URI; kind is "png" or "svg"."""
     content = io.BytesIO()
     with style.house_style():
-        metadata = {"Software": None} if kind == "png" else {"Date": None}
-        figure.savefig(content, format=kind, metadata=metadata)
-    return image_uri(content.getvalue(), kind="svg+xml" if kind == "svg" else kind)
+        figure.savefig(content, format=kind, metadata=dict.fromkeys(METADATA[kind]))
+    if kind == "svg":
+        text = SPARE_DIGITS.sub(r"\1", " ".join(content.getvalue().decode().split()))
+        return f"data:image/svg+xml,{quote(text, safe=UNQUOTED)}"  # three quarters of base64
+    return image_uri(content.getvalue(), kind=kind)
 
 
 def image_uri(content: bytes, *, kind: str) -> str:

@@ -5,6 +5,7 @@ as a run can fill them in. The text is in templates/model_card.md.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -13,17 +14,12 @@ from hpa.evaluation.headline_metrics import HEADLINES
 from hpa.evaluation.report_data import Evaluation
 from hpa.labels import CHANNELS, LABELS
 from hpa.reports.html import records, render
-
-SOURCES = {
-    "synthetic": "simulated images, so the results show that the system works, not how well it "
-    "reads real cells",
-    "kaggle": "the competition Human Protein Atlas Image Classification (2018)",
-    "hpa": "the public Human Protein Atlas",
-    "local": "the user's own files",
-}
+from hpa.reports.run_facts import RunFacts
 
 
-def model_card(evaluation: Evaluation, networks: Sequence[Mapping[str, Any]]) -> str:
+def model_card(
+    evaluation: Evaluation, networks: Sequence[Mapping[str, Any]], facts: RunFacts
+) -> str:
     """Return the card as Markdown.
 
     `networks` are `provenance.json` of each network behind the predictions, one or more; all were
@@ -41,8 +37,8 @@ def model_card(evaluation: Evaluation, networks: Sequence[Mapping[str, Any]]) ->
         weak=records(classes[has_evidence & (classes["flags"] != "")]),
         networks=networks,
         provenance=provenance,
-        params=provenance["params"],
-        source=SOURCES[provenance["params"]["fetch.source"]],
+        params=provenance.get("params", {}),
+        facts=facts,
         HEADLINES=HEADLINES,
         CHANNELS=CHANNELS,
         LABELS=LABELS,
@@ -53,4 +49,16 @@ def card_page(markdown: str) -> str:
     """Return the card as an HTML page; HTML inside the Markdown is shown as text."""
     title, _, body = markdown.partition("\n")
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    return render("model_card.html", title=title.strip("# "), body=parser.render(body))
+    tokens = parser.parse(body)
+    sections = {}
+    for opening, heading in pairwise(tokens):
+        if opening.type == "heading_open":
+            name = heading.content.lower().replace(" ", "-")
+            opening.attrSet("id", name)
+            sections[heading.content] = name
+    return render(
+        "model_card.html",
+        title=title.strip("# "),
+        sections=sections,
+        body=parser.renderer.render(tokens, parser.options, {}),
+    )

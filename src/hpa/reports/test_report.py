@@ -1,15 +1,21 @@
 """Report of the test results: one HTML page that needs neither network nor server."""
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 
 from hpa.evaluation.report_data import Evaluation
 from hpa.labels import LABELS
 from hpa.reports.curves import METHODS, panel, precision_recall_curves, reliability_curves
 from hpa.reports.gallery import read_gallery
+from hpa.reports.heatmaps import plot_false_predictions
 from hpa.reports.html import figure_uri, image_uri, render
+from hpa.reports.run_facts import RunFacts, bar_share, bar_um
+from hpa.reports.training_curve import plot_losses, plot_macro_f1
 
+ROUNDS = (plot_losses, plot_macro_f1)
 RULES = {
     "in force": "in use",
     "fixed": "0.5 for every class",
@@ -18,30 +24,40 @@ RULES = {
 }
 
 
-def report_page(evaluation: Evaluation, gallery_dir: Path) -> str:
+def report_page(evaluation: Evaluation, gallery_dir: Path, facts: RunFacts) -> str:
     """Return the page with the pictures that the explain stage wrote to `gallery_dir`."""
     note, gallery = read_gallery(gallery_dir)
-    curves = precision_recall_curves(evaluation)
+    curves, test = precision_recall_curves(evaluation), evaluation.test
+    axes, training = ("recall", "precision"), facts.histories
+    side_um = facts.image_side_um
     return render(
         "report.html",
         title="Protein localisation: test results",
         evaluation=evaluation,
+        facts=facts,
         metrics=evaluation.metrics,
         classes=evaluation.classes.to_dict("records"),
-        n_groups=len(np.unique(evaluation.test.groups)),
-        precision_recall=[figure_uri(panel(draw, size=1.5), kind="svg") for draw in curves],
+        n_groups=len(np.unique(test.groups)),
+        rounds=[figure_uri(plot(training), kind="svg") for plot in ROUNDS if training],
+        precision_recall=[figure_uri(panel(draw, axes, size=1.8), kind="svg") for draw in curves],
         reliability={
-            method: figure_uri(panel(draw, size=2.5), kind="svg")
+            method: figure_uri(panel(draw, ("predicted", "observed"), size=2.5), kind="svg")
             for method, draw in reliability_curves(evaluation).items()
         },
+        false_predictions=figure_uri(plot_false_predictions(test.y_true, test.y_pred), kind="svg"),
         gallery=gallery,
         gallery_note=note,
-        pictures={
-            each.file: image_uri((gallery_dir / each.file).read_bytes(), kind="jpeg")
-            for each in gallery
-        },
+        pictures={each.file: _picture(gallery_dir / each.file, side_um) for each in gallery},
+        um=bar_um(side_um) if side_um else None,
         names=lambda labels: ", ".join(LABELS[label] for label in labels) or "none",
         LABELS=LABELS,
         RULES=RULES,
         METHODS=METHODS,
     )
+
+
+def _picture(path: Path, side_um: float | None) -> dict[str, Any]:
+    """Return a picture of square panels as a data URI, and the share of its width for a bar."""
+    content = path.read_bytes()
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
+    return {"uri": image_uri(content, kind="jpeg"), "bar": bar_share(pixels, side_um)}

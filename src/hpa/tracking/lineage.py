@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hpa.system.backends import chosen_backend
 from hpa.system.files import SOURCE_DIR, code_sha256, digest, sha256
 
 DATA_OUTS = ("data/raw", "data/packed", "data/split")
-KEPT = ("params.yaml", "dvc.lock")
+KEPT = ("params.yaml", "dvc.lock", "reports/metrics.json")
 CONTEXTS = {"val": "validation"}
 """MLflow's word for a split, if it is not ours."""
 NO_COMMIT = "sha256:"
@@ -97,7 +96,7 @@ def code_diff() -> bytes:
     """Return the patch from the commit to the code that runs; empty if they are equal.
 
     It is empty without a commit. It covers new files below src/, and all tracked files except
-    `params.yaml` and `dvc.lock`, which a run keeps as artifacts.
+    `params.yaml`, `dvc.lock` and `reports/metrics.json`, which a run keeps as artifacts.
     """
     if History.read().commit is None:
         return b""
@@ -117,25 +116,30 @@ def differences(params: Params) -> dict[str, Any]:
     In a DVC experiment the commit is the one that it started from. Without Git, the project's
     params.yaml counts instead.
     """
-    text: bytes | None = None
     if History.read().commit:
-        commit = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
-        text = _git("show", f"{commit}:./params.yaml")
+        known = committed_params(os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD")
     else:
-        with suppress(OSError):
-            text = (SOURCE_DIR.parent / "params.yaml").read_bytes()
-    try:
-        committed = yaml.safe_load(text or b"") or {}
-        known = {
-            f"{section}.{key}": value
-            for section, values in committed.items()
-            for key, value in values.items()
-        }
-    except (AttributeError, yaml.YAMLError):
-        known = {}  # a broken file was committed
+        path = SOURCE_DIR.parent / "params.yaml"
+        known = _by_dotted_key(path.read_bytes() if path.is_file() else b"")
     return {
         key: value for key, value in params.flat().items() if key in known and known[key] != value
     }
+
+
+def committed_params(revision: str) -> dict[str, Any]:
+    """Return params.yaml of a revision by dotted key; empty if either is absent or broken."""
+    return _by_dotted_key(_git("show", "--end-of-options", f"{revision}:./params.yaml") or b"")
+
+
+def _by_dotted_key(text: bytes) -> dict[str, Any]:
+    try:
+        return {
+            f"{section}.{key}": value
+            for section, values in (yaml.safe_load(text) or {}).items()
+            for key, value in values.items()
+        }
+    except (AttributeError, yaml.YAMLError):
+        return {}
 
 
 def datasets(lock: Path) -> list[dict[str, str]]:

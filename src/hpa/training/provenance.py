@@ -3,11 +3,14 @@
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import pandas as pd
 
 from hpa.config.inherited import DATA_SECTIONS
 from hpa.config.params import Params
@@ -19,6 +22,7 @@ from hpa.training.code import stage_code
 
 SECTIONS = ("model", "loss", "augment", "train")
 ARCHIVES = ("best.keras", "last.keras")
+MAX_ROUNDS = 500  # in a provenance: more would not be told apart in a figure
 PACKAGES = ("keras", "numpy", "scikit-learn", "tensorflow")
 
 
@@ -66,11 +70,26 @@ def _deciding_params(params: Params, made_with: Mapping[str, Any]) -> dict[str, 
 
 
 def write_provenance(model_dir: Path, provenance: dict[str, Any]) -> None:
-    """Write provenance into each archive, and into provenance.json, with the archives' digests."""
+    """Write provenance into each archive, and into provenance.json, with the archives' digests.
+
+    The date and the rounds of history.csv are added, so that the stages after it have them.
+    """
+    trained_at = datetime.now(UTC).isoformat(timespec="minutes")
+    history = _rounds(model_dir / "history.csv")
+    provenance = {**provenance, "trained_at": trained_at, "history": history}
     for name in ARCHIVES:
         embed_provenance(model_dir / name, provenance)
     archives = {name: sha256(model_dir / name) for name in ARCHIVES}
     write_json(model_dir / "provenance.json", {**provenance, "archives": archives})
+
+
+def _rounds(path: Path) -> dict[str, list[float | None]]:
+    """Return the columns of a history, of at most MAX_ROUNDS rounds at equal distances."""
+    table = pd.read_csv(path, float_precision="round_trip")
+    kept = np.linspace(0, len(table) - 1, min(len(table), MAX_ROUNDS)).round().astype(int)
+    table = table.iloc[kept].astype(object)
+    known = table.where(table.notna(), None)
+    return {str(name): list(known[name]) for name in known}
 
 
 def checkpoint_key(params: Params, inputs: list[Path]) -> dict[str, Any]:

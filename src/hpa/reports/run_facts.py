@@ -1,0 +1,208 @@
+"""Facts at the top of the pages: data, date, code, runs, and parameters that differ from it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpa.metrics.origins import Origin
+from hpa.reports.training_curve import History
+
+SOURCES = {
+    "synthetic": "simulated images, so the results show that the system works, not how well it "
+    "reads real cells",
+    "kaggle": "the competition Human Protein Atlas Image Classification (2018)",
+    "hpa": "the public Human Protein Atlas",
+    "local": "your own files",
+}
+UNKNOWN = "unknown"
+NO_SCALE_BAR = (
+    "No scale bar: simulated images have no pixel size.",
+    "No scale bar: the pixel size is unknown; evaluate.image_side_um states it.",
+)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What made a result.
+
+    Attributes:
+        entries: (term, text) in the order of the page; "unknown" where no file says it.
+        changed: (key, value, committed value) of each parameter that differs.
+        unchanged: the sentence where none does, or why that is unknown; "" otherwise.
+        histories: rounds of each training, of which earlier versions told none.
+        image_side_um: width and height of the images in micrometres; None if unknown.
+        no_scale_bar: why it is None.
+    """
+
+    entries: list[tuple[str, str]]
+    changed: list[tuple[str, str, str]]
+    unchanged: str
+    histories: list[History]
+    image_side_um: float | None
+    no_scale_bar: str
+
+
+def run_facts(
+    networks: Sequence[Mapping[str, Any]],
+    origin: Origin,
+    params: Mapping[str, Any],
+    committed: Mapping[str, Any],
+    *,
+    run_id: str,
+) -> RunFacts:
+    """Return the facts about an evaluation.
+
+    Args:
+        networks: the provenance of each network, in which earlier versions said less.
+        origin: of the thresholds.
+        params: what was in force, by dotted key; of several networks, what they share.
+        committed: `params.yaml` of the networks' commit, by dotted key; empty if unknown.
+        run_id: of the evaluation, "" if unknown.
+    """
+    lineages = [each.get("lineage", {}) for each in networks]
+    entries = [
+        ("Data", source_in_words(params.get("fetch.source"))),
+        ("Trained", _joined(_date(each.get("trained_at")) for each in networks)),
+        ("Code", _joined(map(code_in_words, lineages))),
+        ("Run", run_id or UNKNOWN),
+        ("Training", _joined(each.get("run_id") for each in networks)),
+        ("Network", _joined(_network(each) for each in origin.networks)),
+        ("Thresholds", _digest(origin.thresholds_sha256)),
+    ]
+    if run_id and entries[3][1] == entries[4][1]:
+        del entries[4]
+    changed = changed_params(networks, params, committed)
+    side_um = params.get("evaluate.image_side_um")
+    return RunFacts(
+        entries,
+        changed,
+        unchanged="" if changed else _unchanged(params, committed),
+        histories=_histories(networks, origin),
+        image_side_um=side_um,
+        no_scale_bar="" if side_um else no_scale_bar(params.get("fetch.source")),
+    )
+
+
+def data_facts(
+    params: Mapping[str, Any],
+    committed: Mapping[str, Any],
+    lineage: Mapping[str, str],
+    *,
+    images: str,
+    written_at: str,
+    image_side_um: float | None,
+) -> RunFacts:
+    """Return the facts about packed images.
+
+    Args:
+        params: what made them, by dotted key.
+        committed: `params.yaml` of the commit, by dotted key; empty if unknown.
+        lineage: of the code that writes the page.
+        images: their number, size and digest in words.
+        written_at: date of the page.
+        image_side_um: see `RunFacts`.
+    """
+    source = params.get("fetch.source")
+    entries = [
+        ("Data", source_in_words(source)),
+        ("Images", images),
+        ("Page", _date(written_at)),
+        ("Code", code_in_words(lineage)),
+    ]
+    changed = changed_params((), params, committed)
+    return RunFacts(
+        entries,
+        changed,
+        unchanged="" if changed else _unchanged(params, committed),
+        histories=[],
+        image_side_um=image_side_um,
+        no_scale_bar="" if image_side_um else no_scale_bar(source),
+    )
+
+
+def source_in_words(source: object) -> str:
+    """Describe where images come from."""
+    return SOURCES.get(str(source), UNKNOWN)
+
+
+def code_in_words(lineage: Mapping[str, str]) -> str:
+    """Describe the code of a run by its lineage.
+
+    >>> code_in_words({"git.commit": "2147a10", "git.dirty": "true"})
+    'commit 2147a10, with uncommitted changes'
+    """
+    commit, dirty = lineage.get("git.commit", ""), lineage.get("git.dirty")
+    if not commit:
+        return UNKNOWN
+    if commit.startswith("sha256:"):
+        return f"no commit; SHA-256 {commit.removeprefix('sha256:')}"
+    words = {"true": ", with uncommitted changes", "false": ", unchanged"}
+    return f"commit {commit}{words.get(str(dirty), '')}"
+
+
+def changed_params(
+    networks: Sequence[Mapping[str, Any]], params: Mapping[str, Any], committed: Mapping[str, Any]
+) -> list[tuple[str, str, str]]:
+    """Return key, value and committed value where they differ, also among networks."""
+    found = {key: str(value) for key, value in params.items() if committed.get(key, value) != value}
+    trained_with = [each.get("params", {}) for each in networks]
+    for key in dict.fromkeys(key for each in trained_with for key in each):
+        values = [str(each.get(key, UNKNOWN)) for each in trained_with]
+        if len(set(values)) > 1:
+            found[key] = ", ".join(values)
+    return [(key, value, str(committed.get(key, UNKNOWN))) for key, value in sorted(found.items())]
+
+
+def bar_um(side_um: float) -> float:
+    """Return the length of a scale bar: 1, 2 or 5 times a power of ten, up to a quarter.
+
+    >>> bar_um(164.0), bar_um(21.0), bar_um(3.0)
+    (20.0, 5.0, 0.5)
+    """
+    lengths = (step * 10.0**power for power in range(5, -5, -1) for step in (5, 2, 1))
+    return next((each for each in lengths if each <= side_um / 4), side_um / 4)
+
+
+def bar_share(picture: np.ndarray, side_um: float | None) -> float | None:
+    """Return the share of a row of square panels [S,W,3] that a scale bar takes; None without."""
+    return bar_um(side_um) / side_um * picture.shape[0] / picture.shape[1] if side_um else None
+
+
+def no_scale_bar(source: object) -> str:
+    """Say why the pictures have no scale bar."""
+    return NO_SCALE_BAR[source != "synthetic"]
+
+
+def _histories(networks: Sequence[Mapping[str, Any]], origin: Origin) -> list[History]:
+    names = [each.get("path", "") for each in origin.networks]
+    if len(networks) == 1 or len(set(names)) < len(networks):
+        names = [str(number) for number in range(1, len(networks) + 1)] if networks[1:] else [""]
+    pairs = zip(names, networks, strict=True)
+    return [found for found in (History.of(*pair) for pair in pairs) if found]
+
+
+def _unchanged(params: Mapping[str, Any], committed: Mapping[str, Any]) -> str:
+    if not committed:
+        return "unknown, because the commit of the training is not in this repository"
+    return "as committed" if params.keys() & committed.keys() else UNKNOWN
+
+
+def _date(text: str | None) -> str:
+    return text.replace("T", " ").replace("+00:00", " UTC") if text else UNKNOWN
+
+
+def _network(network: Mapping[str, str]) -> str:
+    file = network.get("path") or network.get("file") or UNKNOWN
+    return f"{file}, {_digest(network.get('weights_sha256', ''))}"
+
+
+def _digest(digest: str) -> str:
+    return f"SHA-256 {digest[:12]}" if digest else UNKNOWN
+
+
+def _joined(texts: Iterable[object]) -> str:
+    """Join different texts; the empty ones are unknown."""
+    known = (UNKNOWN if each in ("", None) else str(each) for each in texts)
+    return "; ".join(dict.fromkeys(known)) or UNKNOWN
