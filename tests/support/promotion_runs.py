@@ -7,13 +7,23 @@ from typing import Any
 import mlflow
 import numpy as np
 
+from hpa.config.sections import Serve
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.system.files import write_json
 from hpa.thresholds.thresholds_file import read_thresholds
+from hpa.tracking.logged_models import finish_model, log_model_files
 from hpa.tracking.mlflow_store import open_store
+from hpa.tracking.model_files import MODEL, save_model
 from support.model_folders import write_model_folder
 
 N_IMAGES = 280
+ORIGIN = {
+    "git.commit": "0f" * 20,
+    "data.source": "synthetic",
+    "dvc.data/packed": "ab" * 16,
+    "mlflow.user": "ada",
+    "process": "host 1 2",
+}
 
 
 def make_test_predictions(skill: float, model_dir: Path, *, first_id: int = 0) -> EvaluatedSplit:
@@ -62,6 +72,25 @@ def make_run(
                 client.log_artifact(run_id, str(path), part.name)
     if status:
         client.set_terminated(run_id, status)
+    return run_id
+
+
+def make_logged_run(folder: Path, skill: float, serve: Serve) -> str:
+    """Log a finished run whose model is in MLflow, as the train and evaluate stages log it."""
+    run_id = make_run(folder, skill, status=None, without=("model/best.keras",), tags=ORIGIN)
+    store, served, files = open_store(), folder / "mlflow", folder / "files" / MODEL
+    for path in (folder / "model", folder / "reports"):
+        shutil.copytree(path, files, dirs_exist_ok=True)
+    (files / "best.keras").unlink()
+    shutil.rmtree(served, ignore_errors=True)
+    save_model(served, files, serve)
+    store.log_metric(run_id, "test/macro_f1", skill)
+    for end, value in (("low", skill - 0.05), ("high", skill + 0.05)):
+        store.log_metric(run_id, f"test/macro_f1_{end}", value)
+    log_model_files(store, run_id, paths=[str(each) for each in served.iterdir()], folder=None)
+    weights = str(folder / "model" / "best.keras")
+    finish_model(store, run_id, paths=[weights], card="# Model card")
+    store.set_terminated(run_id)
     return run_id
 
 
