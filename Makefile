@@ -29,8 +29,7 @@ app: setup  ## use the trained model in the browser: http://127.0.0.1:8000
 	python src/app.py
 
 ui: setup  ## compare runs in the browser
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	python src/ui.py
 
 dashboard: setup  ## watch a search in the browser
 	optuna-dashboard "$${STORAGE:-sqlite:///optuna.db}"

@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     from hpa.evaluation.submission import unlabelled_submission
     from hpa.reports.summary import summary
     from hpa.tracking.model_files import log_model
-    from hpa.tracking.stage_run import stage_run
+    from hpa.tracking.run_place import comparison
+    from hpa.tracking.stage_run import log_result, stage_run
 
     inputs, gallery = read_checked_inputs()
     params = inherited_params(params, {**gallery.params, **inputs.origin.params})
@@ -60,11 +61,12 @@ def main(argv: list[str] | None = None) -> None:
         write_pages(evaluation, inputs, described_run(params, inputs, gallery, run_id))
         write_numbers(evaluation, inputs, run_id)
         log_results(evaluation)
+        log_result(summary(evaluation).splitlines()[0])
         log_model(inputs.origin.networks, params.serve)
     print(summary(evaluation))
     if not arguments.no_paths:
         print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
-        print(f"run {run_id}: compare with others by `make ui`, or python src/compare.py A B")
+        print(comparison(run_id))
 
 
 def read_checked_inputs() -> "tuple[Inputs, Origin]":

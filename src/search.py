@@ -98,8 +98,10 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
     print(f"study {study.name}: {study.n_done()} of {study.n_trials} trials are done", flush=True)
     sections = ("model", "loss", "augment", "train", "score", "threshold", "search")
     upstream = os.environ.get("MLFLOW_RUN_ID") or study.parent_run_id
-    name = f"search {study.name}"
-    with stage_run("search", params, sections=sections, upstream=upstream, name=name) as run:
+    name, tags = f"search {study.name}", {"optuna.study": study.name}
+    with stage_run(
+        "search", params, sections=sections, upstream=upstream, tags=tags, name=name
+    ) as run:
         study.optuna.set_user_attr("run_id", run)
         work(study)
         confirmation = confirm_best(study, work)

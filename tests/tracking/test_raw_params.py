@@ -5,6 +5,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from hpa.config.effects import has_effect
 from hpa.config.params import changed_params, load_params
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.raw_params import agrees
@@ -97,8 +98,9 @@ def test_a_stage_joins_the_run_of_mlflow_run_and_leaves_one_name_of_each_paramet
     assert joined == run_id
     known = client.get_run(run_id).data.params
     assert known.items() >= logged.items()
-    expected = {key for key in params.flat() if key.split(".")[0] in sections}
-    assert known.keys() == expected | {"note"}
+    values = params.flat()
+    expected = {key for key in values if key.split(".")[0] in sections and has_effect(key, values)}
+    assert known.keys() == expected | {"about", "note"}
 
 
 def test_a_run_with_another_value_is_not_joined(

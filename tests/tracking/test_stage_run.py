@@ -13,10 +13,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.tracking.address import tracking_uri
+from hpa.tracking.description import description, run_name
 from hpa.tracking.logged_models import download
 from hpa.tracking.mlflow_store import open_store, past_run
 from hpa.tracking.reproduction import prepare_clone
-from hpa.tracking.stage_run import _note, _run_name, log_metrics, stage_run
+from hpa.tracking.stage_run import log_metrics, stage_run
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -256,9 +257,9 @@ def environment() -> dict[str, str]:
 def test_a_run_is_named_by_what_differs_from_the_committed_parameters() -> None:
     lineage = {"git.commit": "0123456789", "git.dirty": "true"}
     differing = {"loss.gamma": 4.0, "train.seed": 3, "threshold.rule": "fixed"}
-    assert _run_name(differing, lineage) == "gamma=4 train.seed=3 rule=fixed"
-    assert _run_name({}, lineage) == "as committed in 0123456"
-    assert "code.diff" in _note("train", differing, lineage)
+    assert run_name(differing, lineage) == "gamma=4 train.seed=3 rule=fixed"
+    assert run_name({}, lineage) == "as committed in 0123456"
+    assert "code.diff" in description("train", PARAMS, differing, lineage)
 
 
 def test_a_failed_stage_names_its_error_and_may_be_repeated_with_other_values(
@@ -309,11 +310,15 @@ def test_a_run_of_a_search_names_another_way_to_repeat_it(
         prepare_clone(past_run(run_id), tmp_path / "clone")
 
 
-def test_system_metrics_are_logged_while_a_stage_runs(
-    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("chosen", ["true", "false", None])
+def test_system_metrics_are_logged_while_a_stage_runs_if_they_are_turned_on(
+    chosen: str | None, store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", raising=False)
+    if chosen:
+        monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", chosen)
     with stage_run("train", PARAMS, sections=("train",)) as run_id:
         time.sleep(0.5)
     metrics = store.get_run(run_id).data.metrics
-    assert metrics["system/system_memory_usage_megabytes"] > 0
+    assert ("system/system_memory_usage_megabytes" in metrics) == (chosen == "true")

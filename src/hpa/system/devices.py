@@ -13,6 +13,7 @@ from hpa.errors import UserError
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Processor flags of bfloat16 arithmetic on Linux: two of x86-64, one of Arm."""
+CAPABILITY = ", compute capability "
 
 
 def data_parallel(n_devices: int) -> AbstractContextManager[Any]:
@@ -91,6 +92,12 @@ def require_precision(precision: str) -> None:
     )
 
 
+def device_in_use() -> str:
+    """Return the name of the first accelerator, or `cpu`."""
+    found = _accelerator()
+    return found[0].partition(CAPABILITY)[0] if found else "cpu"
+
+
 def _accelerator() -> tuple[str, bool] | None:
     """Return the name of the first accelerator, and whether it has bfloat16; None without one."""
     backend = keras.backend.backend()
@@ -119,7 +126,7 @@ def _accelerator() -> tuple[str, bool] | None:
 
 
 def _gpu(name: str, capability: tuple[int, ...]) -> tuple[str, bool]:
-    return f"{name}, compute capability {'.'.join(map(str, capability))}", capability >= (8, 0)
+    return f"{name}{CAPABILITY}{'.'.join(map(str, capability))}", capability >= (8, 0)
 
 
 def _processor_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:

@@ -26,6 +26,7 @@ from hpa.errors import UserError
 from hpa.tracking import logged_models
 from hpa.tracking.address import public
 from hpa.tracking.artifacts import artifacts_of, can_write_artifacts, log_paths
+from hpa.tracking.description import with_result
 from hpa.tracking.experiments import (
     ExperimentMissingError,
     chosen_experiment,
@@ -37,10 +38,13 @@ from hpa.tracking.experiments import (
 from hpa.tracking.mlflow_store import PENDING, find_run, first_line, open_store
 from hpa.tracking.outbox import Call, CallRefusedError, RunRefusedError, StoreUnavailableError
 from hpa.tracking.raw_params import agrees, inherited, remove_short_names, unlogged
+from hpa.tracking.views import add_views
 
 MADE_ALIKE = ("params.sha256", "code.sha256", "environment.sha256")
 NO_ARGUMENTS = ("call", "run_id", "opening", "refused")
 BATCH = 100  # parameters or tags per request: MLflow's limit
+FIRST_PARAM = "about"
+"""Parameter with the run's name: MLflow's scatter plot opens on the first of the alphabet."""
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 
 
@@ -182,6 +186,8 @@ class RunCalls:
         if MLFLOW_RUN_NOTE not in run.data.tags:  # new, or made by `mlflow run` without a name
             client.update_run(run_id, name=name)
             tags[MLFLOW_RUN_NOTE] = note.replace("RUN_ID", run_id)
+            params = {FIRST_PARAM: name, **params}
+            add_views(client, run.info.experiment_id, time)
         client.update_run(run_id, status="RUNNING")
         # `mlflow run` has logged some of them, as they were spelled
         self._batch(client, run_id, params=unlogged(run.data.params, params), tags=tags)
@@ -271,6 +277,11 @@ class RunCalls:
             for each in datasets
         ]
         client.log_inputs(run_id, inputs)
+
+    def _result(self, client: mlflow.MlflowClient, run_id: str, *, text: str) -> None:
+        """Begin the run's description with its result."""
+        note = client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
+        client.set_tag(run_id, MLFLOW_RUN_NOTE, with_result(note, text))
 
     def _end(self, client: mlflow.MlflowClient, run_id: str, *, status: str, time: int) -> None:
         client.set_terminated(run_id, status, time)

@@ -5,14 +5,19 @@ import shlex
 from hpa.tracking.address import database_path, public, tracking_uri
 from hpa.tracking.artifacts import artifact_uri, local_path
 from hpa.tracking.mlflow_store import find_run, open_store
+from hpa.tracking.runs_server import HOST, PORT, SERVERS
 from hpa.tracking.stage_run import outbox_dir
+from hpa.tracking.views import page
 
 REPORT = "reports/report.html"
-LOCAL_SERVER = "http://127.0.0.1:5000"
+LOCAL_SERVER = f"http://{HOST}:{PORT}"
 
 
 def places(run_id: str, report: str = REPORT) -> str:
-    """Return lines that name the run, its page and its report; also if the store is away."""
+    """Return lines that name the run, its page, that of all runs, and its report.
+
+    If the store is away, they say where the records wait.
+    """
     try:
         client = open_store()
         run = find_run(client, run_id)
@@ -23,16 +28,33 @@ def places(run_id: str, report: str = REPORT) -> str:
             f"run {run_id}: its records, report included, wait in {outbox_dir()} for the tracking "
             "store\n  send them: python src/sync_runs.py"
         )
-    run_id, uri = run.info.run_id, tracking_uri()
-    page = f"/#/experiments/{run.info.experiment_id}/runs/{run_id}"
+    run_id, experiment, uri = run.info.run_id, run.info.experiment_id, tracking_uri()
     folder = local_path(artifact_uri(client, run))
     if folder is not None and (folder / report).is_file():
         report = str(folder / report)
     else:
         report = f"mlflow artifacts download --run-id {run_id} --artifact-path {report}"
-    if uri.startswith(("http:", "https:")):
-        page = public(uri).rstrip("/") + page
-    else:
+    lines = [
+        f"run {run_id}",
+        f"page: {_server(uri)}/#/experiments/{experiment}/runs/{run_id}",
+        f"all runs: {_server(uri)}{page(experiment)}",
+    ]
+    if not uri.startswith(SERVERS):
         store = shlex.quote(uri) if database_path(uri) else '"$MLFLOW_TRACKING_URI"'
-        page = f"{LOCAL_SERVER}{page}\n  after: mlflow ui --backend-store-uri {store}"
-    return f"run {run_id}\n  page: {page}\n  report: {report}"
+        lines.append(f"after: mlflow ui --backend-store-uri {store}")
+    return "\n  ".join([*lines, f"report: {report}"])
+
+
+def comparison(run_id: str) -> str:
+    """Return the line that says where a run stands beside the others; also if the store is away."""
+    try:
+        run = find_run(open_store(), run_id)
+    except Exception:  # of SQLAlchemy or requests: the store is away
+        run = None
+    uri = tracking_uri()
+    where = f", {_server(uri)}{page(run.info.experiment_id)}" if run else ""
+    return f"run {run_id}: compare with others by `make ui`{where}"
+
+
+def _server(uri: str) -> str:
+    return public(uri).rstrip("/") if uri.startswith(SERVERS) else LOCAL_SERVER

@@ -21,17 +21,18 @@ import pandas as pd
 import yaml
 from mlflow.tracking.context.registry import resolve_tags
 
+from hpa.config.effects import has_effect
 from hpa.config.folders import SPLIT_DIR
-from hpa.config.params import Params, short_key
+from hpa.config.params import Params
 from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import digest, repository_root
 from hpa.tracking.address import public, tracking_uri
+from hpa.tracking.description import description, run_name
 from hpa.tracking.experiments import chosen_experiment
 from hpa.tracking.lineage import (
     ENVIRONMENT_LOCK,
-    NO_COMMIT,
     History,
     code_diff,
     datasets,
@@ -44,15 +45,12 @@ from hpa.tracking.mlflow_store import PENDING, close_orphans, open_store, past_r
 from hpa.tracking.outbox import PATIENCE, Delivery, Outbox, StoreUnavailableError, deliver
 from hpa.tracking.run_calls import RunCalls
 from hpa.tracking.system_metrics import system_metrics
+from hpa.tracking.views import MADE_BY, PIPELINE
 
 RUN_NAME = "mlflow.runName"
-REPEAT = {
-    "search": "Result: the command in `search/best.yaml` among the artifacts. Resume the study: "
-    "`python src/search.py`",
-    "trial": "Repeat it as a run of its own: `dvc exp run -S KEY=VALUE …` with all that differs",
-}
-"""Ways to repeat the stages that `src/reproduce.py` refuses."""
-MAX_NAME = 120  # characters
+STUDY = "optuna.study"
+"""Tag of a search and of its trials, with the study's name."""
+TRAINING = ("train", "trial")
 BESIDE = ("search", "promote", "serve", "app")
 """Sections that no stage of the pipeline reads."""
 
@@ -135,7 +133,7 @@ def stage_run(
         _begin(recorder, stage, params, sections, upstream, parent, tags)
         with system_metrics(recorder.log_metrics):
             yield recorder.run_id
-        recorder.send("batch", tags={f"stage.{stage}": "finished"})
+        recorder.send("batch", tags={f"stage.{stage}": "finished", **_device(stage)})
         status = "FINISHED"
     except ends:
         status = "KILLED"
@@ -156,6 +154,11 @@ def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
 def log_tags(tags: dict[str, str]) -> None:
     """Add tags to the open run."""
     _open.get().send("batch", tags=tags)
+
+
+def log_result(text: str) -> None:
+    """Begin the description of the open run with its result."""
+    _open.get().send("result", text=text)
 
 
 def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
@@ -265,17 +268,21 @@ def _begin(
     changes, history = differences(params), History.read()
     if upstream is None and not history.commit:  # once, not in each stage
         print(history.warning(), file=sys.stderr, flush=True)
-    origin = lineage() | {"keras.backend": params.train.backend, "params.sha256": _digest(params)}
+    origin = lineage() | {
+        "data.source": params.fetch.source,
+        "keras.backend": params.train.backend,
+        "params.sha256": _digest(params),
+    }
     recorder.send(
         "begin",
         key=recorder.key,
         stage=stage,
         upstream=upstream or (None if parent else os.environ.get("MLFLOW_RUN_ID")),
-        name=tags.get(RUN_NAME) or _run_name(changes, origin),
-        note=_note(stage, changes, origin),
+        name=tags.get(RUN_NAME) or run_name(changes, origin),
+        note=description(stage, params, changes, origin),
         parent=parent,
-        params={k: value for k, value in params.flat().items() if k.split(".")[0] in sections},
-        tags={**origin, "process": processes.identity(), **tags},
+        params=_logged(params.flat(), sections),
+        tags={MADE_BY: _made_by(tags), **origin, "process": processes.identity(), **tags},
         time=_now(),
         context=_context(history),
         experiment=chosen_experiment(),
@@ -285,6 +292,26 @@ def _begin(
     recorder.send("inputs", datasets=data, opening=True)
     origin_files = _write_origin(recorder.folder, params)
     recorder.send("files", paths=origin_files, folder=None, opening=True)
+
+
+def _made_by(tags: dict[str, str]) -> str:
+    study = tags.get(STUDY)
+    return f"search {study}" if study else PIPELINE
+
+
+def _logged(values: dict[str, Any], sections: tuple[str, ...]) -> dict[str, Any]:
+    """Return the parameters that decide a result of these sections; params.yaml holds all."""
+    keys = [key for key in values if key.partition(".")[0] in sections]
+    return {key: values[key] for key in keys if has_effect(key, values)}
+
+
+def _device(stage: str) -> dict[str, str]:
+    """Return the tag with the device that trained; none if this process has trained nothing."""
+    if stage not in TRAINING or "keras" not in sys.modules:
+        return {}
+    from hpa.system.devices import device_in_use
+
+    return {"device": device_in_use()}
 
 
 def _digest(params: Params) -> str:
@@ -310,36 +337,6 @@ def _write_origin(folder: Path, params: Params) -> list[str]:
         path.write_bytes(contents[path.name])
     files += [Path("dvc.lock"), ENVIRONMENT_LOCK]
     return [str(path) for path in files if path.is_file()]
-
-
-def _run_name(differences: dict[str, Any], lineage: dict[str, str]) -> str:
-    """Name what differs from the committed parameters, as on the command line."""
-    if differences:
-        words = (
-            f"{short_key(key)}={f'{value:g}' if isinstance(value, float) else value}"
-            for key, value in differences.items()
-        )
-        return " ".join(words)[:MAX_NAME]
-    commit = lineage["git.commit"]
-    if commit.startswith(NO_COMMIT):
-        return f"code {commit.removeprefix(NO_COMMIT)[:7]} without a commit"
-    return f"as committed in {commit[:7]}"
-
-
-def _note(stage: str, differences: dict[str, Any], lineage: dict[str, str]) -> str:
-    """Describe a run in Markdown, with RUN_ID in place of its id."""
-    lines = [f"- `{key}`: {value}" for key, value in differences.items()]
-    no_commit = lineage["git.commit"].startswith(NO_COMMIT)
-    base = "params.yaml" if no_commit else "the committed params.yaml"
-    lines = [f"Differs from {base} in", *lines] if lines else []
-    changed = ", with the changes of `code.diff`" if lineage["git.dirty"] == "true" else ""
-    kind = "without Git, its digest" if no_commit else "commit"
-    lines += ["", f"Code: {kind} `{lineage['git.commit']}`{changed}"]
-    if name := lineage.get("dvc.experiment"):
-        lines += ["", f"DVC experiment: `dvc exp apply {name}`"]
-    repeat = "Repeat it, in a clone of its own: `python src/reproduce.py RUN_ID`"
-    lines += ["", REPEAT.get(stage, repeat)]
-    return "\n".join(lines).strip()
 
 
 def _now() -> int:

@@ -18,14 +18,14 @@ from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 def system_metrics(log: Callable[[dict[str, float], int], None]) -> Iterator[None]:
     """Measure in a thread during the block.
 
+    They are off by default, as MLflow's are: `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=true` turns
+    them on, `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL` sets the seconds between samples (10).
     MLflow's own thread requests the run from the server each time and ends if that fails.
-    `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL` sets the seconds between samples (default: 10);
-    `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false` turns them off.
 
     Args:
         log: receives the metrics, named `system/…`, and as step the seconds since the start.
     """
-    if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() == "false":
+    if os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "").lower() not in ("true", "1"):
         yield
         return
     ended = threading.Event()
