@@ -63,9 +63,7 @@ def main() -> None:
         with TemporaryDirectory(prefix="hpa-experiment-") as name:
             folder = Path(name)
             prepare_workspace(folder, params)
-            for number, stage in enumerate(STAGES, start=1):
-                announce(number, stage)
-                run_stage(stage, folder)
+            run_stages(folder)
             run_id = read_json(folder / "reports" / "metrics.json")["run_id"]
     print(
         f"the workspace is unchanged; this is where the results are:\n{places(run_id)}", flush=True
@@ -91,6 +89,13 @@ def prepare_workspace(folder: Path, params: Params) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(asdict(params), sort_keys=False))
     for name in ("data", "dvc.lock"):
         (folder / name).symlink_to(Path(name).resolve())
+
+
+def run_stages(folder: Path) -> None:
+    """Run the stages after those of the data in a folder."""
+    for number, stage in enumerate(STAGES, start=1):
+        announce(number, stage)
+        run_stage(stage, folder)
 
 
 def run_stage(stage: str, folder: Path) -> None:

@@ -2,16 +2,20 @@
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 
 from hpa.data.packed.assignment import SPLITS
 from hpa.metrics.predictions import Scores
-from support.paths import ROOT
-from support.scripts import run_script
+from support.paths import PYTHONPATH, ROOT
+from support.scripts import environment_of, run_script
 from support.workspaces import write_params
 
 
@@ -191,3 +195,45 @@ def test_real_images_run_through_the_pipeline_unchanged(real_data: Path, tmp_pat
         scored = Scores.read(tmp_path / f"scores/{split}.npz").ids
         assert list(scored) == list(assignment["Id"][assignment["split"] == split])
     assert (tmp_path / "reports/submission.csv").read_text() == "Id,Predicted\n"
+
+
+ONE_PROCESS = """\
+from pathlib import Path
+import experiment
+experiment.command_line.run(lambda: experiment.run_stages(Path.cwd()))
+"""
+
+
+@pytest.mark.slow
+def test_stages_in_one_process_write_what_each_writes_in_its_own(
+    workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").symlink_to(workspace / "data")
+    shutil.copy(workspace / "params.yaml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_PROCESS],
+        cwd=tmp_path,
+        env=environment_of(tmp_path) | {"PYTHONPATH": PYTHONPATH},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert decided(tmp_path) == decided(workspace)
+    [run] = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["0"])
+    finished = {tag for tag, value in run.data.tags.items() if value == "finished"}
+    assert finished == {f"stage.{name}" for name in ("train", "score", "threshold", "evaluate")}
+
+
+def decided(folder: Path) -> dict[str, Any]:
+    """Weights, scores, thresholds and metrics: all that must not depend on how a stage runs."""
+    numbers = {
+        name: {k: v for k, v in json.loads((folder / name).read_text()).items() if k in keys}
+        for name, keys in {
+            "model/provenance.json": {"weights_sha256"},
+            "model/thresholds.json": {"classes", "shown_scale", "plain"},
+        }.items()
+    }
+    metrics = json.loads((folder / "reports/metrics.json").read_text())
+    scores = {path.name: Scores.read(path).y_prob.tobytes() for path in folder.glob("scores/*.npz")}
+    history = (folder / "model/history.csv").read_text()
+    return {**numbers, **scores, "history": history, "metrics": {**metrics, "run_id": ""}}

@@ -371,7 +371,7 @@ def test_a_short_training_says_its_epochs_and_the_steps_of_ten(
     assert "training: 5 steps of 4 images, 2.5 epochs of 8 images of 32 x 32 pixels" in said.out
     assert "warning: train.n_steps 5 is only 2.5 epochs of these 8 images" in said.err
     assert "10 epochs are train.n_steps=20" in said.err
-    assert "epoch 2.5 of 2.5, val loss" in said.err  # the progress bar
+    assert "step 5/5  loss" in said.out
     assert list(history["train/epochs"]) == [1.0, 2.0, 2.5]
     fit_small(packed_world, split_dir, tmp_path / "long", n_steps=6)
     assert "warning" not in capsys.readouterr().err

@@ -3,9 +3,11 @@
 It imports neither MLflow nor Optuna: callers pass `on_round`.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +25,11 @@ from hpa.inference.prediction import predict_logits, sigmoid
 from hpa.labels import indicator_matrix
 from hpa.model.optimizers import averaged_weights
 from hpa.system.files import atomic_path, require_free_space
-from hpa.system.progress import progress
 from hpa.system.signals import postponed_signals
 from hpa.thresholds.cross_fitting import validation_metrics
 from hpa.training.checkpoints import Checkpoint, Checkpoints
 from hpa.training.epochs import Epochs, epochs_of
+from hpa.training.live_view import View, view_of
 from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, Watch, copies, diverged, save_model
 
@@ -44,6 +46,38 @@ class Examples:
     rows: np.ndarray
     ids: np.ndarray
     y_true: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Packed images with their splits, and how often each training image is repeated."""
+
+    images: PackedImages
+    train: Examples
+    val: Examples
+    factors: np.ndarray  # float64[n], mean repeats of each training image per epoch
+    epochs: Epochs
+
+    @classmethod
+    def read(cls, params: Params, packed_dir: Path, split_dir: Path) -> "TrainingData":
+        """Read the outputs of the stages pack and split."""
+        index, split = (
+            read_index(packed_dir),
+            read_assignment(split_dir, params.train.fold)["split"],
+        )
+        train, val = (examples_of(index, split, name) for name in ("train", "val"))
+        factors = repeat_factors(params.train, train.y_true)
+        return cls(PackedImages(packed_dir), train, val, factors, epochs_of(params.train, factors))
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images in pixels."""
+        return self.images.row_shape[0]
+
+    @property
+    def label_rates(self) -> np.ndarray:
+        """Share of the training images with each label, float64[28], repeats included."""
+        return np.average(self.train.y_true, axis=0, weights=self.factors)
 
 
 def fit(
@@ -75,7 +109,8 @@ def fit(
         on_step: called after each step with the steps done, in a thread of Keras.
         run_id: kept in the checkpoints.
         build_networks: returns the network, and the model that trains it.
-        announce: print the number of steps and epochs, and a warning if they are few.
+        announce: print the number of steps and epochs, a warning if they are few, and how far the
+            training is; else nothing is shown.
 
     Returns:
         The SHA-256 of the best weights (see `weights_sha256`).
@@ -86,68 +121,97 @@ def fit(
         SystemExit: after SIGTERM (143) or Ctrl-C (130); a checkpoint holds the last step.
     """
     keras.utils.set_random_seed(params.train.seed)
-    images = PackedImages(packed_dir)
-    index, split = read_index(packed_dir), read_assignment(split_dir, params.train.fold)["split"]
-    train, val = (examples_of(index, split, name) for name in ("train", "val"))
-    factors = repeat_factors(params.train, train.y_true)
-    label_rates = np.average(train.y_true, axis=0, weights=factors)
-    epochs = epochs_of(params.train, factors)
+    data = TrainingData.read(params, packed_dir, split_dir)
     if announce:
-        _announce(epochs, params.train.n_steps, images.row_shape[0])
-    networks = build_networks(params, images.row_shape[0], label_rates)
+        _announce(data.epochs, params.train.n_steps, data.size)
+    networks = build_networks(params, data.size, data.label_rates)
     training = Training(*networks, model_dir)
     if checkpoints:
         checkpoints.prepare(training.n_bytes())
     require_free_space(model_dir, N_ARCHIVES * training.network.count_params() * 4, "the model")
     if checkpoints:
         _resume(training, checkpoints, on_round, on_resume)
-
-    of_all = f"of {epochs.of(params.train.n_steps):.1f}"
-    total, done = (n * params.train.batch_size for n in (params.train.n_steps, training.step))
-    n_images, seconds = 0, 0.0  # of the round, since it began or was resumed
-
-    def tick() -> None:
-        bar.update(params.train.batch_size)
-        on_step(training.step + watch.n_steps)
-
-    with postponed_signals() as signals, progress(what="train", total=total, initial=done) as bar:
-        while not _finished(training, params.train):
-            bar.set_postfix_str(_state(training, epochs, of_all), refresh=False)
-            watch = Watch(training.running, signals, tick)
-            segment = TrainingBatches(
-                images,
-                train.rows,
-                train.y_true,
-                batch_size=params.train.batch_size,
-                seed=params.train.seed,
-                augment=params.augment,
-                repeat_factors=factors,
-                first=training.step,
-                end=_next_pause(training.step, params.train),
-            )
-            started = time.perf_counter()
-            _train(training, segment, watch, train.ids)
-            seconds += time.perf_counter() - started
-            n_images += watch.n_steps * params.train.batch_size
-            if _ends_round(training.step, params.train):
-                with averaged_weights(training.model):
-                    validated = _validate(training.network, images, val, params.train)
-                    reached = {"train/epochs": epochs.of(training.step), "train/loss": watch.loss}
-                    metrics = reached | validated
-                    _end_round(training, metrics, params.train.best_by)
-                bar.set_postfix_str(_state(training, epochs, of_all))
-                on_round(training.step, metrics | {"train/images_per_s": n_images / seconds})
-                n_images, seconds = 0, 0.0
+    train = params.train
+    view = view_of(train.n_steps, train.validate_every, train.batch_size, silent=not announce)
+    view.resumed(training.history)
+    rounds = _Rounds(params, data, training, view, on_step)
+    with postponed_signals() as signals, closing(view):
+        while not _finished(training, train):
+            if metrics := rounds.advance(signals):
+                on_round(training.step, metrics)
             stop = list(signals)
-            if checkpoints and (stop or training.step % params.train.checkpoint_every == 0):
+            if checkpoints and (stop or training.step % train.checkpoint_every == 0):
                 checkpoints.write(training.checkpoint(run_id))
             if stop:
                 raise SystemExit(128 + stop[0])
-    with averaged_weights(training.model):
-        save_model(training.network, model_dir / "last.keras")
-    with atomic_path(model_dir / "history.csv") as temporary:
-        pd.DataFrame(training.history).to_csv(temporary, index=False, float_format="%.6g")
+    _write_end(training, train.best_by)
     return training.best_sha256
+
+
+@dataclass(eq=False)
+class _Rounds:
+    """Rounds of a training, in segments that end with a validation or before a checkpoint."""
+
+    params: Params
+    data: TrainingData
+    training: Training
+    view: View
+    on_step: Callable[[int], None]
+    n_images: int = 0  # of the round, since it began or was resumed
+    seconds: float = 0.0
+
+    def advance(self, signals: list[int]) -> dict[str, float]:
+        """Train until the next pause; return the metrics if it ends a round, else nothing."""
+        training, train = self.training, self.params.train
+        started = time.perf_counter()
+        watch = Watch(training.running, signals, self._tick)
+        _train(training, self._segment(), watch, self.data.train.ids)
+        self.seconds += time.perf_counter() - started
+        self.n_images += watch.n_steps * train.batch_size
+        return self._end(watch.loss) if _ends_round(training.step, train) else {}
+
+    def _tick(self, n_steps: int, loss: float) -> None:
+        self.view.stepped(self.training.step + n_steps, loss)
+        self.on_step(self.training.step + n_steps)
+
+    def _segment(self) -> TrainingBatches:
+        data, train = self.data, self.params.train
+        return TrainingBatches(
+            data.images,
+            data.train.rows,
+            data.train.y_true,
+            batch_size=train.batch_size,
+            seed=train.seed,
+            augment=self.params.augment,
+            repeat_factors=data.factors,
+            first=self.training.step,
+            end=_next_pause(self.training.step, train),
+        )
+
+    def _end(self, loss: float) -> dict[str, float]:
+        """Validate; keep the weights if they are the best; return the metrics of the round."""
+        training, train, data = self.training, self.params.train, self.data
+        reached = {"train/epochs": data.epochs.of(training.step), "train/loss": loss}
+        with averaged_weights(training.model):
+            metrics = reached | _validate(training.network, data.images, data.val, train)
+            _end_round(training, metrics, train.best_by)
+        self.view.validated(training.step, metrics)
+        speed = self.n_images / self.seconds
+        self.n_images, self.seconds = 0, 0.0
+        return metrics | {"train/images_per_s": speed}
+
+
+def _write_end(training: Training, best_by: str) -> None:
+    """Write `last.keras`, a copy of `best.keras` if the last round is the best, and the history."""
+    last = training.model_dir / "last.keras"
+    if _best_round(training.history, best_by) == len(training.history) - 1:
+        with atomic_path(last) as temporary:
+            shutil.copyfile(training.model_dir / "best.keras", temporary)
+    else:
+        with averaged_weights(training.model):
+            save_model(training.network, last)
+    with atomic_path(training.model_dir / "history.csv") as temporary:
+        pd.DataFrame(training.history).to_csv(temporary, index=False, float_format="%.6g")
 
 
 def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
@@ -194,12 +258,6 @@ def _announce(epochs: Epochs, n_steps: int, size: int) -> None:
     print(f"training: {epochs.describe(n_steps)} of {size} x {size} pixels", flush=True)
     if warning := epochs.warning(n_steps, "train.n_steps"):
         print(warning, file=sys.stderr, flush=True)
-
-
-def _state(training: Training, epochs: Epochs, of_all: str) -> str:
-    """Describe how far a training is: epochs, and the loss of the last validation."""
-    loss = f", val loss {training.history[-1]['val/loss']:.4f}" if training.history else ""
-    return f"epoch {epochs.of(training.step):.1f} {of_all}{loss}"
 
 
 def _validate(

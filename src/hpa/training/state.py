@@ -93,13 +93,15 @@ class Watch(keras.callbacks.Callback):
 
     async_safe = True
 
-    def __init__(self, running: list[np.ndarray], stop: list[int], tick: Callable[[], Any]) -> None:
+    def __init__(
+        self, running: list[np.ndarray], stop: list[int], tick: Callable[[int, float], None]
+    ) -> None:
         """Watch one `fit`.
 
         Args:
             running: the metrics' variables if it resumes within a round, else empty.
             stop: a list that requests the end once it is not empty.
-            tick: called after each step.
+            tick: called after each step with the steps done in this `fit`, and the loss so far.
         """
         super().__init__()
         self._running, self._stop, self._tick = running, stop, tick
@@ -128,7 +130,7 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Record the loss; end after this step if requested, or if the loss is not finite."""
         self._losses[batch] = logs["loss"]
-        self._tick()
+        self._tick(self.n_steps, logs["loss"])
         if self._stop or not math.isfinite(logs["loss"]):
             self.model.stop_training = True
 
