@@ -87,7 +87,7 @@ def make_logged_run(folder: Path, skill: float, serve: Serve) -> str:
     store.log_metric(run_id, "test/macro_f1", skill)
     for end, value in (("low", skill - 0.05), ("high", skill + 0.05)):
         store.log_metric(run_id, f"test/macro_f1_{end}", value)
-    log_model_files(store, run_id, paths=[str(each) for each in served.iterdir()], folder=None)
+    log_model_files(store, run_id, paths=[str(each) for each in served.iterdir()])
     weights = str(folder / "model" / "best.keras")
     finish_model(store, run_id, paths=[weights], card="# Model card")
     store.set_terminated(run_id)

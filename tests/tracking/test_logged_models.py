@@ -35,9 +35,21 @@ def work_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
     return open_store()
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without experiments of this project: a fresh one takes seconds to create."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("empty")
+        work_in(folder, patch)
+        return folder / "mlflow.db"
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+def store(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> mlflow.MlflowClient:
     (tmp_path / "project").mkdir()
+    shutil.copy(empty_store, tmp_path / "project")
     return work_in(tmp_path / "project", monkeypatch)
 
 
@@ -145,16 +157,26 @@ def test_no_model_is_made_of_several_networks_or_of_absent_weights(
     assert run.info.status == "FINISHED"
 
 
-def test_another_evaluation_links_the_weights_of_the_run_upstream(
+def test_another_evaluation_links_the_weights_that_an_earlier_run_has(
     store: mlflow.MlflowClient,
 ) -> None:
     first = train()
     evaluate(first)
     second = evaluate(first)  # a run of its own, of other thresholds, say
-    assert second != first
-    one, other = copies(Path("mlruns"))
-    assert one.samefile(other)
-    assert model_of_run(store, second).status == LoggedModelStatus.READY
+    third = evaluate("")  # of outputs whose run is in another store
+    assert len({first, second, third}) == 3
+    one, *others = copies(Path("mlruns"))
+    assert [one.samefile(other) for other in others] == [True, True]
+    assert model_of_run(store, third).status == LoggedModelStatus.READY
+
+
+def test_damaged_weights_of_another_run_are_not_linked(store: mlflow.MlflowClient) -> None:
+    first = train()
+    evaluate(first)
+    (kept,) = copies(Path("mlruns"))
+    kept.write_text("damaged")
+    evaluate(first)
+    assert sorted(each.read_text() for each in copies(Path("mlruns"))) == ["damaged", WEIGHTS]
 
 
 def test_another_evaluation_copies_the_weights_where_links_are_unknown(

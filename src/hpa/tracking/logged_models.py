@@ -18,17 +18,19 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from hpa.system.files import sha256
 from hpa.tracking import artifacts
-from hpa.tracking.mlflow_store import find_run, open_store
+from hpa.tracking.mlflow_store import open_store
 
 NAME = "hpa"
 WEIGHTS = "model/best.keras"
 """Artifact that runs of earlier versions hold themselves."""
 MODEL_FOLDER = "artifacts/model"
 """Place of the model folder in an MLflow model that has it as its artifact `model`."""
-UPSTREAM = "upstream_run_id"
+DIGEST = "best.keras.sha256"
+"""Tag of a model that has its weights."""
 OF_RUN = ("mlflow.user", "mlflow.source.name")
-NOT_OF_MODEL = ("mlflow.", "started.", "stage.", "process", "failure", UPSTREAM)
+NOT_OF_MODEL = ("mlflow.", "started.", "stage.", "process", "failure", "upstream_run_id")
 """Tags that tell of the run, not of what it made."""
 SPLITS = ("train", "val", "test")
 MAX_NOTE = 8000
@@ -107,12 +109,15 @@ def download_file(
     return artifacts.download_from(files_of(client, model), name, folder)
 
 
-def log_model_files(
-    client: mlflow.MlflowClient, run_id: str, *, paths: list[str], folder: str | None
-) -> None:
-    """Copy files and folders to the model of a run, which the first call creates."""
+def log_weights(client: mlflow.MlflowClient, run_id: str, *, paths: list[str]) -> None:
+    """Begin the model of a run with its weights."""
+    _store_weights(client, _begun(client, client.get_run(run_id)), Path(paths[0]))
+
+
+def log_model_files(client: mlflow.MlflowClient, run_id: str, *, paths: list[str]) -> None:
+    """Copy files and folders to the model of a run."""
     model = _begun(client, client.get_run(run_id))
-    artifacts.log_paths(files_of(client, model), paths, folder)
+    artifacts.log_paths(files_of(client, model), paths, None)
 
 
 def finish_model(client: mlflow.MlflowClient, run_id: str, *, paths: list[str], card: str) -> None:
@@ -121,14 +126,12 @@ def finish_model(client: mlflow.MlflowClient, run_id: str, *, paths: list[str], 
     The run has the same values at the same times, so repeating the call changes nothing.
 
     Args:
-        paths: of the weights alone; copied unless the training did.
+        paths: of the weights alone, unless the training has logged them.
         card: description in Markdown.
     """
     run = client.get_run(run_id)
     model = _begun(client, run)
-    (weights,) = map(Path, paths)
-    if not _is_there(client, run, model, weights):
-        files_of(client, model).log_artifact(str(weights), MODEL_FOLDER)
+    _store_weights(client, model, Path(paths[0]))
     tags = {k: v for k, v in run.data.tags.items() if not k.startswith(NOT_OF_MODEL)}
     tags |= {key: run.data.tags[key] for key in OF_RUN if key in run.data.tags}
     client.set_logged_model_tags(model.model_id, {**tags, MLFLOW_RUN_NOTE: card[:MAX_NOTE]})
@@ -161,33 +164,28 @@ def _results(run: Run, model_id: str) -> Iterator[Metric]:
             )
 
 
-def _is_there(client: mlflow.MlflowClient, run: Run, model: LoggedModel, path: Path) -> bool:
-    """Tell whether a model has its weights, of the training or linked to an upstream run's."""
-    name, found = (
-        f"{MODEL_FOLDER}/{path.name}",
-        files_of(client, model).list_artifacts(MODEL_FOLDER),
-    )
-    if (name, path.stat().st_size) in {(each.path, each.file_size) for each in found}:
-        return True
-    if (target := artifacts.local_path(model_uri(client, model))) is None:
+def _store_weights(client: mlflow.MlflowClient, model: LoggedModel, path: Path) -> None:
+    """Copy weights to a model unless it has them; link those of another model of this computer."""
+    digest = sha256(path)
+    if model.tags.get(DIGEST) == digest:
+        return
+    if not _linked(client, model, path, digest):
+        files_of(client, model).log_artifact(str(path), MODEL_FOLDER)
+    client.set_logged_model_tags(model.model_id, {DIGEST: digest})
+
+
+def _linked(client: mlflow.MlflowClient, model: LoggedModel, path: Path, digest: str) -> bool:
+    """Tell whether another model of the experiment has the same weights, which are linked now."""
+    if (folder := artifacts.local_path(model_uri(client, model))) is None:
         return False
-    for other in filter(None, (model_of(client, above) for above in _upstream(client, run))):
-        folder = artifacts.local_path(model_uri(client, other))
-        if folder and (folder / name).is_file() and cmp(folder / name, path, shallow=False):
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).unlink(missing_ok=True)
+    target = folder / MODEL_FOLDER / path.name
+    target.unlink(missing_ok=True)  # it may be a link itself
+    found = client.search_logged_models([model.experiment_id], f"tags.`{DIGEST}` = '{digest}'")
+    for other in (artifacts.local_path(model_uri(client, each)) for each in found):
+        source = other / MODEL_FOLDER / path.name if other else None
+        if source and source.is_file() and cmp(source, path, shallow=False):
+            target.parent.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):  # a file system without hard links
-                os.link(folder / name, target / name)
+                os.link(source, target)
                 return True
     return False
-
-
-def _upstream(client: mlflow.MlflowClient, run: Run) -> Iterator[Run]:
-    """Yield the runs that made the inputs of a run, the nearest first."""
-    seen = {run.info.run_id}
-    while (
-        above := find_run(client, run.data.tags.get(UPSTREAM))
-    ) and above.info.run_id not in seen:
-        seen.add(above.info.run_id)
-        run = above
-        yield run

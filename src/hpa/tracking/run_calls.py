@@ -230,6 +230,9 @@ class RunCalls:
         added = [each for each in named if each not in known]
         client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(known + added))
 
+    def _weights(self, client: mlflow.MlflowClient, run_id: str, **file: Any) -> None:
+        logged_models.log_weights(client, run_id, **file)
+
     def _model_files(self, client: mlflow.MlflowClient, run_id: str, **files: Any) -> None:
         logged_models.log_model_files(client, run_id, **files)
 

@@ -40,7 +40,7 @@ from hpa.tracking.lineage import (
     lineage,
     split_datasets,
 )
-from hpa.tracking.logged_models import MODEL_FOLDER, download
+from hpa.tracking.logged_models import download
 from hpa.tracking.mlflow_store import PENDING, close_orphans, open_store, past_run
 from hpa.tracking.outbox import PATIENCE, Delivery, Outbox, StoreUnavailableError, deliver
 from hpa.tracking.run_calls import RunCalls
@@ -168,12 +168,12 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
 
 def log_weights(path: Path) -> None:
     """Begin the run's model in MLflow with its weights: see `hpa.tracking.logged_models`."""
-    log_model_files([path], MODEL_FOLDER)
+    _open.get().send("weights", paths=[str(path)])
 
 
-def log_model_files(paths: list[Path], folder: str | None = None) -> None:
+def log_model_files(paths: list[Path]) -> None:
     """Copy files and folders to the run's model."""
-    _open.get().send("model_files", paths=[str(path) for path in paths], folder=folder)
+    _open.get().send("model_files", paths=[str(path) for path in paths])
 
 
 def finish_model(weights: Path, card: str) -> None:
