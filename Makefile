@@ -5,10 +5,10 @@ INSTALLED = .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check app ui dashboard lock
+.PHONY: help setup repro test check app ui experiments dashboard lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## install the locked packages into .venv; a repeat installs nothing
 
@@ -30,6 +30,13 @@ app: setup  ## use the trained model in the browser: http://127.0.0.1:8000
 
 ui: setup  ## compare runs in the browser
 	python src/ui.py
+
+# Twelve columns of a hundred; without an evaluated model there is nothing to sort by.
+SHOWN = Experiment|Created|State|test/macro_f1(_low|_high)?|val/macro_f1_cross_fitted|loss[.](name|gamma|alpha)|train[.](learning_rate|n_steps)
+EXPERIMENTS = COLUMNS=$${COLUMNS:-220} dvc exp show --drop '^(?!($(SHOWN))$$)' $(ARGS)
+
+experiments: setup  ## compare DVC's experiments, the best first; of all commits: make experiments ARGS=-A
+	@$(EXPERIMENTS) --sort-by test/macro_f1 --sort-order desc 2> /dev/null || $(EXPERIMENTS)
 
 dashboard: setup  ## watch a search in the browser
 	optuna-dashboard "$${STORAGE:-sqlite:///optuna.db}"
