@@ -114,8 +114,7 @@ def described_run(params: "Params", inputs: "Inputs", gallery: "Origin", run_id:
     own = {f"evaluate.{key}": value for key, value in asdict(params.evaluate).items()}
     made_with = {**gallery.params, **inputs.origin.params, **own}
     lineage = inputs.networks[0].get("lineage", {})
-    revision = lineage.get("dvc.baseline") or lineage.get("git.commit") or ""
-    committed = committed_params(revision) if revision else {}
+    committed = committed_params(lineage.get("dvc.baseline") or lineage.get("git.commit") or "")
     return run_facts(inputs.networks, inputs.origin, made_with, committed, run_id=run_id)
 
 
@@ -141,7 +140,7 @@ def write_numbers(evaluation: "Evaluation", inputs: "Inputs", run_id: str) -> No
     weights = " ".join(each["weights_sha256"] for each in origin.networks)
     digests = {"weights_sha256": weights, "thresholds_sha256": origin.thresholds_sha256}
     made_by = {"run_id": run_id, **digests}
-    write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
+    write_json(REPORTS_DIR / "metrics.json", {**made_by, **evaluation.metrics})
     flags = dict(zip(classes["label"], classes["flags"], strict=True))
     write_json(CLASS_FLAGS_PATH, {"origin": origin.to_json(), **made_by, "classes": flags})
 

@@ -125,6 +125,19 @@ def test_a_project_in_a_folder_of_its_repository_has_that_commit(
     assert lineage.lineage()["git.dirty"] == "false"
 
 
+def test_parameters_of_a_commit_are_read_whatever_the_file_holds_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path / "project", monkeypatch)
+    commit(tmp_path / "project", ".")
+    revision = lineage.lineage()["git.commit"]
+    (folder / "params.yaml").write_text("loss: {gamma: 9}\n")
+    found = lineage.committed_params(revision)
+    assert found == {"loss.gamma": 1.0}
+    for absent in ("0" * 40, "sha256:5eed", "--help", "", "HEAD:src"):
+        assert lineage.committed_params(absent) == {}
+
+
 def test_without_git_a_run_is_named_by_what_differs_from_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,16 @@
 """The key of the checkpoints follows what decides a training's numbers, and nothing else."""
 
 import shutil
+import zipfile
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpa.config.params import Params, load_params
+from hpa.model.archive_origin import embedded_provenance
 from hpa.system import files
 from hpa.training import code, provenance
 from support.paths import ROOT
@@ -105,3 +108,21 @@ def test_data_without_a_record_leaves_the_parameters_in_force() -> None:
     )
     assert origin["params"]["fetch.source"] == PARAMS.fetch.source
     assert origin["params"]["pack.odd_size"] == PARAMS.pack.odd_size
+
+
+def test_a_provenance_holds_date_and_rounds_of_its_training(tmp_path: Path) -> None:
+    for name in provenance.ARCHIVES:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("metadata.json", "{}")
+    rows = "\n".join(f"{step},{0.1 * step!r}," for step in range(1, 20_001))
+    (tmp_path / "history.csv").write_text(f"step,val/loss,val/macro_f1\n{rows}\n")
+    provenance.write_provenance(tmp_path, {"run_id": "abc"})
+    written = files.read_json(tmp_path / "provenance.json")
+    date = datetime.fromisoformat(written["trained_at"])
+    assert timedelta(0) <= datetime.now(UTC) - date < timedelta(minutes=2)
+    steps = written["history"]["step"]
+    assert (steps[0], steps[-1], len(steps)) == (1, 20_000, provenance.MAX_ROUNDS)
+    assert written["history"]["val/loss"][-1] == pytest.approx(2000)
+    assert set(written["history"]["val/macro_f1"]) == {None}
+    inside = embedded_provenance(tmp_path / "best.keras")  # it refuses more than a megabyte
+    assert inside == {key: written[key] for key in ("run_id", "trained_at", "history")}

@@ -128,7 +128,8 @@ def differences(params: Params) -> dict[str, Any]:
 
 def committed_params(revision: str) -> dict[str, Any]:
     """Return params.yaml of a revision by dotted key; empty if either is absent or broken."""
-    return _by_dotted_key(_git("show", "--end-of-options", f"{revision}:./params.yaml") or b"")
+    name = f"{revision}:./params.yaml"  # without a revision that of the index
+    return _by_dotted_key((revision and _git("show", "--end-of-options", name)) or b"")
 
 
 def _by_dotted_key(text: bytes) -> dict[str, Any]:

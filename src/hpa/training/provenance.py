@@ -85,7 +85,7 @@ def write_provenance(model_dir: Path, provenance: dict[str, Any]) -> None:
 
 def _rounds(path: Path) -> dict[str, list[float | None]]:
     """Return the columns of a history, of at most MAX_ROUNDS rounds at equal distances."""
-    table = pd.read_csv(path, float_precision="round_trip")
+    table = pd.read_csv(path)
     kept = np.linspace(0, len(table) - 1, min(len(table), MAX_ROUNDS)).round().astype(int)
     table = table.iloc[kept].astype(object)
     known = table.where(table.notna(), None)

@@ -2,16 +2,19 @@
 const enlarged = document.getElementById("enlarged"), stage = enlarged.querySelector(".stage");
 document.querySelectorAll("button.enlarge").forEach(button => button.addEventListener("click", () => {
   const image = button.querySelector("img"), width = image.naturalWidth, height = image.naturalHeight;
-  const fit = Math.min((innerWidth - 60) / width, (innerHeight - 150) / height);
+  const room = innerWidth - 60, fit = Math.min(room / width, (innerHeight - 150) / height);
+  const larger = Math.min(1.5 * image.clientWidth, Math.max(room, 520));
   const picture = document.createElement("span");
   picture.className = "picture";
   picture.append(...[...button.children].map(each => each.cloneNode(true)));
-  picture.style.width = `${Math.round(Math.max(fit * width, 1.5 * image.clientWidth, width))}px`;
+  picture.style.width = `${Math.round(Math.max(fit * width, width, larger))}px`;
   stage.replaceChildren(picture);
   const caption = button.closest("figure")?.querySelector("figcaption")?.innerText ?? image.alt;
   enlarged.querySelector("p").textContent = caption;
   enlarged.showModal();
   stage.scrollTo(0, 0);
+  enlarged.querySelector(".hint").hidden =
+    stage.scrollWidth <= stage.clientWidth + 1 && stage.scrollHeight <= stage.clientHeight + 1;
 }));
 enlarged.querySelector(".close").onclick = () => enlarged.close();
 enlarged.onclick = event => { if (event.target === enlarged) enlarged.close(); };

@@ -1,0 +1,225 @@
+"""Report, quality page and model card in headless Chromium, opened as files."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.splits.splitting import write_split
+from hpa.labels import LABELS, N_LABELS
+from hpa.reports.data_quality import inspect
+from hpa.reports.data_quality_page import quality_page
+from hpa.reports.gallery import GalleryImage, write_gallery
+from hpa.reports.grad_cam_gallery import KINDS, draw_example
+from hpa.reports.model_card import card_page, model_card
+from hpa.reports.test_report import report_page
+from support.evaluations import FACTS, PROVENANCE, small_evaluation
+from support.worlds import draw_pixels
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
+    ),
+]
+DESK, PHONE = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
+SIZES = {"desk": {"viewport": DESK}, "phone": {"viewport": PHONE, "is_mobile": True}}
+MAX_HEIGHT_PX = {"report": 17_000, "quality": 12_000, "model_card": 6_000}
+LONG = "a-name-without-a-single-place-to-break-it-" * 6
+CHANGED = [("score.models", LONG, "model/best.keras"), ("loss.gamma", "1.0", "<i>2.0</i>")]
+
+
+@pytest.fixture(scope="module")
+def pages(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pages of a run with all 84 pictures, unusual parameters and long names."""
+    folder = tmp_path_factory.mktemp("pages")
+    evaluation, facts = (
+        small_evaluation(),
+        replace(FACTS, changed=CHANGED, unchanged="", image_side_um=163.84, no_scale_bar=""),
+    )
+    picture = draw_example(draw_pixels(3, 96), np.ones((3, 3), np.float32))
+    examples = [
+        GalleryImage(label, kind, LONG, (label, 1), (2,), 0.2, 0.5, f"{label}-{number}.jpg")
+        for label in range(N_LABELS)
+        for number, kind in enumerate(KINDS)
+    ]
+    write_gallery(folder / "gallery", [(each, picture) for each in examples], note="")
+    index = read_index(packed_world)
+    index["split"] = np.resize(np.array(["train", "val", "test"], dtype=object), len(index))
+    index.loc[~index["labelled"], "split"] = "unlabelled"
+    write_split(folder / "split", index, index[["Id", "split"]].assign(group=0))
+    found = inspect(packed_world, folder / "split", hash_distance=6)
+    found.index.loc[:20, "blank"] = "green"
+    found.index.loc[3, "Id"] = LONG
+    card = model_card(evaluation, [PROVENANCE], facts)
+    for name, text in {
+        "report": report_page(evaluation, folder / "gallery", facts),
+        "quality": quality_page(found, PackedImages(packed_world), facts),
+        "model_card": card_page(card),
+    }.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=list(SIZES))
+def size(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def open_page(browser: Browser, path: Path, size: str) -> Page:
+    """Open a file; a request to anywhere else, or an error of a script, fails the test."""
+    page = browser.new_context(**SIZES[size]).new_page()  # type: ignore[arg-type]
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    page.on("console", lambda message: pytest.fail(message.text))
+    page.route(lambda url: not url.startswith(("file:", "data:")), lambda _: pytest.fail("network"))
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.mark.parametrize("name", MAX_HEIGHT_PX)
+def test_a_page_fits_its_width_and_is_not_endless(
+    browser: Browser, pages: Path, name: str, size: str
+) -> None:
+    page = open_page(browser, pages / f"{name}.html", size)
+    width = SIZES[size]["viewport"]["width"]  # type: ignore[index]
+    shape = page.evaluate("[document.documentElement.scrollWidth, document.body.scrollHeight]")
+    assert shape[0] == width
+    assert page.evaluate("innerWidth") == width  # a phone would zoom out for wider content
+    assert shape[1] < MAX_HEIGHT_PX[name]
+    beside = """() => [...document.querySelectorAll("body *")].filter(each =>
+        !each.closest(".wide, dialog") && each.getBoundingClientRect().right > innerWidth + 1
+    ).map(each => each.outerHTML.slice(0, 80))"""
+    assert page.evaluate(beside) == []
+
+
+@pytest.mark.parametrize("name", MAX_HEIGHT_PX)
+def test_the_contents_lead_to_every_section(browser: Browser, pages: Path, name: str) -> None:
+    page = open_page(browser, pages / f"{name}.html", "phone")
+    links = page.get_by_role("navigation", name="Contents").get_by_role("link")
+    headings = page.locator("h2:not(nav h2)")
+    assert links.count() == headings.count() > 5
+    for number in range(links.count()):
+        links.nth(number).click()
+        expect(headings.nth(number)).to_be_in_viewport()
+        assert headings.nth(number).inner_text().startswith(links.nth(number).inner_text())
+        links.nth(number).evaluate("() => scrollTo(0, 0)")
+
+
+def test_the_top_of_the_first_screen_says_what_made_the_result(
+    browser: Browser, pages: Path, size: str
+) -> None:
+    page = open_page(browser, pages / "report.html", size)
+    for text in ("simulated images", "commit deadbeef, with uncommitted changes", "run7"):
+        expect(page.get_by_text(text).first).to_be_in_viewport()
+    row = page.get_by_role("row", name="loss.gamma")
+    assert row.inner_text().split() == ["loss.gamma", "1.0", "<i>2.0</i>"]
+
+
+def test_a_table_wider_than_the_phone_says_so_and_scrolls_by_keyboard(
+    browser: Browser, pages: Path
+) -> None:
+    for name in ("report", "quality"):
+        page = open_page(browser, pages / f"{name}.html", "phone")
+        regions = page.locator(".wide")
+        scrolling = 0
+        for number in range(regions.count()):
+            region = regions.nth(number)
+            is_wider = region.evaluate("each => each.scrollWidth > each.clientWidth + 1")
+            hint = region.locator("xpath=preceding-sibling::p[1]")
+            assert hint.is_visible() == is_wider
+            assert (region.get_attribute("tabindex") == "0") == is_wider
+            scrolling += is_wider
+        assert scrolling
+        wide = page.locator(".wide[tabindex='0']").last
+        wide.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("each => each.scrollLeft > 0", arg=wide.element_handle())
+        first = wide.locator("tbody th").first
+        assert first.bounding_box()["x"] >= 0  # type: ignore[index]  # its name stays in sight
+    desk = open_page(browser, pages / "report.html", "desk")
+    assert desk.locator("#classes .hint").is_hidden()
+
+
+def test_every_table_has_a_caption_and_headers_of_rows_and_columns(
+    browser: Browser, pages: Path
+) -> None:
+    for name in ("report", "quality"):
+        page = open_page(browser, pages / f"{name}.html", "desk")
+        tables = page.locator("table")
+        for number in range(tables.count()):
+            table = tables.nth(number)
+            assert table.locator("caption").inner_text().strip()
+            assert table.locator("thead th:not([scope=col])").count() == 0
+            assert table.locator("tbody th[scope]").count() > 0
+        assert page.locator("img:not([alt]), img[alt='']").count() == 0
+
+
+@pytest.mark.parametrize("name", ["report", "quality"])
+def test_a_picture_enlarges_by_click_and_by_keyboard_and_closes_by_escape(
+    browser: Browser, pages: Path, name: str, size: str
+) -> None:
+    page = open_page(browser, pages / f"{name}.html", size)
+    dialog, pictures = page.get_by_role("dialog"), page.locator("button.enlarge:visible")
+    first, last = pictures.first, pictures.last
+    for picture in (first, last):
+        small = picture.locator("img").bounding_box()
+        picture.click()
+        expect(dialog).to_be_visible()
+        large = dialog.locator("img").bounding_box()
+        assert small is not None
+        assert large is not None
+        assert large["width"] >= 1.4 * small["width"]
+        assert dialog.locator("p").inner_text()
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+    first.focus()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    assert first.evaluate("each => each === document.activeElement")
+
+
+def test_pictures_fold_on_a_phone_and_a_scale_bar_keeps_its_length_when_enlarged(
+    browser: Browser, pages: Path
+) -> None:
+    phone = open_page(browser, pages / "report.html", "phone")
+    assert phone.locator("details[open]").count() == 1
+    phone.get_by_role("button", name="Unfold all").click()
+    assert phone.locator("details[open]").count() == len(LABELS)
+    desk = open_page(browser, pages / "report.html", "desk")
+    picture = desk.locator("#gallery button.enlarge").first
+    expect(picture.locator(".scale")).to_have_text("20 µm")
+    share = """each => {
+        const width = name => each.querySelector(name).getBoundingClientRect().width;
+        return width(".scale") / width("img");
+    }"""
+    on_page = picture.evaluate(share)
+    assert on_page == pytest.approx(20 / 163.84 * 96 / (3 * 96 + 4), rel=0.02)
+    picture.click()
+    assert desk.locator("dialog .picture").evaluate(share) == pytest.approx(on_page, rel=0.02)
+
+
+def test_paper_shows_all_pictures_and_no_controls(browser: Browser, pages: Path) -> None:
+    page = open_page(browser, pages / "report.html", "phone")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("details[open]").count() == len(LABELS)
+    for control in ("nav", ".unfold", ".hint", "a.up"):
+        assert page.locator(f"{control}:visible").count() == 0
+    assert page.pdf()
