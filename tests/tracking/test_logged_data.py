@@ -1,6 +1,8 @@
 """Data sets and tables of a run: what MLflow's page and its search find."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from hpa.tracking.lineage import split_datasets
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.outbox import StoreUnavailableError
 from hpa.tracking.run_calls import RunCalls
-from hpa.tracking.stage_run import log_tables, outbox_dir, send_kept, stage_run
+from hpa.tracking.runs_server import free_port, serve_runs
+from hpa.tracking.stage_run import log_metrics, log_tables, outbox_dir, send_kept, stage_run
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -31,6 +34,12 @@ def store(shared_root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowCl
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(shared_root)
     return open_store()
+
+
+def program(language: str) -> str:
+    """Return the example of docs/tracking.md in a language."""
+    text = (ROOT / "docs/tracking.md").read_text().partition("## The same by program")[2]
+    return text.partition(f"```{language}\n")[2].partition("```")[0]
 
 
 def write_assignment(folder: Path, rows: str) -> Path:
@@ -134,3 +143,43 @@ def test_a_damaged_assignment_stops_no_tracking(tmp_path: Path, rows: str | None
     if rows is not None:
         (tmp_path / "assignment.csv").write_bytes(rows.encode("latin-1"))
     assert split_datasets(tmp_path, 0) == []
+
+
+def judged_run(macro_f1: float) -> str:
+    with stage_run("evaluate", PARAMS, sections=("evaluate", "loss")) as run_id:
+        log_metrics({"test/macro_f1": macro_f1})
+        log_tables({"classes": CLASSES.assign(f1=[macro_f1, 0.5])}, "evaluation")
+    return run_id
+
+
+@pytest.mark.slow
+def test_the_documented_program_prints_f1_of_each_class_of_the_best_runs(
+    store: mlflow.MlflowClient,
+) -> None:
+    worst, better, best = (judged_run(macro_f1) for macro_f1 in (0.125, 0.875, 0.9375))
+    command = [sys.executable, "-c", program("python")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    ranking, _, classes = said.partition("\nrun_id ")
+    assert ranking.index(best) < ranking.index(better) < ranking.index(worst)
+    names, _, cytosol, _ = classes.strip().splitlines()
+    f1 = dict(zip(names.split(), map(float, cytosol.split()[1:]), strict=True))
+    assert f1 == {best: 0.9375, better: 0.875}
+
+
+@pytest.mark.slow
+def test_the_documented_requests_return_metrics_and_classes_of_a_run(
+    store: mlflow.MlflowClient, shared_root: Path
+) -> None:
+    run_id = judged_run(0.96875)
+    with serve_runs(f"sqlite:///{shared_root}/mlflow.db", free_port(None)) as (url, _):
+        commands = program("sh").replace("http://127.0.0.1:5000", url).replace("RUN_ID", run_id)
+        search, table = commands.strip().replace("\\\n", "").split("\n")
+        said = subprocess.run(["bash", "-c", search], capture_output=True, text=True, check=True)
+        found = json.loads(said.stdout)["runs"][0]
+        said = subprocess.run(["bash", "-c", table], capture_output=True, text=True, check=True)
+    assert found["info"]["run_id"] == run_id
+    assert {"key": "test/macro_f1", "value": 0.96875}.items() <= found["data"]["metrics"][0].items()
+    assert [row[:2] for row in json.loads(said.stdout)["data"]] == [
+        ["Cytosol", 0.96875],
+        ["Nucleoli", 0.5],
+    ]
