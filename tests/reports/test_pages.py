@@ -183,7 +183,8 @@ def test_a_picture_enlarges_by_click_and_by_keyboard_and_closes_by_escape(
         large = dialog.locator("img").bounding_box()
         assert small is not None
         assert large is not None
-        assert large["width"] >= 1.4 * small["width"]
+        window = SIZES[size]["viewport"]["width"]  # type: ignore[index]
+        assert large["width"] >= min(1.4 * small["width"], 0.9 * window)
         assert dialog.locator("p").inner_text()
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
