@@ -31,6 +31,11 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from hpa.tracking.views import ROUNDS, SEARCH, add_views  # noqa: E402
+from hpa.tracking.views import page as runs_page  # noqa: E402
+
 PARTS = ("report", "tracking", "search", "app")
 DESK, LAPTOP, PHONE = (
     {"width": width, "height": height} for width, height in ((1440, 900), (1366, 850), (390, 844))
@@ -94,10 +99,20 @@ def report_pages(folder: Path) -> list[tuple[str, str, str]]:
 
 def photograph_tracking(browser: Browser, store: str, output: Path) -> None:
     """Photograph MLflow with three runs."""
-    experiment = experiment_of(store)
-    runs = three_gammas(MlflowClient(store), experiment)
+    client = MlflowClient(store)
+    runs = three_gammas(client)
+    experiment = client.get_run(runs[0]).info.experiment_id
+    add_views(client, experiment, int(1000 * time.time()))
     with serve(mlflow_ui(store), "health") as url:
         photograph_all(browser, pages(url, experiment, runs), output)
+        for end, viewport in WIDTHS.items():
+            page = browser.new_page(viewport=viewport)
+            open_page(page, compare_page(url, experiment, runs), "loss.gamma")
+            page.get_by_role("tab", name="Scatter Plot").click()
+            page.wait_for_timeout(3000)
+            photograph(page, output / f"tracking-scatter{end}.png")
+            page.get_by_text("Show diff only").first.scroll_into_view_if_needed()
+            photograph(page, output / f"tracking-compare-table{end}.png")
 
 
 def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
@@ -111,14 +126,10 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
             ("search-dashboard", f"{dashboard}/dashboard/studies/1", "Best Trial"),
         ]
         photograph_all(browser, wanted, arguments.output)
-        table = (
-            f"{mlflow}/#/experiments/{experiment_of(arguments.store)}/runs?compareRunsMode=TABLE"
-        )
-        for end, viewport in WIDTHS.items():
-            page = browser.new_page(viewport=viewport)
-            open_page(page, table, "search ")
-            unfold_search(page)
-            photograph(page, arguments.output / f"search-runs{end}.png")
+        client, experiment = MlflowClient(arguments.store), experiment_of(arguments.store)
+        add_views(client, experiment, int(1000 * time.time()))
+        runs = [("search-runs", mlflow + runs_page(experiment, SEARCH), "trial 0 of")]
+        photograph_all(browser, runs, arguments.output)
 
 
 def photograph_all(browser: Browser, wanted: list[tuple[str, str, str]], output: Path) -> None:
@@ -168,12 +179,6 @@ def show_batch(page: Page) -> None:
     page.locator("#many-csv").wait_for(timeout=60_000)
 
 
-def unfold_search(page: Page) -> None:
-    """Unfold the trials of the newest search in MLflow's table."""
-    page.get_by_role("gridcell").filter(has_text="search ").get_by_role("button").first.click()
-    page.get_by_text("trial 0 of").first.wait_for()
-
-
 @contextmanager
 def serve_app(model: str) -> Iterator[str]:
     """Run src/app.py on a free port."""
@@ -201,26 +206,34 @@ def experiment_of(store: str) -> str:
     return str(found.experiment_id)
 
 
-def three_gammas(client: MlflowClient, experiment: str) -> list[str]:
-    """Return the newest finished run of each of three values of loss.gamma."""
-    found: dict[str, str] = {}
-    for run in client.search_runs([experiment], "attributes.status = 'FINISHED'"):
-        found.setdefault(run.data.params.get("loss.gamma", ""), run.info.run_id)
-    if len(found) < 3:
-        sys.exit(f"error: expected runs with three loss.gamma, found {sorted(found)}; see --help")
-    return list(found.values())[:3]
+def three_gammas(client: MlflowClient) -> list[str]:
+    """Return the newest runs with three values of loss.gamma, all of one experiment."""
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    finished = "attributes.status = 'FINISHED' AND metrics.`test/macro_f1` > 0"
+    found: dict[str, dict[str, str]] = {}
+    for run in client.search_runs(experiments, finished):
+        gammas = found.setdefault(run.info.experiment_id, {})
+        gammas.setdefault(run.data.params.get("loss.gamma", ""), run.info.run_id)
+        gammas.pop("", None)
+        if len(gammas) == 3:
+            return list(gammas.values())
+    sys.exit("error: expected finished runs with three values of loss.gamma; see --help")
 
 
 def pages(url: str, experiment: str, runs: list[str]) -> list[tuple[str, str, str]]:
     """Return name, address and a text to wait for of each page."""
-    table = f"{url}/#/experiments/{experiment}/runs?compareRunsMode="
-    compare = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     return [
-        ("tracking-table", table + "TABLE", "gamma="),
-        ("tracking-charts", table + "CHART", "test/macro_f1"),
-        ("tracking-compare", f"{url}/#/compare-runs?{compare}", "loss.gamma"),
+        ("tracking-table", url + runs_page(experiment), "gamma="),
+        ("tracking-charts", url + runs_page(experiment, ROUNDS), "val/loss"),
+        ("tracking-compare", compare_page(url, experiment, runs), "loss.gamma"),
         ("tracking-run", f"{url}/#/experiments/{experiment}/runs/{runs[0]}", "data/packed"),
     ]
+
+
+def compare_page(url: str, experiment: str, runs: list[str]) -> str:
+    """Return the address at which MLflow compares runs."""
+    named = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
+    return f"{url}/#/compare-runs?{named}"
 
 
 def open_page(page: Page, url: str, wanted: str) -> None:

@@ -24,22 +24,22 @@ def main() -> None:
     # These imports take seconds: check the command line first.
     from hpa.tracking.address import public, tracking_uri
     from hpa.tracking.runs_server import SERVERS, free_port, open_browser, serve_runs
-    from hpa.tracking.views import page, prepare_views
+    from hpa.tracking.views import page, shown_experiments
 
-    client, experiment = prepare_views(int(1000 * time.time()))
-    uri = tracking_uri()
-    if not client.search_runs([experiment], max_results=1):
-        print("no runs yet: make repro makes the first")
+    experiments, uri = shown_experiments(int(1000 * time.time())), tracking_uri()
+
+    def show(server: str) -> None:
+        for each, name in experiments.items():
+            print(f"runs of {name}: {server}{page(each)}", flush=True)
+        open_browser(server + page(next(iter(experiments))))
+
     if uri.startswith(SERVERS):
-        address = public(uri).rstrip("/") + page(experiment)
-        print(f"the runs: {address}", flush=True)
-        open_browser(address)
+        show(public(uri).rstrip("/"))
         return
     try:
         with serve_runs(uri, free_port(arguments.port)) as (url, server):
-            address = url + page(experiment)
-            print(f"the runs: {address}\nCtrl-C ends the server", flush=True)
-            open_browser(address)
+            show(url)
+            print("Ctrl-C ends the server", flush=True)
             server.wait()
     except KeyboardInterrupt:
         print("the server has ended")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from mlflow.entities import Experiment
 import sqlalchemy
+from mlflow.entities import Experiment
 from mlflow.store.db.utils import InitialBase
 
 from hpa.config.params import load_params

@@ -282,11 +282,11 @@ def test_a_failed_stage_names_its_error_and_may_be_repeated_with_other_values(
 
 
 def test_a_trial_is_nested_under_its_study(store: mlflow.MlflowClient) -> None:
+    tags = {"optuna.study": "hpa"}
+    own = {**tags, "optuna.trial": "7"}
     with (
-        stage_run("search", PARAMS, sections=()) as study,
-        stage_run(
-            "train", PARAMS, sections=("train",), parent=study, tags={"optuna.trial": "7"}
-        ) as trial,
+        stage_run("search", PARAMS, sections=(), tags=tags) as study,
+        stage_run("trial", PARAMS, sections=("train",), parent=study, tags=own) as trial,
     ):
         log_metrics({"val/loss": 0.5}, 1)
     tags = store.get_run(trial).data.tags

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -38,13 +39,16 @@ from hpa.tracking.experiments import (
 from hpa.tracking.mlflow_store import PENDING, find_run, first_line, open_store
 from hpa.tracking.outbox import Call, CallRefusedError, RunRefusedError, StoreUnavailableError
 from hpa.tracking.raw_params import agrees, inherited, remove_short_names, unlogged
-from hpa.tracking.views import add_views
+from hpa.tracking.views import MADE_BY, PIPELINE, add_views
 
 MADE_ALIKE = ("params.sha256", "code.sha256", "environment.sha256")
 NO_ARGUMENTS = ("call", "run_id", "opening", "refused")
 BATCH = 100  # parameters or tags per request: MLflow's limit
 FIRST_PARAM = "about"
 """Parameter with the run's name: MLflow's scatter plot opens on the first of the alphabet."""
+FIRST_METRIC = "test/macro_f1"
+"""Metric that a run begins with, NaN until it is evaluated: MLflow's parallel coordinates open on
+the one that was logged first."""
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 
 
@@ -188,6 +192,9 @@ class RunCalls:
             tags[MLFLOW_RUN_NOTE] = note.replace("RUN_ID", run_id)
             params = {FIRST_PARAM: name, **params}
             add_views(client, run.info.experiment_id, time)
+            if tags.get(MADE_BY) == PIPELINE:
+                first = Metric(FIRST_METRIC, math.nan, time, 0)
+                client.log_batch(run_id, metrics=[first])
         client.update_run(run_id, status="RUNNING")
         # `mlflow run` has logged some of them, as they were spelled
         self._batch(client, run_id, params=unlogged(run.data.params, params), tags=tags)
@@ -269,22 +276,18 @@ class RunCalls:
         self, client: mlflow.MlflowClient, run_id: str, *, datasets: list[dict[str, str]]
     ) -> None:
         """Log the data of a run as dataset inputs, unless an earlier stage has."""
-        known = client.get_run(run_id).inputs
-        if known and known.dataset_inputs:
-            return
+        logged = client.get_run(run_id).inputs
+        known = {(each.dataset.name, each.dataset.digest) for each in logged.dataset_inputs}
         inputs = [
             DatasetInput(
                 Dataset(**{key: value for key, value in each.items() if key != "context"}),
                 [InputTag(MLFLOW_DATASET_CONTEXT, each["context"])],
             )
             for each in datasets
+            if (each["name"], each["digest"]) not in known
         ]
-        client.log_inputs(run_id, inputs)
-
-    def _result(self, client: mlflow.MlflowClient, run_id: str, *, text: str) -> None:
-        """Begin the run's description with its result."""
-        note = client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
-        client.set_tag(run_id, MLFLOW_RUN_NOTE, with_result(note, text))
+        if inputs:
+            client.log_inputs(run_id, inputs)
 
     def _end(self, client: mlflow.MlflowClient, run_id: str, *, status: str, time: int) -> None:
         client.set_terminated(run_id, status, time)

@@ -13,17 +13,20 @@ from contextlib import suppress
 from typing import Any
 
 import mlflow
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from hpa.errors import UserError
 from hpa.tracking.address import public, tracking_uri
-from hpa.tracking.experiments import chosen_experiment, experiment_id
-from hpa.tracking.mlflow_store import first_line, open_store
+from hpa.tracking.experiments import OWN_TAG, chosen_experiment, experiment_id
+from hpa.tracking.mlflow_store import all_experiments, first_line, open_store
 
 MADE_BY = "made_by"
 """Tag of a run: `pipeline`, or `search NAME` for a search and its trials."""
 PIPELINE = "pipeline"
 TAG = "mlflow.sharedViewState."
+N_NEWEST = 100
+"""Runs that decide which experiments are shown."""
 VERSION = 1
 """Raise it with any change below: views of earlier versions are then replaced."""
 ANSWER, ROUNDS, SEARCH = "hpa-answer", "hpa-rounds", "hpa-search"
@@ -72,17 +75,23 @@ def add_views(client: mlflow.MlflowClient, experiment: str, time: int) -> None:
                 client.set_experiment_tag(experiment, TAG + key, value)
 
 
-def prepare_views(time: int) -> tuple[mlflow.MlflowClient, str]:
-    """Return a client of the store, and the id of the experiment whose views are there then.
+def shown_experiments(time: int) -> dict[str, str]:
+    """Return name by id of the experiments to look at, with their views written; `hpa` if none.
+
+    They are the chosen one, else those of this project's newest runs, the last one first: the runs
+    of `mlflow run` are in an experiment of their own.
 
     Raises:
         UserError: the store is away, or the chosen experiment is deleted or unknown.
     """
     try:
-        client = open_store()
-        experiment = experiment_id(client, chosen_experiment())
-        add_views(client, experiment, time)
-        return client, experiment
+        client, chosen = open_store(), chosen_experiment()
+        found = [] if chosen else _newest_runs(client)
+        used = [*dict.fromkeys(run.info.experiment_id for run in found)]
+        shown = used or [experiment_id(client, chosen)]
+        for each in shown:
+            add_views(client, each, time)
+        return {each: client.get_experiment(each).name for each in shown}
     except UserError:
         raise
     except Exception as error:
@@ -92,6 +101,12 @@ def prepare_views(time: int) -> tuple[mlflow.MlflowClient, str]:
             received=first_line(error),
             remedy="start the server, or set MLFLOW_TRACKING_URI or MLFLOW_EXPERIMENT_NAME",
         ) from error
+
+
+def _newest_runs(client: mlflow.MlflowClient) -> list[Run]:
+    own, by_start = f"tags.`{OWN_TAG}` LIKE '%'", ["attributes.start_time DESC"]
+    experiments = all_experiments(client)
+    return list(client.search_runs(experiments, own, order_by=by_start, max_results=N_NEWEST))
 
 
 def page(experiment: str, view: str = ANSWER) -> str:
