@@ -128,7 +128,7 @@ def photograph_search(browser: Browser, arguments: argparse.Namespace) -> None:
         photograph_all(browser, wanted, arguments.output)
         client, experiment = MlflowClient(arguments.store), experiment_of(arguments.store)
         add_views(client, experiment, int(1000 * time.time()))
-        runs = [("search-runs", mlflow + runs_page(experiment, SEARCH), "trial 0 of")]
+        runs = [("search-runs", mlflow + runs_page(experiment, SEARCH), "matching runs")]
         photograph_all(browser, runs, arguments.output)
 
 
@@ -223,8 +223,8 @@ def three_gammas(client: MlflowClient) -> list[str]:
 def pages(url: str, experiment: str, runs: list[str]) -> list[tuple[str, str, str]]:
     """Return name, address and a text to wait for of each page."""
     return [
-        ("tracking-table", url + runs_page(experiment), "gamma="),
-        ("tracking-charts", url + runs_page(experiment, ROUNDS), "val/loss"),
+        ("tracking-table", url + runs_page(experiment), "Runs by macro F1"),
+        ("tracking-charts", url + runs_page(experiment, ROUNDS), "Charts of a round"),
         ("tracking-compare", compare_page(url, experiment, runs), "loss.gamma"),
         ("tracking-run", f"{url}/#/experiments/{experiment}/runs/{runs[0]}", "data/packed"),
     ]
@@ -237,13 +237,16 @@ def compare_page(url: str, experiment: str, runs: list[str]) -> str:
 
 
 def open_page(page: Page, url: str, wanted: str) -> None:
-    """Open a page and wait for a text."""
+    """Open a page, wait for a text, and make room: a phone shows MLflow without its side panes."""
     page.goto("about:blank")
     page.goto(url)
     page.get_by_text(wanted).first.wait_for(state="attached", timeout=60_000)
     assistant = page.get_by_role("button", name="Close")
     if assistant.count():
         assistant.first.click()
+    sidebar = page.get_by_role("button", name="Toggle sidebar")
+    if page.viewport_size == PHONE and sidebar.count():
+        sidebar.first.click()
     page.wait_for_timeout(3000)  # charts are drawn after their titles
 
 
