@@ -90,7 +90,8 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
 
     # These imports take more seconds: check the study first.
     from hpa.search.confirmation import as_text, confirm_best
-    from hpa.search.report import study_page
+    from hpa.search.notes import write_note
+    from hpa.search.report import study_facts, study_page
     from hpa.system.files import atomic_path
     from hpa.tracking.run_place import places
     from hpa.tracking.stage_run import log_artifacts, log_metrics, stage_run
@@ -103,15 +104,18 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
         "search", params, sections=sections, upstream=upstream, tags=tags, name=name
     ) as run:
         study.optuna.set_user_attr("run_id", run)
+        write_note(study, study_facts(study))
         work(study)
         confirmation = confirm_best(study, work)
         confirmation.write(OUTPUT / "best.yaml")
         with atomic_path(OUTPUT / "report.html") as temporary:
-            temporary.write_text(study_page(study, as_text(confirmation)), encoding="utf-8")
+            temporary.write_text(study_page(study, confirmation), encoding="utf-8")
+        write_note(study, study_facts(study), as_text(confirmation))
         log_metrics({VALUE: confirmation.value})
         log_artifacts([OUTPUT / "best.yaml", OUTPUT / "report.html"], "search")
     print(as_text(confirmation))
-    print(f"see {OUTPUT}/report.html and {OUTPUT}/best.yaml\n{places(run, 'search/report.html')}")
+    print(f"parameters: {OUTPUT}/best.yaml\nreport: {OUTPUT}/report.html\ntrials: make dashboard")
+    print(places(run, "search/report.html"))
 
 
 def say_epochs(params: Params) -> None:

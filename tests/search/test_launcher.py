@@ -1,5 +1,4 @@
 import os
-import re
 import subprocess
 import sys
 import time
@@ -13,10 +12,7 @@ from optuna.trial import FrozenTrial
 
 from hpa.errors import UserError
 from hpa.search import launcher
-from hpa.search.report import study_page
 from hpa.search.study import begin_study
-from hpa.search.worker import work
-from support.racing import gamma_as_value
 from support.search_workspaces import make_workspace, small_params
 
 
@@ -129,20 +125,3 @@ def test_a_lost_worker_of_a_cluster_does_not_block_the_search(
         ends,
     ):
         launcher.work_on_cluster(study, cluster.scheduler_address)  # type: ignore[arg-type]
-
-
-def test_the_report_of_a_study_opens_offline(
-    packed_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    study = begin_study(small_params())
-    empty = study_page(study, "nothing <yet>")
-    assert "nothing &lt;yet&gt;" in empty
-    work(study, gamma_as_value)
-    page = study_page(study, "a verdict")
-    for title in ("History", "Importances", "Slices", "Parallel coordinates", "Intermediate"):
-        assert f"<h2>{title}" in page
-        assert f"<h2>{title}" not in empty
-    assert page.index("plotly.js v") < page.index("Plotly.newPlot(")
-    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)

@@ -1,9 +1,6 @@
 """Progress of a study: trial, step and time left, from what workers report to its storage."""
 
-import os
-import pty
 import re
-import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hpa.search import progress
 from hpa.search.progress import STEPS, ProgressDisplay, describe, report_steps, seconds_left
 from hpa.search.study import Study
-from support.scripts import ROOT, environment_of
+from support.paths import ROOT
 from support.search_workspaces import make_workspace, small_params
+from support.terminals import run_on_terminal
 
 NOW = datetime(2026, 1, 1, 12, 0)
 COMPLETE, PRUNED, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING
@@ -144,31 +142,14 @@ def test_on_a_terminal_one_line_is_updated_and_no_training_draws_over_it(
     packed_world: Path, tmp_path: Path
 ) -> None:
     workspace = make_workspace(tmp_path / "workspace", packed_world)
-    ours, theirs = pty.openpty()
     options = ["--workers", "2", "--n_trials", "3", "--n_seeds", "1", "--trial_steps", "12"]
-    search = subprocess.Popen(
-        [sys.executable, str(ROOT / "src/search.py"), *options],
-        cwd=workspace,
-        env=environment_of(workspace),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+    command = [sys.executable, str(ROOT / "src/search.py"), *options]
+    shown = run_on_terminal(
+        command, columns=80, folder=workspace, DVC_ROOT=str(workspace), MLFLOW_TRACKING_URI=""
     )
-    os.close(theirs)
-    shown = b""
-    while chunk := _read(ours):
-        shown += chunk
-    assert search.wait() == 0, shown.decode()
-    drawn = [part for part in shown.decode().split("\x1b[2K") if part.endswith("\r")]
+    drawn = [part for part in shown.split("\x1b[2K") if part.endswith("\r")]
     live = [part for part in drawn if not part.endswith("\n\r")]
     assert any(re.search(r"trial \d: step \d+/12", part) for part in live)
     assert all(re.match(r"hpa(-\w+)*: \d of \d (trial|training)s", part) for part in live)
     assert all(len(part) <= 80 for part in live)
-    assert "images/s" not in shown.decode()
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # the other side is closed
-        return b""
+    assert "images/s" not in shown

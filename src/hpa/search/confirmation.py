@@ -196,7 +196,8 @@ def _as_yaml(value: Any) -> str:
 
 def as_text(confirmation: Confirmation) -> str:
     """Describe a confirmation in a few lines."""
-    lines = [f"trial {confirmation.trial} is the best: {VALUE} {confirmation.value:.4f}"]
+    value = f"macro F1 {confirmation.value:.4f}, cross-fitted on val"
+    lines = [f"trial {confirmation.trial} is the best: {value}"]
     if confirmation.comparison is None:
         lines.append("these are the current parameters: the search found nothing better")
         return "\n".join(lines)
@@ -211,6 +212,6 @@ def as_text(confirmation: Confirmation) -> str:
         f"current parameters {np.mean(result.current):.4f}",
         f"difference {result.difference:+.4f}, {interval}, ahead "
         f"with {ahead} of {len(result.seeds)} seeds: {verdict}",
-        confirmation.command,
+        f"run the pipeline with its parameters: {confirmation.command}",
     ]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import optuna
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params
 from hpa.errors import UserError
-from hpa.search.space import SECTIONS, Space, flat_space
+from hpa.search.space import SECTIONS, Space, flat_space, range_in_words
 from hpa.system.files import code_sha256, repository_root, sha256
 from hpa.training.code import stage_code
 
@@ -129,8 +129,6 @@ def _text(stated: Mapping[str, Any], key: str) -> str:
     value = stated.get(key, ABSENT)
     if value is ABSENT:
         return "not searched" if key.startswith(SPACE) else "not recorded"
-    if isinstance(value, Mapping):
-        return f"{value.get('low')} to {value.get('high')}{' (log)' if value['log'] else ''}"
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value[:N_DIGITS]
-    return repr(value)
+    return range_in_words(value)

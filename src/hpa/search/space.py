@@ -108,6 +108,14 @@ def flat_space(space: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def range_in_words(stated: Any) -> str:
+    """Return a range or a list of choices of `search.space` as text."""
+    if isinstance(stated, Mapping):
+        scale = " (log)" if stated.get("log") else ""
+        return f"{stated.get('low')} to {stated.get('high')}{scale}"
+    return repr(stated)
+
+
 def _distribution(key: str, stated: Any, params: Params) -> BaseDistribution:
     """Parse a range or a list of choices; raise ValueError if it is invalid."""
     if key not in KEYS or key.partition(".")[0] not in SECTIONS or key in FIXED:

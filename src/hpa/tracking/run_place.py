@@ -56,5 +56,17 @@ def comparison(run_id: str) -> str:
     return f"run {run_id}: compare with others by `make ui`{where}"
 
 
+def run_page(run_id: str) -> str | None:
+    """Return the address of a run's page; None if the store is away."""
+    try:
+        run = find_run(open_store(), run_id)
+    except Exception:  # of SQLAlchemy or requests: the store is away
+        run = None
+    if run is None:
+        return None
+    page_of_run = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    return f"{_server(tracking_uri())}{page_of_run}"
+
+
 def _server(uri: str) -> str:
     return public(uri).rstrip("/") if uri.startswith(SERVERS) else LOCAL_SERVER
