@@ -219,7 +219,8 @@ def test_stages_in_one_process_write_what_each_writes_in_its_own(
     )
     assert done.returncode == 0, done.stderr
     assert decided(tmp_path) == decided(workspace)
-    [run] = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["0"])
+    store = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    [run] = store.search_runs([each.experiment_id for each in store.search_experiments()])
     finished = {tag for tag, value in run.data.tags.items() if value == "finished"}
     assert finished == {f"stage.{name}" for name in ("train", "score", "threshold", "evaluate")}
 

@@ -16,7 +16,7 @@ from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.errors import UserError
-from hpa.inference.prediction import predict_logits
+from hpa.inference.prediction import predict_logits, remembered
 from hpa.model import resnet
 from hpa.model.losses import make_loss
 from hpa.model.weights import weights_sha256
@@ -338,8 +338,8 @@ def test_a_damaged_image_is_named_as_it_was_read(
         fit_small(broken, split_dir, tmp_path / "model")
 
 
-@pytest.mark.parametrize(("batch_size", "n_at_once"), [(2, 2), (4, 4), (100, 64)])
-def test_a_validation_takes_no_more_images_a_pass_than_a_step(
+@pytest.mark.parametrize(("batch_size", "n_at_once"), [(2, 4), (4, 8), (100, 64)])
+def test_a_validation_takes_at_most_twice_as_many_images_a_pass_as_a_step(
     packed_world: Path,
     split_dir: Path,
     tmp_path: Path,
@@ -347,7 +347,7 @@ def test_a_validation_takes_no_more_images_a_pass_than_a_step(
     batch_size: int,
     n_at_once: int,
 ) -> None:
-    """What fits into the device's memory in a training step also fits in a validation."""
+    """Where a step fits into the device's memory with all activations, such a pass does."""
     asked: list[int] = []
 
     def recorded(*arguments: Any, batch_size: int) -> np.ndarray:
@@ -390,3 +390,21 @@ def test_the_rounds_of_a_short_training_reach_the_callback_with_their_epochs(
         build_networks=compiled_small_networks,
     )
     assert seen == {2: 1.0, 4: 2.0}
+
+
+def test_the_logits_of_the_best_weights_are_remembered_as_scoring_computes_them(
+    packed_world: Path, split_dir: Path, tmp_path: Path
+) -> None:
+    """The first of two rounds is the best, so it is not simply the last that is kept."""
+    best_by = "macro_average_precision"
+    digest, _, history = fit_small(packed_world, split_dir, tmp_path, n_steps=4, best_by=best_by)
+    assert history[f"val/{best_by}"].idxmax() == 0
+    images, index = PackedImages(packed_world), read_index(packed_world)
+    rows = loop.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "val").rows
+    network = keras.saving.load_model(tmp_path / "best.keras", compile=False)
+    known = remembered(digest, images, rows, 8)
+    assert known is not None
+    assert known.tobytes() == predict_logits(network, images, rows, batch_size=8).tobytes()
+    assert remembered("0" * 64, images, rows, 8) is None
+    assert remembered(digest, images, rows[1:], 8) is None
+    assert remembered(digest, images, rows, 4) is None

@@ -1,9 +1,11 @@
 """Score every split with the networks that did not train on it."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from hpa.config.sections import Score
@@ -11,13 +13,15 @@ from hpa.data.packed.assignment import HOLDOUT, UNLABELLED, read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.packed.record import data_parameters
 from hpa.inference.models import Model
-from hpa.inference.prediction import predict_views, sigmoid
+from hpa.inference.prediction import VIEWS, predict_views, remembered, sigmoid
 from hpa.labels import N_LABELS, indicator_matrix
 from hpa.metrics.origins import Origin
 from hpa.metrics.predictions import Scores
 from hpa.system.files import sha256, write_json
+from hpa.system.progress import progress
 
 NETWORKS = "networks.json"
+SCORED = ("val", "test", HOLDOUT, UNLABELLED)
 MADE_BY = ("model", "loss", "augment", "train")
 """Sections of params.yaml that decide a network, beside those that the data says itself."""
 
@@ -45,13 +49,15 @@ def score_splits(
     for model in models:
         network = model.load()
         split = read_assignment(split_dir, model.fold)["split"]
-        for name in ("val", "test", HOLDOUT, UNLABELLED):
-            total = totals.setdefault(name, np.zeros((len(index), N_LABELS)))
-            votes = n_votes.setdefault(name, np.zeros(len(index), dtype=int))
-            rows = np.flatnonzero(split == name)
-            if len(rows):
-                total[rows] += predict_views(network, images, rows, score)
-                votes[rows] += 1
+        n_passes = VIEWS[score.augmentation] * int(split.isin(SCORED).sum())
+        with progress(what="score", total=n_passes) as bar:
+            for name in SCORED:
+                total = totals.setdefault(name, np.zeros((len(index), N_LABELS)))
+                votes = n_votes.setdefault(name, np.zeros(len(index), dtype=int))
+                rows = np.flatnonzero(split == name)
+                if len(rows):
+                    total[rows] += _logits(model, network, images, rows, score, bar.update)
+                    votes[rows] += 1
     for name, total in totals.items():
         rows = np.flatnonzero(n_votes[name])
         if len(rows):
@@ -69,6 +75,22 @@ def score_splits(
         else:  # of an earlier split
             (scores_dir / f"{name}.npz").unlink(missing_ok=True)
     write_json(scores_dir / NETWORKS, [_without_archives(model) for model in models])
+
+
+def _logits(
+    model: Model,
+    network: keras.Model,
+    images: PackedImages,
+    rows: np.ndarray,
+    score: Score,
+    on_batch: Callable[[int], object],
+) -> np.ndarray:
+    """Return merged logits float64[n,28]; those of val are known if training has just ended."""
+    known = remembered(model.network["weights_sha256"], images, rows, score.batch_size)
+    if known is not None and VIEWS[score.augmentation] == 1:
+        on_batch(len(rows))
+        return known.astype(np.float64)
+    return predict_views(network, images, rows, score, on_batch=on_batch)
 
 
 def origin_of(models: list[Model], packed_dir: Path, split_dir: Path, score: Score) -> Origin:

@@ -203,6 +203,8 @@ def _locked_data(path: Path) -> list[dict[str, Any]]:
     """Read the outputs of the data stages, with `path` and `md5`, from a dvc.lock."""
     if not path.is_file():
         return []
-    stages = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", {})
+    # The loader in C, where PyYAML has it: a lock is long, and each stage reads it twice.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    stages = yaml.load(path.read_text(encoding="utf-8"), Loader=loader).get("stages", {})
     outs = [out for stage in stages.values() for out in stage.get("outs", [])]
     return [out for out in outs if out["path"] in DATA_OUTS]

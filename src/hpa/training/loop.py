@@ -21,7 +21,7 @@ from hpa.data.batches.oversampling import repeat_factors
 from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
-from hpa.inference.prediction import predict_logits, sigmoid
+from hpa.inference.prediction import predict_logits, remember, sigmoid
 from hpa.labels import indicator_matrix
 from hpa.model.optimizers import averaged_weights
 from hpa.system.files import atomic_path, require_free_space
@@ -34,8 +34,8 @@ from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, Watch, copies, diverged, save_model
 
 VALIDATION_BATCH = 64
-"""Images per pass of a validation, or train.batch_size if that is less: where a training step fits
-into the device's memory, a pass of as many images does, since it keeps no activations."""
+"""Images per pass of a validation, or twice train.batch_size if that is less: where a training step
+fits into the device's memory, such a pass does, since it keeps no activations and no gradients."""
 N_ARCHIVES = 3  # best.keras, its successor during the write, last.keras; 4 bytes per weight
 
 
@@ -145,6 +145,7 @@ def fit(
             if stop:
                 raise SystemExit(128 + stop[0])
     _write_end(training, train.best_by)
+    _remember(training, data, train)
     return training.best_sha256
 
 
@@ -193,7 +194,7 @@ class _Rounds:
         training, train, data = self.training, self.params.train, self.data
         reached = {"train/epochs": data.epochs.of(training.step), "train/loss": loss}
         with averaged_weights(training.model):
-            metrics = reached | _validate(training.network, data.images, data.val, train)
+            metrics = reached | _validate(training, data.images, data.val, train)
             _end_round(training, metrics, train.best_by)
         self.view.validated(training.step, metrics)
         speed = self.n_images / self.seconds
@@ -261,14 +262,27 @@ def _announce(epochs: Epochs, n_steps: int, size: int) -> None:
 
 
 def _validate(
-    network: keras.Model, images: PackedImages, val: Examples, train: Train
+    training: Training, images: PackedImages, val: Examples, train: Train
 ) -> dict[str, float]:
-    """Evaluate the network on the whole split, at most as many images a pass as a step has."""
-    n_at_once = min(VALIDATION_BATCH, train.batch_size)
+    """Evaluate the network on the whole split, at most twice as many images a pass as in a step."""
+    n_at_once, network = _validation_batch(train), training.network
     logits = predict_logits(network, images, val.rows, batch_size=n_at_once)
+    training.val_logits = logits
     scores = validation_metrics(val.y_true, sigmoid(logits))
     loss = float(network.loss(val.y_true, logits))
     return {"val/loss": loss} | {f"val/{name}": score for name, score in scores.items()}
+
+
+def _validation_batch(train: Train) -> int:
+    return min(VALIDATION_BATCH, 2 * train.batch_size)
+
+
+def _remember(training: Training, data: TrainingData, train: Train) -> None:
+    """Keep the best validation's logits if scoring would compute the same bits: without XLA."""
+    if training.best_logits is None or training.network.jit_compile or train.n_devices > 1:
+        return
+    rows, batch_size = data.val.rows, _validation_batch(train)
+    remember(training.best_logits, training.best_sha256, data.images, rows, batch_size)
 
 
 def _end_round(training: Training, metrics: dict[str, float], best_by: str) -> None:

@@ -29,6 +29,8 @@ class Training:
         history: the metrics of each round, with its last `step`; no times.
         best: the best weights so far, empty before the first validation.
         running: the metrics' variables within a round, empty before its first step.
+        val_logits, best_logits: of the last validation and of the best one; None before them, and
+            not in a checkpoint.
     """
 
     network: keras.Model
@@ -39,11 +41,13 @@ class Training:
     best: list[np.ndarray] = field(default_factory=list)
     best_sha256: str = ""
     running: list[np.ndarray] = field(default_factory=list)
+    val_logits: np.ndarray | None = None
+    best_logits: np.ndarray | None = None
 
     def keep_best(self) -> None:
         """Keep the network's weights as the best so far, in memory and in `best.keras`."""
         self.best = copies(self.network.weights)
-        self.best_sha256 = weights_sha256(self.network)
+        self.best_sha256, self.best_logits = weights_sha256(self.network), self.val_logits
         save_model(self.network, self.model_dir / "best.keras")
 
     def checkpoint(self, run_id: str) -> Checkpoint:

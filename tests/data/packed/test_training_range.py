@@ -38,9 +38,11 @@ def test_brightness_is_the_mean_and_the_focus_of_a_flat_channel_is_zero() -> Non
 
 def test_measures_in_each_order_are_those_of_the_reordered_image() -> None:
     pixels = stained(3)
-    swapped = describe(pixels[..., [1, 0, 2, 3]])
-    assert np.abs(describe(pixels) - swapped[0]).sum(axis=1).argmin() == 6  # (1, 0, 2, 3)
-    np.testing.assert_allclose(describe(pixels)[6], swapped[0])
+    reordered = pixels[..., [1, 0, 2, 3]]
+    swapped = describe(reordered, brightness_and_focus(reordered))[0]
+    orders = describe(pixels, brightness_and_focus(pixels))
+    assert np.abs(orders - swapped).sum(axis=1).argmin() == 6  # (1, 0, 2, 3)
+    np.testing.assert_allclose(orders[6], swapped)
 
 
 def test_training_images_are_within_their_own_range(seen: TrainingRange) -> None:

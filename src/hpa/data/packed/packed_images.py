@@ -46,7 +46,12 @@ class Shard:
 
 
 class PackedImages:
-    """Random access to packed images, of which only one batch is in memory."""
+    """Random access to packed images, of which only one batch is in memory.
+
+    Attributes:
+        row_shape: height, width and channels of an image.
+        checksums: CRC-32 of each image, uint32[N].
+    """
 
     def __init__(self, packed_dir: Path) -> None:
         """Read the header of every shard of `packed_dir`; up to 64 shards stay open.
@@ -58,7 +63,7 @@ class PackedImages:
         try:
             shards = read_json(packed_dir / "manifest.json")["shards"]
             index = pd.read_csv(packed_dir / "index.csv", usecols=["crc32"])
-            self._checksums = index["crc32"].to_numpy(np.uint32)
+            self.checksums = index["crc32"].to_numpy(np.uint32)
             self._paths = [packed_dir / each["file"] for each in shards]
             self._offsets, shapes = zip(*map(_read_header, self._paths), strict=True)
         except (OSError, EOFError, ValueError, LookupError) as error:
@@ -95,11 +100,11 @@ class PackedImages:
         return batch
 
     def _verify(self, row: int, checksum: int) -> None:
-        if checksum != self._checksums[row]:
+        if checksum != self.checksums[row]:
             image_id = read_index(self._packed_dir)["Id"][row]
             raise UserError(
                 f"the packed image {image_id} (row {row}) is damaged",
-                expected=f"CRC-32 {self._checksums[row]}, as pack wrote it into index.csv",
+                expected=f"CRC-32 {self.checksums[row]}, as pack wrote it into index.csv",
                 received=f"CRC-32 {checksum}",
                 remedy="run: dvc repro --force pack; if the error returns, check the disk",
             )

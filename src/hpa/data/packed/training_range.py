@@ -73,10 +73,10 @@ class TrainingRange:
                     flags.append(f"the {name} channel is {below} than any training image")
                 elif measures[row, channel] > self.high[row, channel]:
                     flags.append(f"the {name} channel is {above} than any training image")
-        return flags if blank else flags + self._swapped(pixels)
+        return flags if blank else flags + self._swapped(pixels, measures)
 
-    def _swapped(self, pixels: np.ndarray) -> list[str]:
-        surprise = _surprise_of_orders(describe(pixels), self.mean, self.precision)
+    def _swapped(self, pixels: np.ndarray, measures: np.ndarray) -> list[str]:
+        surprise = _surprise_of_orders(describe(pixels, measures), self.mean, self.precision)
         best = int(surprise.argmin())
         if surprise[0] - surprise[best] <= self.swap_margin:
             return []
@@ -136,7 +136,7 @@ def measure_training_images(packed_dir: Path, split_dir: Path, fold: int) -> Tra
 
 def fit_training_range(images: Iterable[np.ndarray]) -> TrainingRange:
     """Fit the ranges and the Gaussian to images, each uint8[S,S,4]."""
-    pairs = [(brightness_and_focus(pixels), describe(pixels)) for pixels in images]
+    pairs = [_range_and_measures(pixels) for pixels in images]
     ranges, measures = (np.array(each) for each in zip(*pairs, strict=True))
     rightly = measures[:, 0]
     mean = rightly.mean(axis=0)
@@ -170,19 +170,25 @@ def brightness_and_focus(pixels: np.ndarray) -> np.ndarray:
     return np.array([[plane.mean() for plane in planes], focus])
 
 
-def describe(pixels: np.ndarray) -> np.ndarray:
-    """Compute the M measures of uint8[S,S,4] in each of the 24 channel orders, float64[24,M]."""
-    (brightness, focus), std = brightness_and_focus(pixels), pixels.std(axis=(0, 1))
+def _range_and_measures(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    measured = brightness_and_focus(pixels)
+    return measured, describe(pixels, measured)
+
+
+def describe(pixels: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Compute the M measures of uint8[S,S,4] in each of the 24 channel orders, float64[24,M].
+
+    `measured` is its `brightness_and_focus`.
+    """
+    (brightness, focus), std = measured, pixels.std(axis=(0, 1))
     contrast = np.log((std + 1) / (brightness + 1))
     flat = pixels.reshape(-1, len(CHANNELS)).astype(np.float64)
     centred = (flat - flat.mean(axis=0)) / (flat.std(axis=0) + 1)
     together = centred.T @ centred / len(flat)
-    rows = []
-    for order in map(list, ORDERS):
-        ordered = together[np.ix_(order, order)]
-        pairs = [ordered[pair] for pair in PAIRS]
-        rows.append([*focus[order], *contrast[order], *np.log1p(brightness[order]), *pairs])
-    return np.array(rows)
+    orders = np.array(ORDERS)
+    pairs = [together[orders[:, one], orders[:, other]] for one, other in PAIRS]
+    single = [values[orders] for values in (focus, contrast, np.log1p(brightness))]
+    return np.hstack([*single, np.transpose(pairs)])
 
 
 def _surprise_of_orders(
