@@ -1,6 +1,7 @@
 """Data sets and tables of a run: what MLflow's page and its search find."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 
 from hpa.config.params import load_params
 from hpa.tracking.lineage import split_datasets
@@ -113,6 +115,23 @@ def test_runs_are_found_by_the_images_of_their_test_split(
         query = f"dataset.name = 'test images' AND dataset.digest {condition}"
         runs = store.search_runs([store.get_run(run_id).info.experiment_id], query)
         assert [run.info.run_id for run in runs] == [run_id][:n]
+
+
+def test_a_later_stage_adds_the_splits_that_an_earlier_one_did_not_find(
+    store: mlflow.MlflowClient, shared_root: Path
+) -> None:
+    shutil.rmtree(shared_root / "data", ignore_errors=True)
+    lock = {"stages": {"fetch": {"outs": [{"path": "data/raw", "md5": "5eed.dir"}]}}}
+    (shared_root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    with stage_run("threshold", PARAMS, sections=()) as run_id:
+        pass
+    write_assignment(shared_root / "data/split", "Id,group,split\na,0,train\nd,3,test\n")
+    for stage in ("explain", "evaluate"):
+        with stage_run(stage, PARAMS, sections=(), upstream=run_id) as joined:
+            assert joined == run_id
+    (shared_root / "dvc.lock").unlink()
+    inputs = store.get_run(run_id).inputs.dataset_inputs
+    assert [each.dataset.name for each in inputs] == ["data/raw", "test images", "train images"]
 
 
 def digests(folder: Path, rows: str, fold: int = 0) -> dict[str, str]:

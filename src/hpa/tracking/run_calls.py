@@ -277,7 +277,8 @@ class RunCalls:
     ) -> None:
         """Log the data of a run as dataset inputs, unless an earlier stage has."""
         logged = client.get_run(run_id).inputs
-        known = {(each.dataset.name, each.dataset.digest) for each in logged.dataset_inputs}
+        found = logged.dataset_inputs if logged else []
+        known = {(each.dataset.name, each.dataset.digest) for each in found}
         inputs = [
             DatasetInput(
                 Dataset(**{key: value for key, value in each.items() if key != "context"}),
@@ -288,6 +289,11 @@ class RunCalls:
         ]
         if inputs:
             client.log_inputs(run_id, inputs)
+
+    def _result(self, client: mlflow.MlflowClient, run_id: str, *, text: str) -> None:
+        """Begin the run's description with its result."""
+        note = client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
+        client.set_tag(run_id, MLFLOW_RUN_NOTE, with_result(note, text))
 
     def _end(self, client: mlflow.MlflowClient, run_id: str, *, status: str, time: int) -> None:
         client.set_terminated(run_id, status, time)
