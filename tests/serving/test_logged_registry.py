@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ from mlflow.exceptions import MlflowException
 from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.labels import CHANNELS
-from hpa.serving.promotion import promote
+from hpa.serving.promotion import PORT, promote
 from hpa.serving.registry import CHAMPION, NAME, Registry, model_folder, open_registry
 from hpa.tracking.logged_models import model_of
-from hpa.tracking.model_files import CONFIG, request
+from hpa.tracking.model_files import CONFIG
+from hpa.tracking.model_files import request as body_of
+from hpa.tracking.run_ids import full_run_id
+from hpa.tracking.runs_server import N_PORTS
+from hpa.tracking.runs_server import PORT as PORT_OF_PAGE
 from support.paths import ROOT
 from support.promotion_runs import client, make_logged_run
+from support.servers import mlflow_server
 from support.worlds import draw_pixels
 
 PARAMS = load_params(ROOT / "params.yaml", {"promote.n_draws": 200})
@@ -65,7 +70,7 @@ def answers(source: str) -> list[dict[str, Any]]:
     images = [
         dict(zip(CHANNELS, np.moveaxis(draw_pixels(n, 32), 2, 0), strict=True)) for n in (1, 2)
     ]
-    table = pd.DataFrame(request(images)["dataframe_records"])
+    table = pd.DataFrame(body_of(images)["dataframe_records"])
     return mlflow.pyfunc.load_model(source).predict(table)
 
 
@@ -110,6 +115,42 @@ def test_a_description_of_somebody_s_own_stays(registry: Registry, run_id: str) 
     client().update_model_version(NAME, "1", "the one for the paper")
     promote(registry, run_id, PARAMS, None)
     assert client().get_model_version(NAME, "1").description == "the one for the paper"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["server", "postgresql"])
+def test_another_store_takes_weights_once_and_serves_the_same(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with ExitStack() as stack:
+        if kind == "server":
+            uri = stack.enter_context(mlflow_server(tmp_path))
+        else:
+            uri = request.getfixturevalue("postgresql")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        run_id = make_logged_run(tmp_path / "runs", 0.9, PARAMS.serve)
+        assert full_run_id(run_id[:8]) == run_id
+        with pytest.raises(UserError, match="there is no such run"):
+            full_run_id("0" * 32)
+        press_button(run_id, OTHER)
+        with open_registry() as registry:
+            promote(registry, run_id, PARAMS, None)
+            assert registry.champion() == "1"
+        assert answers(f"models:/{NAME}@{CHAMPION}") == answers(f"models:/{OTHER}/1")
+        kept = [each for each in tmp_path.rglob("best.keras") if "runs" not in each.parts]
+        assert len(kept) == 1
+        model = model_of(client(), client().get_run(run_id))
+        assert model is not None
+        assert {each.key: each.value for each in model.metrics or []}["test/macro_f1"] == 0.9
+
+
+def test_the_documented_port_is_none_that_the_page_of_runs_takes() -> None:
+    assert not PORT_OF_PAGE <= PORT < PORT_OF_PAGE + N_PORTS
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for line in path.read_text().splitlines():
+            if "mlflow models serve -m" in line:
+                assert line.endswith(f"--port {PORT}"), f"{path}: {line}"
 
 
 def limits(source: str) -> dict[str, Any]:

@@ -1,10 +1,19 @@
 """Loopback servers: a function returns the responses, a list records the requests."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from support.databases import free_port
 
 
 @dataclass
@@ -66,3 +75,30 @@ def serve(respond: Callable[[Request], Response]) -> Iterator[Server]:
     yield Server(f"http://127.0.0.1:{server.server_port}", requests)
     server.shutdown()
     server.server_close()
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """Run `mlflow server` with its database in a folder, and artifacts behind it; yield its URL."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    stores += ["--artifacts-destination", str(folder / "artifacts")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *command, *stores],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -11,6 +11,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from hpa.config.params import load_params
 from hpa.system.files import write_json
 from hpa.tracking import logged_models
+from hpa.tracking.experiments import experiment_id
 from hpa.tracking.logged_models import WEIGHTS, download, download_model_folder, model_of
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.model_files import CONFIG, OF_EVALUATION, log_model
@@ -139,7 +140,7 @@ def test_a_run_that_was_never_evaluated_keeps_its_weights(
 def test_weights_that_a_run_of_an_earlier_version_keeps_itself_are_found(
     store: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
-    run_id = store.create_run("0").info.run_id
+    run_id = store.create_run(experiment_id(store, {})).info.run_id
     store.log_artifact(run_id, WEIGHTS, "model")
     found = download(run_id, WEIGHTS, tmp_path / "found")
     assert found is not None

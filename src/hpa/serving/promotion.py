@@ -18,6 +18,8 @@ from hpa.serving.run_artifacts import check_model, collect, finished_run
 from hpa.tracking.mlflow_store import PastRun
 from hpa.tracking.model_files import save_model
 
+PORT = 5050
+"""For `mlflow models serve`, whose default is the port of `make ui`."""
 ORIGIN_TAGS = ("git.", "code.", "data.", "dvc.", "device")
 """Beginnings of the tags of a run that describe its model."""
 
@@ -106,7 +108,7 @@ def as_text(promotion: Promotion) -> str:
             f"version {version} is champion now, instead of {before or 'none'}: "
             f"{SCHEME}{NAME}@{CHAMPION}",
             f"serve it: mlflow models serve -m {SCHEME}{NAME}@{CHAMPION} --env-manager local "
-            "--port 5001",
+            f"--port {PORT}",
         ]
     else:
         lines += [
