@@ -16,11 +16,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from hpa.config.params import changed_params, load_params
-from hpa.tracking.runs_server import serve_runs
+from hpa.tracking.runs_server import free_port, serve_runs
 from hpa.tracking.stage_run import log_metrics, stage_run
 from hpa.tracking.views import ROUNDS, page
+from support import databases
 from support.clones import make_clone, shell
-from support.databases import free_port
 from support.paths import ROOT
 from support.scripts import environment_of
 
@@ -61,8 +61,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def ui(folder: Path, **environment: str) -> Iterator[str]:
     """Run what `make ui` runs; yield the address that it prints."""
+    port = databases.free_port()
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "src" / "ui.py"), "--port", str(free_port())],
+        [sys.executable, str(ROOT / "src" / "ui.py"), "--port", str(port)],
         cwd=folder,
         env=environment_of(folder) | {"BROWSER": "true"} | environment,
         stdout=subprocess.PIPE,
@@ -78,6 +79,7 @@ def ui(folder: Path, **environment: str) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         process.stdout.close()
         assert process.wait(timeout=60) == 0
+        assert free_port(port) == port  # nothing serves it any more
 
 
 def open_page(browser: Browser, address: str, text: str, viewport: dict[str, int]) -> Page:
@@ -148,7 +150,7 @@ def test_the_same_stands_in_the_table_of_a_tracking_server(
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with serve_runs(f"sqlite:///{tmp_path}/server.db", free_port()) as (url, _):
+    with serve_runs(f"sqlite:///{tmp_path}/server.db", databases.free_port()) as (url, _):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         for gamma in (1.0, 2.0, 4.0):
             params = changed_params(PARAMS, {"loss.gamma": gamma})

@@ -37,8 +37,8 @@ def free_port(wanted: int | None) -> int:
         return port
     raise UserError(
         "no port for the page is free",
-        expected=f"a free one of {ports[0]} to {ports[-1]}" if wanted is None else "a free port",
-        received="all are taken" if wanted is None else f"{wanted}, which is taken",
+        expected=f"a free one of {ports[0]} to {ports[-1]}" if wanted is None else "a free one",
+        received="all are taken" if wanted is None else f"{wanted}, which is taken or no port",
         remedy="end a server, or choose another: python src/ui.py --port N",
     )
 
@@ -76,8 +76,8 @@ def open_browser(address: str) -> bool:
 
     The variable BROWSER chooses it, also without a screen: editors set it to reach the user's own.
     """
-    shown = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & {key for key, text in _set_variables()}
-    if sys.platform.startswith("linux") and not shown:
+    reached = any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    if sys.platform.startswith("linux") and not reached:
         return False
     try:
         browser = webbrowser.get()
@@ -87,10 +87,6 @@ def open_browser(address: str) -> bool:
         return False
     threading.Thread(target=browser.open, args=(address,), daemon=True).start()
     return True
-
-
-def _set_variables() -> list[tuple[str, str]]:
-    return [(key, text) for key, text in os.environ.items() if text]
 
 
 def _is_free(port: int) -> bool:
