@@ -1,1 +1,1 @@
-"""MLflow runs of the stages, their lineage and reproduction. May import config and system."""
+"""MLflow runs of the stages, their lineage and reproduction. May import config, system and data."""
