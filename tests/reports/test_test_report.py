@@ -11,9 +11,11 @@ import pytest
 from hpa.evaluation.class_table import WEAK
 from hpa.evaluation.report_data import Evaluation
 from hpa.labels import LABELS
+from hpa.metrics.origins import Origin
 from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.reports.grad_cam_gallery import draw_example
 from hpa.reports.model_card import card_page, model_card
+from hpa.reports.run_facts import run_facts
 from hpa.reports.summary import summary
 from hpa.reports.test_report import report_page
 from hpa.thresholds.shown import ShownScale
@@ -143,3 +145,69 @@ def test_a_card_of_several_networks_names_each(evaluation: Evaluation) -> None:
     assert "The predictions of 2 networks are combined" in card
     assert "training run: `abc`\n" in card
     assert "training run: `def`\n" in card
+
+
+def test_the_pages_of_a_model_of_an_earlier_version_say_what_is_unknown(
+    evaluation: Evaluation, gallery_dir: Path
+) -> None:
+    facts = run_facts([{"run_id": "abc"}], Origin(), {}, {}, run_id="run7")
+    report = report_page(evaluation, gallery_dir, facts)
+    assert "The rounds of the training are unknown" in report
+    card = model_card(evaluation, [{"run_id": "abc"}], facts)
+    assert "Trained: unknown" in card
+    assert "commit: `unknown`" in card
+    for label in ("Data", "Trained", "Code", "Network", "Thresholds"):
+        assert f"<dt>{label}</dt><dd>unknown</dd>" in report
+
+
+def test_the_pages_list_parameters_that_differ_and_escape_them(
+    evaluation: Evaluation, gallery_dir: Path
+) -> None:
+    facts = replace(FACTS, changed=[("fetch.path", HOSTILE + "|_x_", "raw")], unchanged="")
+    report = report_page(evaluation, gallery_dir, facts)
+    assert "1 differ from the committed params.yaml" in report
+    assert HOSTILE not in report
+    page = card_page(model_card(evaluation, [PROVENANCE], facts))
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page  # the card is shown where no script may run
+    assert re.search(r"<td[^>]*>.*\|_x_</td>", page)
+
+
+def test_a_model_that_predicts_nothing_has_a_report(
+    evaluation: Evaluation, gallery_dir: Path
+) -> None:
+    empty = replace(evaluation.test, y_pred=np.zeros_like(evaluation.test.y_pred))
+    classes = evaluation.classes.assign(predicted=0, f1=0.0, f1_low=0.0, f1_high=0.0)
+    none = evaluation.confusions.head(0)
+    text = report_page(
+        replace(evaluation, test=empty, classes=classes, confusions=none), gallery_dir, FACTS
+    )
+    assert "<p>None.</p>" in text
+    assert "heat map of false positives" in text
+
+
+def test_the_same_inputs_give_the_same_bytes(evaluation: Evaluation, gallery_dir: Path) -> None:
+    page = report_page(evaluation, gallery_dir, FACTS)
+    assert page == report_page(small_evaluation(), gallery_dir, FACTS)
+    assert FACTS.entries[0][1] in page
+
+
+def test_every_class_has_its_interval_in_numbers(evaluation: Evaluation, gallery_dir: Path) -> None:
+    text = report_page(evaluation, gallery_dir, FACTS)
+    *others, absent = evaluation.classes.to_dict("records")
+    for row in others:
+        assert f"<span>{row['f1_low']:.2f}–{row['f1_high']:.2f}</span>" in text
+    assert np.isnan(absent["f1_low"])  # no image carries it
+    assert "<span>none</span>" in text
+    assert "nan–" not in text
+
+
+def test_a_long_list_of_labels_is_cut(evaluation: Evaluation, tmp_path: Path) -> None:
+    picture = draw_example(np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32))
+    every = tuple(range(len(LABELS)))
+    example = GalleryImage(7, "false positive", "x", (), every, 0.2, 0.5, "one.jpg")
+    write_gallery(tmp_path / "gallery", [(example, picture)], note="")
+    text = report_page(evaluation, tmp_path / "gallery", FACTS)
+    assert "predicted: Nucleoplasm, " in text
+    assert "Golgi apparatus and 20 more" in text
+    assert "true: none" in text

@@ -1,5 +1,6 @@
 """Report of the test results: one HTML page that needs neither network nor server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
 from hpa.reports.training_curve import plot_losses, plot_macro_f1
 
+MAX_NAMES = 8
 ROUNDS = (plot_losses, plot_macro_f1)
 RULES = {
     "in force": "in use",
@@ -49,11 +51,17 @@ def report_page(evaluation: Evaluation, gallery_dir: Path, facts: RunFacts) -> s
         gallery_note=note,
         pictures={each.file: _picture(gallery_dir / each.file, side_um) for each in gallery},
         um=bar_um(side_um) if side_um else None,
-        names=lambda labels: ", ".join(LABELS[label] for label in labels) or "none",
+        names=_names,
         LABELS=LABELS,
         RULES=RULES,
         METHODS=METHODS,
     )
+
+
+def _names(labels: Sequence[int]) -> str:
+    """Name labels, of which a poor model may predict all; at most MAX_NAMES of them."""
+    named = ", ".join(LABELS[label] for label in labels[:MAX_NAMES]) or "none"
+    return f"{named} and {len(labels) - MAX_NAMES} more" if len(labels) > MAX_NAMES else named
 
 
 def _picture(path: Path, side_um: float | None) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, PLUM, house_style
@@ -61,42 +62,42 @@ class History:
 @house_style()
 def plot_losses(histories: Sequence[History]) -> Figure:
     """Draw the loss on train and val after each round, one colour per network."""
-    return _plot(histories, LOSSES, title="Loss", legend="upper right")
+    return _plot(histories, LOSSES, title="Loss")
 
 
 @house_style()
 def plot_macro_f1(histories: Sequence[History]) -> Figure:
     """Draw macro F1 on val after each round, one colour per network."""
-    return _plot(histories, SCORES, title="Macro F1", legend="lower right")
+    return _plot(histories, SCORES, title="Macro F1")
 
 
-def _plot(
-    histories: Sequence[History],
-    lines: Mapping[str, tuple[str, Any]],
-    *,
-    title: str,
-    legend: Literal["upper right", "lower right"],
-) -> Figure:
-    figure = Figure(figsize=(5, 3.4), layout="constrained")
+def _plot(histories: Sequence[History], lines: Mapping[str, tuple[str, Any]], title: str) -> Figure:
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    for history, colour in zip(histories, cycle(COLOURS), strict=False):
+    coloured = list(zip(histories, cycle(COLOURS), strict=False))
+    for history, colour in coloured:
         _draw(axes, history, lines, colour)
     axes.set_title(title)
     axes.set(xlabel="training step", ylim=(0, None), xlim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(zorder=0)
     axes.tick_params(length=0)
-    axes.legend(loc=legend, fontsize=8)
+    kinds = [(label, dashes, INK) for label, dashes in lines.values()]
+    names = [(history.name, "-", colour) for history, colour in coloured if history.name]
+    figure.legend(
+        handles=[Line2D([], [], label=n, ls=ls, color=c, lw=1.6) for n, ls, c in kinds + names],
+        loc="outside lower left",
+        ncols=2,
+        fontsize=8,
+    )
     return figure
 
 
 def _draw(axes: Axes, history: History, lines: Mapping[str, tuple[str, Any]], colour: str) -> None:
     steps, kept = history.values("step"), history.kept
-    for column, (label, dashes) in lines.items():
+    for column, (_, dashes) in lines.items():
         values = history.values(column)
-        if np.isfinite(values).any():
-            named = f"{history.name}: {label}" if history.name else label
-            axes.plot(steps, values, "o", label=named, color=colour, ls=dashes, lw=1.6, ms=3.5)
-            if kept is not None and column in CIRCLED:
-                place = steps[kept], values[kept]
-                axes.scatter(*place, s=90, facecolor="none", edgecolor=INK, zorder=3)
+        axes.plot(steps, values, "o", color=colour, ls=dashes, lw=1.6, ms=3.5, clip_on=False)
+        if kept is not None and column in CIRCLED:
+            place = steps[kept], values[kept]
+            axes.scatter(*place, s=90, facecolor="none", edgecolor=INK, zorder=3, clip_on=False)
