@@ -3,9 +3,10 @@
     python benchmarks/search.py            a minute
 
 Runs trials that train nothing but make every call to Optuna and MLflow: lock the study, suggest,
-start a nested run, log and report rounds, ask the pruner, log thresholds, end. Uses new local
-stores, with `--before` earlier trials, as TPE and storage slow down with their number. Prints wall
-time, which depends on disk and load, and processor time, including git's.
+start a nested run, log and report rounds, report the steps of a minute, ask the pruner, log
+thresholds, end. Uses new local stores, with `--before` earlier trials, as TPE and storage slow down
+with their number. Prints wall time, which depends on disk and load, and processor time, including
+git's.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
     import optuna
 
     from hpa.search.identity import DATA
+    from hpa.search.progress import REPORT_S, STEPS
     from hpa.search.space import read_space, suggest, trial_params
     from hpa.search.study import Study, begin_study
     from hpa.search.trial import _nested_run, _pruning
@@ -71,6 +73,8 @@ def trial_seconds(params: Params, n_before: int) -> tuple[list[float], list[floa
                 metrics = {"train/loss": 1.0, "val/loss": 1.0, "val/macro_f1": trial.number + step}
                 with suppress(optuna.TrialPruned):  # measure it to its end
                     on_round(step, metrics)
+            for step in range(int(MINUTE_S / REPORT_S)):
+                trial.set_user_attr(STEPS, [step, changed.train.n_steps, 1.0])
             Path("thresholds.json").write_text("{}" * 5000)
             log_artifacts([Path("thresholds.json")])
         return float(trial.number)

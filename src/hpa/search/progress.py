@@ -15,7 +15,7 @@ from hpa.search.study import DONE, Study
 
 STEPS = "steps"
 """User attribute of a trial: steps done, steps planned, seconds per step (null: unknown)."""
-REPORT_S, LINE_S = 2.0, 60.0
+REPORT_S, LINE_S = 5.0, 60.0
 """Seconds between two reports of a trial, and between two lines where there is no terminal."""
 RECENT = 8
 """Ended trials whose length predicts that of the next ones."""
@@ -129,7 +129,8 @@ class ProgressDisplay:
             print(self._line(), file=sys.stderr, flush=True)
 
     def _line(self) -> str:
-        return f"{self._study.name}: {describe(self._study, self._n_workers)}"
+        name = "confirmation" if self._study.candidates else self._study.name
+        return f"{name}: {describe(self._study, self._n_workers)}"
 
     def _clear(self) -> None:
         """Clear the line; the cursor is at its start, so that others write over it."""
@@ -167,7 +168,8 @@ def _best(study: Study) -> FrozenTrial | None:
 
 def _position(trial: FrozenTrial, unit: str) -> str:
     done, planned, _ = _steps(trial)
-    return f"{unit} {trial.number}: {f'step {done}/{planned}' if planned else 'starting'}"
+    state = "starting" if not planned else "evaluating" if done == planned else ""
+    return f"{unit} {trial.number}: {state or f'step {done}/{planned}'}"
 
 
 def _in_words(seconds: float | None) -> str:
