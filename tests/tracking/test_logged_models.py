@@ -63,7 +63,7 @@ def train() -> str:
 
 def evaluate(upstream: str, networks: tuple[dict[str, str], ...] = (NETWORK,)) -> str:
     with stage_run("evaluate", PARAMS, sections=("evaluate",), upstream=upstream) as run_id:
-        log_metrics({"test/macro_f1": 0.75})
+        log_metrics({"test/macro_f1": 0.75, "test/micro_f1": 0.5})
         log_model(networks, PARAMS.serve)
     return run_id
 
@@ -91,10 +91,10 @@ def test_a_training_begins_a_model_and_the_evaluation_makes_it_ready(
     assert model.tags["git.commit"] == run.data.tags["git.commit"]
     assert not {key for key in model.tags if key.startswith(("stage.", "started.", "process"))}
     assert {each.key: (each.value, each.step) for each in model.metrics or []} == {
-        "test/macro_f1": (0.75, 0), "val/loss": (0.5, 3)
+        "test/macro_f1": (0.75, 0), "test/micro_f1": (0.5, 0), "val/loss": (0.5, 3)
     }  # fmt: skip
     assert [each.model_id for each in run.outputs.model_outputs] == [model.model_id]
-    for key in ("test/macro_f1", "val/loss"):  # no second point in the run's charts
+    for key in ("test/micro_f1", "val/loss"):  # no second point in the run's charts
         assert len(store.get_metric_history(run_id, key)) == 1
 
 
@@ -213,7 +213,7 @@ def test_calls_that_waited_for_the_store_make_one_model_also_if_they_are_sent_tw
     (again,) = store.search_logged_models([experiment.experiment_id])
     assert again.model_id == model.model_id
     assert again.status == LoggedModelStatus.READY
-    assert len(again.metrics or []) == 2
+    assert len(again.metrics or []) == 3
     assert len(store.get_run(run.info.run_id).outputs.model_outputs) == 1
     assert len(copies(Path("mlruns"))) == 1
 
