@@ -90,6 +90,13 @@ def test_the_last_round_may_be_shorter_than_the_others(monkeypatch: pytest.Monke
     assert clock.seconds_left(4) == 4.0
 
 
+def test_a_long_training_has_all_six_numbers_in_words_on_eighty_columns() -> None:
+    status = Status(1200, 6400, 0.071, 0.066, 0.213, 129, 5720)
+    assert status.line(80) == (
+        "step 1200/6400 loss 0.071 val 0.066 macro F1 0.213 129 images/s 1:35:20 left"
+    )
+
+
 def test_long_times_have_hours_and_what_is_unknown_is_a_dash() -> None:
     assert Status(1, 640, seconds_left=4172).line(200).endswith("- images/s  1:09:32 left")
     assert Status(1, 640).line(40) == "1/640 loss - F1 - -/s -:--"

@@ -33,25 +33,22 @@ class Status:
     seconds_left: float = math.nan
 
     def line(self, columns: int) -> str:
-        """Describe it in less than so many columns; short if the words do not fit."""
-        words = self._words()
-        if len(words) < columns:
-            return words
-        return " ".join(
-            [
-                f"{self.step}/{self.n_steps}",
-                f"loss {_number(self.loss, 2)}",
-                f"F1 {_number(self.macro_f1, 2)}",
-                f"{_number(self.images_per_s, 0)}/s",
-                _clock(self.seconds_left),
-            ]
-        )[: columns - 1]
+        """Describe it in less than so many columns, by the longest of three texts that fits."""
+        texts = (self._words(), self._words().replace("  ", " ").replace("val loss", "val"))
+        return next((text for text in texts if len(text) < columns), self._short()[: columns - 1])
 
     def _words(self) -> str:
         return (
             f"step {self.step}/{self.n_steps}  loss {_number(self.loss, 3)}  "
             f"val loss {_number(self.val_loss, 3)}  macro F1 {_number(self.macro_f1, 3)}  "
             f"{_number(self.images_per_s, 0)} images/s  {_clock(self.seconds_left)} left"
+        )
+
+    def _short(self) -> str:
+        return (
+            f"{self.step}/{self.n_steps} loss {_number(self.loss, 2)} F1 "
+            f"{_number(self.macro_f1, 2)} {_number(self.images_per_s, 0)}/s "
+            f"{_clock(self.seconds_left)}"
         )
 
 
