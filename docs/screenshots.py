@@ -23,12 +23,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -226,7 +226,7 @@ def pages(url: str, experiment: str, runs: list[str]) -> list[tuple[str, str, st
         ("tracking-table", url + runs_page(experiment), "Runs by macro F1"),
         ("tracking-charts", url + runs_page(experiment, ROUNDS), "Charts of a round"),
         ("tracking-compare", compare_page(url, experiment, runs), "loss.gamma"),
-        ("tracking-run", f"{url}/#/experiments/{experiment}/runs/{runs[0]}", "data/packed"),
+        ("tracking-run", f"{url}/#/experiments/{experiment}/runs/{runs[0]}", "About this run"),
     ]
 
 
@@ -247,6 +247,8 @@ def open_page(page: Page, url: str, wanted: str) -> None:
     sidebar = page.get_by_role("button", name="Toggle sidebar")
     if page.viewport_size == PHONE and sidebar.count():
         sidebar.first.click()
+    with suppress(TimeoutError):
+        page.wait_for_load_state("networkidle", timeout=30_000)
     page.wait_for_timeout(3000)  # charts are drawn after their titles
 
 

@@ -16,6 +16,7 @@ from hpa.errors import UserError
 from hpa.tracking.address import sqlite_uri
 from hpa.tracking.mlflow_store import open_store, past_run
 from hpa.tracking.stage_run import log_artifacts, log_metrics, send_kept, stage_run
+from hpa.tracking.views import ANSWER, ROUNDS, SEARCH, TAG
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -206,5 +207,6 @@ def test_a_database_server_gets_an_experiment_with_artifacts_in_the_repository(
     artifacts = tmp_path / "project" / "mlruns" / "hpa" / run_id / "artifacts"
     assert (artifacts / "model" / "params.yaml").is_file()
     assert list((tmp_path / "temporary").iterdir()) == []
-    names = [each.name for each in open_store().search_experiments()]
-    assert sorted(names) == ["Default", "hpa"]
+    tags = {each.name: each.tags.keys() for each in open_store().search_experiments()}
+    assert sorted(tags) == ["Default", "hpa"]
+    assert {TAG + key for key in (ANSWER, ROUNDS, SEARCH)} <= tags["hpa"]

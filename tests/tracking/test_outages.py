@@ -19,6 +19,7 @@ from hpa.system import processes
 from hpa.tracking.address import tracking_uri
 from hpa.tracking.mlflow_store import find_run
 from hpa.tracking.stage_run import log_artifacts, log_metrics, outbox_dir, stage_run
+from hpa.tracking.views import ANSWER, ROUNDS, SEARCH, TAG
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -117,7 +118,9 @@ def require_complete(client: mlflow.MlflowClient, run_id: str, stages: tuple[str
     assert run is not None
     experiments = [each.experiment_id for each in client.search_experiments()]
     assert [each.info.run_id for each in client.search_runs(experiments)] == [run.info.run_id]
-    assert client.get_experiment(run.info.experiment_id).name == "hpa"
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.name == "hpa"
+    assert {TAG + key for key in (ANSWER, ROUNDS, SEARCH)} <= experiment.tags.keys()
     assert run.info.status == "FINISHED"
     history = client.get_metric_history(run.info.run_id, "val/loss")
     assert sorted((each.step, each.value) for each in history) == [

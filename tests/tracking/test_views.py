@@ -75,6 +75,11 @@ def test_every_parameter_and_section_that_a_view_names_exists() -> None:
         assert len({each["uuid"] for each in charts}) == len(charts)
 
 
+def test_the_view_of_a_search_shows_what_the_committed_space_varies() -> None:
+    varied = {f"{section}.{key}" for section, keys in PARAMS.search.space.items() for key in keys}
+    assert varied == set(views.SEARCHED)
+
+
 def test_views_of_an_earlier_version_are_replaced_and_those_of_somebody_else_stay(
     store: mlflow.MlflowClient,
 ) -> None:
