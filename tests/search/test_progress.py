@@ -143,7 +143,7 @@ def test_on_a_terminal_one_line_is_updated_and_no_training_draws_over_it(
     packed_world: Path, tmp_path: Path
 ) -> None:
     workspace = make_workspace(tmp_path / "workspace", packed_world)
-    options = ["--workers", "2", "--n_trials", "3", "--n_seeds", "1", "--trial_steps", "12"]
+    options = ["--workers", "2", "--n_trials", "2", "--n_seeds", "1", "--trial_steps", "12"]
     command = [sys.executable, str(ROOT / "src/search.py"), *options]
     shown = run_on_terminal(
         command, columns=80, folder=workspace, DVC_ROOT=str(workspace), MLFLOW_TRACKING_URI=""
