@@ -12,8 +12,9 @@ PARAMS = load_params(ROOT / "params.yaml")
 def test_every_rule_names_parameters_and_allowed_values() -> None:
     others = [(other, value) for other, values in ONLY_IF.values() for value in values]
     for other, value in [*others, *UNLESS.values()]:
-        repeats = {"train.repeats": "27x8"} if value == "stated" else {}
-        changed_params(PARAMS, {other: value, **repeats})
+        needed = {"stated": {"train.repeats": "27x8"}, "local": {"fetch.path": "own/mine"}}
+        needed["hpa"] = {"fetch.path": "own/mine.csv"}
+        changed_params(PARAMS, {other: value, **needed.get(value, {})})
     assert {*ONLY_IF, *UNLESS, *NO_RESULT} <= set(KEYS)
     assert len({*ONLY_IF, *UNLESS, *NO_RESULT}) == len(ONLY_IF) + len(UNLESS) + len(NO_RESULT)
 

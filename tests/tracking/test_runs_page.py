@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,6 +69,8 @@ def ui(folder: Path, **environment: str) -> Iterator[str]:
         env=environment_of(folder) | {"BROWSER": "true"} | environment,
         stdout=subprocess.PIPE,
         text=True,
+        # A shell in the background lets its commands ignore Ctrl-C; a terminal does not.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     printed = process.stdout.readline()
