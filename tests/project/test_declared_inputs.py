@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slow
 
 
 def outputs(stage: str) -> list[str]:
-    return [str(out) for key in ("outs", "metrics") for out in PIPELINE[stage].get(key, [])]
+    listed = [out for key in ("outs", "metrics") for out in PIPELINE[stage].get(key, [])]
+    return [next(iter(out)) if isinstance(out, dict) else out for out in listed]
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
