@@ -140,7 +140,7 @@ def write_numbers(evaluation: "Evaluation", inputs: "Inputs", run_id: str) -> No
     weights = " ".join(each["weights_sha256"] for each in origin.networks)
     digests = {"weights_sha256": weights, "thresholds_sha256": origin.thresholds_sha256}
     made_by = {"run_id": run_id, **digests}
-    write_json(REPORTS_DIR / "metrics.json", {**made_by, **evaluation.metrics})
+    write_json(REPORTS_DIR / "metrics.json", {"run_id": run_id, **evaluation.metrics})
     flags = dict(zip(classes["label"], classes["flags"], strict=True))
     write_json(CLASS_FLAGS_PATH, {"origin": origin.to_json(), **made_by, "classes": flags})
 
