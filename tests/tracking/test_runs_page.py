@@ -80,8 +80,8 @@ def ui(folder: Path, **environment: str) -> Iterator[str]:
         yield found[0]
     finally:
         process.send_signal(signal.SIGINT)
-        process.stdout.close()
-        assert process.wait(timeout=60) == 0
+        process.communicate(timeout=60)
+        assert process.returncode == 0
         assert free_port(port) == port  # nothing serves it any more
 
 
