@@ -173,13 +173,13 @@ def test_the_comparison_opens_on_gamma_and_macro_f1(browser: Browser, clone: Pat
         named = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
         page = open_page(browser, f"{server}/#/compare-runs?{named}", "loss.gamma", DESK)
         page.wait_for_timeout(3000)
-        axes = page.locator(".parcoords .axis-title").all_inner_texts()
-        assert axes == ["about", "loss.gamma", "test/macro_f1"]
+        axes = page.locator(".parcoords .axis-title").all_text_contents()
+        assert axes == ["about", "loss.gamma", "test/macro_f1"], axes
         page.get_by_role("tab", name="Scatter Plot").click()
         page.locator(".xtitle").first.wait_for(timeout=30_000)
-        assert page.locator(".xtitle").first.inner_text() == "about"
-        assert page.locator(".ytitle").first.inner_text() == "test/macro_f1"
-        ticks = page.locator(".xtick").all_inner_texts()
+        assert page.locator(".xtitle").first.text_content() == "about"
+        assert page.locator(".ytitle").first.text_content() == "test/macro_f1"
+        ticks = page.locator(".xtick").all_text_contents()
         assert {tick for tick in ticks if "gamma=" in tick} >= {"gamma=1", "gamma=4"}
 
 
