@@ -64,8 +64,8 @@ def main() -> None:
     """Promote a run, or roll back."""
     params, arguments = command_line.parse(make_parser())
     check_request(arguments)
-    run_id = full_run_id(arguments.run_id) if arguments.run_id else ""
     prepare_backend()
+    run_id = full_run_id(arguments.run_id) if arguments.run_id else ""
 
     # These imports take seconds: check the command line and the run first.
     from hpa.serving.promotion import as_text, promote, roll_back

@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     prepare_backend(params.train.backend)
 
     # Import late, here and below: this takes seconds, and a wrong command line should fail at once.
-    from hpa.tracking.stage_run import log_artifacts, log_weights, stage_run
+    from hpa.system.devices import device_in_use
+    from hpa.tracking.stage_run import log_artifacts, log_tags, log_weights, stage_run
     from hpa.training.checkpoints import Checkpoints, checkpoints_root
     from hpa.training.provenance import checkpoint_key
     from hpa.training.unfinished import listing, summary
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         with atomic_files(model_dir) as folder:
             weights_sha256 = train(params, folder, unfinished, run_id)
             describe(params, folder, weights_sha256, run_id)
+        log_tags({"device": device_in_use()})
         log_artifacts([model_dir / name for name in LOGGED], "model")
         log_weights(model_dir / "best.keras")
     print(f"the model is in {model_dir}, its run is {run_id}")

@@ -25,6 +25,7 @@ from hpa.search.progress import report_steps
 from hpa.search.space import SECTIONS, read_space, suggest, trial_params
 from hpa.search.study import VALUE, Study
 from hpa.search.twins import finished_twin, reuse
+from hpa.system.devices import device_in_use
 from hpa.system.files import write_json
 from hpa.thresholds.blending import blend_rule
 from hpa.thresholds.cross_fitting import cross_fitted_decisions
@@ -112,7 +113,12 @@ def _nested_run(
         sections=LOGGED_SECTIONS,
         upstream=trial.user_attrs.get("run_id"),
         parent=study.parent_run_id,
-        tags={"optuna.study": study.name, "optuna.trial": str(trial.number), **(tags or {})},
+        tags={
+            "optuna.study": study.name,
+            "optuna.trial": str(trial.number),
+            "device": device_in_use(),
+            **(tags or {}),
+        },
         name=f"trial {trial.number} of {study.name}",
         stops=(optuna.TrialPruned,),
     ) as run_id:

@@ -50,7 +50,6 @@ from hpa.tracking.views import MADE_BY, PIPELINE
 RUN_NAME = "mlflow.runName"
 STUDY = "optuna.study"
 """Tag of a search and of its trials, with the study's name."""
-TRAINING = ("train", "trial")
 BESIDE = ("search", "promote", "serve", "app")
 """Sections that no stage of the pipeline reads."""
 
@@ -133,7 +132,7 @@ def stage_run(
         _begin(recorder, stage, params, sections, upstream, parent, tags)
         with system_metrics(recorder.log_metrics):
             yield recorder.run_id
-        recorder.send("batch", tags={f"stage.{stage}": "finished", **_device(stage)})
+        recorder.send("batch", tags={f"stage.{stage}": "finished"})
         status = "FINISHED"
     except ends:
         status = "KILLED"
@@ -303,15 +302,6 @@ def _logged(values: dict[str, Any], sections: tuple[str, ...]) -> dict[str, Any]
     """Return the parameters that decide a result of these sections; params.yaml holds all."""
     keys = [key for key in values if key.partition(".")[0] in sections]
     return {key: values[key] for key in keys if has_effect(key, values)}
-
-
-def _device(stage: str) -> dict[str, str]:
-    """Return the tag with the device that trained; none if this process has trained nothing."""
-    if stage not in TRAINING or "keras" not in sys.modules:
-        return {}
-    from hpa.system.devices import device_in_use
-
-    return {"device": device_in_use()}
 
 
 def _digest(params: Params) -> str:
