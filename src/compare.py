@@ -9,6 +9,7 @@ Expect the difference in macro F1 with its 95% interval, the probability that B 
 row per class. Runs with different test images, labels or groups are rejected.
 """
 
+import os.path
 from pathlib import Path
 
 from hpa.config import command_line
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     params, arguments = command_line.parse(parser)
     runs = [
-        run if run and Path(run).exists() else full_run_id(run, or_else=OR_ELSE)
+        run if os.path.exists(run) else full_run_id(run, or_else=OR_ELSE)  # noqa: PTH110
         for run in (arguments.run_a, arguments.run_b)
     ]
 

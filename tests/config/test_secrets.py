@@ -5,7 +5,7 @@ import pytest
 from hpa.config.params import load_params
 from hpa.config.secrets import hide_secrets, holds_secret
 from hpa.errors import UserError
-from hpa.tracking.mlflow_store import first_line
+from hpa.tracking.address import first_line
 from support.paths import ROOT
 
 SECRETS = [

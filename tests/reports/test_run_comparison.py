@@ -60,11 +60,6 @@ def test_different_images_labels_or_groups_are_rejected() -> None:
         check_same_data(predictions, replace(predictions, groups=groups))
 
 
-def test_an_unknown_run_is_rejected() -> None:
-    with pytest.raises(UserError, match=r"'nonsense' is not a run"):
-        find_predictions("nonsense")
-
-
 def test_text_and_json_agree() -> None:
     a = make_predictions()
     b = replace(a, y_pred=a.y_true)

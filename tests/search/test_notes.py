@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from optuna.trial import create_trial
 from optuna_dashboard import get_note, save_note
 
 from hpa.search import notes
@@ -37,9 +38,12 @@ def test_the_note_says_what_the_study_is_and_links_its_run(study: Study) -> None
     assert "trial 1 is the best" in note
 
 
-def test_the_note_links_the_run_of_each_trial(study: Study) -> None:
+def test_the_note_links_the_run_of_each_trial_that_the_store_has(study: Study) -> None:
+    for run in ({}, {"run_id": "pending-trial-0123"}):
+        study.optuna.add_trial(create_trial(value=0.1, user_attrs=run))
     write_note(study, study_facts(study))
-    assert f"Runs of the trials: [0]({PAGE[:-3]}of0), [1]({PAGE[:-3]}of1)" in get_note(study.optuna)
+    links = f"Runs of the trials: [0]({PAGE[:-3]}of0), [1]({PAGE[:-3]}of1)"
+    assert links in get_note(study.optuna).splitlines()
 
 
 def test_a_note_is_brought_up_to_date_but_one_that_a_user_edited_is_kept(study: Study) -> None:

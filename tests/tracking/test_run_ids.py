@@ -7,12 +7,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
+from sqlalchemy.dialects import mssql, mysql, postgresql, sqlite
 
 from hpa.errors import UserError
-from hpa.tracking import mlflow_store
+from hpa.tracking import mlflow_store, run_ids
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.run_ids import full_run_id
 from support.paths import ROOT
@@ -123,6 +125,26 @@ def test_a_database_of_another_program_is_not_read(
     (tmp_path / "other.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     with pytest.raises(UserError, match=r"cannot be read[\s\S]*no such table"):
+        full_run_id("0123")
+
+
+@pytest.mark.parametrize("dialect", [mysql, mssql, postgresql, sqlite])
+def test_the_column_key_is_quoted_where_the_database_reserves_the_word(dialect: Any) -> None:
+    made = dialect.dialect()
+    query = str(run_ids._query(PENDING).compile(dialect=made))
+    quoted = made.identifier_preparer.quote("key")
+    assert f"tags.{quoted} = " in query
+    assert quoted != "key" or dialect in (postgresql, sqlite)
+
+
+def test_an_error_without_a_message_is_named(
+    store: mlflow.MlflowClient, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(uri: str, text: str) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(run_ids, "_in_database", fail)
+    with pytest.raises(UserError, match=r"cannot be read[\s\S]*TimeoutError"):
         full_run_id("0123")
 
 

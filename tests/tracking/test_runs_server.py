@@ -1,16 +1,19 @@
 """The server that `make ui` starts: its port, and the browser that it opens."""
 
 import socket
+import subprocess
 import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from hpa.errors import UserError
 from hpa.tracking import runs_server
 from hpa.tracking.runs_server import free_port, open_browser
+from support.servers import Response, serve
 
 
 class FakeBrowser:
@@ -79,6 +82,22 @@ def test_only_a_graphical_browser_is_opened(
     monkeypatch.setattr(runs_server.sys, "platform", "linux")
     assert open_browser("http://127.0.0.1:1/") == opened
     assert browser.opened.wait(5) if opened else not browser.opened.is_set()
+
+
+def test_the_server_is_waited_for_without_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # refuses connections
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(runs_server, "START_S", 1)
+    with (
+        serve(lambda _: Response()) as server,
+        subprocess.Popen(["sleep", "30"]) as process,
+        (tmp_path / "log").open("wb+") as log,
+    ):
+        runs_server._wait_for(process, server.url, log)
+        process.kill()
+        assert [each.path for each in server.requests] == ["/health"]
 
 
 def test_a_machine_without_a_browser_opens_none(monkeypatch: pytest.MonkeyPatch) -> None:

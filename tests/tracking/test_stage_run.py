@@ -171,6 +171,25 @@ def test_a_stage_run_again_on_the_same_inputs_gets_a_run_of_its_own(
     assert run.data.params["train.seed"] == str(PARAMS.train.seed)  # inherited
 
 
+def test_a_run_whose_beginning_broke_off_inherits_the_parameters_all_the_same(
+    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = track("train")
+    track("threshold", upstream=train)
+    update, failures = mlflow.MlflowClient.update_run, iter([OSError("no response")])
+
+    def fail_once(self: mlflow.MlflowClient, *given: str, **named: str) -> None:
+        if error := next(failures, None):
+            raise error
+        update(self, *given, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "update_run", fail_once)
+    begun = track("threshold", upstream=train)
+    assert begun.startswith("pending-")
+    assert past_run(begun).run_id != train
+    assert past_run(begun).params["train.seed"] == str(PARAMS.train.seed)
+
+
 def test_outputs_of_an_unknown_store_start_a_run_that_names_its_upstream_run(
     store: mlflow.MlflowClient,
 ) -> None:

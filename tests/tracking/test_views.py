@@ -1,7 +1,9 @@
 """Views of an experiment: what its page in MLflow opens on."""
 
+import base64
 import json
 import math
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hpa.tracking import views
 from hpa.tracking.experiments import EXPERIMENT
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.stage_run import log_metrics, log_result, stage_run
-from hpa.tracking.views import ANSWER, ROUNDS, SEARCH, TAG, add_views, page, unpacked
+from hpa.tracking.views import ANSWER, ROUNDS, SEARCH, TAG, add_views, page
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -57,7 +59,8 @@ def test_the_first_run_gives_its_experiment_a_table_that_opens_on_the_answer(
 ) -> None:
     found = stored(store, track().info.experiment_id)
     assert found.keys() == set(KEYS)
-    state = unpacked(json.loads(found[ANSWER])["state"])
+    packed = json.loads(found[ANSWER])["state"].removeprefix("deflate;")
+    state = json.loads(zlib.decompress(base64.b64decode(packed)))
     assert (state["orderByKey"], state["orderByAsc"]) == (MACRO_F1, False)
     parameters = {f"params.`{key}`" for key in ("loss.alpha", "loss.name", "train.learning_rate")}
     interval = {f"metrics.`test/macro_f1_{end}`" for end in ("low", "high")}

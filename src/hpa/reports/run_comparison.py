@@ -1,13 +1,11 @@
 """Comparison of two evaluated runs as text and JSON."""
 
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from hpa.errors import UserError
 from hpa.evaluation.paired_bootstrap import PairedComparison
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
 from hpa.labels import LABELS
@@ -23,14 +21,6 @@ def find_predictions(run: str) -> EvaluatedSplit:
     if path.exists():
         files = (path, path / FILE_NAME, path / "reports" / FILE_NAME)
         return EvaluatedSplit.read(next((each for each in files if each.is_file()), files[1]))
-    if not re.fullmatch(r"[0-9a-f]{32}", run):
-        raise UserError(
-            f"{run!r} is not a run",
-            expected="an MLflow run id (32 hexadecimal digits), a folder that evaluate wrote, or "
-            f"its {FILE_NAME}",
-            received=run,
-            remedy="find run ids in `make ui`; reports/metrics.json has that of the workspace",
-        )
     from hpa.tracking.stage_run import download_artifact  # takes seconds, and files do not need it
 
     with TemporaryDirectory(prefix="hpa-compare-") as folder:

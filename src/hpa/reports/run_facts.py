@@ -73,16 +73,8 @@ def run_facts(
     ]
     if run_id and entries[3][1] == entries[4][1]:
         del entries[4]
-    changed = changed_params(networks, params, committed)
     side_um = params.get("evaluate.image_side_um")
-    return RunFacts(
-        entries,
-        changed,
-        unchanged="" if changed else _unchanged(params, committed),
-        histories=_histories(networks, origin),
-        image_side_um=side_um,
-        no_scale_bar="" if side_um else no_scale_bar(params.get("fetch.source")),
-    )
+    return _facts(entries, networks, params, committed, side_um, _histories(networks, origin))
 
 
 def data_facts(
@@ -104,22 +96,28 @@ def data_facts(
         written_at: date of the page.
         image_side_um: see `RunFacts`.
     """
-    source = params.get("fetch.source")
     entries = [
-        ("Data", source_in_words(source)),
+        ("Data", source_in_words(params.get("fetch.source"))),
         ("Images", images),
         ("Page", _date(written_at)),
         ("Code", code_in_words(lineage)),
     ]
-    changed = changed_params((), params, committed)
-    return RunFacts(
-        entries,
-        changed,
-        unchanged="" if changed else _unchanged(params, committed),
-        histories=[],
-        image_side_um=image_side_um,
-        no_scale_bar="" if image_side_um else no_scale_bar(source),
-    )
+    return _facts(entries, (), params, committed, image_side_um, [])
+
+
+def _facts(
+    entries: list[tuple[str, str]],
+    networks: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    committed: Mapping[str, Any],
+    side_um: float | None,
+    histories: list[History],
+) -> RunFacts:
+    """Add what differs from the commit, and why there is no scale bar."""
+    changed = _changed(networks, params, committed)
+    unchanged = "" if changed else _unchanged(params, committed)
+    no_bar = "" if side_um else NO_SCALE_BAR[params.get("fetch.source") != "synthetic"]
+    return RunFacts(entries, changed, unchanged, histories, side_um, no_bar)
 
 
 def source_in_words(source: object) -> str:
@@ -142,7 +140,7 @@ def code_in_words(lineage: Mapping[str, str]) -> str:
     return f"commit {commit}{words.get(str(dirty), '')}"
 
 
-def changed_params(
+def _changed(
     networks: Sequence[Mapping[str, Any]], params: Mapping[str, Any], committed: Mapping[str, Any]
 ) -> list[tuple[str, str, str]]:
     """Return key, value and committed value where they differ, also among networks."""
@@ -168,11 +166,6 @@ def bar_um(side_um: float) -> float:
 def bar_share(picture: np.ndarray, side_um: float | None) -> float | None:
     """Return the share of a row of square panels [S,W,3] that a scale bar takes; None without."""
     return bar_um(side_um) / side_um * picture.shape[0] / picture.shape[1] if side_um else None
-
-
-def no_scale_bar(source: object) -> str:
-    """Say why the pictures have no scale bar."""
-    return NO_SCALE_BAR[source != "synthetic"]
 
 
 def _histories(networks: Sequence[Mapping[str, Any]], origin: Origin) -> list[History]:

@@ -101,12 +101,12 @@ def plot_parameter(
     distribution = having[-1].distributions[key]
     scale = " (logarithmic)" if is_logarithmic(distribution) else ""
     figure = _figure(in_words(key) + scale, MACRO_F1, height=290)
-    kinds = {
-        "other": ([t for t in having if t.number not in (best.number, current)], DOT),
-        "current": ([t for t in having if t.number == current != best.number], DIAMOND),
-        "best": ([t for t in having if t.number == best.number], STAR),
-    }
-    for group, marker in kinds.values():
+    marked = (
+        (DOT, [t for t in having if t.number not in (best.number, current)]),
+        (DIAMOND, [t for t in having if t.number == current != best.number]),
+        (STAR, [t for t in having if t.number == best.number]),
+    )
+    for marker, group in marked:
         figure.add_scatter(
             x=[place(trial.params[key], distribution) for trial in group],
             y=[value_of(trial) for trial in group],
@@ -178,9 +178,3 @@ def _figure(x_title: str, y_title: str | None, *, height: int = 360) -> go.Figur
     figure.update_xaxes(title={"text": x_title, "standoff": 10, "font": FONT}, **axis)
     figure.update_yaxes(title={"text": y_title, "standoff": 8, "font": FONT}, **axis)
     return figure
-
-
-def _kind(trial: FrozenTrial, best: FrozenTrial, current: int | None) -> str:
-    if trial.number == best.number:
-        return "best"
-    return "current" if trial.number == current else "other"

@@ -6,6 +6,7 @@ from optuna_dashboard import get_note, save_note
 
 from hpa.search.space import flat_space, range_in_words
 from hpa.search.study import Study
+from hpa.tracking.mlflow_store import PENDING
 from hpa.tracking.run_place import run_page
 
 WRITTEN = "note"
@@ -33,10 +34,11 @@ def note(study: Study, facts: Mapping[str, str], result: str) -> str:
     lines += [f"| `{key}` | {range_in_words(stated)} |" for key, stated in space.items()]
     if page:
         base = page.rpartition("/")[0]
+        runs = {trial.number: trial.user_attrs.get("run_id", PENDING) for trial in study.trials()}
         links = [
-            f"[{trial.number}]({base}/{trial.user_attrs['run_id']})"
-            for trial in study.trials()
-            if "run_id" in trial.user_attrs
+            f"[{number}]({base}/{run})"
+            for number, run in runs.items()
+            if not run.startswith(PENDING)  # it has no page yet
         ]
         lines += ["", f"Runs of the trials: {', '.join(links)}"] if links else []
     if result:

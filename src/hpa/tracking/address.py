@@ -1,4 +1,4 @@
-"""Address of the tracking store: which database or server, and where its local files lie."""
+"""Address of the tracking store, where its local files lie, and errors that name it."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system.files import repository_root
 
@@ -85,3 +86,18 @@ def public(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     place = re.sub(r"\?\w+=.*", "", rest).rpartition("@")[2]  # a password may contain `?` and `@`
     return f"{scheme}://{place}" if rest else uri
+
+
+def unreadable(error: Exception) -> UserError:
+    """Return the error of a store that cannot be read, for a user."""
+    return UserError(
+        "the tracking store cannot be read",
+        expected=f"runs in {public(tracking_uri())}",
+        received=first_line(error),
+        remedy="start the server, set MLFLOW_TRACKING_URI, or do what the message says",
+    )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message without passwords; its type if it is empty."""
+    return hide_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:160]

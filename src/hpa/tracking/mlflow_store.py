@@ -17,11 +17,10 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _all_tables_exist
 
-from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system import processes
 from hpa.system.files import repository_root
-from hpa.tracking.address import database_path, local_folder, public, tracking_uri
+from hpa.tracking.address import database_path, local_folder, public, tracking_uri, unreadable
 from hpa.tracking.experiments import OWN_TAG
 
 PENDING = "pending"
@@ -198,12 +197,7 @@ def past_run(run_id: str) -> PastRun:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            "the tracking store cannot be read",
-            expected=f"runs in {public(tracking_uri())}",
-            received=first_line(error),
-            remedy="start the server, or set MLFLOW_TRACKING_URI",
-        ) from error
+        raise unreadable(error) from error
     if run is None:
         raise UserError(
             "there is no such run",
@@ -213,8 +207,3 @@ def past_run(run_id: str) -> PastRun:
         )
     data = run.data
     return PastRun(run.info.run_id, run.info.status, data.params, data.tags, data.metrics)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message without passwords; its type if it is empty."""
-    return hide_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:160]

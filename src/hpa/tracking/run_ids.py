@@ -9,11 +9,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
+from sqlalchemy import Select, column, select, table
 
-from hpa.config.secrets import hide_secrets
 from hpa.errors import UserError
 from hpa.system.files import repository_root
-from hpa.tracking.address import DATABASES, database_path, public, tracking_uri
+from hpa.tracking.address import DATABASES, database_path, public, tracking_uri, unreadable
 
 if TYPE_CHECKING:
     import requests
@@ -22,6 +22,8 @@ PREFIX = re.compile(r"[0-9a-f]{4,32}")
 PENDING = re.compile(r"pending-(\w+)-[0-9a-f]{32}")
 TIMEOUT_S = 20
 N_SHOWN = 5
+RUNS = table("runs", column("run_uuid"), column("lifecycle_stage"))
+TAGS = table("tags", *map(column, ("run_uuid", "key", "value")))
 LIST = "make ui lists them; reports/metrics.json has that of the workspace"
 
 Found = list[tuple[str, bool]]
@@ -89,32 +91,29 @@ def _find(text: str) -> Found:
     except UserError:
         raise
     except Exception as error:  # of SQLAlchemy, requests or MLflow
-        raise UserError(
-            "the tracking store cannot be read",
-            expected=f"runs in {public(uri)}",
-            received=hide_secrets(str(error)).splitlines()[0][:160],
-            remedy="start the server, or set MLFLOW_TRACKING_URI",
-        ) from error
+        raise unreadable(error) from error
 
 
 def _in_database(uri: str, text: str) -> Found:
     path = database_path(uri)
     if path is not None and not path.is_file():
         return []  # connecting would create it
-    query = "SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid "
-    values = {"prefix": f"{text}%"}
-    if stage := PENDING.fullmatch(text):
-        query += "IN (SELECT run_uuid FROM tags WHERE key = :key AND value = :value)"
-        values = {"key": f"started.{stage[1]}", "value": text}
-    else:
-        query += "LIKE :prefix"
     engine = sqlalchemy.create_engine(uri)
     try:
         with engine.connect() as connection:
-            rows = connection.execute(sqlalchemy.text(query), values)
+            rows = connection.execute(_query(text))
             return [(run_id, state != "active") for run_id, state in rows]
     finally:
         engine.dispose()
+
+
+def _query(text: str) -> Select[Any]:
+    """Select by objects, so that each database's own quotes are put around the column `key`."""
+    wanted = RUNS.c.run_uuid.startswith(text)
+    if stage := PENDING.fullmatch(text):
+        begun = TAGS.c.key == f"started.{stage[1]}", TAGS.c.value == text
+        wanted = RUNS.c.run_uuid.in_(select(TAGS.c.run_uuid).where(*begun))
+    return select(RUNS).where(wanted)
 
 
 def _behind_server(uri: str, text: str) -> Found:

@@ -2,6 +2,8 @@
 
 import shlex
 
+from mlflow.entities import Run
+
 from hpa.tracking.address import database_path, public, tracking_uri
 from hpa.tracking.artifacts import artifact_uri, local_path
 from hpa.tracking.mlflow_store import find_run, open_store
@@ -18,27 +20,18 @@ def places(run_id: str, report: str = REPORT) -> str:
 
     If the store is away, they say where the records wait.
     """
-    try:
-        client = open_store()
-        run = find_run(client, run_id)
-    except Exception:  # of SQLAlchemy or requests: the store is away
-        run = None
-    if run is None:
+    if (run := _found(run_id)) is None:
         return (
             f"run {run_id}: its records, report included, wait in {outbox_dir()} for the tracking "
             "store\n  send them: python src/sync_runs.py"
         )
-    run_id, experiment, uri = run.info.run_id, run.info.experiment_id, tracking_uri()
-    folder = local_path(artifact_uri(client, run))
+    run_id, uri = run.info.run_id, tracking_uri()
+    folder = local_path(artifact_uri(open_store(), run))
     if folder is not None and (folder / report).is_file():
         report = str(folder / report)
     else:
         report = f"mlflow artifacts download --run-id {run_id} --artifact-path {report}"
-    lines = [
-        f"run {run_id}",
-        f"page: {_server(uri)}/#/experiments/{experiment}/runs/{run_id}",
-        f"all runs: {_server(uri)}{page(experiment)}",
-    ]
+    lines = [f"run {run_id}", f"page: {_page(run)}", f"all runs: {_all_runs(run)}"]
     if not uri.startswith(SERVERS):
         store = shlex.quote(uri) if database_path(uri) else '"$MLFLOW_TRACKING_URI"'
         lines.append(f"after: mlflow ui --backend-store-uri {store}")
@@ -47,26 +40,32 @@ def places(run_id: str, report: str = REPORT) -> str:
 
 def comparison(run_id: str) -> str:
     """Return the line that says where a run stands beside the others; also if the store is away."""
-    try:
-        run = find_run(open_store(), run_id)
-    except Exception:  # of SQLAlchemy or requests: the store is away
-        run = None
-    uri = tracking_uri()
-    where = f", {_server(uri)}{page(run.info.experiment_id)}" if run else ""
+    run = _found(run_id)
+    where = f", {_all_runs(run)}" if run else ""
     return f"run {run_id}: compare with others by `make ui`{where}"
 
 
 def run_page(run_id: str) -> str | None:
     """Return the address of a run's page; None if the store is away."""
+    run = _found(run_id)
+    return _page(run) if run else None
+
+
+def _found(run_id: str) -> Run | None:
     try:
-        run = find_run(open_store(), run_id)
+        return find_run(open_store(), run_id)
     except Exception:  # of SQLAlchemy or requests: the store is away
-        run = None
-    if run is None:
         return None
-    page_of_run = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    return f"{_server(tracking_uri())}{page_of_run}"
 
 
-def _server(uri: str) -> str:
+def _page(run: Run) -> str:
+    return f"{_server()}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+
+def _all_runs(run: Run) -> str:
+    return _server() + page(run.info.experiment_id)
+
+
+def _server() -> str:
+    uri = tracking_uri()
     return public(uri).rstrip("/") if uri.startswith(SERVERS) else LOCAL_SERVER

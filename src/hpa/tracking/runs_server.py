@@ -100,10 +100,11 @@ def _is_free(port: int) -> bool:
 
 
 def _wait_for(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # none knows this address
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            opener.open(f"{url}/health", timeout=5).close()
             return
         except OSError:
             time.sleep(0.2)

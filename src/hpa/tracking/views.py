@@ -8,7 +8,6 @@ are nested by grouping on the tag `made_by`.
 import base64
 import json
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +16,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from hpa.errors import UserError
-from hpa.tracking.address import public, tracking_uri
+from hpa.tracking.address import unreadable
 from hpa.tracking.experiments import OWN_TAG, chosen_experiment, experiment_id
-from hpa.tracking.mlflow_store import all_experiments, first_line, open_store
+from hpa.tracking.mlflow_store import all_experiments, open_store
 
 MADE_BY = "made_by"
 """Tag of a run: `pipeline`, or `search NAME` for a search and its trials."""
@@ -27,19 +26,22 @@ PIPELINE = "pipeline"
 TAG = "mlflow.sharedViewState."
 N_NEWEST = 100
 """Runs that decide which experiments are shown."""
-VERSION = 1
+VERSION = 2
 """Raise it with any change below: views of earlier versions are then replaced."""
 ANSWER, ROUNDS, SEARCH = "hpa-answer", "hpa-rounds", "hpa-search"
 COLUMNS = {
-    "metrics.`test/macro_f1`": 105,
-    "params.`loss.gamma`": 90,
-    "params.`loss.alpha`": 90,
-    "params.`loss.name`": 100,
-    "params.`train.learning_rate`": 135,
-    "metrics.`test/macro_f1_low`": 125,
-    "metrics.`test/macro_f1_high`": 125,
+    "metrics.`test/macro_f1`": 98,
+    "params.`loss.gamma`": 86,
+    "params.`loss.alpha`": 78,
+    "params.`loss.name`": 82,
+    "params.`train.learning_rate`": 130,
+    "metrics.`test/macro_f1_low`": 121,
+    "metrics.`test/macro_f1_high`": 124,
 }
-"""Columns of the answer from left to right, and their widths in pixels."""
+"""Columns of the answer from left to right, and their widths in pixels: of the titles, so that the
+models are shown too at 1440 pixels."""
+BESIDE = {"attributes.`Run Name`": 190, "runDateAndNestInfo": 130, "attributes.`Models`": 72}
+"""Columns of every table, and their widths."""
 VALUE = "metrics.`val/macro_f1_cross_fitted`"
 """Value of a trial."""
 SEARCHED = (
@@ -71,7 +73,7 @@ def add_views(client: mlflow.MlflowClient, experiment: str, time: int) -> None:
         for key, (name, state) in _views().items():
             if _is_ours_to_write(tags.get(TAG + key)):
                 view = {"name": name, "createdAt": time, "updatedAt": time, "hpa": VERSION}
-                value = json.dumps({**view, "state": packed(state)})
+                value = json.dumps({**view, "state": _packed(state)})
                 client.set_experiment_tag(experiment, TAG + key, value)
 
 
@@ -95,12 +97,7 @@ def shown_experiments(time: int) -> dict[str, str]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            "the runs cannot be shown",
-            expected=f"an experiment in {public(tracking_uri())}",
-            received=first_line(error),
-            remedy="start the server, or set MLFLOW_TRACKING_URI or MLFLOW_EXPERIMENT_NAME",
-        ) from error
+        raise unreadable(error) from error
 
 
 def _newest_runs(client: mlflow.MlflowClient) -> list[Run]:
@@ -116,16 +113,9 @@ def page(experiment: str, view: str = ANSWER) -> str:
     return f"/#/experiments/{experiment}/runs?{kind}"
 
 
-def packed(state: dict[str, Any]) -> str:
+def _packed(state: dict[str, Any]) -> str:
     """Return the state of a page as MLflow stores it."""
     return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
-
-
-def unpacked(text: str) -> dict[str, Any]:
-    """Undo `packed`."""
-    state = json.loads(zlib.decompress(base64.b64decode(text.removeprefix("deflate;"))))
-    assert isinstance(state, dict)
-    return state
 
 
 def _is_ours_to_write(value: str | None) -> bool:
@@ -165,7 +155,7 @@ def _table(metric: str, widths: dict[str, int]) -> dict[str, Any]:
             "attributes.`Models`",
             "duration",
         ],
-        "columnWidths": {"attributes.`Run Name`": 190, "runDateAndNestInfo": 140, **widths},
+        "columnWidths": {**BESIDE, **widths},
     }
 
 
@@ -196,25 +186,16 @@ def _charts() -> dict[str, Any]:
             _parallel(),
         ),
     }
-    cards = [
-        {**card, "uuid": f"hpa-{number}", "metricSectionId": section}
-        for number, (section, card) in enumerate(_pairs(sections))
-    ]
+    cards = [{**card, "metricSectionId": name} for name in sections for card in sections[name]]
     return {
         "compareRunSections": [
             {"uuid": name, "name": name, "display": True, "isReordered": False, "deleted": False}
             for name in sections
         ],
-        "compareRunCharts": cards,
+        "compareRunCharts": [{**card, "uuid": f"hpa-{n}"} for n, card in enumerate(cards)],
         "isAccordionReordered": True,  # else MLflow sorts the sections by name
         "hideEmptyCharts": True,
     }
-
-
-def _pairs(sections: dict[str, tuple[dict[str, Any], ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, cards in sections.items():
-        for card in cards:
-            yield name, card
 
 
 def _chart(kind: str, **fields: Any) -> dict[str, Any]:
