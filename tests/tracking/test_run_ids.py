@@ -13,6 +13,7 @@ import mlflow
 import pytest
 from sqlalchemy.dialects import mssql, mysql, postgresql, sqlite
 
+import compare
 from hpa.errors import UserError
 from hpa.tracking import mlflow_store, run_ids
 from hpa.tracking.mlflow_store import open_store
@@ -181,6 +182,14 @@ def test_a_server_that_wants_other_credentials_is_asked_through_mlflow(
     with serve(lambda _: Response(status=401)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
         assert full_run_id(runs[0][:12]) == runs[0]
+
+
+def test_a_name_too_long_for_a_file_is_refused_as_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare.py", "a" * 300, "reports"])
+    with pytest.raises(UserError, match="is not the id of a run"):
+        compare.main()
 
 
 @pytest.mark.parametrize("script", ["promote", "reproduce", "compare"])
