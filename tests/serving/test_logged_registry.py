@@ -125,7 +125,9 @@ def test_another_store_takes_weights_once_and_serves_the_same(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with ExitStack() as stack:
         if kind == "server":
-            uri = stack.enter_context(mlflow_server(tmp_path))
+            server = stack.enter_context(mlflow_server(tmp_path))
+            server.start()
+            uri = server.url
         else:
             uri = request.getfixturevalue("postgresql")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -77,28 +77,45 @@ def serve(respond: Callable[[Request], Response]) -> Iterator[Server]:
     server.server_close()
 
 
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run `mlflow server` with its database in a folder, and artifacts behind it; yield its URL."""
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    command = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-    stores += ["--artifacts-destination", str(folder / "artifacts")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command, *stores],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+class MlflowServer:
+    """A real `mlflow server`, database and artifacts in a folder, to kill and to start again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(self._port)]
+        stores = ["--backend-store-uri", f"sqlite:///{self._folder}/server.db"]
+        stores += ["--artifacts-destination", str(self._folder / "artifacts")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command, *stores],
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         for _ in range(600):
             try:
-                urllib.request.urlopen(f"{url}/health", timeout=5).close()
-                break
+                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+                return
             except OSError:
                 time.sleep(0.2)
-        yield url
+        raise TimeoutError("the server does not respond")
+
+    def kill(self) -> None:
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[MlflowServer]:
+    """Hold a server that is killed in the end; the block starts it."""
+    server = MlflowServer(folder)
+    try:
+        yield server
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        server.kill()

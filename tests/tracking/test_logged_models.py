@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -17,6 +18,7 @@ from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.model_files import CONFIG, OF_EVALUATION, log_model
 from hpa.tracking.stage_run import log_metrics, log_weights, outbox_dir, send_kept, stage_run
 from support.paths import ROOT
+from support.servers import Response, serve
 
 PARAMS = load_params(ROOT / "params.yaml")
 NETWORK = {"file": "best.keras", "path": WEIGHTS, "weights_sha256": "a" * 64}
@@ -135,6 +137,23 @@ def test_a_run_that_was_never_evaluated_keeps_its_weights(
     assert found is not None
     assert found.read_text() == WEIGHTS
     assert download_model_folder(run_id, tmp_path / "none") is None
+
+
+def test_a_server_of_mlflow_2_keeps_the_weights_as_an_artifact_of_the_run(
+    store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with serve(lambda _: Response(status=404, body=b"<html>Not Found</html>")) as server:
+        old = mlflow.MlflowClient(server.url)
+        for name in ("search_logged_models", "create_logged_model"):
+            monkeypatch.setattr(mlflow.MlflowClient, name, partial(getattr(old, name)))
+        run_id = train()
+        assert evaluate(run_id) == run_id
+        found = download(run_id, WEIGHTS, tmp_path / "found")
+        assert download_model_folder(run_id, tmp_path / "none") is None
+    assert found is not None
+    assert found.read_text() == WEIGHTS
+    assert store.get_run(run_id).info.status == "FINISHED"
+    assert not outbox_dir().exists() or not list(outbox_dir().iterdir())
 
 
 def test_weights_that_a_run_of_an_earlier_version_keeps_itself_are_found(

@@ -2,12 +2,10 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,45 +19,10 @@ from hpa.tracking.mlflow_store import find_run
 from hpa.tracking.stage_run import log_artifacts, log_metrics, outbox_dir, stage_run
 from hpa.tracking.views import ANSWER, ROUNDS, SEARCH, TAG
 from support.paths import ROOT
+from support.servers import MlflowServer, mlflow_server
 
 PARAMS = load_params(ROOT / "params.yaml")
 PATHS = [str(ROOT / "tests"), str(ROOT / "tests" / "tracking")]
-
-
-class Server:
-    """A real `mlflow server` on the loopback that can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["server", "--workers", "1", "--host", "127.0.0.1", "--port", str(self.port)]
-        stores = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        stores += ["--artifacts-destination", str(self.folder / "artifacts")]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command, *stores],
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise TimeoutError("the server does not respond")
-
-    def kill(self) -> None:
-        if self.process:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture
@@ -73,11 +36,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    made = Server(repository)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.url)
-    yield made
-    made.kill()
+def server(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+    with mlflow_server(repository) as made:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", made.url)
+        yield made
 
 
 def train(before_round: dict[int, Callable[[], None]] | None = None, n_rounds: int = 6) -> str:
@@ -133,7 +95,7 @@ def require_complete(client: mlflow.MlflowClient, run_id: str, stages: tuple[str
 
 
 @pytest.mark.slow
-def test_a_server_killed_midway_gets_everything_when_it_is_back(server: Server) -> None:
+def test_a_server_killed_midway_gets_everything_when_it_is_back(server: MlflowServer) -> None:
     server.start()
     run_id = train({3: server.kill})
     assert list(outbox_dir().glob("*/calls.jsonl"))
@@ -144,7 +106,7 @@ def test_a_server_killed_midway_gets_everything_when_it_is_back(server: Server) 
 
 
 @pytest.mark.slow
-def test_a_server_that_comes_back_midway_gets_everything_by_the_end(server: Server) -> None:
+def test_a_server_that_comes_back_midway_gets_everything_by_the_end(server: MlflowServer) -> None:
     server.start()
     run_id = train({2: server.kill, 5: server.start})
     require_complete(mlflow.MlflowClient(server.url), run_id, ("train",))
@@ -152,7 +114,9 @@ def test_a_server_that_comes_back_midway_gets_everything_by_the_end(server: Serv
 
 
 @pytest.mark.slow
-def test_stages_of_a_server_that_is_down_from_the_start_make_one_run_later(server: Server) -> None:
+def test_stages_of_a_server_that_is_down_from_the_start_make_one_run_later(
+    server: MlflowServer,
+) -> None:
     pending = train()
     scored = follow("score", pending)
     evaluated = follow("evaluate", scored)

@@ -7,7 +7,7 @@ serve it and makes it ready. A model of a run that is never evaluated stays pend
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from filecmp import cmp
 from pathlib import Path
 
@@ -40,10 +40,20 @@ LOCATION = re.compile(r"/models/(m-[0-9a-f]{32})/artifacts$")
 
 def model_of(client: mlflow.MlflowClient, run: Run) -> LoggedModel | None:
     """Return the model of a run, pending or ready; None if it has none."""
-    found = client.search_logged_models(
-        [run.info.experiment_id], f"name = '{NAME}' AND source_run_id = '{run.info.run_id}'"
-    )
-    return found[0] if found else None
+    of_run = f"name = '{NAME}' AND source_run_id = '{run.info.run_id}'"
+    with _if_kept():
+        return next(iter(client.search_logged_models([run.info.experiment_id], of_run)), None)
+    return None
+
+
+@contextmanager
+def _if_kept() -> Iterator[None]:
+    """Suppress the error of a server of MLflow 2, which keeps no models of runs."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "ENDPOINT_NOT_FOUND":
+            raise
 
 
 def ready_model(client: mlflow.MlflowClient, run_id: str | None) -> LoggedModel | None:
@@ -110,14 +120,18 @@ def download_file(
 
 
 def log_weights(client: mlflow.MlflowClient, run_id: str, *, paths: list[str]) -> None:
-    """Begin the model of a run with its weights."""
-    _store_weights(client, _begun(client, client.get_run(run_id)), Path(paths[0]))
+    """Begin the model of a run with its weights; a server of MLflow 2 keeps them as an artifact."""
+    with _if_kept():
+        _store_weights(client, _begun(client, client.get_run(run_id)), Path(paths[0]))
+        return
+    artifacts.log_paths(artifacts.artifacts_of(client, run_id), paths, str(Path(WEIGHTS).parent))
 
 
 def log_model_files(client: mlflow.MlflowClient, run_id: str, *, paths: list[str]) -> None:
     """Copy files and folders to the model of a run."""
-    model = _begun(client, client.get_run(run_id))
-    artifacts.log_paths(files_of(client, model), paths, None)
+    with _if_kept():
+        model = _begun(client, client.get_run(run_id))
+        artifacts.log_paths(files_of(client, model), paths, None)
 
 
 def finish_model(client: mlflow.MlflowClient, run_id: str, *, paths: list[str], card: str) -> None:
@@ -129,13 +143,19 @@ def finish_model(client: mlflow.MlflowClient, run_id: str, *, paths: list[str], 
         paths: of the weights alone, unless the training has logged them.
         card: description in Markdown.
     """
-    run = client.get_run(run_id)
-    model = _begun(client, run)
-    _store_weights(client, model, Path(paths[0]))
+    with _if_kept():
+        run = client.get_run(run_id)
+        _finish(client, run, _begun(client, run), Path(paths[0]), card)
+
+
+def _finish(
+    client: mlflow.MlflowClient, run: Run, model: LoggedModel, weights: Path, card: str
+) -> None:
+    _store_weights(client, model, weights)
     tags = {k: v for k, v in run.data.tags.items() if not k.startswith(NOT_OF_MODEL)}
     tags |= {key: run.data.tags[key] for key in OF_RUN if key in run.data.tags}
     client.set_logged_model_tags(model.model_id, {**tags, MLFLOW_RUN_NOTE: card[:MAX_NOTE]})
-    client.log_batch(run_id, metrics=list(_results(run, model.model_id)))
+    client.log_batch(run.info.run_id, metrics=list(_results(run, model.model_id)))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
 
