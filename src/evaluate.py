@@ -152,7 +152,8 @@ def log_results(evaluation: "Evaluation") -> None:
     from hpa.tracking.stage_run import log_artifacts, log_image, log_metrics, log_tables
 
     figures = write_figures(evaluation, REPORTS_DIR / "figures")
-    log_metrics(evaluation.metrics)
+    # A training logs the macro F1 of val each round, by thresholds that are cross-fitted.
+    log_metrics({k: v for k, v in evaluation.metrics.items() if k != "val/macro_f1"})
     log_artifacts([REPORTS_DIR])
     log_artifacts([CLASS_FLAGS_PATH], "model")
     log_tables(logged_tables(evaluation), "evaluation")

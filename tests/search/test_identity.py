@@ -9,6 +9,7 @@ import pytest
 from hpa.errors import UserError
 from hpa.search import identity
 from hpa.search.identity import DATA
+from hpa.search.report import study_facts
 from hpa.search.study import begin_study, load_study
 from support.search_workspaces import make_workspace, small_params
 
@@ -34,6 +35,14 @@ def test_a_study_created_for_other_parameters_or_data_is_refused_by_key(
         file.write("\n")
     with pytest.raises(UserError, match=r"data/split/assignment\.csv: \w{10} then"):
         begin_study(small_params())
+
+
+def test_the_commands_that_resume_a_study_or_begin_another_are_quoted_for_the_shell() -> None:
+    name = {"search.study_name": "mine; $(rm x)"}
+    study = begin_study(small_params(**name))
+    with pytest.raises(UserError, match=r"--study_name 'mine; \$\(rm x\)-2'"):
+        begin_study(small_params(**name, **{"train.batch_size": 8}))
+    assert "--study_name 'mine; $(rm x)' --n_trials" in study_facts(study)["Resume"]
 
 
 def begin_and_join() -> None:

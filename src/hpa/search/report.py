@@ -1,5 +1,6 @@
 """Report of a study, search/report.html: its result and figures on one page that opens offline."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from hpa.data.packed.assignment import read_assignment
 from hpa.reports.html import render
 from hpa.reports.run_facts import code_in_words, source_in_words
 from hpa.search import figures
-from hpa.search.axes import as_text, in_words
+from hpa.search.axes import as_text, complete_trials, in_words
 from hpa.search.confirmation import Confirmation
 from hpa.search.figures import as_html
 from hpa.search.parallel_coordinates import AXIS_PX, plot_parallel_coordinates, shared_keys
@@ -91,13 +92,14 @@ def study_facts(study: Study) -> dict[str, str]:
         "fitted without it; test images take no part",
         "Code": code_in_words(lineage()),
         "Run": study.parent_run_id or "none",
-        "Resume": f"python src/search.py --study_name {study.name} --n_trials {study.n_trials}",
+        "Resume": f"python src/search.py --study_name {shlex.quote(study.name)} "
+        f"--n_trials {study.n_trials}",
     }
 
 
 def _sections(study: Study, best: FrozenTrial, searched: Sequence[str]) -> Iterator[Section]:
     trials = study.trials()
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    complete = complete_trials(trials)
     now = _number_of_current(study, complete)
     history = figures.plot_history(complete, now)
     yield Section("History", "Value of each complete trial.", [as_html(history)])

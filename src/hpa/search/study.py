@@ -4,6 +4,7 @@ Everything that a worker needs is stored in the study: a storage URL and a name 
 """
 
 import itertools
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -111,7 +112,7 @@ def begin_study(params: Params) -> Study:
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        other = f"python src/search.py --study_name {_unused_name(storage, name)}"
+        other = f"python src/search.py --study_name {shlex.quote(_unused_name(storage, name))}"
         require_same(study, fixed, instead=f"begin another study: {other}")
         study.set_user_attr("fixed", fixed)
         study.set_user_attr("params", asdict(params))
