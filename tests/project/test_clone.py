@@ -139,12 +139,14 @@ def test_mlflow_run_leaves_one_run_and_the_workspace_alone(clone: Path) -> None:
     assert "Creating conda environment" not in done.stderr
     for number, stage in enumerate(TRAINED, start=2):
         assert f"[{number}/6] {stage}\n" in done.stdout
-    *_, last, page, server, report = done.stdout.splitlines()
+    *_, last, page, _, server, report = done.stdout.splitlines()
     assert last == f"run {new[0].info.run_id}"
-    assert page.endswith(f"/runs/{new[0].info.run_id}")
+    assert f"/runs/{new[0].info.run_id}?" in page
     assert server == f"  after: mlflow ui --backend-store-uri sqlite:///{clone}/mlflow.db"
     assert Path(report.removeprefix("  report: ")).is_file()
     assert "test/macro_f1" in new[0].data.metrics
+    rounds = client(clone).get_metric_history(new[0].info.run_id, "val/macro_f1")
+    assert all(each.step > 0 for each in rounds)  # its chart shows rounds alone
     assert {f"stage.{stage}" for stage in ("train", "score", "threshold", "evaluate")} <= (
         new[0].data.tags.keys()
     )

@@ -52,7 +52,7 @@ def begin_and_join() -> None:
 
 
 def test_trials_of_other_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a training, of the thresholds, and of the search itself."""
+    """Trials depend on the code of a training, of the thresholds, and of the search itself."""
     digested: list[Path] = []
     real = identity.code_sha256
     monkeypatch.setattr(identity, "code_sha256", lambda paths: digested.extend(paths) or "a" * 64)

@@ -96,7 +96,7 @@ def test_a_logarithmic_axis_has_at_least_two_ticks(
 
 
 def overlaps(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    """Whether two boxes share more than a pixel."""
+    """Tell whether two boxes share more than a pixel."""
     wide = min(a["right"], b["right"]) - max(a["left"], b["left"])
     high = min(a["bottom"], b["bottom"]) - max(a["top"], b["top"])
     return bool(wide > 1 and high > 1)

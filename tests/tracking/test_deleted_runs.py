@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -10,27 +9,13 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from hpa.config.params import load_params
 from hpa.tracking.address import tracking_uri
-from hpa.tracking.mlflow_store import find_run, open_store
+from hpa.tracking.mlflow_store import find_run
 from hpa.tracking.outbox import Delivery, kept_calls, refused_calls
 from hpa.tracking.run_calls import RunCalls
 from hpa.tracking.stage_run import log_artifacts, log_metrics, outbox_dir, send_kept, stage_run
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose store the tests share: a fresh one takes seconds to create."""
-    return tmp_path_factory.mktemp("repository")
-
-
-@pytest.fixture
-def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    monkeypatch.setenv("DVC_ROOT", str(root))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(root)
-    return open_store()
 
 
 def track(stage: str = "train", upstream: str | None = None) -> str:

@@ -14,7 +14,6 @@ import yaml
 
 from hpa.config.params import load_params
 from hpa.tracking.lineage import split_datasets
-from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.outbox import StoreUnavailableError
 from hpa.tracking.run_calls import RunCalls
 from hpa.tracking.runs_server import free_port, serve_runs
@@ -23,19 +22,6 @@ from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
 CLASSES = pd.DataFrame({"label": ["Cytosol", "Nucleoli"], "f1": [0.25, float("nan")]})
-
-
-@pytest.fixture(scope="module")
-def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("repository")
-
-
-@pytest.fixture
-def store(shared_root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    monkeypatch.setenv("DVC_ROOT", str(shared_root))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(shared_root)
-    return open_store()
 
 
 def program(language: str) -> str:

@@ -25,22 +25,10 @@ PENDING = "pending-train-" + "1" * 32
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("repository")
-
-
-@pytest.fixture
-def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    monkeypatch.setenv("DVC_ROOT", str(folder))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return open_store()
-
-
-@pytest.fixture(scope="module")
-def runs(folder: Path) -> list[str]:
+def runs(shared_root: Path) -> list[str]:
     """Seventeen runs in two experiments: two at least begin with the same digit."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
+        patch.setenv("DVC_ROOT", str(shared_root))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         client = open_store()
         experiments = ["0", client.create_experiment("of another project")]
@@ -89,9 +77,9 @@ def test_a_deleted_run_is_refused_with_the_command_that_restores_it(
 
 
 def test_a_pending_id_finds_its_run_or_says_that_it_waits(
-    store: mlflow.MlflowClient, folder: Path
+    store: mlflow.MlflowClient, shared_root: Path
 ) -> None:
-    waiting = folder / ".tracking_outbox" / f"1-{PENDING}"
+    waiting = shared_root / ".tracking_outbox" / f"1-{PENDING}"
     waiting.mkdir(parents=True)
     with pytest.raises(UserError, match=r"wait for the store[\s\S]*sync_runs\.py"):
         full_run_id(PENDING)
@@ -194,7 +182,7 @@ def test_a_name_too_long_for_a_file_is_refused_as_any_other(
 
 @pytest.mark.parametrize("script", ["promote", "reproduce", "compare"])
 def test_each_command_refuses_an_unknown_run_before_it_loads_any_large_library(
-    script: str, folder: Path, runs: list[str]
+    script: str, shared_root: Path, runs: list[str]
 ) -> None:
     arguments = ["0" * 8] * (2 if script == "compare" else 1)
     loads = {"mlflow", "tensorflow", "keras", "pandas", "sklearn"}
@@ -210,7 +198,7 @@ finally:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "DVC_ROOT": str(folder), "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "DVC_ROOT": str(shared_root), "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
     )

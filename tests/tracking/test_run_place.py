@@ -1,4 +1,4 @@
-"""Where a person finds a run: its page, and its report."""
+"""Places where a person finds a run: its page, and its report."""
 
 from pathlib import Path
 
@@ -27,7 +27,8 @@ def test_a_local_run_names_its_page_the_server_that_shows_it_and_the_file_of_its
     store.log_artifact(run_id, str(tmp_path / "report.html"), "reports")
     first, page, answer, server, report = places(run_id).splitlines()
     assert first == f"run {run_id}"
-    assert page == f"  page: http://127.0.0.1:5000/#/experiments/0/runs/{run_id}"
+    address = f"http://127.0.0.1:5000/#/experiments/0/runs/{run_id}"
+    assert page == f"  page: {address}?workflowType=machine_learning"
     assert answer.startswith("  all runs: http://127.0.0.1:5000/#/experiments/0/runs?")
     assert comparison(run_id).endswith(answer.removeprefix("  all runs: "))
     assert server == f"  after: mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db"

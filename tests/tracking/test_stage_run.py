@@ -23,23 +23,12 @@ from support.paths import ROOT
 PARAMS = load_params(ROOT / "params.yaml")
 
 
-@pytest.fixture(scope="module")
-def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose store the tests share: a fresh one takes seconds to create."""
-    return tmp_path_factory.mktemp("repository")
-
-
 def work_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
     """Take a folder for the repository; return a client of the store in it."""
     monkeypatch.setenv("DVC_ROOT", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(root)
     return open_store()
-
-
-@pytest.fixture
-def store(shared_root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    return work_in(shared_root, monkeypatch)
 
 
 def track(stage: str, upstream: str | None = None) -> str:

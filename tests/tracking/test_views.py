@@ -25,21 +25,6 @@ KEYS = (ANSWER, ROUNDS, SEARCH)
 MACRO_F1, GAMMA = "metrics.`test/macro_f1`", "params.`loss.gamma`"
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose store the tests share: a fresh one takes seconds to create."""
-    return tmp_path_factory.mktemp("repository")
-
-
-@pytest.fixture
-def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    monkeypatch.setenv("DVC_ROOT", str(root))
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(root)
-    return open_store()
-
-
 def track(
     params: Params = PARAMS, stage: str = "train", tags: dict[str, str] | None = None
 ) -> mlflow.entities.Run:
@@ -216,3 +201,13 @@ def test_a_run_begins_with_the_metric_that_its_comparison_opens_on(
     assert evaluated == run_id
     metrics = store.get_run(run_id).data.metrics
     assert next(iter(metrics.items())) == ("test/macro_f1", 0.3)
+
+
+def test_a_store_that_is_away_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(UserError, match=r"cannot be read[\s\S]*http://127\.0\.0\.1:9") as refused:
+        views.shown_experiments(1)
+    assert "secret" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""How far a training is, as a terminal and a log file show it."""
+"""Progress of a training, as a terminal and a log file show it."""
 
 import re
 import subprocess

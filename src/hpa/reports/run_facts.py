@@ -25,7 +25,7 @@ NO_SCALE_BAR = (
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What made a result.
+    """Description of what made a result.
 
     Attributes:
         entries: (term, text) in the order of the page; "unknown" where no file says it.

@@ -9,7 +9,7 @@ from hpa.tracking.artifacts import artifact_uri, local_path
 from hpa.tracking.mlflow_store import find_run, open_store
 from hpa.tracking.runs_server import HOST, PORT, SERVERS
 from hpa.tracking.stage_run import outbox_dir
-from hpa.tracking.views import page
+from hpa.tracking.views import TRAINING, page
 
 REPORT = "reports/report.html"
 LOCAL_SERVER = f"http://{HOST}:{PORT}"
@@ -59,7 +59,8 @@ def _found(run_id: str) -> Run | None:
 
 
 def _page(run: Run) -> str:
-    return f"{_server()}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    place = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    return f"{_server()}{place}?{TRAINING}"
 
 
 def _all_runs(run: Run) -> str:

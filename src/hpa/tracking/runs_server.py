@@ -105,17 +105,29 @@ def _wait_for(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> No
     while time.monotonic() < deadline and server.poll() is None:
         try:
             opener.open(f"{url}/health", timeout=5).close()
-            return
+            if _listens(server.pid, int(url.rpartition(":")[2])):
+                return  # else another program, begun at the same time, took the port and responds
         except OSError:
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     log.seek(0)
     said = log.read().decode(errors="replace").strip().splitlines()
     raise UserError(
         "MLflow's server did not start",
         expected=f"a response from {url}",
         received=said[-1] if said else "none",
-        remedy="end other programs if memory is short, and try again",
+        remedy="try again, on another port if it is taken; end other programs if memory is short",
     )
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Tell whether a process, or one that it started, listens on a port."""
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        found = [each for process in family for each in process.net_connections("tcp")]
+    except psutil.NoSuchProcess:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:

@@ -24,6 +24,8 @@ MADE_BY = "made_by"
 """Tag of a run: `pipeline`, or `search NAME` for a search and its trials."""
 PIPELINE = "pipeline"
 TAG = "mlflow.sharedViewState."
+TRAINING = "workflowType=machine_learning"
+"""End of an address: MLflow's page else shows the menu of language models."""
 N_NEWEST = 100
 """Runs that decide which experiments are shown."""
 VERSION = 2
@@ -109,8 +111,7 @@ def _newest_runs(client: mlflow.MlflowClient) -> list[Run]:
 def page(experiment: str, view: str = ANSWER) -> str:
     """Return the path, below the address of a server, that opens on a view."""
     mode = "&compareRunsMode=CHART" if view == ROUNDS else ""
-    kind = f"workflowType=machine_learning&viewStateShareKey={view}{mode}"
-    return f"/#/experiments/{experiment}/runs?{kind}"
+    return f"/#/experiments/{experiment}/runs?{TRAINING}&viewStateShareKey={view}{mode}"
 
 
 def _packed(state: dict[str, Any]) -> str:
