@@ -33,7 +33,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from hpa.tracking.views import ROUNDS, SEARCH, add_views  # noqa: E402
+from hpa.tracking.views import ROUNDS, SEARCH, TRAINING, add_views  # noqa: E402
 from hpa.tracking.views import page as runs_page  # noqa: E402
 
 PARTS = ("report", "tracking", "search", "app")
@@ -222,18 +222,19 @@ def three_gammas(client: MlflowClient) -> list[str]:
 
 def pages(url: str, experiment: str, runs: list[str]) -> list[tuple[str, str, str]]:
     """Return name, address and a text to wait for of each page."""
+    run = f"{url}/#/experiments/{experiment}/runs/{runs[0]}?{TRAINING}"
     return [
         ("tracking-table", url + runs_page(experiment), "Runs by macro F1"),
         ("tracking-charts", url + runs_page(experiment, ROUNDS), "Charts of a round"),
         ("tracking-compare", compare_page(url, experiment, runs), "loss.gamma"),
-        ("tracking-run", f"{url}/#/experiments/{experiment}/runs/{runs[0]}", "About this run"),
+        ("tracking-run", run, "About this run"),
     ]
 
 
 def compare_page(url: str, experiment: str, runs: list[str]) -> str:
     """Return the address at which MLflow compares runs."""
     named = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
-    return f"{url}/#/compare-runs?{named}"
+    return f"{url}/#/compare-runs?{named}&{TRAINING}"
 
 
 def open_page(page: Page, url: str, wanted: str) -> None:

@@ -1,5 +1,6 @@
 """The server that `make ui` starts: its port, and the browser that it opens."""
 
+import os
 import socket
 import subprocess
 import threading
@@ -24,6 +25,16 @@ class FakeBrowser:
         assert address == "http://127.0.0.1:1/"
         self.opened.set()
         return True
+
+
+class FakeProcess(subprocess.Popen[bytes]):
+    """A process that runs, seen from outside."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.returncode = pid, 0
+
+    def poll(self) -> None:
+        return None
 
 
 @pytest.fixture
@@ -90,14 +101,25 @@ def test_the_server_is_waited_for_without_the_proxy_of_the_environment(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # refuses connections
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setattr(runs_server, "START_S", 1)
+    started = FakeProcess(os.getpid())  # the server's
+    with serve(lambda _: Response()) as server, (tmp_path / "log").open("wb+") as log:
+        runs_server._wait_for(started, server.url, log)
+        assert [each.path for each in server.requests] == ["/health"]
+
+
+def test_a_program_that_took_the_port_meanwhile_is_not_taken_for_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runs_server, "START_S", 1)
     with (
-        serve(lambda _: Response()) as server,
+        serve(lambda _: Response()) as other,
         subprocess.Popen(["sleep", "30"]) as process,
         (tmp_path / "log").open("wb+") as log,
     ):
-        runs_server._wait_for(process, server.url, log)
+        log.write(b"address already in use")
+        with pytest.raises(UserError, match=r"did not start(.|\n)*address already in use"):
+            runs_server._wait_for(process, other.url, log)
         process.kill()
-        assert [each.path for each in server.requests] == ["/health"]
 
 
 def test_a_machine_without_a_browser_opens_none(monkeypatch: pytest.MonkeyPatch) -> None:
