@@ -93,7 +93,8 @@ def test_a_run_is_repeated_bit_by_bit_and_a_false_metric_is_found(clone: Path) -
 
 def test_what_cannot_be_repeated_is_refused_with_its_reason(clone: Path) -> None:
     said = shell(clone, "python src/reproduce.py nonsense").stderr
-    assert "there is no such run" in said
+    assert "'nonsense' is not the id of a run" in said
+    assert "there is no such run" in shell(clone, f"python src/reproduce.py {'0' * 32}").stderr
     run_id = client(clone).create_run("0", tags={"git.commit": "0" * 40}).info.run_id
     said = shell(clone, f"python src/reproduce.py {run_id}").stderr
     assert "the run's commit is not in this repository" in said
