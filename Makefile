@@ -47,7 +47,8 @@ lock: setup  ## resolve pyproject.toml anew into the lock files and conda.yaml
 $(INSTALLED): requirements.lock bootstrap.lock environment/activate.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "error: Python 3.11 is needed, found $$($(PYTHON) --version); try make PYTHON=/path/to/python3.11"; exit 2; }
-	@$(PYTHON) -m venv --clear .venv || \
+	@rm -rf .venv # a link itself: --clear would empty the folder that it names
+	@$(PYTHON) -m venv .venv || \
 		{ echo "error: python cannot make environments; on Debian: apt-get install python3-venv"; exit 2; }
 	@echo "installing the locked packages into .venv (a minute)"
 	@.venv/bin/python -m pip install --quiet --require-hashes --requirement bootstrap.lock

@@ -7,13 +7,17 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.browsers import CHROMIUM, QUIET
 from support.databases import find_programs, serve_postgresql
 from support.paths import ROOT
 from support.worlds import pack_small, write_world
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -30,6 +34,17 @@ def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_near)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium; mark tests that use it with `needs_chromium`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

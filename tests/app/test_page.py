@@ -15,26 +15,17 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from hpa.data.images.decoding import read_image
 from hpa.inference.classifier import Classifier
 from hpa.labels import LABELS
 from hpa.system.files import read_json, write_json
+from support.browsers import needs_chromium
 from support.page_forms import CARD, ROOT, form
 from support.worlds import draw_pixels, write_image
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-)  # fmt: skip
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 PHONE = {"width": 390, "height": 844}
 N_IMAGES, GROUP = 5, 2
 expect.set_options(timeout=30_000)
@@ -74,14 +65,6 @@ def server(folder: Path) -> Iterator[tuple[str, int]]:
     process.send_signal(signal.SIGTERM)
     process.stdout.close()
     assert process.wait(timeout=30) == 128 + signal.SIGTERM
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 def open_page(browser: Browser, url: str, **settings: object) -> Iterator[Page]:

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from hpa.labels import LABELS
+from support.browsers import needs_chromium
 from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 TABLES = ["model/history.csv", "reports/classes.csv", "reports/false_predictions.csv"]
 TABLES += ["reports/reliability.csv"]
@@ -154,31 +154,29 @@ def plots_page(folder: Path, what: str) -> Path:
     return Path(command(folder, f"dvc plots {what}").strip().removeprefix("file://"))
 
 
-def read_page(page_path: Path, width: int) -> tuple[list[str], list[str], int]:
+def read_page(browser: Browser, path: Path, width: int) -> tuple[list[str], list[str], int]:
     """Open a page without a network; return the texts of its plots, its errors and its width."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": width, "height": 850}, offline=True)
-        page, errors = context.new_page(), list[str]()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-        page.goto(page_path.as_uri())
-        page.wait_for_function(
-            f"document.querySelectorAll('svg.marks').length == {len(PIPELINE['plots'])}"
-        )
-        texts: list[Any] = page.locator("svg.marks").all_text_contents()
-        shown: int = page.evaluate("document.documentElement.scrollWidth")
-        browser.close()
+    context = browser.new_context(viewport={"width": width, "height": 850}, offline=True)
+    page, errors = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        f"document.querySelectorAll('svg.marks').length == {len(PIPELINE['plots'])}"
+    )
+    texts: list[Any] = page.locator("svg.marks").all_text_contents()
+    shown: int = page.evaluate("document.documentElement.scrollWidth")
+    context.close()
     return texts, errors, shown
 
 
-@pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: apt-get install chromium")
+@needs_chromium
 @pytest.mark.parametrize("width", [1366, 390])
 @pytest.mark.parametrize(("what", "revisions"), [("show", []), ("diff", ["workspace", "HEAD"])])
 def test_plots_fit_the_screen_offline_with_titles_units_and_a_colour_per_revision(
-    compared: Path, what: str, revisions: list[str], width: int
+    browser: Browser, compared: Path, what: str, revisions: list[str], width: int
 ) -> None:
-    texts, errors, shown = read_page(plots_page(compared, what), width)
+    texts, errors, shown = read_page(browser, plots_page(compared, what), width)
     assert errors == []
     assert shown <= width
     for text, plot in zip(texts, PIPELINE["plots"], strict=True):

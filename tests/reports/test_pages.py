@@ -1,13 +1,11 @@
 """Report, quality page and model card in headless Chromium, opened as files."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
@@ -18,17 +16,11 @@ from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.reports.grad_cam_gallery import KINDS, draw_example
 from hpa.reports.model_card import card_page, model_card
 from hpa.reports.test_report import report_page
+from support.browsers import needs_chromium
 from support.evaluations import FACTS, PROVENANCE, small_evaluation
 from support.worlds import draw_pixels
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 DESK, PHONE = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
 SIZES = {"desk": {"viewport": DESK}, "phone": {"viewport": PHONE, "is_mobile": True}}
 MAX_HEIGHT_PX = {"report": 17_000, "quality": 12_000, "model_card": 6_000}
@@ -66,14 +58,6 @@ def pages(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=list(SIZES))

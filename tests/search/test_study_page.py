@@ -1,7 +1,6 @@
 """search/report.html: what a reader finds at its top, and that nothing is cut at any width."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ from hpa.search.axes import log_ticks
 from hpa.search.report import study_page
 from hpa.search.study import begin_study
 from hpa.search.worker import work
+from support.browsers import needs_chromium
 from support.racing import gamma_as_value
 from support.search_workspaces import make_workspace, small_params
 from support.studies import LONG_NAMES, confirmed, mixed_study
 
-CHROMIUM = Path("/usr/bin/chromium")
 WIDTHS = (1440, 390)
 TEXTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(plot => ({
   box: plot.getBoundingClientRect().toJSON(),
@@ -102,16 +101,7 @@ def overlaps(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return bool(wide > 1 and high > 1)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    if not CHROMIUM.is_file():
-        pytest.skip("no Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-
-
+@needs_chromium
 @pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """MLflow's page as `make ui` opens it: the text that a person reads, in a headless Chromium."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,38 +13,25 @@ from urllib.parse import quote
 
 import mlflow
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from hpa.config.params import changed_params, load_params
 from hpa.tracking.runs_server import free_port, serve_runs
 from hpa.tracking.stage_run import log_metrics, stage_run
 from hpa.tracking.views import ROUNDS, page
 from support import databases
+from support.browsers import needs_chromium
 from support.clones import make_clone, shell
 from support.paths import ROOT
 from support.scripts import environment_of
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not CHROMIUM.is_file(), reason=f"no {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 DESK, PHONE = ({"width": width, "height": height} for width, height in ((1440, 900), (390, 844)))
 ANSWER = ("metrics.`test/macro_f1`", "params.`loss.gamma`", "params.`loss.alpha`")
 PARAMS = load_params(ROOT / "params.yaml")
 CELLS = """() => [...document.querySelectorAll('.ag-cell')].map(cell => [
   Number(cell.closest('[row-index]').getAttribute('row-index')),
   cell.getAttribute('col-id'), cell.innerText.trim(), cell.getBoundingClientRect().right])"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
