@@ -11,9 +11,10 @@ ONLY_IF: dict[str, tuple[str, tuple[Any, ...]]] = {
     "fetch.seed": ("fetch.source", ("synthetic",)),
     "fetch.competition": ("fetch.source", ("kaggle",)),
     **dict.fromkeys(
-        ("fetch.path", "fetch.missing_channels", "fetch.sixteen_bit_white"),
+        ("fetch.path", "fetch.labels", "fetch.missing_channels", "fetch.sixteen_bit_white"),
         ("fetch.source", ("local", "hpa")),
     ),
+    "fetch.channels": ("fetch.source", ("local",)),
     "fetch.base_url": ("fetch.source", ("hpa",)),
     "fetch.skip_absent": ("fetch.source", ("hpa",)),
     "loss.gamma": ("loss.name", ("focal",)),

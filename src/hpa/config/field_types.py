@@ -4,12 +4,13 @@ Types are strict: true is not a number and 1 is not a text. A `description` repl
 an error would derive from the type.
 """
 
-import re
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-LABEL = r"(1?\d|2[0-7])"  # 0 to 27
+from hpa.vocabulary.labels import label_values
+
 HOST = r"([\w.-]+|\[[0-9a-fA-F:]+\])"
 
 
@@ -28,14 +29,14 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _pairs(number: str) -> AfterValidator:
-    """Accept a text of words `LABELxNUMBER`, each label at most once."""
+def _values(low: float, high: float, step: float) -> AfterValidator:
+    """Accept a text of entries `LABEL x NUMBER`, each label at most once, numbers in a range."""
 
     def check(text: str) -> str:
-        words = text.split()
-        labels = {word.partition("x")[0] for word in words}
-        if len(labels) < max(len(words), 1) or not all(
-            re.fullmatch(f"{LABEL}x{number}", word) for word in words
+        values = label_values(text).values()
+        if not values or not all(
+            low <= value <= high and math.isclose(value / step, round(value / step))
+            for value in values
         ):
             raise ValueError("malformed")
         return text
@@ -78,17 +79,26 @@ DepthFactors = Annotated[
 ]
 LabelRepeats = Annotated[
     Text,
-    _pairs(r"[1-9]\d{0,2}"),
+    _values(1, 999, 1),
     Field(
-        description="LABELxTIMES separated by spaces, such as '27x8 15x4' (labels from 0 to 27, "
-        "each at most once)"
+        description="LABEL x TIMES, by number or name, separated by spaces or semicolons, such as "
+        "'27x8 15x4' or 'Golgi apparatus x4' (each label at most once, times from 1 to 999)"
     ),
 ]
 LabelAlphas = Annotated[
     Text,
-    _pairs(r"0?\.(?!0+$)\d{1,3}"),
+    _values(0.001, 0.999, 0.001),
     Field(
-        description="LABELxALPHA separated by spaces, such as '27x0.9 15x0.75' (labels from 0 to "
-        "27, each at most once, alphas from 0.001 to 0.999)"
+        description="LABEL x ALPHA, by number or name, separated by spaces or semicolons, such as "
+        "'27x0.9 15x0.75' or 'Golgi apparatus x0.9' (each label at most once, alphas from 0.001 to "
+        "0.999)"
+    ),
+]
+ChannelList = Annotated[
+    list[dict[str, str]],
+    Field(
+        strict=True,
+        description="a list such as [{name: dapi, role: nucleus, color: blue}, {name: gfp, "
+        "role: protein, color: green}]",
     ),
 ]

@@ -9,6 +9,8 @@ import yaml
 
 from hpa.config import sections, validation
 from hpa.errors import UserError, did_you_mean
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.channels import Channels
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,47 @@ def _contradictions(params: Params) -> list[str]:
     values = params.flat()
     return [
         f"{key}: expected {expected}, received {values.get(key, round(shares, 6))!r}"
-        for holds, key, expected in rules
+        for holds, key, expected in [*rules, *_vocabulary_rules(fetch)]
         if not holds
+    ] + _channel_problems(fetch)
+
+
+def _vocabulary_rules(fetch: sections.Fetch) -> list[tuple[bool, str, str]]:
+    """Return the rules of labels and channels: condition, key, and the values expected."""
+    own = fetch.source in ("local", "hpa")
+    labels = fetch.labels in (hpa2018.NAME, "from_table") or fetch.labels.lower().endswith(".csv")
+    return [
+        (labels, "fetch.labels", "hpa2018, from_table, or a table (.csv) of number and name"),
+        (own or fetch.labels == hpa2018.NAME, "fetch.labels",
+         f"hpa2018 if fetch.source is {fetch.source!r}"),
+        (fetch.source == "local" or fetch.channels == hpa2018.NAME, "fetch.channels",
+         f"hpa2018 if fetch.source is {fetch.source!r}"),
+    ]  # fmt: skip
+
+
+def _channel_problems(fetch: sections.Fetch) -> list[str]:
+    """Describe channels that cannot be, and missing ones that are none of them."""
+    try:
+        channels = fetched_channels(fetch.channels)
+    except ValueError as error:
+        return [f"fetch.channels: {error}"]
+    absent = (fetch.missing_channels or "").split()
+    may_be = [name for name in channels.names if name != channels.names[channels.protein]]
+    if fetch.missing_channels is None or (absent and set(absent) <= set(may_be)):
+        return []
+    return [
+        f"fetch.missing_channels: expected null, or some of {' '.join(may_be) or 'no channel'} "
+        f"(the protein cannot be missing), received {fetch.missing_channels!r}"
     ]
+
+
+def fetched_channels(channels: str | list[dict[str, str]]) -> Channels:
+    """Return the channels that `fetch.channels` states.
+
+    Raises:
+        ValueError: the list is malformed.
+    """
+    return hpa2018.CHANNELS if channels == hpa2018.NAME else Channels.from_json(channels)  # type: ignore[arg-type]
 
 
 def full_key(name: str) -> str:

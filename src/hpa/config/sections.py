@@ -12,6 +12,7 @@ from hpa.config.field_types import (
     FROM_TEXT,
     WHOLE,
     Address,
+    ChannelList,
     Count,
     DepthFactors,
     Flag,
@@ -44,7 +45,9 @@ class Fetch(Section):
     n_connections: Annotated[Whole, Field(ge=1, le=16)]
     requests_per_second: Annotated[Number, Field(ge=0.01, le=100)]
     skip_absent: Flag
-    missing_channels: Literal["yellow", "red", "red yellow"] | None
+    labels: Text
+    channels: Literal["hpa2018"] | ChannelList
+    missing_channels: Text | None
     sixteen_bit_white: Annotated[Whole, Field(ge=255, le=65535)] | None
     n_images: Annotated[Whole, Field(ge=28)]
     n_unlabelled: Annotated[Whole, Field(ge=0)]

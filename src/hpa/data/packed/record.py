@@ -17,9 +17,9 @@ from hpa.system.files import read_json, sha256
 RECORD = "parameters.json"
 FETCHED_BY = {
     "synthetic": ("n_images", "n_unlabelled", "image_size", "tempering", "seed"),
-    "local": ("path", "missing_channels", "sixteen_bit_white"),
+    "local": ("path", "labels", "channels", "missing_channels", "sixteen_bit_white"),
     "kaggle": ("competition",),
-    "hpa": ("path", "base_url", "skip_absent", "missing_channels", "sixteen_bit_white"),
+    "hpa": ("path", "labels", "base_url", "skip_absent", "missing_channels", "sixteen_bit_white"),
 }
 """Keys of section fetch that decide what each source gives."""
 
