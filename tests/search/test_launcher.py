@@ -1,5 +1,3 @@
-import os
-import subprocess
 import sys
 import time
 from contextlib import nullcontext
@@ -13,53 +11,8 @@ from optuna.trial import FrozenTrial
 from hpa.errors import UserError
 from hpa.search import launcher
 from hpa.search.study import begin_study
+from hpa.system import workers
 from support.search_workspaces import make_workspace, small_params
-
-
-def test_workers_share_the_cores_equally(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    for n_workers, each in ((1, "8"), (3, "2"), (8, "1"), (20, "1")):
-        shares = launcher._resource_shares(n_workers, 1)
-        assert len(shares) == n_workers
-        assert all(share == dict.fromkeys(launcher.THREADS, each) for share in shares)
-
-
-def test_each_worker_gets_its_own_gpus_and_more_workers_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5,7")
-    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._resource_shares(4, 1)] == [
-        "0",
-        "2",
-        "5",
-        "7",
-    ]
-    assert [s["CUDA_VISIBLE_DEVICES"] for s in launcher._resource_shares(2, 2)] == ["0,2", "5,7"]
-    with pytest.raises(UserError, match=r"at most --workers 2 for 4 GPUs"):
-        launcher._resource_shares(3, 2)
-
-
-@pytest.mark.slow
-def test_tensorflow_starts_no_more_threads_than_its_worker_has() -> None:
-    code = (
-        "import sys; import tensorflow as tf\n"
-        "a = tf.random.normal((300, 300)); tf.function(lambda: a @ a)()\n"
-        "from pathlib import Path\n"
-        "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')]\n"
-        "print(len(names))\n"
-    )
-    counts = {}
-    for n in (1, 4):
-        environment = {**os.environ, **dict.fromkeys(launcher.THREADS, str(n))}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-        )
-        counts[n] = int(done.stdout)
-    # three pools: intra-op, inter-op and linear algebra
-    assert counts[1] < counts[4] <= counts[1] + 3 * 3
 
 
 def test_a_study_in_a_sqlite_file_is_refused_for_several_machines(
@@ -120,7 +73,7 @@ def test_a_lost_worker_of_a_cluster_does_not_block_the_search(
             n_workers=2,
             threads_per_worker=1,
             dashboard_address=None,
-            env={"PYTHONPATH": str(launcher.SOURCE_DIR)},
+            env={"PYTHONPATH": str(workers.SOURCE_DIR)},
         ) as cluster,
         ends,
     ):

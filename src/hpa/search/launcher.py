@@ -5,8 +5,6 @@ its own GPUs if there are any.
 """
 
 import os
-import shutil
-import subprocess
 import sys
 import time
 import uuid
@@ -17,20 +15,17 @@ from hpa.errors import UserError
 from hpa.search.progress import ProgressDisplay
 from hpa.search.study import Study
 from hpa.system.cluster import workers_of
-from hpa.system.files import SOURCE_DIR
-
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
+from hpa.system.workers import (
+    THREADS,
+    Environment,
+    resource_shares,
+    start_worker,
+    stop_workers,
 )
+
 FORWARDED = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "KERAS_BACKEND", "DVC_ROOT")
 """Environment variables that workers of a cluster take from this process."""
 POLL_S = 1.0
-
-Environment = dict[str, str]
 
 
 def work_here(study: Study, n_workers: int) -> None:
@@ -39,13 +34,13 @@ def work_here(study: Study, n_workers: int) -> None:
     Raises:
         UserError: there are too few GPUs, or all workers ended before the study was done.
     """
-    shares = _resource_shares(n_workers, study.params.train.n_devices)
+    shares = resource_shares(n_workers, study.params.train.n_devices)
     command = _command(study)
-    workers = [_start(command, {**os.environ, **share}, Path.cwd()) for share in shares]
+    workers = [start_worker(command, {**os.environ, **share}, Path.cwd()) for share in shares]
     try:
         _watch(study, lambda: any(worker.poll() is None for worker in workers), n_workers)
     finally:
-        _stop(workers)
+        stop_workers(workers)
     _require_done(study)
 
 
@@ -88,33 +83,16 @@ def _work_as_task(command: list[str], forwarded: Environment, folder: Path, stop
 
     share = dict.fromkeys(THREADS, str(get_worker().state.nthreads))
     stop = Event(stop_name)
-    worker = _start(command, {**os.environ, **forwarded, **share}, folder)
+    worker = start_worker(command, {**os.environ, **forwarded, **share}, folder)
     try:
         while worker.poll() is None and not stop.is_set():
             time.sleep(POLL_S)
     finally:
-        _stop([worker])
+        stop_workers([worker])
 
 
 def _command(study: Study) -> list[str]:
     return [sys.executable, "-m", "hpa.search.worker", study.storage.url, study.name]
-
-
-def _start(command: list[str], environment: Environment, folder: Path) -> "subprocess.Popen[bytes]":
-    """Start a worker in a session of its own, so that Ctrl-C reaches only this process."""
-    environment = {key: value for key, value in environment.items() if key != "MLFLOW_RUN_ID"}
-    path = os.pathsep.join(filter(None, [str(SOURCE_DIR), environment.get("PYTHONPATH")]))
-    own = {"PYTHONPATH": path, "TQDM_DISABLE": "1"}
-    return subprocess.Popen(command, env={**environment, **own}, cwd=folder, start_new_session=True)
-
-
-def _stop(workers: "list[subprocess.Popen[bytes]]") -> None:
-    """Terminate running workers, which finish their current step, and wait."""
-    for worker in workers:
-        if worker.poll() is None:
-            worker.terminate()
-    for worker in workers:
-        worker.wait()
 
 
 def _watch(study: Study, is_working: Callable[[], bool], n_workers: int) -> None:
@@ -123,34 +101,6 @@ def _watch(study: Study, is_working: Callable[[], bool], n_workers: int) -> None
             display.update()
             time.sleep(POLL_S)
         display.update()
-
-
-def _resource_shares(n_workers: int, n_devices: int) -> list[Environment]:
-    """Return environment variables that give each worker its cores and GPUs."""
-    n_cores = len(os.sched_getaffinity(0))
-    threads = dict.fromkeys(THREADS, str(max(1, n_cores // n_workers)))
-    gpus = _gpus()
-    if gpus and len(gpus) < n_workers * n_devices:
-        raise UserError(
-            "there are fewer GPUs than the workers need",
-            expected=f"at most --workers {len(gpus) // n_devices} for {len(gpus)} GPUs",
-            received=f"--workers {n_workers}, each with train.n_devices {n_devices}",
-            remedy="start fewer workers here, and others on another machine with --join",
-        )
-    parts = [gpus[place * n_devices : (place + 1) * n_devices] for place in range(n_workers)]
-    return [threads | ({"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}) for part in parts]
-
-
-def _gpus() -> list[str]:
-    """List the NVIDIA GPUs that this process may use, without loading TensorFlow."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name not in ("", "-1")]
-    if not (tool := shutil.which("nvidia-smi")):
-        return []
-    query = [tool, "--query-gpu=index", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True)
-    return done.stdout.split() if done.returncode == 0 else []
 
 
 def _require_shared(study: Study, addresses: list[str]) -> None:

@@ -7,9 +7,6 @@ many. Another worker retries the trial of a worker that died.
 """
 
 import argparse
-import ctypes
-import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,11 +22,11 @@ from hpa.search.storage import lock_study
 from hpa.search.study import DONE, Study, load_study
 from hpa.system import processes
 from hpa.system.backends import prepare_backend
+from hpa.system.workers import end_with_parent
 
 POLL_S = 2.0
 MAX_FAILURES = 5
 """Failed trials in a row that end the worker: the cause is not their parameters."""
-PR_SET_PDEATHSIG = 1
 TAKEN_OVER = (UpdateFinishedTrialError, ValueError, AssertionError)
 """Errors of Optuna if another worker has taken the trial over, after this machine slept, say."""
 
@@ -42,8 +39,7 @@ def main() -> None:
     parser.add_argument("storage")
     parser.add_argument("study")
     arguments = parser.parse_args()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()
     study = load_study(arguments.storage, arguments.study)
     prepare_backend(study.params.train.backend)  # workers of a cluster inherit no environment
     from hpa.search.trial import comparison_trial, search_trial  # loads Keras
