@@ -30,7 +30,7 @@ def main() -> None:
     from hpa.app.server import find_card, listen, make_app, run
     from hpa.app.views import Views
     from hpa.inference.classifier import Classifier
-    from hpa.serving.registry import model_folder
+    from hpa.tracking.registered_models import model_folder
 
     listening = listen(params.app)
     print(f"loading the model of {arguments.model}", flush=True)
@@ -38,8 +38,8 @@ def main() -> None:
         classifier = Classifier(folder)
         card = find_card(folder, classifier.origin)
     views = Views(classifier, params.serve, params.app)
-    examples = draw_examples(params.app.shown_px)
-    views.predict_one("", examples[0].files)  # compiles the network before the first visitor
+    examples = draw_examples(params.app.shown_px, classifier.vocabulary)
+    views.warm_up()
     app = make_app(views, examples, card)
     name, port = params.app.allowed_hosts.split()[0], listening.getsockname()[1]
     print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)

@@ -4,8 +4,8 @@
     python src/predict.py 'plate7/*_green.tif' more.csv --output predictions.csv
     python src/predict.py FOLDER --model models:/hpa@champion --output predictions.json
 
-A file or a glob stands for whole images: their other channels are read from the same folder. Files
-that are passed over are listed first.
+Channels are those of the model. A file or a glob stands for whole images: their other channels are
+read from the same folder. Files that are passed over are listed first.
 
 The first prediction takes some ten seconds, then a core does several images per second. Each line
 names an image and its labels with their probabilities. `!` marks a quality flag of the image, `?` a
@@ -25,7 +25,7 @@ def open_model(source: str) -> AbstractContextManager[Path]:
     """Open a model folder, or a registered model, for which alone MLflow is imported."""
     if not source.startswith("models:/"):
         return nullcontext(Path(source))
-    from hpa.serving.registry import model_folder
+    from hpa.tracking.registered_models import model_folder
 
     return model_folder(source)
 
@@ -53,20 +53,22 @@ def main() -> None:
 
     from hpa.app.advice import advise
     from hpa.data.images.file_names import list_passed_over
-    from hpa.data.images.user_files import find_images
+    from hpa.data.images.user_files import check_paths, find_images
+    from hpa.inference.models import read_model_vocabulary
     from hpa.inference.writers import check_output
 
     if arguments.output:
         check_output(arguments.output)
-    found = find_images(arguments.paths)
-    images = found.images
-    for line in list_passed_over(found.passed_over):
-        print(line, file=sys.stderr)
-
-    # Imports that take seconds wait until the images are found.
-    from hpa.inference.batch import predict_files
-
+    check_paths(arguments.paths)
     with open_model(arguments.model) as folder:
+        found = find_images(arguments.paths, read_model_vocabulary(folder).channels)
+        images = found.images
+        for line in list_passed_over(found.passed_over):
+            print(line, file=sys.stderr)
+
+        # Imports that take seconds wait until the images are found.
+        from hpa.inference.batch import predict_files
+
         failures = predict_files(images, folder, params.serve, arguments.output)
     if arguments.output:
         print(f"all probabilities are in {arguments.output}")

@@ -3,6 +3,7 @@
     python src/promote.py RUN_ID                 half a minute
     python src/promote.py RUN_ID --force "the champion has a label wrong"
     python src/promote.py --rollback             return to the previous champion
+    python src/promote.py RUN_ID --as mitosis    another registered model: models:/mitosis
 
 The run's model is registered as a version of models:/hpa. It becomes models:/hpa@champion if it is
 non-inferior on the same bootstrap draws of the same images: the 95 % interval of its macro F1 minus
@@ -10,6 +11,8 @@ the champion's does not reach below -promote.macro_margin, and no class with eva
 images falls by more than promote.class_margin. The images are those of the holdout split if there
 is one (split.holdout_fraction), else of the test split, which has then taken part in a choice. A
 champion of other data predicts the new images, from data/packed, but for those it was trained on.
+A run of other labels or channels cannot replace the champion: it needs a registered model of its
+own, --as NAME.
 
 Otherwise the reasons are printed, the champion stays, and the exit code is 1. A forced promotion
 keeps its reason as a tag of the version.
@@ -34,6 +37,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rollback", action="store_true", help="make the previous champion champion again"
     )
+    parser.add_argument(
+        "--as",
+        dest="name",
+        default="hpa",
+        metavar="NAME",
+        help="of the registered model (default: hpa)",
+    )
     return parser
 
 
@@ -47,7 +57,7 @@ def check_request(arguments: argparse.Namespace) -> None:
     if bool(arguments.run_id) == arguments.rollback or (arguments.rollback and force is not None):
         raise UserError(
             "it is not clear what to do",
-            expected="RUN_ID, or --rollback alone",
+            expected="RUN_ID, or --rollback",
             received=" ".join(sys.argv[1:]) or "nothing",
             remedy="take the run id from reports/metrics.json or make ui",
         )
@@ -71,7 +81,7 @@ def main() -> None:
     from hpa.serving.promotion import as_text, promote, roll_back
     from hpa.serving.registry import open_registry
 
-    with open_registry() as registry:
+    with open_registry(arguments.name) as registry:
         if arguments.rollback:
             left, now = roll_back(registry)
             print(f"version {now} is champion again, instead of version {left}")

@@ -29,6 +29,6 @@ def views(model_dir: Path) -> Views:
 
 @pytest.fixture(scope="session")
 def client(views: Views) -> Iterator[TestClient]:
-    app = make_app(views, draw_examples(64), CARD)
+    app = make_app(views, draw_examples(64, views.vocabulary), CARD)
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client

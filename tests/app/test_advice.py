@@ -5,7 +5,8 @@ import pytest
 from hpa.app.advice import advise
 from hpa.app.views import Views
 from hpa.data.images.formats import InvalidImageError, decode_grey
-from hpa.data.packed.training_range import ORDERS
+from hpa.data.packed.training_range import orders_of
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.page_forms import bomb, float_tiff, png
 from support.worlds import draw_pixels
 
@@ -23,7 +24,7 @@ def test_every_flag_of_the_training_range_has_advice(views: Views) -> None:
         cv2.GaussianBlur(good, (0, 0), 6),
         noise,
         np.repeat(good[..., :1], 4, axis=-1),
-        *(draw_pixels(3, IMAGE_SIZE)[..., list(order)] for order in ORDERS),
+        *(draw_pixels(3, IMAGE_SIZE)[..., list(order)] for order in orders_of(4)),
     ]
     predictions = views.classifier.predict(["x"] * len(images), np.stack(images), batch_size=8)
     flags = {flag for prediction in predictions for flag in prediction.flags}
@@ -52,5 +53,5 @@ def test_an_unknown_text_has_no_advice() -> None:
 )
 def test_every_file_that_is_refused_has_advice(content: bytes) -> None:
     with pytest.raises(InvalidImageError) as refused:
-        decode_grey(content, "green", tinted=True, sixteen_bit_white=None)
+        decode_grey(content, CHANNELS.channels[1], tinted=True, sixteen_bit_white=None)
     assert advise(str(refused.value))

@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from hpa.data.images.decoding import read_image
 from hpa.inference.classifier import Classifier
-from hpa.labels import LABELS
 from hpa.system.files import read_json, write_json
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.browsers import needs_chromium
 from support.page_forms import CARD, ROOT, form
 from support.worlds import draw_pixels, write_image
@@ -114,7 +114,7 @@ def label(page: Page, name: str) -> Locator:
 
 def expected(folder: Path, images: Path, name: str) -> np.ndarray:
     classifier = Classifier(folder)
-    pixels = read_image(images, name, classifier.image_size)
+    pixels = read_image(images, name, CHANNELS.names, classifier.image_size)
     return classifier.probabilities(pixels[None], batch_size=1)[0]
 
 
@@ -127,15 +127,15 @@ def test_an_upload_gets_the_classifier_s_probabilities_and_a_csv_of_them(
     y_prob = expected(folder, images, "cell1")
     prediction = response.value.json()["prediction"]
     found = {each["label"]: each["probability"] for each in prediction["classes"]}
-    np.testing.assert_allclose([found[name] for name in LABELS], y_prob, atol=1e-5)
+    np.testing.assert_allclose([found[name] for name in LABELS.names], y_prob, atol=1e-5)
     for number in (0, 7, 27):
-        expect(label(page, LABELS[number])).to_contain_text(f"{y_prob[number]:.2f}")
+        expect(label(page, LABELS.names[number])).to_contain_text(f"{y_prob[number]:.2f}")
     with page.expect_download() as download:
         page.locator("#one-csv").click()
     assert download.value.suggested_filename == "cell1.csv"
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
     assert [(row["label"], row["probability"]) for row in rows] == [
-        (name, f"{found[name]:.10g}") for name in LABELS
+        (name, f"{found[name]:.10g}") for name in LABELS.names
     ]
 
 
@@ -214,7 +214,7 @@ def test_files_can_be_dropped(page: Page, images: Path) -> None:
 def test_an_example_needs_one_click(page: Page) -> None:
     page.get_by_role("button", name="Mitochondria").click()
     expect(page.locator("#result-name")).to_have_text("simulated-2")
-    expect(page.locator("#labels button")).to_have_count(len(LABELS))
+    expect(page.locator("#labels button")).to_have_count(len(LABELS.names))
 
 
 def test_a_wrong_file_shows_a_reason_and_the_page_stays_usable(
@@ -270,7 +270,7 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
         page.locator("#many-csv").click()
     table = list(csv.DictReader(download.value.path().read_text().splitlines()))
     y_prob = np.array([expected(folder, images, f"cell{k}") for k in range(N_IMAGES)])
-    found = np.reshape([float(row["probability"]) for row in table], (N_IMAGES, len(LABELS)))
+    found = np.reshape([float(row["probability"]) for row in table], (N_IMAGES, len(LABELS.names)))
     np.testing.assert_allclose(found, y_prob, atol=1e-5)
 
 

@@ -18,8 +18,8 @@ from hpa.app.server import PAGE_DIR, find_card, listen, make_app
 from hpa.app.views import Views
 from hpa.data.images.rendering import pseudo_colour
 from hpa.errors import UserError
-from hpa.labels import CHANNELS, LABELS
 from hpa.model.grad_cam import activation_maps
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.page_forms import CARD, PARAMS, Form, bomb, float_tiff, form, png
 from support.worlds import draw_pixels
 
@@ -52,7 +52,7 @@ def test_the_csv_agrees_with_the_json(client: TestClient, address: str) -> None:
     found = client.post(address, files=form("cell", 3)).json()
     document = found["prediction"] if address == "/api/prediction" else found["predictions"][0]
     rows = list(csv.DictReader(io.StringIO(found["csv"])))
-    assert [row["label"] for row in rows] == list(LABELS)
+    assert [row["label"] for row in rows] == list(LABELS.names)
     assert [f"{each:.10g}" for each in probabilities(document)] == [r["probability"] for r in rows]
     assert [each["present"] for each in document["classes"]] == [r["present"] == "1" for r in rows]
 
@@ -64,11 +64,11 @@ def test_the_planes_of_the_picture_mix_to_pseudo_colour(client: TestClient) -> N
             np.frombuffer(base64.b64decode(picture[name].partition(",")[2]), np.uint8),
             cv2.IMREAD_UNCHANGED,
         ).astype(float)
-        for name in CHANNELS
+        for name in CHANNELS.names
     ]
     red, green, blue, yellow = planes
     mixed = np.stack([red + 0.6 * yellow, green + 0.6 * yellow, blue], axis=-1).clip(0, 255)
-    assert np.abs(mixed - pseudo_colour(draw_pixels(3)).astype(float)).max() <= 2
+    assert np.abs(mixed - pseudo_colour(draw_pixels(3), CHANNELS).astype(float)).max() <= 2
 
 
 def test_maps_are_scaled_to_their_maximum(client: TestClient, views: Views) -> None:
@@ -76,7 +76,7 @@ def test_maps_are_scaled_to_their_maximum(client: TestClient, views: Views) -> N
     pixels = cv2.resize(draw_pixels(3), (32, 32), interpolation=cv2.INTER_AREA)
     heat = activation_maps(views.classifier.network, pixels[None])[0]
     for number in np.flatnonzero(heat.max(axis=(0, 1)) > 0)[:3]:
-        found = np.reshape(maps["values"][LABELS[number]], (maps["height"], maps["width"]))
+        found = np.reshape(maps["values"][LABELS.names[number]], (maps["height"], maps["width"]))
         np.testing.assert_allclose(found, heat[..., number] / heat[..., number].max(), atol=1e-3)
     assert heat.max() > 0
 
@@ -123,7 +123,7 @@ def test_an_unreadable_image_of_a_batch_leaves_the_others_their_predictions(
     found = client.post("/api/predictions", files=files).json()
     good, bad, flat = found["predictions"]
     assert [each["image"] for each in found["predictions"]] == ["good", "bad", "flat"]
-    assert len(good["classes"]) == len(flat["classes"]) == len(LABELS)
+    assert len(good["classes"]) == len(flat["classes"]) == len(LABELS.names)
     assert "decompression bomb" in bad["error"]
     assert "serve.max_size_px" in bad["advice"]
     assert "bad" not in found["csv"]
@@ -193,7 +193,7 @@ def test_no_upload_reaches_the_disk(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     random = np.random.default_rng(0).integers(0, 256, (250, 250), dtype=np.uint8)
-    noisy = {name: png(random) for name in CHANNELS}  # 250 kB together
+    noisy = {name: png(random) for name in CHANNELS.names}  # 250 kB together
     assert (
         client.post("/api/prediction", files=form("../../etc/passwd", **noisy)).status_code == 200
     )
@@ -294,7 +294,7 @@ def test_the_files_of_an_example_can_be_predicted(client: TestClient) -> None:
         name = example["name"]
         files = [
             (c, (f"{name}_{c}.png", client.get(f"/examples/{name}/{c}.png").content))
-            for c in CHANNELS
+            for c in CHANNELS.names
         ]
         assert client.post("/api/prediction", files=files).json()["prediction"]["image"] == name
         assert client.get(f"/examples/{name}.jpg").headers["content-type"] == "image/jpeg"

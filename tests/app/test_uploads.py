@@ -1,6 +1,7 @@
 import pytest
 
 from hpa.app.uploads import _readable, _stem
+from hpa.vocabulary.hpa2018 import CHANNELS
 
 
 @pytest.mark.parametrize(
@@ -22,4 +23,4 @@ from hpa.app.uploads import _readable, _stem
     ],
 )
 def test_an_image_is_named_after_its_file(file_name: str, channel: str, expected: str) -> None:
-    assert _readable(_stem(file_name, channel)) == expected
+    assert _readable(_stem(file_name, channel, CHANNELS)) == expected

@@ -18,13 +18,13 @@ from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.errors import UserError
 from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
-from hpa.labels import LABELS
 from hpa.serving.mlflow_model import ServedModel
 from hpa.system.files import read_json, write_json
 from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.shown import ShownScale
 from hpa.thresholds.thresholds_file import read_thresholds, thresholds_to_json
 from hpa.tracking.model_files import request
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.model_folders import write_model_folder
 from support.paths import ROOT
 from support.worlds import draw_pixels, write_image
@@ -37,7 +37,7 @@ NOTE = "val: fewer than 10 positives; test: no positives"
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose evaluation flags every class but the first."""
     folder = write_model_folder(tmp_path_factory.mktemp("model") / "model")
-    flags = dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
+    flags = dict.fromkeys(LABELS.names, NOTE) | {LABELS.names[0]: ""}
     write_json(folder / "class_flags.json", {"run_id": "r", "classes": flags})
     return folder
 
@@ -59,7 +59,10 @@ def test_flags_of_images_and_classes_appear_in_every_output(
 ) -> None:
     outputs = [tmp_path / "predictions.csv", tmp_path / "predictions.json"]
     for output in outputs:
-        assert predict_files(find_images([str(images)]).images, model_dir, SERVE, output) == {}
+        assert (
+            predict_files(find_images([str(images)], CHANNELS).images, model_dir, SERVE, output)
+            == {}
+        )
     terminal = capsys.readouterr().out
     with outputs[0].open() as file:
         rows = list(csv.DictReader(file))
@@ -76,13 +79,13 @@ def test_flags_of_images_and_classes_appear_in_every_output(
         assert flag in documents[image]["flags"]
 
     label_flags = {row["label"]: row["label_flags"] for row in rows}
-    assert label_flags == dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
+    assert label_flags == dict.fromkeys(LABELS.names, NOTE) | {LABELS.names[0]: ""}
     assert documents["plain"]["classes"][1]["flags"] == NOTE.split("; ")
     assert documents["plain"]["classes"][0]["flags"] == []
     flagged = [each["label"] for each in documents["plain"]["classes"][1:] if each["present"]]
     assert flagged, "the test needs a predicted label with flags"
     assert f"? do not rely on {flagged[0]}: {NOTE}" in terminal
-    assert f"do not rely on {LABELS[0]}" not in terminal
+    assert f"do not rely on {LABELS.names[0]}" not in terminal
     assert "was not evaluated" not in terminal
 
 
@@ -91,7 +94,7 @@ def write_thresholds(folder: Path, value: float, *, fill_empty: bool) -> Thresho
     path = folder / "thresholds.json"
     thresholds = replace(
         read_thresholds(path)[0],
-        values=np.full(len(LABELS), value),
+        values=np.full(len(LABELS.names), value),
         fill_empty=fill_empty,
         shown_scale=ShownScale(1.9),
     )
@@ -106,7 +109,7 @@ def test_every_program_decides_by_the_same_function_and_shows_the_same_probabili
 ) -> None:
     folder = shutil.copytree(model_dir, tmp_path / "model")
     thresholds = write_thresholds(folder, value, fill_empty=fill_empty)
-    classifier, found = Classifier(folder), find_images([str(images)]).images
+    classifier, found = Classifier(folder), find_images([str(images)], CHANNELS).images
     rules = classifier.rules(SERVE)
     pixels = np.stack([to_pixels(read_planes(each, rules), rules) for each in found.values()])
     y_prob = classifier.probabilities(pixels, batch_size=16)
@@ -138,12 +141,14 @@ def test_every_program_decides_by_the_same_function_and_shows_the_same_probabili
     answers = served.predict(None, pd.DataFrame(body))
     pages = views.predict_many(files)["predictions"]
     for row, (page, answer) in enumerate(zip(pages, answers, strict=True)):
-        expected = {label for label, present in zip(LABELS, y_pred[row], strict=True) if present}
+        expected = {
+            label for label, present in zip(LABELS.names, y_pred[row], strict=True) if present
+        }
         assert set(page["labels"]) == set(answer["labels"]) == expected
         assert [each["probability"] for each in page["classes"]] == list(
             answer["probabilities"].values()
         )
-        assert answer["label_flags"] == dict.fromkeys(LABELS, NOTE) | {LABELS[0]: ""}
+        assert answer["label_flags"] == dict.fromkeys(LABELS.names, NOTE) | {LABELS.names[0]: ""}
 
 
 def test_a_model_without_an_evaluation_says_so(
@@ -151,7 +156,7 @@ def test_a_model_without_an_evaluation_says_so(
 ) -> None:
     folder = shutil.copytree(model_dir, tmp_path / "model")
     (folder / "class_flags.json").unlink()
-    predict_files(find_images([str(images)]).images, folder, SERVE, None)
+    predict_files(find_images([str(images)], CHANNELS).images, folder, SERVE, None)
     assert "this model was not evaluated" in capsys.readouterr().out
 
 
@@ -166,7 +171,8 @@ def test_without_an_evaluation_the_flags_of_the_thresholds_are_used(tmp_path: Pa
         ("class_flags.json", {"classes": {}}, r"class_flags\.json cannot be read"),
         ("thresholds.json", [], "holds no thresholds"),
         ("training_range.json", {}, "the training range cannot be read"),
-        ("provenance.json", {"channels": ["blue"]}, "has other channels"),
+        ("provenance.json", {"vocabulary": {"labels": ["a"]}}, "cannot be read"),
+        ("provenance.json", {"vocabulary": 7}, "cannot be read"),
     ],
 )
 def test_a_model_file_with_other_content_is_refused(

@@ -11,9 +11,9 @@ from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.models import find_models
-from hpa.labels import LABELS
 from hpa.model.archive_origin import embed_provenance, embedded_provenance
 from hpa.system.files import sha256
+from hpa.vocabulary.hpa2018 import LABELS
 from support.model_folders import write_model_folder
 from support.paths import ROOT
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     (model / "provenance.json").write_text(json.dumps(origin))
     edit(model / "thresholds.json", origin=networks(OWN))
     edit(model / "training_range.json", weights_sha256=OWN)
-    flags = {"origin": networks(OWN), "classes": dict.fromkeys(LABELS, "")}
+    flags = {"origin": networks(OWN), "classes": dict.fromkeys(LABELS.names, "")}
     (model / "class_flags.json").write_text(json.dumps(flags))
     return model
 

@@ -18,10 +18,10 @@ from hpa.errors import UserError
 from hpa.inference.models import Model, find_models, require_same_data
 from hpa.inference.prediction import predict_logits, predict_views, sigmoid
 from hpa.inference.scoring import score_splits
-from hpa.labels import indicator_matrix
 from hpa.metrics.predictions import Scores
 from hpa.model.resnet import build_resnet34
 from hpa.system.files import sha256
+from hpa.vocabulary.hpa2018 import LABELS
 from support.interpreters import python_with
 from support.paths import ROOT
 
@@ -55,7 +55,7 @@ class Pictures:
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     keras.utils.set_random_seed(4)
-    model = build_resnet34(32, label_rates=np.full(28, 0.1), dropout=0.5)
+    model = build_resnet34(32, 4, label_rates=np.full(28, 0.1), dropout=0.5)
     kernel = model.get_layer("logits").kernel
     kernel.assign(np.random.default_rng(4).normal(0, 0.1, kernel.shape))
     return model
@@ -151,7 +151,7 @@ def split_dir(packed_world: Path, tmp_path: Path) -> Path:
     split[~index["labelled"]] = "unlabelled"
     fold[(fold == 2) | ~index["labelled"].to_numpy(bool)] = NO_FOLD
     assignment = pd.DataFrame({"Id": index["Id"], "group": 0, "split": split, "fold": fold})
-    write_split(tmp_path / "split", index, assignment)
+    write_split(tmp_path / "split", index, LABELS, assignment)
     return tmp_path / "split"
 
 
@@ -178,7 +178,7 @@ def test_each_split_is_scored_in_the_order_of_its_rows(
     val = Scores.read(tmp_path / "scores/val.npz")
     assert val.run_id == "abc"
     assert list(val.ids) == list(index["Id"][rows])
-    np.testing.assert_array_equal(val.y_true, indicator_matrix(index["Target"][rows]))
+    np.testing.assert_array_equal(val.y_true, LABELS.indicators(index["Target"][rows]))
     expected = sigmoid(predict_logits(model, PackedImages(packed_world), rows, batch_size=8))
     np.testing.assert_allclose(val.y_prob, expected, atol=1e-6)
 
@@ -191,7 +191,7 @@ def test_holdout_images_are_scored_and_scores_of_an_earlier_split_do_not_stay(
     chosen = np.flatnonzero(assignment["split"] == "test")[:2]
     for n_holdout in (2, 0):
         assignment.loc[chosen, "split"] = "holdout" if n_holdout else "test"
-        write_split(split_dir, index, assignment)
+        write_split(split_dir, index, LABELS, assignment)
         path = saved(model, tmp_path / f"model{n_holdout}", split_dir / "assignment.csv")
         score_each_once(path, packed_world, split_dir, tmp_path / "scores")
         holdout = tmp_path / "scores/holdout.npz"

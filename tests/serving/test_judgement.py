@@ -14,10 +14,10 @@ from hpa.errors import UserError
 from hpa.evaluation.holdout import described_images
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.inference.classifier import Classifier
-from hpa.labels import indicator_matrix
 from hpa.serving.judgement import judge
 from hpa.system.files import read_json, sha256, write_json
 from hpa.thresholds.decisions import decide
+from hpa.vocabulary.hpa2018 import LABELS
 from support.model_folders import write_model_folder
 from support.paths import ROOT
 from support.worlds import NEAR_COPIES, pack_small, write_world
@@ -59,10 +59,10 @@ def candidate(world: Path, tmp_path: Path) -> Path:
 def predictions(world: Path, *, first: int, n: int) -> EvaluatedSplit:
     """Return perfect predictions of rows of the new data; near copies share a group."""
     index = read_index(world / "data/packed").iloc[first : first + n]
-    y_true = indicator_matrix(index["Target"])
+    y_true = LABELS.indicators(index["Target"])
     groups = np.array([NEAR_COPIES.get(row, row) for row in range(first, first + n)])
     ids = index["Id"].to_numpy(np.str_)
-    return EvaluatedSplit(ids, groups, y_true, y_true.astype(np.float32), y_true, "r")
+    return EvaluatedSplit(ids, groups, y_true, y_true.astype(np.float32), y_true, LABELS, "r")
 
 
 def write_seen(folder: Path, ids: list[str], hashes: list[str]) -> None:

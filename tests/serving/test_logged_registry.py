@@ -17,15 +17,16 @@ from mlflow.exceptions import MlflowException
 
 from hpa.config.params import load_params
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
 from hpa.serving.promotion import PORT, promote
-from hpa.serving.registry import CHAMPION, NAME, Registry, model_folder, open_registry
+from hpa.serving.registry import Registry, open_registry
 from hpa.tracking.logged_models import model_of
 from hpa.tracking.model_files import CONFIG
 from hpa.tracking.model_files import request as body_of
+from hpa.tracking.registered_models import CHAMPION, NAME, model_folder
 from hpa.tracking.run_ids import full_run_id
 from hpa.tracking.runs_server import N_PORTS
 from hpa.tracking.runs_server import PORT as PORT_OF_PAGE
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.paths import ROOT
 from support.promotion_runs import client, make_logged_run
 from support.servers import mlflow_server
@@ -68,7 +69,8 @@ def press_button(run_id: str, name: str) -> str:
 
 def answers(source: str) -> list[dict[str, Any]]:
     images = [
-        dict(zip(CHANNELS, np.moveaxis(draw_pixels(n, 32), 2, 0), strict=True)) for n in (1, 2)
+        dict(zip(CHANNELS.names, np.moveaxis(draw_pixels(n, 32), 2, 0), strict=True))
+        for n in (1, 2)
     ]
     table = pd.DataFrame(body_of(images)["dataframe_records"])
     return mlflow.pyfunc.load_model(source).predict(table)

@@ -25,9 +25,9 @@ from hpa.data.images.decoding import read_image
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.prediction import sigmoid
-from hpa.labels import CHANNELS, LABELS
 from hpa.serving.mlflow_model import SERVER
 from hpa.tracking.model_files import REQUIRED, save_model
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.model_folders import IMAGE_SIZE, write_model_folder
 from support.paths import ROOT
 from support.worlds import draw_pixels, write_image
@@ -52,7 +52,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(model_dir: Path, images: Path) -> np.ndarray:
     """Probabilities float32[5,28] that the score stage computes from packed pixels."""
-    pixels = np.stack([read_image(images, f"cell{k}", IMAGE_SIZE) for k in range(5)])
+    pixels = np.stack(
+        [read_image(images, f"cell{k}", CHANNELS.names, IMAGE_SIZE) for k in range(5)]
+    )
     return sigmoid(Classifier(model_dir).network.predict(pixels, verbose=0))
 
 
@@ -88,12 +90,14 @@ def address(saved: Path) -> Iterator[str]:
 def texts(images: Path, number: int) -> dict[str, str]:
     return {
         name: base64.b64encode((images / f"cell{number}_{name}.png").read_bytes()).decode()
-        for name in CHANNELS
+        for name in CHANNELS.names
     }
 
 
 def probabilities(predictions: list[dict[str, dict[str, float]]]) -> np.ndarray:
-    return np.array([[each["probabilities"][label] for label in LABELS] for each in predictions])
+    return np.array(
+        [[each["probabilities"][label] for label in LABELS.names] for each in predictions]
+    )
 
 
 def test_base64_pngs_and_arrays_get_the_probabilities_of_the_score_stage(
@@ -102,7 +106,7 @@ def test_base64_pngs_and_arrays_get_the_probabilities_of_the_score_stage(
     table = pd.DataFrame([texts(images, 0), texts(images, 1)])
     np.testing.assert_allclose(probabilities(served.predict(table)), expected[:2], atol=1e-5)
     pixels = draw_pixels(2)
-    table = pd.DataFrame([{name: pixels[..., k].tolist() for k, name in enumerate(CHANNELS)}])
+    table = pd.DataFrame([{name: pixels[..., k].tolist() for k, name in enumerate(CHANNELS.names)}])
     np.testing.assert_allclose(probabilities(served.predict(table)), expected[2:3], atol=1e-5)
 
 
@@ -152,7 +156,9 @@ def test_more_images_than_allowed_are_refused(
 def test_batch_size_changes_no_probability(
     model_dir: Path, images: Path, expected: np.ndarray, batch_size: int
 ) -> None:
-    pixels = np.stack([read_image(images, f"cell{k}", IMAGE_SIZE) for k in range(5)])
+    pixels = np.stack(
+        [read_image(images, f"cell{k}", CHANNELS.names, IMAGE_SIZE) for k in range(5)]
+    )
     found = Classifier(model_dir).probabilities(pixels, batch_size=batch_size)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from hpa.serving.registry import CHAMPION, NAME, Registry, model_folder, open_registry
+from hpa.serving.registry import Registry, open_registry
 from hpa.tracking.address import tracking_uri
 from hpa.tracking.experiments import experiment_id
 from hpa.tracking.mlflow_store import open_store
+from hpa.tracking.registered_models import CHAMPION, NAME, model_folder
 
 SOURCE = f"models:/{NAME}@{CHAMPION}"
 

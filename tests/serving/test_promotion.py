@@ -19,7 +19,8 @@ from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.serving.promotion import Promotion, as_text, promote, roll_back
-from hpa.serving.registry import NAME, Registry, model_folder, open_registry
+from hpa.serving.registry import Registry, open_registry
+from hpa.tracking.registered_models import NAME, model_folder
 from support.paths import ROOT
 from support.promotion_runs import client, make_run, make_test_predictions
 

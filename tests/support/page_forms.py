@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from hpa.config.params import load_params
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.paths import ROOT
 from support.worlds import draw_pixels
 
@@ -25,7 +25,7 @@ def png(plane: np.ndarray) -> bytes:
 def form(name: str, seed: int = 0, **instead: bytes) -> Form:
     """Encode a drawn image as the fields of a form; `instead` replaces the bytes of channels."""
     pixels = draw_pixels(seed)
-    files = {channel: png(pixels[..., k]) for k, channel in enumerate(CHANNELS)} | instead
+    files = {channel: png(pixels[..., k]) for k, channel in enumerate(CHANNELS.names)} | instead
     return [(channel, (f"{name}_{channel}.png", content)) for channel, content in files.items()]
 
 

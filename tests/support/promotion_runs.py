@@ -14,6 +14,7 @@ from hpa.thresholds.thresholds_file import read_thresholds
 from hpa.tracking.logged_models import finish_model, log_model_files
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.model_files import MODEL, save_model
+from hpa.vocabulary.hpa2018 import LABELS
 from support.model_folders import write_model_folder
 
 N_IMAGES = 280
@@ -35,7 +36,7 @@ def make_test_predictions(skill: float, model_dir: Path, *, first_id: int = 0) -
     values = thresholds.values.astype(np.float32)
     y_prob = np.where(y_pred == 1, (1 + values) / 2, values / 2).astype(np.float32)
     ids = np.array([f"cell-{row + first_id:04d}" for row in range(N_IMAGES)])
-    return EvaluatedSplit(ids, np.arange(N_IMAGES), y_true, y_prob, y_pred, "r")
+    return EvaluatedSplit(ids, np.arange(N_IMAGES), y_true, y_prob, y_pred, thresholds.labels, "r")
 
 
 def make_run(
@@ -96,9 +97,8 @@ def make_logged_run(folder: Path, skill: float, serve: Serve) -> str:
 
 def class_flags() -> dict[str, str]:
     """Flag the third class."""
-    from hpa.labels import LABELS
 
-    return dict.fromkeys(LABELS, "") | {LABELS[2]: "test: fewer than 10 positives"}
+    return dict.fromkeys(LABELS.names, "") | {LABELS.names[2]: "test: fewer than 10 positives"}
 
 
 def client() -> mlflow.MlflowClient:

@@ -66,7 +66,7 @@ ADVICE = (
         "Export the channel in greyscale, or start the program with --tinted true.",
     ),
     (r"channels of unequal size", "Export all channels of an image at the same size."),
-    (r"no green channel", "Add the file of the protein stain."),
+    (r"no \S+ channel, which shows", "Add the file of the protein stain."),
     (r"MB or more are too large", "Send smaller images, or raise serve.max_request_mb."),
     (r"too many large requests", "Wait a moment and try again."),
 )

@@ -24,9 +24,10 @@ from hpa.app.uploads import read_images
 from hpa.app.views import Views
 from hpa.config.sections import App
 from hpa.data.images.formats import InvalidImageError
+from hpa.data.images.rendering import display_weights
 from hpa.errors import UserError
-from hpa.labels import CHANNELS, LABELS
 from hpa.serving.request_limits import RequestLimits
+from hpa.vocabulary.channels import Channels
 
 PAGE_DIR = Path(__file__).parent / "page"
 CARD_POLICY = (
@@ -65,9 +66,11 @@ def make_app(views: Views, examples: list[SampleImage], card: str | None) -> Fas
 
 
 def _add_predictions(app: FastAPI, views: Views, max_bytes: int) -> None:
+    channels = views.vocabulary.channels
+
     @app.post("/api/prediction")
     async def predict_one(request: Request) -> JSONResponse:
-        [(name, files)] = await read_images(request, max_images=1, max_bytes=max_bytes)
+        [(name, files)] = await read_images(request, channels, max_images=1, max_bytes=max_bytes)
         try:
             return JSONResponse(await run_in_threadpool(views.predict_one, name, files))
         except InvalidImageError as error:
@@ -76,7 +79,7 @@ def _add_predictions(app: FastAPI, views: Views, max_bytes: int) -> None:
     @app.post("/api/predictions")
     async def predict_many(request: Request) -> JSONResponse:
         n_images = views.serve.max_images
-        images = await read_images(request, max_images=n_images, max_bytes=max_bytes)
+        images = await read_images(request, channels, max_images=n_images, max_bytes=max_bytes)
         content = await run_in_threadpool(views.predict_many, images)
         if all("error" in each for each in content["predictions"]):
             first = content["predictions"][0]
@@ -118,11 +121,20 @@ def describe_model(views: Views, *, has_card: bool) -> dict[str, Any]:
         "image_size": views.classifier.image_size,
         "weights_sha256": str(origin.get("weights_sha256", "")),
         "has_card": has_card,
-        "channels": CHANNELS,
-        "labels": LABELS,
+        "channels": _channels(views.vocabulary.channels),
+        "labels": views.vocabulary.labels.to_json(),
         "max_request_bytes": serve.max_request_mb * 10**6,
         "images_per_request": min(views.app.images_per_request, serve.max_images),
     }
+
+
+def _channels(channels: Channels) -> list[dict[str, Any]]:
+    """Describe each channel: `weights` are its red, green and blue in the pseudo-colour picture."""
+    return [
+        {"name": each.name, "role": each.role, "color": each.hex, "shows": each.shows}
+        | {"weights": weights.tolist()}
+        for each, weights in zip(channels.channels, display_weights(channels), strict=True)
+    ]
 
 
 def find_card(folder: Path, origin: dict[str, Any]) -> str | None:

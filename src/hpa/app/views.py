@@ -7,10 +7,10 @@ import base64
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from hpa.app.advice import advise
+from hpa.app.examples import encoded
 from hpa.app.uploads import Images
 from hpa.config.sections import App, Serve
 from hpa.data.images.formats import InvalidImageError
@@ -19,8 +19,8 @@ from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.writers import to_csv
-from hpa.labels import CHANNELS, LABELS
 from hpa.model.grad_cam import activation_maps
+from hpa.vocabulary.document import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,17 @@ class Views:
     classifier: Classifier
     serve: Serve
     app: App
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Labels and channels of the model."""
+        return self.classifier.vocabulary
+
+    def warm_up(self) -> None:
+        """Compile the network before the first visitor, by a black image."""
+        size, channels = self.classifier.image_size, self.vocabulary.channels
+        black = encoded(".png", np.zeros((size, size), np.uint8))
+        self.predict_one("", {channels.names[channels.protein]: black})
 
     def predict_many(self, images: Images) -> dict[str, Any]:
         """Return `predictions`, one per image in the order sent, and their `csv`.
@@ -68,7 +79,7 @@ class Views:
             "prediction": documents[0],
             "csv": to_csv(documents),
             "advice": {flag: advise(flag) for flag in documents[0]["flags"]},
-            "picture": _picture(shown),
+            "picture": self._picture(shown),
             "maps": self._maps(pixels),
         }
 
@@ -83,17 +94,17 @@ class Views:
         except UserError as error:
             return {"error": str(error)}
         share = heat / np.maximum(heat.max(axis=(0, 1)), np.finfo(np.float32).tiny)
-        rows = np.round(share, 3).reshape(-1, len(LABELS)).T.astype(float)
+        names = self.vocabulary.labels.names
+        rows = np.round(share, 3).reshape(-1, len(names)).T.astype(float)
         height, width = heat.shape[:2]
-        by_label = dict(zip(LABELS, rows.tolist(), strict=True))
+        by_label = dict(zip(names, rows.tolist(), strict=True))
         return {"height": height, "width": width, "values": by_label}
 
-
-def _picture(pixels: np.ndarray) -> dict[str, str]:
-    """Return each channel, contrast-stretched, as a data URL of a greyscale PNG."""
-    planes = np.round(255 * stretched(pixels)).astype(np.uint8)
-    return {
-        channel: "data:image/png;base64,"
-        + base64.b64encode(cv2.imencode(".png", planes[..., number])[1].tobytes()).decode()
-        for number, channel in enumerate(CHANNELS)
-    }
+    def _picture(self, pixels: np.ndarray) -> dict[str, str]:
+        """Return each channel, contrast-stretched, as a data URL of a greyscale PNG."""
+        planes = np.round(255 * stretched(pixels)).astype(np.uint8)
+        return {
+            channel: "data:image/png;base64,"
+            + base64.b64encode(encoded(".png", planes[..., number])).decode()
+            for number, channel in enumerate(self.vocabulary.channels.names)
+        }

@@ -102,7 +102,7 @@ def _batches(
 
 
 def _read(files: dict[str, Path], rules: ReadingRules) -> np.ndarray | str:
-    """Return uint8[S,S,4], or the reason why the image cannot be read."""
+    """Return uint8[S,S,K], or the reason why the image cannot be read."""
     try:
         return to_pixels(read_planes(files, rules), rules)
     except InvalidImageError as error:

@@ -16,17 +16,20 @@ from hpa.data.batches.packed_batches import turned
 from hpa.data.images.user_images import ReadingRules
 from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
+from hpa.inference.models import read_vocabulary_of, require_complete
 from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
-from hpa.labels import CHANNELS, LABELS
-from hpa.metrics.origins import Origin, network_of, require_same_origin
+from hpa.metrics.origins import (
+    Origin,
+    network_of,
+    require_same_origin,
+    require_same_vocabulary,
+)
 from hpa.model.archive_origin import embedded_provenance
 from hpa.model.safe_loading import load_network
 from hpa.system.files import read_json
 from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.thresholds_file import read_thresholds
 
-FILES = ("best.keras", "provenance.json", "thresholds.json", "training_range.json")
-"""Files that a model folder must hold."""
 REMEDY = (
     "take the whole folder from one run; here, set score.models to model/best.keras and run the "
     "stages that follow a change: dvc repro, or by hand score, threshold, explain, evaluate"
@@ -41,14 +44,10 @@ class Prediction:
     """Prediction for one image; the flags are reasons to distrust it, in plain words."""
 
     name: str
-    y_prob: np.ndarray  # float32[28] in [0,1], scores as the thresholds were fitted to
-    y_pred: np.ndarray  # uint8[28]
+    y_prob: np.ndarray  # float32[C] in [0,1], scores as the thresholds were fitted to
+    y_pred: np.ndarray  # uint8[C]
+    labels: list[str]  # names of the predicted labels, the most probable first
     flags: tuple[str, ...]
-
-    @property
-    def labels(self) -> list[str]:
-        """Names of the predicted labels, the most probable first."""
-        return [LABELS[k] for k in np.argsort(-self.y_prob, kind="stable") if self.y_pred[k]]
 
 
 class Classifier:
@@ -61,21 +60,21 @@ class Classifier:
             UserError: a file is missing, damaged, not the one that was trained, or of another
                 model.
         """
-        if missing := [name for name in FILES if not (folder / name).is_file()]:
-            raise UserError(
-                f"{folder} is not a complete model folder",
-                expected=", ".join(FILES),
-                received=f"no {', '.join(missing)}",
-                remedy="run: dvc pull, or dvc repro; or name another folder with --model",
-            )
+        require_complete(folder)
         self.origin: dict[str, Any] = read_json(folder / "provenance.json")
-        _check_channels(self.origin, folder)
+        self.vocabulary = read_vocabulary_of(self.origin, folder)
         self.thresholds, beside = read_thresholds(folder / "thresholds.json")
         self._augmentation, self._merge = _views(beside["score"], folder)
         seen = read_json(folder / "training_range.json")
         _check_network(self.origin, beside["origin"], seen, folder)
+        require_same_vocabulary(
+            self.vocabulary.labels,
+            self.thresholds.labels,
+            names=(f"{folder}/provenance.json", f"{folder}/thresholds.json"),
+            remedy=REMEDY,
+        )
         self.class_flags = _class_flags(folder / CLASS_FLAGS, self.thresholds, beside["origin"])
-        self._seen = TrainingRange.from_json(seen)
+        self._seen = TrainingRange.from_json(seen, self.vocabulary.channels)
         digest = self.origin.get("archives", {}).get("best.keras")
         if not isinstance(digest, str):
             raise UserError(
@@ -84,7 +83,12 @@ class Classifier:
                 received="none",
                 remedy="train again, or copy the whole model folder from where it was trained",
             )
-        self.network = load_network(folder / "best.keras", digest=digest)
+        self.network = load_network(
+            folder / "best.keras",
+            digest=digest,
+            n_channels=len(self.vocabulary.channels),
+            n_labels=len(self.vocabulary.labels),
+        )
         self.image_size: int = self.network.input_shape[1]
         self.folder = folder
         self._lock = threading.Lock()
@@ -96,6 +100,7 @@ class Classifier:
         """
         white = serve.sixteen_bit_white or self._trained_with("fetch.sixteen_bit_white")
         return ReadingRules(
+            channels=self.vocabulary.channels,
             image_size=self.image_size,
             odd_size=str(self._trained_with("pack.odd_size") or "refuse"),
             tinted=serve.tinted,
@@ -108,7 +113,7 @@ class Classifier:
         return self.origin["params"].get(key)
 
     def probabilities(self, pixels: np.ndarray, *, batch_size: int) -> np.ndarray:
-        """Return float32[N,28] in [0,1] for uint8[N,S,S,4], with the views of the score stage.
+        """Return float32[N,C] in [0,1] for uint8[N,S,S,K], with the views of the score stage.
 
         The thresholds were fitted to such probabilities.
         """
@@ -131,19 +136,30 @@ class Classifier:
         return np.concatenate(logits)
 
     def predict(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Prediction]:
-        """Predict the labels of N named images uint8[N,S,S,4]."""
+        """Predict the labels of N named images uint8[N,S,S,K]."""
         y_prob = self.probabilities(pixels, batch_size=batch_size)
         y_pred = decide(self.thresholds, y_prob)
         filled = np.asarray((y_pred > self.thresholds.predict(y_prob)).any(axis=1))
         black = str(self._trained_with("fetch.missing_channels") or "").split()
         flags = [self._seen.flags(each, black=black) for each in pixels]
         return [
-            Prediction(name, y_prob[row], y_pred[row], (*flags[row], *[FILLED] * int(filled[row])))
+            Prediction(
+                name,
+                y_prob[row],
+                y_pred[row],
+                self._names(y_prob[row], y_pred[row]),
+                (*flags[row], *[FILLED] * int(filled[row])),
+            )
             for row, name in enumerate(names)
         ]
 
+    def _names(self, y_prob: np.ndarray, y_pred: np.ndarray) -> list[str]:
+        """Return the names of the predicted labels, the most probable first."""
+        names = self.vocabulary.labels.names
+        return [names[k] for k in np.argsort(-y_prob, kind="stable") if y_pred[k]]
+
     def document(self, prediction: Prediction) -> dict[str, Any]:
-        """Return a prediction as plain values for JSON, classes in the competition's order.
+        """Return a prediction as plain values for JSON, classes in the order of the labels.
 
         Probabilities and thresholds are those that people see: see `Thresholds.shown`.
         """
@@ -162,21 +178,9 @@ class Classifier:
                     "rule": thresholds.rule[k],
                     "flags": list(self.class_flags[k]),
                 }
-                for k, label in enumerate(LABELS)
+                for k, label in enumerate(self.vocabulary.labels.names)
             ],
         }
-
-
-def _check_channels(origin: dict[str, Any], folder: Path) -> None:
-    """Refuse a model whose channels or labels are in another order than this program's."""
-    for key, expected in (("channels", list(CHANNELS)), ("labels", list(LABELS))):
-        if origin.get(key) != expected:
-            raise UserError(
-                f"the model in {folder} has other {key}",
-                expected=", ".join(expected),
-                received=str(origin.get(key)),
-                remedy="use the program's version that trained it (git.commit in provenance.json)",
-            )
 
 
 def _check_network(
@@ -218,7 +222,7 @@ def _class_flags(path: Path, thresholds: Thresholds, origin: Origin) -> list[lis
         return [list(flags) for flags in thresholds.flags]
     try:
         document = read_json(path)
-        notes = [document["classes"][label] for label in LABELS]
+        notes = [document["classes"][label] for label in thresholds.labels.names]
         evaluated = Origin.from_json(document.get("origin", {}))
         names = (str(path.with_name("thresholds.json")), str(path))
         require_same_origin(origin, evaluated, names=names, remedy=REMEDY)

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.errors import UserError
-from hpa.metrics.origins import Origin, network_of, require_same_origin
+from hpa.metrics.origins import Origin, network_of, require_same_origin, require_same_vocabulary
 from hpa.model.archive_origin import embedded_provenance
 from hpa.system.files import read_json, sha256
+from hpa.vocabulary.document import Vocabulary
 
 if TYPE_CHECKING:
     import keras
 
 BEST, PROVENANCE = "best.keras", "provenance.json"
+FILES = (BEST, PROVENANCE, "thresholds.json", "training_range.json")
+"""Files that a model folder must hold."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,13 @@ class Model:
         """Its description in an `Origin`."""
         return network_of(self.path.name, self.origin, str(self.path))
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Labels and channels that it was trained with; see `read_vocabulary_of`."""
+        return read_vocabulary_of(self.origin, self.path)
+
     def load(self) -> "keras.Model":
-        """Load the network, from uint8[B,S,S,4] to logits float32[B,28].
+        """Load the network, from uint8[B,S,S,K] to logits float32[B,C].
 
         Raises:
             UserError: its digest is not that of its provenance: it is damaged, or a later training
@@ -53,7 +62,12 @@ class Model:
         """
         from hpa.model.safe_loading import load_network  # loads Keras, after its backend is chosen
 
-        return load_network(self.path, digest=self.origin.get("archives", {}).get(self.path.name))
+        return load_network(
+            self.path,
+            digest=self.origin.get("archives", {}).get(self.path.name),
+            n_channels=len(self.vocabulary.channels),
+            n_labels=len(self.vocabulary.labels),
+        )
 
 
 def find_models(path: Path) -> list[Model]:
@@ -91,6 +105,60 @@ def _provenance(file: Path) -> dict[str, Any]:
             remedy="take both files from one training: dvc checkout, or dvc repro",
         )
     return said
+
+
+def read_vocabulary_of(provenance: Mapping[str, Any], path: Path) -> Vocabulary:
+    """Return labels and channels of a network by its provenance, the competition's if it says none.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    try:
+        return vocabulary_of(provenance)
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"the labels and channels of {path} cannot be read",
+            expected='"vocabulary" in its provenance, as the train stage writes it',
+            received=str(error),
+            remedy="take the whole model folder from where it was trained",
+        ) from error
+
+
+def read_model_vocabulary(folder: Path) -> Vocabulary:
+    """Read labels and channels of a model folder, without loading its network.
+
+    Raises:
+        UserError: the folder is incomplete, or they are damaged.
+    """
+    require_complete(folder)
+    return read_vocabulary_of(read_json(folder / PROVENANCE), folder)
+
+
+def require_complete(folder: Path) -> None:
+    """Refuse a model folder that lacks a file."""
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise UserError(
+            f"{folder} is not a complete model folder",
+            expected=", ".join(FILES),
+            received=f"no {', '.join(missing)}",
+            remedy="run: dvc pull, or dvc repro; or name another folder with --model",
+        )
+
+
+def require_words_of(models: list[Model], data: Vocabulary, path: Path) -> None:
+    """Refuse networks whose labels or channels are not those of the data in `path`.
+
+    Raises:
+        UserError: one has others; it says how they differ.
+    """
+    for model in models:
+        require_same_vocabulary(
+            data,
+            model.vocabulary,
+            names=(str(path), str(model.path)),
+            remedy="train on these images: dvc repro train; or restore the images of the network: "
+            "dvc checkout",
+        )
 
 
 def require_same_data(models: list[Model], index_path: Path, assignment_path: Path) -> None:

@@ -26,7 +26,7 @@ def predict_views(
     *,
     on_batch: Callable[[int], object] = lambda n: None,
 ) -> np.ndarray:
-    """Run a network over all views of packed rows int[n]; return merged logits float64[n,28].
+    """Run a network over all views of packed rows int[n]; return merged logits float64[n,C].
 
     `on_batch` is called after each batch with the number of its images.
     """
@@ -43,10 +43,10 @@ def predict_views(
 def merge_views(
     logits_of: Callable[[int], np.ndarray], augmentation: str, merge: str
 ) -> np.ndarray:
-    """Merge the logits of all views; return float64[n,28].
+    """Merge the logits of all views; return float64[n,C].
 
     Args:
-        logits_of: maps the number of a view (see `batches.turned`) to logits, float[n,28].
+        logits_of: maps the number of a view (see `batches.turned`) to logits, float[n,C].
         augmentation: a key of `VIEWS`.
         merge: a key of `MERGES`.
     """
@@ -66,7 +66,7 @@ def predict_logits(
     view: int = 0,
     on_batch: Callable[[int], object] = lambda n: None,
 ) -> np.ndarray:
-    """Run a network over packed rows int[n] in inference mode; return logits float32[n,28]."""
+    """Run a network over packed rows int[n] in inference mode; return logits float32[n,C]."""
     n_at_once = min(batch_size, len(rows))
     batches = ScoringBatches(images, rows, batch_size=n_at_once, view=view)
     tick = _AfterBatch(lambda batch: on_batch(min(n_at_once, len(rows) - batch * n_at_once)))

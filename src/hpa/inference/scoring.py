@@ -12,9 +12,9 @@ from hpa.config.sections import Score
 from hpa.data.packed.assignment import HOLDOUT, UNLABELLED, read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.packed.record import data_parameters
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.inference.models import Model
 from hpa.inference.prediction import VIEWS, predict_views, remembered, sigmoid
-from hpa.labels import N_LABELS, indicator_matrix
 from hpa.metrics.origins import Origin
 from hpa.metrics.predictions import Scores
 from hpa.system.files import sha256, write_json
@@ -42,6 +42,7 @@ def score_splits(
     of all networks. networks.json holds the provenance of each network.
     """
     origin = origin_of(models, packed_dir, split_dir, score)
+    labels = read_vocabulary(packed_dir).labels
     images, index = PackedImages(packed_dir), read_index(packed_dir)
     groups = read_assignment(split_dir)["group"].to_numpy(np.int64)
     totals: dict[str, np.ndarray] = {}  # sums of logits, and the number of networks in each
@@ -52,7 +53,7 @@ def score_splits(
         n_passes = VIEWS[score.augmentation] * int(split.isin(SCORED).sum())
         with progress(what="score", total=n_passes) as bar:
             for name in SCORED:
-                total = totals.setdefault(name, np.zeros((len(index), N_LABELS)))
+                total = totals.setdefault(name, np.zeros((len(index), len(labels))))
                 votes = n_votes.setdefault(name, np.zeros(len(index), dtype=int))
                 rows = np.flatnonzero(split == name)
                 if len(rows):
@@ -64,8 +65,9 @@ def score_splits(
             chosen = index.iloc[rows]
             Scores(
                 ids=chosen["Id"].to_numpy(np.str_),
-                y_true=None if name == UNLABELLED else indicator_matrix(chosen["Target"]),
+                y_true=None if name == UNLABELLED else labels.indicators(chosen["Target"]),
                 y_prob=sigmoid(total[rows] / n_votes[name][rows, None]),
+                labels=labels,
                 run_id=run_id,
                 augmentation=score.augmentation,
                 merge=score.merge,
@@ -85,7 +87,7 @@ def _logits(
     score: Score,
     on_batch: Callable[[int], object],
 ) -> np.ndarray:
-    """Return merged logits float64[n,28]; those of val are known if training has just ended."""
+    """Return merged logits float64[n,C]; those of val are known if training has just ended."""
     known = remembered(model.network["weights_sha256"], images, rows, score.batch_size)
     if known is not None and VIEWS[score.augmentation] == 1:
         on_batch(len(rows))

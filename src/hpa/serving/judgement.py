@@ -16,12 +16,14 @@ from hpa.config.folders import PACKED_DIR
 from hpa.config.params import Params
 from hpa.data.packed.assignment import HOLDOUT
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.errors import UserError
 from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE
 from hpa.evaluation.paired_bootstrap import PairedComparison, compare
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit, check_same_data
 from hpa.inference.classifier import Classifier
+from hpa.inference.models import read_model_vocabulary
 from hpa.system.files import read_json, sha256
 from hpa.thresholds.decisions import decide
 from hpa.thresholds.thresholds_file import read_thresholds
@@ -30,6 +32,10 @@ FILES = {HOLDOUT: HOLDOUT_FILE, "test": FILE_NAME}
 LEARNED = ("train", "val")
 """Splits that chose weights or thresholds."""
 FORCE = '--force "REASON" promotes without a comparison'
+
+
+class OtherVocabularyError(UserError):
+    """The champion has other labels or channels: neither comparable, nor to be replaced."""
 
 
 class AllKnownError(UserError):
@@ -57,8 +63,10 @@ def judge(champion: Path, folder: Path, params: Params) -> Judgement:
     Both decide by the thresholds that they are served with.
 
     Raises:
-        UserError: the champion has no predictions for the images of the run, and cannot make them.
+        UserError: the champion has other labels or channels than the run, or no predictions for the
+            images of the run, and cannot make them.
     """
+    _require_same_vocabulary(champion, folder)
     known = ""
     for split, new in _images_to_judge(folder):
         try:
@@ -70,6 +78,18 @@ def judge(champion: Path, folder: Path, params: Params) -> Judgement:
             continue
         return replace(judgement, again="; ".join(filter(None, (known, judgement.again))))
     raise AssertionError("unreachable: the test split comes last")
+
+
+def _require_same_vocabulary(champion: Path, folder: Path) -> None:
+    old, new = read_model_vocabulary(champion), read_model_vocabulary(folder)
+    if difference := old.difference(new):
+        raise OtherVocabularyError(
+            "the run has other labels or channels than the champion, whose clients expect the same",
+            expected=f"the champion's {len(old.labels)} labels and {len(old.channels)} channels",
+            received=difference,
+            remedy="start a registered model of another name: python src/promote.py RUN_ID --as "
+            "NAME; it is served as models:/NAME@champion",
+        )
 
 
 def _images_to_judge(folder: Path) -> Iterator[tuple[str, EvaluatedSplit]]:
@@ -93,7 +113,13 @@ def _judge_on(
         old, new, again = _judge_again(champion, folder, split, new, params, difference)
     settings = params.promote
     comparison = compare(
-        old.y_true, old.groups, old.y_pred, new.y_pred, settings.seed, settings.n_draws
+        old.y_true,
+        old.groups,
+        old.y_pred,
+        new.y_pred,
+        old.labels,
+        settings.seed,
+        settings.n_draws,
     )
     return Judgement(comparison, split, again)
 
@@ -138,14 +164,15 @@ _ARRAYS = ("ids", "groups", "y_true", "y_prob", "y_pred")
 def _require_images(folder: Path, new: EvaluatedSplit, difference: UserError) -> None:
     """Refuse to judge if data/packed is not what the run was evaluated on."""
     index = PACKED_DIR / "index.csv"
+    words = read_model_vocabulary(folder).difference(read_vocabulary(PACKED_DIR))
     digests = read_json(folder / "provenance.json").get("data", {})
     known = new.origin.data.get(index.name) or digests.get(str(index))
     found = sha256(index) if index.is_file() else "none"
-    if known != found:
+    if known != found or words:
         raise UserError(
             "the champion cannot be judged on the images of this run: they are not in data/packed",
             expected=f"{index} with SHA-256 {known}, for a champion that was not evaluated on them",
-            received=f"SHA-256 {found}; {str(difference).splitlines()[0]}",
+            received=f"SHA-256 {found}; {words or str(difference).splitlines()[0]}",
             remedy=f"restore the data of this run (git checkout COMMIT, dvc checkout); {FORCE}",
         ) from difference
 
@@ -176,7 +203,7 @@ def _learned(champion: Path, rows: np.ndarray, max_distance: int) -> np.ndarray:
 
 
 def _probabilities(champion: Path, rows: np.ndarray, batch_size: int) -> np.ndarray:
-    """Return the champion's scores float32[n,28] of packed rows."""
+    """Return the champion's scores float32[n,C] of packed rows."""
     classifier, images = Classifier(champion), PackedImages(PACKED_DIR)
     size = images.row_shape[0]
     if size != classifier.image_size:

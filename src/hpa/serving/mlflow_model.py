@@ -1,6 +1,6 @@
 """The MLflow pyfunc model that wraps a model folder for serving.
 
-A row of the input is an image: columns red, green, blue, yellow, each the base64 text of a PNG,
+A row of the input is an image: a column per channel of the model, each the base64 text of a PNG,
 TIFF or JPEG, or an array [H,W] of grey levels; an absent channel is null. A row of the output
 holds `labels` (names), `flags` (quality flags of the image) and, by name, `probabilities`,
 `thresholds` and `label_flags` (reasons to distrust a label in any image, "" without one).
@@ -25,7 +25,6 @@ from mlflow.exceptions import MlflowException
 from hpa.config.sections import Serve
 from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import read_planes, to_pixels
-from hpa.labels import CHANNELS
 from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend
 
@@ -68,7 +67,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 
     def _read(self, row: int, record: Mapping[Any, Any]) -> np.ndarray:
         try:
-            given = {name: _decode(name, record.get(name)) for name in CHANNELS}
+            given = {name: _decode(name, record.get(name)) for name in self._rules.channels.names}
             return to_pixels(read_planes(given, self._rules), self._rules)
         except InvalidImageError as error:
             raise MlflowException.invalid_parameter_value(f"image {row}: {error}") from error

@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 from hpa.config.params import Params
 from hpa.errors import UserError
 from hpa.evaluation.noninferiority import objections
-from hpa.serving.judgement import Judgement, judge
-from hpa.serving.registry import CHAMPION, NAME, SCHEME, Registry, model_folder
+from hpa.serving.judgement import Judgement, OtherVocabularyError, judge
+from hpa.serving.registry import Registry
 from hpa.serving.run_artifacts import check_model, collect, finished_run
 from hpa.tracking.mlflow_store import PastRun
 from hpa.tracking.model_files import save_model
+from hpa.tracking.registered_models import CHAMPION, SCHEME, model_folder
 
 PORT = 5050
 """For `mlflow models serve`, whose default is the port of `make ui`."""
@@ -29,6 +30,7 @@ class Promotion:
     """Result of a promotion.
 
     Attributes:
+        name: of the registered model.
         version: registered version of the run.
         before: version of the previous champion; None if this is the first.
         judgement: comparison with the previous champion; None if there was none or it was not
@@ -37,6 +39,7 @@ class Promotion:
         done: whether the version is champion now.
     """
 
+    name: str
     version: str
     before: str | None
     judgement: Judgement | None
@@ -55,12 +58,13 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
 
     Raises:
         UserError: there is no such run, it is not finished or not evaluated, its model is missing,
-            damaged or not the evaluated one; or, without `force`, it cannot be compared.
+            damaged or not the evaluated one; it has other labels or channels than the champion; or,
+            without `force`, it cannot be compared.
     """
     run = finished_run(run_id)
     version, before = registry.version_of(run.run_id), registry.champion()
     if version is not None and version == before:
-        return Promotion(version, before, None, [], done=False)
+        return Promotion(registry.name, version, before, None, [], done=False)
     with TemporaryDirectory(prefix="hpa-promote-") as name:
         print(f"collecting the model of run {run.run_id}", flush=True)
         folder = collect(run, Path(name) / "model")
@@ -68,7 +72,7 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         judgement, reasons = None, []
         if before is not None:
             try:
-                judgement = compare_with_champion(before, folder, params)
+                judgement = compare_with_champion(registry, before, folder, params)
                 reasons = objections(
                     judgement.comparison,
                     macro_margin=params.promote.macro_margin,
@@ -76,14 +80,14 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
                     min_support=params.evaluate.min_support,
                 )
             except UserError as error:  # other images, which the champion cannot predict
-                if force is None:
+                if force is None or isinstance(error, OtherVocabularyError):
                     raise
                 reasons = [str(error).splitlines()[0]]
         if version is None:
-            print(f"registering it as a version of {NAME}", flush=True)
+            print(f"registering it as a version of {registry.name}", flush=True)
             version = _register(registry, run.run_id, folder, params)
         else:
-            check_version(version)
+            check_version(registry, version)
         registry.describe(version, (folder / "model_card.md").read_text(encoding="utf-8"))
         tags = _made_by(run) | _tags(before, judgement, reasons, force)
     done = not reasons or force is not None
@@ -91,12 +95,13 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
     if done:
         registry.save_limits(version, params.serve)
         registry.promote(version, instead_of=before)
-    return Promotion(version, before, judgement, reasons, done)
+    return Promotion(registry.name, version, before, judgement, reasons, done)
 
 
 def as_text(promotion: Promotion) -> str:
     """Describe a promotion in a few lines."""
     version, before = promotion.version, promotion.before
+    champion = f"{SCHEME}{promotion.name}@{CHAMPION}"
     if version == before:
         return f"version {version} is champion already: nothing changed"
     lines = []
@@ -105,10 +110,8 @@ def as_text(promotion: Promotion) -> str:
     lines += [f"objection: {reason}" for reason in promotion.objections]
     if promotion.done:
         lines += [
-            f"version {version} is champion now, instead of {before or 'none'}: "
-            f"{SCHEME}{NAME}@{CHAMPION}",
-            f"serve it: mlflow models serve -m {SCHEME}{NAME}@{CHAMPION} --env-manager local "
-            f"--port {PORT}",
+            f"version {version} is champion now, instead of {before or 'none'}: {champion}",
+            f"serve it: mlflow models serve -m {champion} --env-manager local --port {PORT}",
         ]
     else:
         lines += [
@@ -149,25 +152,27 @@ def roll_back(registry: Registry) -> tuple[str, str]:
     if today is None or not earlier:
         raise UserError(
             "there is no previous champion",
-            expected=f"a version of {NAME} that was {CHAMPION} earlier",
+            expected=f"a version of {registry.name} that was {CHAMPION} earlier",
             received="no champion" if today is None else f"version {today} alone",
             remedy="promote another run: python src/promote.py RUN_ID",
         )
-    check_version(earlier[-1])
+    check_version(registry, earlier[-1])
     registry.roll_back(earlier[-1])
     registry.tag(today, {"promotion.rolled_back": _now()})
     return today, earlier[-1]
 
 
-def check_version(version: str) -> None:
+def check_version(registry: Registry, version: str) -> None:
     """Verify the files of a registered version; raise UserError if they have changed."""
-    with model_folder(f"{SCHEME}{NAME}/{version}") as folder:
+    with model_folder(f"{SCHEME}{registry.name}/{version}") as folder:
         check_model(folder)
 
 
-def compare_with_champion(version: str, folder: Path, params: Params) -> Judgement:
+def compare_with_champion(
+    registry: Registry, version: str, folder: Path, params: Params
+) -> Judgement:
     """Compare a model folder with the champion's; see `judge`."""
-    with model_folder(f"{SCHEME}{NAME}/{version}") as champion:
+    with model_folder(f"{SCHEME}{registry.name}/{version}") as champion:
         return judge(champion, folder, params)
 
 

@@ -9,22 +9,18 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from hpa.config.sections import Serve
 from hpa.errors import UserError
 from hpa.system.files import repository_root
-from hpa.tracking.address import local_folder, public, tracking_uri
+from hpa.tracking.address import public, tracking_uri
 from hpa.tracking.artifacts import artifact_uri, artifacts_of
-from hpa.tracking.logged_models import download_file, files_of, place_of_model, ready_model
-from hpa.tracking.mlflow_store import find_run, open_store
+from hpa.tracking.logged_models import download_file, files_of, ready_model
+from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.model_files import CONFIG
+from hpa.tracking.registered_models import ARTIFACT, CHAMPION, NAME, SCHEME, moved_source
 
-NAME, CHAMPION = "hpa", "champion"
-SCHEME = "models:/"
-ARTIFACT = "registered_model"
-"""Artifact of a run that holds its registered model."""
 HISTORY = "champions.before"
 """Tag of the registered model: earlier champions, the latest last."""
 LOCK = ".promote.lock"
@@ -33,13 +29,14 @@ MLMODEL = "MLmodel"
 
 
 class Registry:
-    """The versions of the registered model.
+    """The versions of a registered model.
 
     Open it with `open_registry`, which locks it against other processes of this machine. Another
     machine may still move the champion; `promote` then refuses.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = NAME) -> None:
+        self.name = name
         self._client = open_store()
 
     def champion(self) -> str | None:
@@ -49,7 +46,7 @@ class Registry:
 
     def version_of(self, run_id: str) -> str | None:
         """Return the version registered from a run, or None."""
-        found = self._client.search_model_versions(f"name = '{NAME}' and run_id = '{run_id}'")
+        found = self._client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'")
         ready = [each.version for each in found if each.status == "READY"]
         return str(max(ready, key=int)) if ready else None
 
@@ -62,7 +59,7 @@ class Registry:
         if model is None:
             return None
         with redirect_stderr(StringIO()):  # it says what this project says itself
-            made = mlflow.register_model(f"{SCHEME}{model.model_id}", NAME)
+            made = mlflow.register_model(f"{SCHEME}{model.model_id}", self.name)
         return self._in_place(str(made.version))
 
     def register(self, run_id: str, model: Path) -> str:
@@ -72,17 +69,17 @@ class Registry:
         """
         artifacts_of(self._client, run_id).log_artifacts(str(model), ARTIFACT)
         try:
-            self._client.create_registered_model(NAME)
+            self._client.create_registered_model(self.name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         source = _source(self._client, run_id)
-        return str(self._client.create_model_version(NAME, source, run_id).version)
+        return str(self._client.create_model_version(self.name, source, run_id).version)
 
     def describe(self, version: str, card: str) -> None:
         """Describe a version by its model card, unless somebody has described it."""
-        if not self._client.get_model_version(NAME, version).description:
-            self._client.update_model_version(NAME, version, card)
+        if not self._client.get_model_version(self.name, version).description:
+            self._client.update_model_version(self.name, version, card)
 
     def save_limits(self, version: str, serve: Serve) -> None:
         """Save the limits with which the model of a version is served from now on.
@@ -90,7 +87,7 @@ class Registry:
         A model keeps those of its evaluation until then; a version of an earlier program, those
         of its registration.
         """
-        model = ready_model(self._client, self._client.get_model_version(NAME, version).run_id)
+        model = ready_model(self._client, self._client.get_model_version(self.name, version).run_id)
         if model is None:
             return
         with TemporaryDirectory(prefix="hpa-limits-") as folder:
@@ -104,13 +101,13 @@ class Registry:
         """Let MLflow's own commands find the champion after the folder was moved or copied."""
         champion = self.champion()
         if champion and (found := self._in_place(champion)) != champion:
-            self._client.set_registered_model_alias(NAME, CHAMPION, found)
+            self._client.set_registered_model_alias(self.name, CHAMPION, found)
             print(f"the folder was moved: champion {champion} is registered again as {found}")
 
     def tag(self, version: str, tags: dict[str, str]) -> None:
         """Set tags of a version."""
         for key, value in tags.items():
-            self._client.set_model_version_tag(NAME, version, key, value)
+            self._client.set_model_version_tag(self.name, version, key, value)
 
     def promote(self, version: str, *, instead_of: str | None) -> None:
         """Make a version champion instead of `instead_of`, which joins the history.
@@ -127,13 +124,13 @@ class Registry:
             )
         if instead_of is not None:
             self._set_history([*self.history(), instead_of])
-        self._client.set_registered_model_alias(NAME, CHAMPION, version)
+        self._client.set_registered_model_alias(self.name, CHAMPION, version)
 
     def history(self) -> list[str]:
         """Return earlier champions that still exist, the latest last."""
         if (model := self._model()) is None:
             return []
-        found = self._client.search_model_versions(f"name = '{NAME}'")
+        found = self._client.search_model_versions(f"name = '{self.name}'")
         known = {str(each.version) for each in found}
         return [version for version in model.tags.get(HISTORY, "").split() if version in known]
 
@@ -141,30 +138,31 @@ class Registry:
         """Make an earlier champion champion again; drop later ones from the history."""
         history = self.history()
         last = len(history) - 1 - history[::-1].index(version)
-        self._client.set_registered_model_alias(NAME, CHAMPION, self._in_place(version))
+        self._client.set_registered_model_alias(self.name, CHAMPION, self._in_place(version))
         self._set_history(history[:last])
 
     def _in_place(self, version: str) -> str:
         """Return a version, or a new one of the same files: MLflow records where they lie."""
-        old = self._client.get_model_version(NAME, version)
-        source = _moved_source(self._client, old)
+        old = self._client.get_model_version(self.name, version)
+        source = moved_source(self._client, old)
         if source is None:
             return version
-        found = self._client.search_model_versions(f"name = '{NAME}' and run_id = '{old.run_id}'")
+        of_run = f"name = '{self.name}' and run_id = '{old.run_id}'"
+        found = self._client.search_model_versions(of_run)
         if known := [each.version for each in found if each.source == source]:
             return str(max(known, key=int))
         tags = {**old.tags, "moved.from_version": version}
         new = self._client.create_model_version(
-            NAME, source, old.run_id, tags=tags, description=old.description
+            self.name, source, old.run_id, tags=tags, description=old.description
         )
         return str(new.version)
 
     def _set_history(self, versions: list[str]) -> None:
-        self._client.set_registered_model_tag(NAME, HISTORY, " ".join(versions[-100:]))
+        self._client.set_registered_model_tag(self.name, HISTORY, " ".join(versions[-100:]))
 
     def _model(self) -> "mlflow.entities.model_registry.RegisteredModel | None":
         try:
-            return self._client.get_registered_model(NAME)
+            return self._client.get_registered_model(self.name)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
@@ -172,15 +170,17 @@ class Registry:
 
 
 @contextmanager
-def open_registry() -> Iterator[Registry]:
+def open_registry(name: str = NAME) -> Iterator[Registry]:
     """Lock the registry until the block ends; other processes of this machine wait.
+
+    `name` is that of the registered model: one for each vocabulary.
 
     Raises:
         UserError: the store does not respond, or has no registry.
     """
     with FileLock(repository_root() / LOCK):
         try:
-            registry = Registry()
+            registry = Registry(name)
             registry.follow_move()
             yield registry
         except MlflowException as error:
@@ -192,53 +192,5 @@ def open_registry() -> Iterator[Registry]:
             ) from error
 
 
-@contextmanager
-def model_folder(source: str) -> Iterator[Path]:
-    """Yield the model folder of a path or of `models:/NAME@ALIAS`, without executing its code.
-
-    A registered model is copied to a temporary folder, removed when the block ends.
-
-    Raises:
-        UserError: the registry has no such model, or its files cannot be read.
-    """
-    if not source.startswith(SCHEME):
-        yield Path(source)
-        return
-    client = open_store()
-    with TemporaryDirectory(prefix="hpa-model-") as temporary:
-        try:
-            files = _moved_source(client, _version(client, source)) or source
-            copied = Path(mlflow.artifacts.download_artifacts(files, dst_path=temporary))
-        except (MlflowException, OSError) as error:
-            raise UserError(
-                f"{source} cannot be read from the registry",
-                expected=f"a registered model, such as {SCHEME}{NAME}@{CHAMPION}",
-                received=str(error),
-                remedy="name a registered model and its alias, or a model folder",
-            ) from error
-        yield copied / "artifacts" / "model"
-
-
 def _source(client: mlflow.MlflowClient, run_id: str) -> str:
     return f"{artifact_uri(client, client.get_run(run_id))}/{ARTIFACT}"
-
-
-def _version(client: mlflow.MlflowClient, source: str) -> ModelVersion:
-    """Look up `models:/NAME@ALIAS` or `models:/NAME/VERSION`."""
-    name, at, alias = source.removeprefix(SCHEME).partition("@")
-    if at:
-        return client.get_model_version_by_alias(name, alias)
-    name, _, number = name.rpartition("/")
-    return client.get_model_version(name, number)
-
-
-def _moved_source(client: mlflow.MlflowClient, version: ModelVersion) -> str | None:
-    """Return where the files of a version are now; None if MLflow has it recorded so."""
-    source = str(version.source)
-    if local_folder(str(client.tracking_uri)) is None:
-        return None
-    now = place_of_model(client, source)
-    run = find_run(client, version.run_id)
-    if run and source.endswith(f"/{run.info.run_id}/artifacts/{ARTIFACT}"):
-        now = f"{artifact_uri(client, run)}/{ARTIFACT}"
-    return None if now == source else now

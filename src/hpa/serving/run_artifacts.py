@@ -11,10 +11,9 @@ import numpy as np
 from hpa.errors import UserError
 from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
-from hpa.inference.classifier import CLASS_FLAGS, FILES, Classifier
-from hpa.inference.models import BEST
-from hpa.labels import CHANNELS
-from hpa.metrics.origins import network_of, require_same_origin
+from hpa.inference.classifier import CLASS_FLAGS, Classifier
+from hpa.inference.models import BEST, FILES
+from hpa.metrics.origins import network_of, require_same_origin, require_same_vocabulary
 from hpa.thresholds.thresholds_file import read_thresholds
 from hpa.tracking.logged_models import download, download_model_folder
 from hpa.tracking.mlflow_store import PastRun, past_run
@@ -80,12 +79,12 @@ def check_model(folder: Path) -> None:
     """
     classifier = Classifier(folder)
     _require_own_predictions(folder, classifier)
-    size = classifier.image_size
-    pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, len(CHANNELS)), np.uint8)
+    shape = classifier.network.input_shape[1:]
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
     if not np.isfinite(classifier.probabilities(pixels, batch_size=1)).all():
         raise UserError(
             f"the model in {folder} predicts NaN",
-            expected="28 probabilities",
+            expected=f"{len(classifier.vocabulary.labels)} probabilities",
             received="NaN",
             remedy="its training diverged: promote another run",
         )
@@ -97,12 +96,13 @@ def _require_own_predictions(folder: Path, classifier: Classifier) -> None:
     network = (network_of(BEST, classifier.origin),)
     for name in (FILE_NAME, HOLDOUT_FILE):
         if (folder / name).is_file():
-            require_same_origin(
-                replace(beside["origin"], networks=network),
-                EvaluatedSplit.read(folder / name).origin,
-                names=("the model and its thresholds", name),
-                remedy="evaluate this model with them (dvc repro), then promote that run",
-            )
+            found = EvaluatedSplit.read(folder / name)
+            names = ("the model and its thresholds", name)
+            remedy = "evaluate this model with them (dvc repro), then promote that run"
+            own = replace(beside["origin"], networks=network)
+            require_same_origin(own, found.origin, names=names, remedy=remedy)
+            words = classifier.vocabulary.labels
+            require_same_vocabulary(words, found.labels, names=names, remedy=remedy)
 
 
 def _with_upstream(run: PastRun) -> Iterator[PastRun]:

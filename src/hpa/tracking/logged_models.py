@@ -119,12 +119,18 @@ def download_file(
     return artifacts.download_from(files_of(client, model), name, folder)
 
 
-def log_weights(client: mlflow.MlflowClient, run_id: str, *, paths: list[str]) -> None:
-    """Begin the model of a run with its weights; a server of MLflow 2 keeps them as an artifact."""
+def log_weights(
+    client: mlflow.MlflowClient, run_id: str, *, paths: list[str], under: str = ""
+) -> None:
+    """Begin the model of a run with its weights; a server of MLflow 2 keeps them as an artifact.
+
+    `under` is the folder of a network in an ensemble.
+    """
     with _if_kept():
-        _store_weights(client, _begun(client, client.get_run(run_id)), Path(paths[0]))
+        _store_weights(client, _begun(client, client.get_run(run_id)), Path(paths[0]), under)
         return
-    artifacts.log_paths(artifacts.artifacts_of(client, run_id), paths, str(Path(WEIGHTS).parent))
+    folder = Path(WEIGHTS).parent / under
+    artifacts.log_paths(artifacts.artifacts_of(client, run_id), paths, str(folder))
 
 
 def log_model_files(client: mlflow.MlflowClient, run_id: str, *, paths: list[str]) -> None:
@@ -140,18 +146,19 @@ def finish_model(client: mlflow.MlflowClient, run_id: str, *, paths: list[str], 
     The run has the same values at the same times, so repeating the call changes nothing.
 
     Args:
-        paths: of the weights alone, unless the training has logged them.
+        paths: of weights that were not logged before.
         card: description in Markdown.
     """
     with _if_kept():
         run = client.get_run(run_id)
-        _finish(client, run, _begun(client, run), Path(paths[0]), card)
+        _finish(client, run, _begun(client, run), paths, card)
 
 
 def _finish(
-    client: mlflow.MlflowClient, run: Run, model: LoggedModel, weights: Path, card: str
+    client: mlflow.MlflowClient, run: Run, model: LoggedModel, weights: list[str], card: str
 ) -> None:
-    _store_weights(client, model, weights)
+    for path in weights:
+        _store_weights(client, model, Path(path))
     tags = {k: v for k, v in run.data.tags.items() if not k.startswith(NOT_OF_MODEL)}
     tags |= {key: run.data.tags[key] for key in OF_RUN if key in run.data.tags}
     client.set_logged_model_tags(model.model_id, {**tags, MLFLOW_RUN_NOTE: card[:MAX_NOTE]})
@@ -184,21 +191,25 @@ def _results(run: Run, model_id: str) -> Iterator[Metric]:
             )
 
 
-def _store_weights(client: mlflow.MlflowClient, model: LoggedModel, path: Path) -> None:
+def _store_weights(
+    client: mlflow.MlflowClient, model: LoggedModel, path: Path, under: str = ""
+) -> None:
     """Copy weights to a model unless it has them; link those of another model of this computer."""
-    digest = sha256(path)
-    if model.tags.get(DIGEST) == digest:
+    digest, tag, place = sha256(path), f"{under}/{DIGEST}".strip("/"), Path(MODEL_FOLDER, under)
+    if model.tags.get(tag) == digest:
         return
-    if not _linked(client, model, path, digest):
-        files_of(client, model).log_artifact(str(path), MODEL_FOLDER)
-    client.set_logged_model_tags(model.model_id, {DIGEST: digest})
+    if not _linked(client, model, path, digest, place):
+        files_of(client, model).log_artifact(str(path), str(place))
+    client.set_logged_model_tags(model.model_id, {tag: digest})
 
 
-def _linked(client: mlflow.MlflowClient, model: LoggedModel, path: Path, digest: str) -> bool:
+def _linked(
+    client: mlflow.MlflowClient, model: LoggedModel, path: Path, digest: str, place: Path
+) -> bool:
     """Tell whether another model of the experiment has the same weights, which are linked now."""
     if (folder := artifacts.local_path(model_uri(client, model))) is None:
         return False
-    target = folder / MODEL_FOLDER / path.name
+    target = folder / place / path.name
     target.unlink(missing_ok=True)  # it may be a link itself
     found = client.search_logged_models([model.experiment_id], f"tags.`{DIGEST}` = '{digest}'")
     for other in (artifacts.local_path(model_uri(client, each)) for each in found):

@@ -23,9 +23,11 @@ from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Map, Schema
 
 from hpa.config.folders import MODEL_DIR, REPORTS_DIR
 from hpa.config.sections import Serve
-from hpa.labels import CHANNELS
+from hpa.data.packed.vocabulary import vocabulary_of
+from hpa.system.files import read_json
 from hpa.tracking.logged_models import WEIGHTS
-from hpa.tracking.stage_run import finish_model, log_model_files
+from hpa.tracking.stage_run import finish_model, log_model_files, log_weights
+from hpa.vocabulary.channels import Channels
 
 PACKAGE_DIR = Path(__file__).parents[1]
 MODEL, CONFIG = "model", "serve"
@@ -35,18 +37,16 @@ REQUIRED = (
     "pandas", "pillow", "pydantic", "pyyaml", "scipy", "starlette", "tensorflow", "tqdm", "uvicorn",
 )  # fmt: skip
 """Packages that the served model imports."""
-SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(AnyType(), name, required=False) for name in CHANNELS]),
-    outputs=Schema(
-        [
-            ColSpec(Array(DataType.string), "labels"),
-            ColSpec(Array(DataType.string), "flags"),
-            ColSpec(Map(DataType.double), "probabilities"),
-            ColSpec(Map(DataType.double), "thresholds"),
-            ColSpec(Map(DataType.string), "label_flags"),
-        ]
-    ),
+OUTPUTS = Schema(
+    [
+        ColSpec(Array(DataType.string), "labels"),
+        ColSpec(Array(DataType.string), "flags"),
+        ColSpec(Map(DataType.double), "probabilities"),
+        ColSpec(Map(DataType.double), "thresholds"),
+        ColSpec(Map(DataType.string), "label_flags"),
+    ]
 )
+"""Columns of the answers, the same for all labels: maps are by label name."""
 BESIDE_WEIGHTS = ("provenance.json", "training_range.json")
 OF_EVALUATION = (
     MODEL_DIR / "thresholds.json", MODEL_DIR / "class_flags.json",
@@ -59,36 +59,43 @@ OF_EVALUATION = (
 
 
 def log_model(networks: Sequence[Mapping[str, str]], serve: Serve) -> None:
-    """Log the network that a stage has evaluated as the model of its run, ready to be served.
+    """Log what a stage has evaluated as the model of its run, ready to be served.
 
-    Nothing is logged of several networks, which no single model holds, and of one whose weights are
-    not at hand.
+    Nothing is logged of networks that are in no model folder, or whose weights are not at hand.
     """
-    if (weights := _only_weights(networks)) is None:
+    if (home := _model_folder(networks)) is None:
         return
     with TemporaryDirectory(prefix="hpa-model-") as name:
         folder, files = Path(name) / "mlflow", Path(name) / MODEL
         files.mkdir()
-        for path in (*map(weights.with_name, BESIDE_WEIGHTS), *OF_EVALUATION):
+        for path in (*(home / name for name in BESIDE_WEIGHTS), *OF_EVALUATION):
             shutil.copy(path, files)
         save_model(folder, files, serve)
         log_model_files(sorted(folder.iterdir()))
-    card = (REPORTS_DIR / "model_card.md").read_text(encoding="utf-8")
-    finish_model(weights, card)
+    for network in networks:
+        weights = Path(network["path"])
+        log_weights(weights, str(weights.parent.relative_to(home)).strip("."))
+    finish_model((REPORTS_DIR / "model_card.md").read_text(encoding="utf-8"))
 
 
-def _only_weights(networks: Sequence[Mapping[str, str]]) -> Path | None:
-    """Return the best weights of the only network, if they and what describes them are at hand."""
-    if len(networks) != 1:
+def _model_folder(networks: Sequence[Mapping[str, str]]) -> Path | None:
+    """Return the folder whose provenance lists exactly these networks, which are all at hand."""
+    paths = [Path(each.get("path") or "-") for each in networks]
+    folder = paths[0].parent if len(paths) == 1 else paths[0].parent.parent
+    if not all(path.is_file() for path in (*paths, *(folder / name for name in BESIDE_WEIGHTS))):
         return None
-    weights = Path(networks[0].get("path") or "-")
-    beside = [weights.with_name(name) for name in BESIDE_WEIGHTS]
-    whole = all(path.is_file() for path in (weights, *beside))
-    return weights if whole and weights.name == Path(WEIGHTS).name else None
+    listed = read_json(folder / "provenance.json").get("archives", {})
+    best = {folder / name for name in listed if Path(name).name == Path(WEIGHTS).name}
+    return folder if best == set(paths) else None
 
 
 def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
-    """Write a model folder and its limits as an MLflow model with code and requirements."""
+    """Write a model folder and its limits as an MLflow model with code and requirements.
+
+    Its inputs are the channels that the provenance in the folder names.
+    """
+    channels = vocabulary_of(read_json(model_dir / "provenance.json")).channels
+    inputs = Schema([ColSpec(AnyType(), name, required=False) for name in channels.names])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         mlflow.pyfunc.save_model(
@@ -97,15 +104,15 @@ def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
             code_paths=[str(PACKAGE_DIR)],
             artifacts={MODEL: str(model_dir)},
             model_config={CONFIG: asdict(serve)},
-            signature=SIGNATURE,
+            signature=ModelSignature(inputs=inputs, outputs=OUTPUTS),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         )
-    _add_example(path)
+    _add_example(path, channels)
 
 
-def _add_example(path: Path) -> None:
+def _add_example(path: Path, channels: Channels) -> None:
     """Write the input example without MLflow, which would start a server to run it."""
-    example = request([_example()])
+    example = request([dict.fromkeys(channels.names, _disc())])
     row = example["dataframe_records"][0]
     table = {"columns": list(row), "data": [list(row.values())]}
     (path / "input_example.json").write_text(json.dumps(table))
@@ -135,9 +142,8 @@ def _encode(value: Any) -> Any:
     )
 
 
-def _example() -> dict[str, bytes]:
-    """Draw a disc in every channel."""
+def _disc() -> bytes:
+    """Draw a disc as a PNG."""
     plane = np.zeros((64, 64), np.uint8)
     cv2.circle(plane, (32, 32), 20, 180, -1)
-    content = cv2.imencode(".png", plane)[1].tobytes()
-    return dict.fromkeys(CHANNELS, content)
+    return cv2.imencode(".png", plane)[1].tobytes()

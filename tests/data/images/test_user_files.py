@@ -6,15 +6,17 @@ import pytest
 
 from hpa.data.images.file_names import (
     HIDDEN,
-    NO_CHANNEL,
     OTHER_SUFFIX,
     list_passed_over,
+    no_channel,
     split_name,
 )
 from hpa.data.images.user_files import NOT_MATCHED, OTHER_CAPITALS, find_images
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels, write_csv, write_image
+
+NO_CHANNEL = no_channel(CHANNELS)
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def files(folder: Path, image_id: str) -> dict[str, Path]:
-    return {name: folder / f"{image_id}_{name}.png" for name in CHANNELS}
+    return {name: folder / f"{image_id}_{name}.png" for name in CHANNELS.names}
 
 
 @pytest.mark.parametrize(
@@ -56,32 +58,36 @@ def files(folder: Path, image_id: str) -> dict[str, Path]:
 def test_a_file_name_gives_image_and_channel_or_nothing(
     name: str, expected: tuple[str, str] | None
 ) -> None:
-    assert split_name(Path("plate") / name) == expected
+    assert split_name(Path("plate") / name, CHANNELS) == expected
 
 
 def test_folders_files_globs_and_csvs_find_the_same_files(folder: Path) -> None:
     expected = files(folder, "a")
-    assert find_images([str(folder)]).images == {
+    assert find_images([str(folder)], CHANNELS).images == {
         "a": expected,
         "deep/b": files(folder / "deep", "b"),
     }
-    assert find_images([str(each) for each in expected.values()]).images == {"a": expected}
-    assert list(find_images([str(folder / "a_*.png")]).images.values()) == [expected]
+    assert find_images([str(each) for each in expected.values()], CHANNELS).images == {
+        "a": expected
+    }
+    assert list(find_images([str(folder / "a_*.png")], CHANNELS).images.values()) == [expected]
     table = folder / "table.csv"
-    write_csv(table, ("Id", *CHANNELS), [("one", *(f"a_{name}.png" for name in CHANNELS))])
-    assert find_images([str(table)]).images == {"one": expected}
+    write_csv(
+        table, ("Id", *CHANNELS.names), [("one", *(f"a_{name}.png" for name in CHANNELS.names))]
+    )
+    assert find_images([str(table)], CHANNELS).images == {"one": expected}
 
 
 @pytest.mark.parametrize("name", ["*_green.png", "*_red.png", "a_blue.png", "a_?????.png", "?_*"])
 def test_one_file_of_an_image_stands_for_all_of_them(folder: Path, name: str) -> None:
     """Whichever files a glob matches, the image is that of its folder."""
-    found = find_images([str(folder / name)])
+    found = find_images([str(folder / name)], CHANNELS)
     assert list(found.images.values()) == [files(folder, "a")]
 
 
 def test_only_the_images_that_were_named_are_completed(folder: Path) -> None:
     write_image(folder, "ab", draw_pixels(3))
-    found = find_images([str(folder / "a_green.png")])
+    found = find_images([str(folder / "a_green.png")], CHANNELS)
     assert found.images == {"a": files(folder, "a")}
     assert found.passed_over == {}
 
@@ -91,11 +97,11 @@ def test_a_glob_in_the_current_folder_is_completed(
 ) -> None:
     monkeypatch.chdir(folder)
     for text in ("*_green.png", "./*_green.png", "a_green.png"):
-        assert find_images([text]).images == {"a": files(Path(), "a")}
+        assert find_images([text], CHANNELS).images == {"a": files(Path(), "a")}
 
 
 def test_a_glob_of_folders_searches_them(folder: Path) -> None:
-    found = find_images([str(folder.parent / "pl*")])
+    found = find_images([str(folder.parent / "pl*")], CHANNELS)
     assert list(found.images.values()) == [files(folder, "a"), files(folder / "deep", "b")]
 
 
@@ -122,7 +128,7 @@ def test_every_file_is_read_or_passed_over_with_a_reason(folder: Path) -> None:
             (deep / name).symlink_to(folder)
         else:
             (deep / name).write_bytes(b"")
-    found = find_images([str(folder)])
+    found = find_images([str(folder)], CHANNELS)
     assert {path.name: reason for path, reason in found.passed_over.items()} == passed | {
         "notes.txt": OTHER_SUFFIX
     }
@@ -140,7 +146,7 @@ def test_a_glob_names_the_pictures_beside_its_images_that_are_left_out(folder: P
     others = ["a_green.tif", "._a_green.png", "other (1).png", "b_Green.PNG", "A_red.png"]
     for name in (*others, "notes.txt"):
         (folder / name).write_bytes(b"")
-    found = find_images([str(folder / "*_green.png")])
+    found = find_images([str(folder / "*_green.png")], CHANNELS)
     assert [sorted(each) for each in found.images.values()] == [["blue", "green", "yellow"]]
     assert {path.name: reason for path, reason in found.passed_over.items()} == {
         "a_red (1).png": NO_CHANNEL,
@@ -150,7 +156,9 @@ def test_a_glob_names_the_pictures_beside_its_images_that_are_left_out(folder: P
         "b_Green.PNG": NOT_MATCHED,
         "A_red.png": OTHER_CAPITALS,
     }
-    both = find_images([str(folder / f"*_{ending}") for ending in ("green.png", "Green.PNG")])
+    both = find_images(
+        [str(folder / f"*_{ending}") for ending in ("green.png", "Green.PNG")], CHANNELS
+    )
     assert NOT_MATCHED not in both.passed_over.values()
 
 
@@ -158,7 +166,7 @@ def test_a_row_without_an_id_is_refused(folder: Path) -> None:
     table = folder / "own.csv"
     table.write_text("Id,green\na,a_green.png\n,b_green.png\n")
     with pytest.raises(UserError, match="no Id in line 3"):
-        find_images([str(table)])
+        find_images([str(table)], CHANNELS)
 
 
 def test_passed_over_files_are_one_line_for_each_reason() -> None:
@@ -172,7 +180,7 @@ def test_passed_over_files_are_one_line_for_each_reason() -> None:
 @pytest.mark.parametrize("path", ["nowhere", "nothing*.png", "nowhere_green.png", "deep/nowhere"])
 def test_a_path_without_an_image_is_refused(folder: Path, path: str) -> None:
     with pytest.raises(UserError, match=path.replace("*", "\\*")):
-        find_images([str(folder / path)])
+        find_images([str(folder / path)], CHANNELS)
 
 
 @pytest.mark.parametrize(
@@ -189,20 +197,20 @@ def test_a_named_file_that_would_be_passed_over_is_refused(
 ) -> None:
     (folder / name).write_bytes(b"")
     with pytest.raises(UserError, match=rf"{name}(.|\n)*\({reason}\)"):
-        find_images([str(folder / name)])
+        find_images([str(folder / name)], CHANNELS)
 
 
 def test_a_folder_of_passed_over_files_is_refused_with_their_reasons(folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "empty" / "x_ch1.png").write_bytes(b"")
     with pytest.raises(UserError, match=rf"no image(.|\n)*{NO_CHANNEL}(.|\n)*x_ch1\.png"):
-        find_images([str(folder / "empty")])
+        find_images([str(folder / "empty")], CHANNELS)
 
 
 @pytest.mark.parametrize("other", ["a_green.tif", "a_Green.png", "a-green.png"])
 def test_two_files_for_one_channel_are_refused(folder: Path, other: str) -> None:
     (folder / other).write_bytes(b"")
     with pytest.raises(UserError, match="two files for the green channel of 'a'"):
-        find_images([str(folder)])
+        find_images([str(folder)], CHANNELS)
     with pytest.raises(UserError, match="two files for the green channel of 'a'"):
-        find_images([str(folder / "a_red.png")])
+        find_images([str(folder / "a_red.png")], CHANNELS)

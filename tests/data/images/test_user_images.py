@@ -7,10 +7,10 @@ import pytest
 from hpa.data.images.decoding import read_image
 from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels, write_image
 
-RULES = ReadingRules(32, "refuse", tinted=True, sixteen_bit_white=None, max_size_px=256)
+RULES = ReadingRules(CHANNELS, 32, "refuse", tinted=True, sixteen_bit_white=None, max_size_px=256)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def files(folder: Path, image_id: str) -> dict[str, Path]:
-    return {name: folder / f"{image_id}_{name}.png" for name in CHANNELS}
+    return {name: folder / f"{image_id}_{name}.png" for name in CHANNELS.names}
 
 
 def bomb(side: int) -> bytes:
@@ -36,13 +36,13 @@ def bomb(side: int) -> bytes:
 def test_pixels_are_the_same_as_those_of_pack(folder: Path) -> None:
     for source in (files(folder, "a"), {k: v.read_bytes() for k, v in files(folder, "a").items()}):
         pixels = to_pixels(read_planes(source, RULES), RULES)
-        np.testing.assert_array_equal(pixels, read_image(folder, "a", 32))
+        np.testing.assert_array_equal(pixels, read_image(folder, "a", CHANNELS.names, 32))
 
 
 def test_an_image_as_numbers_is_the_same_as_its_file(folder: Path) -> None:
-    numbers = {name: draw_pixels(1)[..., k].tolist() for k, name in enumerate(CHANNELS)}
+    numbers = {name: draw_pixels(1)[..., k].tolist() for k, name in enumerate(CHANNELS.names)}
     pixels = to_pixels(read_planes(numbers, RULES), RULES)
-    np.testing.assert_array_equal(pixels, read_image(folder, "a", 32))
+    np.testing.assert_array_equal(pixels, read_image(folder, "a", CHANNELS.names, 32))
 
 
 def test_an_absent_channel_is_black(folder: Path) -> None:

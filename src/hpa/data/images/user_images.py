@@ -1,6 +1,6 @@
 """Read a user's images for prediction, by the same rules as the sources.
 
-The protein channel, green, is required. Other absent channels are black, and predictions carry a
+The protein channel is required. Other absent channels are black, and predictions carry a
 quality flag for them.
 """
 
@@ -13,8 +13,7 @@ import numpy as np
 
 from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
 from hpa.data.images.formats import InvalidImageError, decode_grey, read_content
-from hpa.data.images.user_files import PROTEIN
-from hpa.labels import CHANNELS
+from hpa.vocabulary.channels import Channel, Channels
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class ReadingRules:
     """Rules of reading an image.
 
     Attributes:
+        channels: of the network's input, in order.
         image_size: height and width S of the network's input, in pixels.
         odd_size: treatment of images that are not square, a key of `ODD_SIZES`.
         tinted: accept colour images that show a channel in its own colour.
@@ -29,6 +29,7 @@ class ReadingRules:
         max_size_px: larger images are refused before they are decompressed.
     """
 
+    channels: Channels
     image_size: int
     odd_size: str
     tinted: bool
@@ -37,7 +38,7 @@ class ReadingRules:
 
 
 def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndarray]:
-    """Read the channels of an image as four uint8[H,W] of one size; absent ones are black.
+    """Read the channels of an image as K uint8[H,W] of one size; absent ones are black.
 
     Args:
         sources: for each channel a path, the bytes of a file, or an array or nested list [H,W]
@@ -45,23 +46,30 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndar
         rules: see `ReadingRules`.
 
     Raises:
-        InvalidImageError: green is absent, a channel is invalid, or their sizes differ.
+        InvalidImageError: a channel is invalid or unknown, that of the protein is absent, or sizes
+            differ.
     """
-    given = {name: sources[name] for name in CHANNELS if sources.get(name) is not None}
-    if unknown := sorted(set(sources) - set(CHANNELS)):
-        raise InvalidImageError(f"unknown channels {', '.join(map(repr, unknown))}")
-    if PROTEIN not in given:
-        raise InvalidImageError(f"no {PROTEIN} channel, which shows the protein")
-    planes = {name: _read_plane(name, source, rules) for name, source in given.items()}
-    shape = planes[PROTEIN].shape
+    channels = rules.channels
+    if unknown := sorted(set(sources) - set(channels.names)):
+        known = f"the model has {', '.join(channels.names)}"
+        raise InvalidImageError(f"unknown channels {', '.join(map(repr, unknown))}: {known}")
+    protein = channels.names[channels.protein]
+    if sources.get(protein) is None:
+        raise InvalidImageError(f"no {protein} channel, which shows the protein")
+    planes = {
+        channel.name: _read_plane(channel, sources[channel.name], rules)
+        for channel in channels.channels
+        if sources.get(channel.name) is not None
+    }
+    shape = planes[protein].shape
     sizes = [f"{name} {plane.shape[1]}×{plane.shape[0]}" for name, plane in planes.items()]
     if any(plane.shape != shape for plane in planes.values()):
         raise InvalidImageError(f"channels of unequal size: {', '.join(sizes)}")
-    return [planes.get(name, np.zeros(shape, np.uint8)) for name in CHANNELS]
+    return [planes.get(name, np.zeros(shape, np.uint8)) for name in channels.names]
 
 
 def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
-    """Resize four uint8[H,W] to the network's input, uint8[S,S,4], exactly as `pack` does.
+    """Resize K uint8[H,W] to the network's input, uint8[S,S,K], exactly as `pack` does.
 
     Raises:
         InvalidImageError: they are not square, and `odd_size` is `refuse`.
@@ -75,7 +83,7 @@ def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
     return merge_channels(squares, rules.image_size)
 
 
-def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
+def _read_plane(channel: Channel, source: Any, rules: ReadingRules) -> np.ndarray:
     try:
         if isinstance(source, Path):
             source = read_content(source, rules.max_size_px)
@@ -90,7 +98,7 @@ def _read_plane(channel: str, source: Any, rules: ReadingRules) -> np.ndarray:
         return _from_numbers(source, rules.max_size_px)
     except (OSError, InvalidImageError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InvalidImageError(f"{channel}: {reason}") from error
+        raise InvalidImageError(f"{channel.name}: {reason}") from error
 
 
 def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
