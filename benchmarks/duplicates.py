@@ -24,6 +24,7 @@ from hpa.data.images.decoding import perceptual_hash, read_image, view_hashes
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.synthesis.label_sets import draw_label_sets
 from hpa.data.synthesis.microscope import draw_image
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 
 SHIFTS = (0.005, 0.01, 0.02, 0.03, 0.05)
 DISTANCES = (6, 16, 32)
@@ -42,8 +43,8 @@ def main() -> None:
         label_sets = enumerate(draw_label_sets(arguments.simulated, tempering=0.7, seed=1))
         images = [draw_image(each, seed=1, index=i, image_size=192) for i, each in label_sets]
     else:
-        ids = read_catalogue(arguments.folder)["Id"]
-        images = [read_image(arguments.folder / "train", each, 512) for each in ids]
+        ids = read_catalogue(arguments.folder, HPA_2018)["Id"]
+        images = [read_image(arguments.folder / "train", each, CHANNELS.names, 512) for each in ids]
     for shift in SHIFTS:
         shifted = np.array([shift_distance(image, shift) for image in images])
         found = ", ".join(f"{np.mean(shifted <= each):.0%} at {each}" for each in DISTANCES)

@@ -73,6 +73,7 @@ def make_world(folder: Path, arguments: argparse.Namespace) -> None:
     from hpa.data.packing import pack
     from hpa.data.sources.synthetic import fetch_synthetic
     from hpa.data.splits.splitting import split_images, write_split
+    from hpa.vocabulary.hpa2018 import LABELS
 
     n_images = max(min(arguments.distinct, arguments.rows), 64)
     fetch_synthetic(
@@ -86,8 +87,8 @@ def make_world(folder: Path, arguments: argparse.Namespace) -> None:
     pack(folder / "raw", folder / "packed", image_size=arguments.size, shard_rows=512)
     index = read_index(folder / "packed")
     shares = {"test_fraction": 0.05, "val_fraction": 0.25, "holdout_fraction": 0.0}
-    assignment = split_images(index, n_folds=1, hash_distance=6, seed=11, **shares)
-    write_split(folder / "split", index, assignment)
+    assignment = split_images(index, LABELS, n_folds=1, hash_distance=6, seed=11, **shares)
+    write_split(folder / "split", index, LABELS, assignment)
 
 
 def run(name: str, world: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -177,12 +178,13 @@ def plain_epochs(arguments: argparse.Namespace) -> list[EPOCH]:
     from hpa.data.packed.packed_images import PackedImages, read_index
     from hpa.thresholds.cross_fitting import validation_metrics
     from hpa.training.loop import examples_of
+    from hpa.vocabulary.hpa2018 import LABELS
 
     params, world, device = recipe(arguments), arguments.world, arguments.device
     half, settings = device == "cuda", params.train
     images, index = PackedImages(world / "packed"), read_index(world / "packed")
     split = read_assignment(world / "split")["split"]
-    learns, val = (examples_of(index, split, name) for name in ("train", "val"))
+    learns, val = (examples_of(index, split, name, LABELS) for name in ("train", "val"))
     batches = TrainingBatches(
         images,
         learns.rows,

@@ -27,7 +27,7 @@ from hpa.data import packing
 from hpa.data.images.catalogue import channel_path, read_catalogue
 from hpa.data.images.decoding import perceptual_hash, read_channel, read_image
 from hpa.data.shards import measure
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 
 SIZE_PX, N_TURNS = 256, 5
 
@@ -43,7 +43,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    images = read_catalogue(arguments.folder)
+    images = read_catalogue(arguments.folder, HPA_2018)
     with tempfile.TemporaryDirectory(prefix="hpa-pack-") as name:
         compare(arguments.folder, images, Path(name))
         profile(arguments.folder, images)
@@ -57,7 +57,7 @@ def compare(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:
         for where, image_id in zip(images["folder"], images["Id"], strict=True):
             planes = [
                 matplotlib.image.imread(channel_path(raw_dir / where, image_id, channel))
-                for channel in CHANNELS
+                for channel in CHANNELS.names
             ]
             np.stack([cv2.resize(plane, (SIZE_PX, SIZE_PX)) for plane in planes], axis=-1)
 
@@ -74,13 +74,16 @@ def profile(raw_dir: Path, images: pd.DataFrame) -> None:
     """Print the CPU time of each step per image."""
     folders = [raw_dir / where for where in images["folder"]]
     keys = list(zip(folders, images["Id"], strict=True))
-    paths = [channel_path(*key, channel) for key in keys for channel in CHANNELS]
+    paths = [channel_path(*key, channel) for key in keys for channel in CHANNELS.names]
     streams = [compressed_pixels(path.read_bytes()) for path in paths]
-    pixels = [read_image(*key, SIZE_PX) for key in keys]
+    pixels = [read_image(*key, CHANNELS.names, SIZE_PX) for key in keys]
     for step, work in (
         ("inflating alone (zlib)", lambda: [zlib.decompress(each) for each in streams]),
         ("reading channels, checks included", lambda: [read_channel(each) for each in paths]),
-        ("the same, resized and merged", lambda: [read_image(*key, SIZE_PX) for key in keys]),
+        (
+            "the same, resized and merged",
+            lambda: [read_image(*key, CHANNELS.names, SIZE_PX) for key in keys],
+        ),
         ("hashes", lambda: [perceptual_hash(each) for each in pixels]),
         ("statistics, hashes and CRC", lambda: [measure(each) for each in pixels]),
     ):
@@ -97,7 +100,7 @@ def scale(raw_dir: Path, images: pd.DataFrame, times: int, folder: Path) -> None
     labelled = images[images["labelled"]]
     for number in range(times):
         for where, image_id in zip(labelled["folder"], labelled["Id"], strict=True):
-            for channel in CHANNELS:
+            for channel in CHANNELS.names:
                 original = channel_path(raw_dir / where, image_id, channel).resolve()
                 copy = channel_path(repeated / where, f"{number}-{image_id}", channel)
                 copy.symlink_to(original)

@@ -39,7 +39,7 @@ from hpa.data.images.decoding import read_image
 from hpa.data.synthesis.microscope import draw_image
 from hpa.errors import UserError
 from hpa.inference.prediction import sigmoid
-from hpa.labels import CHANNELS, LABELS, indicator_matrix
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
 
 SOURCE_DIR = Path(__file__).resolve().parents[1] / "src"
 SIZE_PX = 256
@@ -101,12 +101,13 @@ def refuse_other_sources(provenance: Path) -> None:
 
 def read_real(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the labelled images of a folder as uint8[N,256,256,4] and y_true uint8[N,28]."""
-    rows = read_catalogue(folder)
+    rows = read_catalogue(folder, HPA_2018)
     rows = rows[rows["labelled"]]
     images = [
-        read_image(folder / row.folder, row.Id, SIZE_PX) for row in rows.itertuples(index=False)
+        read_image(folder / row.folder, row.Id, CHANNELS.names, SIZE_PX)
+        for row in rows.itertuples(index=False)
     ]
-    return np.stack(images), indicator_matrix(rows["Target"])
+    return np.stack(images), LABELS.indicators(rows["Target"])
 
 
 def draw_twins(y_real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +178,7 @@ def measures(images: np.ndarray) -> pd.DataFrame:
         nuclei, mask = count_nuclei(blue)
         spots = spot_diameters(green)
         row: dict[str, float] = {}
-        for number, channel in enumerate(CHANNELS):
+        for number, channel in enumerate(CHANNELS.names):
             row[f"{channel} mean (grey levels)"] = image[..., number].mean()
             row[f"{channel} standard deviation"] = image[..., number].std()
         light = green - np.percentile(green, 5)
@@ -246,7 +247,7 @@ def auc_report(
             for look in looks
         ]
         lines.append(
-            f"| {LABELS[row.label]} | {row.positives} | {row.real:.2f} "
+            f"| {LABELS.names[row.label]} | {row.positives} | {row.real:.2f} "
             f"({row.real_low:.2f}–{row.real_high:.2f}) | {row.twin:.2f} | {' | '.join(pairs)} |"
         )
     low, high = table.attrs["interval"]

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.splitting import N_VIEWS, split_images
 from hpa.data.splits.stratification import rate_errors
-from hpa.labels import indicator_matrix
+from hpa.vocabulary.hpa2018 import LABELS
 
 SHARE, HASH_DISTANCE = 0.15, 6
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     index = with_copies(pd.read_csv(arguments.train_csv))
-    y_true = indicator_matrix(index["Target"])
+    y_true = LABELS.indicators(index["Target"])
     picture = duplicate_groups(list(index["hash"]), HASH_DISTANCE)
     print(f"{len(index)} images, {len(set(picture))} pictures")
     means = {}
@@ -69,6 +69,7 @@ def ours(index: pd.DataFrame, _: np.ndarray, seed: int) -> np.ndarray:
     """Split as the stage does, with duplicates as groups."""
     assignment = split_images(
         index,
+        LABELS,
         test_fraction=SHARE,
         val_fraction=SHARE,
         n_folds=1,

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa.data.synthesis.label_sets import draw_label_sets
 from hpa.data.synthesis.microscope import draw_image
-from hpa.labels import CHANNELS, format_target, parse_target
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 
 TILE_PX = 256
 N_ROWS, N_COLUMNS = 6, 2
@@ -43,7 +43,7 @@ def read_real(folder: Path, n_images: int) -> list[tuple[str, np.ndarray]]:
     images_dir = folder / "train" if (folder / "train").is_dir() else folder
     named = []
     for row in rows:
-        paths = [images_dir / f"{row['Id']}_{channel}.png" for channel in CHANNELS]
+        paths = [images_dir / f"{row['Id']}_{channel}.png" for channel in CHANNELS.names]
         channels = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
         named.append((row["Target"], np.stack(channels, axis=-1)))
     return named
@@ -51,9 +51,9 @@ def read_real(folder: Path, n_images: int) -> list[tuple[str, np.ndarray]]:
 
 def draw_like(targets: list[str], seed: int) -> list[tuple[str, np.ndarray]]:
     """Draw an image for each Target."""
-    sets = [parse_target(target) for target in targets]
+    sets = [LABELS.parse(target) for target in targets]
     return [
-        (format_target(labels), draw_image(labels, seed=seed, index=i, image_size=TILE_PX))
+        (LABELS.format(labels), draw_image(labels, seed=seed, index=i, image_size=TILE_PX))
         for i, labels in enumerate(sets)
     ]
 
@@ -91,7 +91,7 @@ def main() -> None:
     n_tiles = N_ROWS * N_COLUMNS
     if arguments.real is None:
         drawn_sets = draw_label_sets(n_tiles, tempering=0.5, seed=arguments.seed)
-        montage = grid(draw_like([format_target(s) for s in drawn_sets], arguments.seed))
+        montage = grid(draw_like([LABELS.format(s) for s in drawn_sets], arguments.seed))
     else:
         real = read_real(arguments.real, n_tiles)
         drawn = draw_like([target for target, _ in real], arguments.seed)

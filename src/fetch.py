@@ -15,14 +15,17 @@ from pathlib import Path
 
 from hpa.config import command_line
 from hpa.config.folders import RAW_DIR
+from hpa.config.params import fetched_channels
 from hpa.config.sections import Fetch
 from hpa.data.packed.record import RECORD, fetch_record
 from hpa.data.sources.atlas import fetch_atlas
+from hpa.data.sources.fetched_labels import fetched_labels
 from hpa.data.sources.kaggle import fetch_kaggle
-from hpa.data.sources.local import fetch_local
+from hpa.data.sources.local import fetch_local, labelled_table
 from hpa.data.sources.synthetic import fetch_synthetic
 from hpa.system.dvc_outputs import restore_outputs
 from hpa.system.files import write_json
+from hpa.vocabulary.document import Vocabulary
 
 CACHE_DIR = Path(os.environ.get("DVC_ROOT", ".")) / ".download_cache"
 """In the repository even if DVC runs an experiment in a temporary folder."""
@@ -51,9 +54,11 @@ def synthetic(fetch: Fetch) -> None:
 
 def local(fetch: Fetch) -> None:
     """Copy or convert the user's files."""
+    labels = fetched_labels(fetch.labels, labelled_table(Path(fetch.path)))
     fetch_local(
         RAW_DIR,
         source_path=Path(fetch.path),
+        vocabulary=Vocabulary(labels, fetched_channels(fetch.channels)),
         missing_channels=fetch.missing_channels,
         sixteen_bit_white=fetch.sixteen_bit_white,
     )
@@ -69,6 +74,7 @@ def atlas(fetch: Fetch) -> None:
     fetch_atlas(
         RAW_DIR,
         table_path=Path(fetch.path),
+        labels=fetched_labels(fetch.labels, Path(fetch.path)),
         base_url=fetch.base_url,
         cache_dir=CACHE_DIR / "hpa",
         n_connections=fetch.n_connections,

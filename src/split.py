@@ -12,6 +12,7 @@ from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.data.packed.packed_images import read_index
 from hpa.data.packed.record import split_record
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.splitting import (
     shortfalls,
     split_images,
@@ -24,15 +25,15 @@ from hpa.data.splits.splitting import (
 def main() -> None:
     """Split data/packed."""
     params, _ = command_line.parse(command_line.parser(__doc__, "split"))
-    index = read_index(PACKED_DIR)
+    index, labels = read_index(PACKED_DIR), read_vocabulary(PACKED_DIR).labels
     split = params.split
-    assignment = split_images(index, **asdict(split))
+    assignment = split_images(index, labels, **asdict(split))
     record = split_record(asdict(split), PACKED_DIR / "index.csv")
-    counts = write_split(SPLIT_DIR, index, assignment, record)
+    counts = write_split(SPLIT_DIR, index, labels, assignment, record)
     print(counts.to_string(index=False))
     for name, (label, error) in worst_rates(counts).items():
         print(f"worst relative error of a label's rate in {name}: {error:+.1%} ({label})")
-    for line in shortfalls(index, assignment):
+    for line in shortfalls(index, labels, assignment):
         print(f"{line}: bring more groups that have it")
     for line in unequal_shares(
         assignment,

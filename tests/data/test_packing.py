@@ -15,9 +15,9 @@ from hpa.data.packed.packed_images import PackedImages, read_index, read_quarant
 from hpa.data.packing import pack
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
 from hpa.system.cluster import workers_of
 from hpa.system.files import sha256
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import (
     IDS,
     N_LABELLED,
@@ -35,7 +35,9 @@ def test_every_row_holds_its_image(raw_world: Path, packed_world: Path) -> None:
     assert len(images) == len(index) == len(IDS)
     rows = images.read(np.arange(len(images)))
     for row, (folder, image_id) in enumerate(zip(index["folder"], index["Id"], strict=True)):
-        assert np.array_equal(rows[row], read_image(raw_world / folder, image_id, 32))
+        assert np.array_equal(
+            rows[row], read_image(raw_world / folder, image_id, CHANNELS.names, 32)
+        )
 
 
 def test_the_index_describes_the_pixels(packed_world: Path) -> None:
@@ -44,7 +46,7 @@ def test_the_index_describes_the_pixels(packed_world: Path) -> None:
     assert list(index["Id"]) == IDS
     assert index["labelled"].dtype == bool
     assert index["labelled"].sum() == N_LABELLED
-    for number, channel in enumerate(CHANNELS):
+    for number, channel in enumerate(CHANNELS.names):
         plane = pixels[..., number] / 255
         assert np.allclose(index[f"{channel}_mean"], plane.mean(axis=(1, 2)), atol=1e-6)
         assert np.allclose(index[f"{channel}_std"], plane.std(axis=(1, 2)), atol=1e-6)

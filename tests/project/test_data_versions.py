@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.packed.record import RECORD
+from hpa.vocabulary.hpa2018 import HPA_2018
 from support.clones import ROOT, link_environment, make_clone, shell
 from support.servers import Response, serve
 from support.worlds import digests, draw_pixels, write_csv, write_image, write_world
@@ -113,7 +114,7 @@ def test_each_source_runs_by_its_command(data_clone: Path, tmp_path: Path) -> No
     )
     with serve(lambda _: Response(200, picture)) as server:
         run(data_clone, f"{atlas} -S fetch.base_url={server.url} fetch")
-    assert list(read_catalogue(data_clone / "data/raw")["Id"]) == ["1_2_A1_1", "3_2_A1_1"]
+    assert list(read_catalogue(data_clone / "data/raw", HPA_2018)["Id"]) == ["1_2_A1_1", "3_2_A1_1"]
     home = {"HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     done = shell(data_clone, f"{kaggle} fetch", **PERSON, **home)
     assert "no valid Kaggle credentials" in done.stdout + done.stderr

@@ -12,6 +12,7 @@ from mlflow.entities import Run
 from hpa.config.params import Params, load_params
 from hpa.data.packed.packed_images import read_index
 from hpa.data.splits.splitting import write_split
+from hpa.vocabulary.hpa2018 import LABELS
 from support.paths import ROOT
 
 SMALL = {
@@ -37,7 +38,7 @@ def make_workspace(folder: Path, packed_dir: Path) -> Path:
     assignment = pd.DataFrame({"Id": index["Id"], "group": index.index, "split": split})
     (folder / "data").mkdir(parents=True)
     (folder / "data/packed").symlink_to(packed_dir)
-    write_split(folder / "data/split", index, assignment)
+    write_split(folder / "data/split", index, LABELS, assignment)
     write_params(folder)
     return folder
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpa.data.images.catalogue import channel_path
 from hpa.data.packing import pack
-from hpa.labels import CHANNELS, N_LABELS
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 
 N_LABELLED, N_UNLABELLED, SIZE_PX = 40, 4, 64
 NEAR_COPIES = {37: 5, 38: 5, 39: 12}
@@ -17,11 +17,11 @@ NEAR_COPIES = {37: 5, 38: 5, 39: 12}
 IDS = [f"cell-{number:03d}" for number in range(N_LABELLED + N_UNLABELLED)]
 
 
-def draw_pixels(seed: int, size_px: int = SIZE_PX) -> np.ndarray:
-    """Draw discs over noise in each channel of uint8[S,S,4]."""
+def draw_pixels(seed: int, size_px: int = SIZE_PX, n_channels: int = 4) -> np.ndarray:
+    """Draw discs over noise in each channel of uint8[S,S,K]."""
     random = np.random.default_rng(seed)
-    pixels = random.integers(0, 12, (size_px, size_px, len(CHANNELS)), dtype=np.uint8)
-    for channel in range(len(CHANNELS)):
+    pixels = random.integers(0, 12, (size_px, size_px, n_channels), dtype=np.uint8)
+    for channel in range(n_channels):
         plane = np.ascontiguousarray(pixels[..., channel])
         for _ in range(6):
             x, y = random.integers(0, size_px, 2).tolist()
@@ -32,7 +32,7 @@ def draw_pixels(seed: int, size_px: int = SIZE_PX) -> np.ndarray:
 
 def write_image(folder: Path, image_id: str, pixels: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, channel in enumerate(CHANNELS):
+    for number, channel in enumerate(CHANNELS.names):
         assert cv2.imwrite(str(channel_path(folder, image_id, channel)), pixels[..., number])
 
 
@@ -44,7 +44,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 def target(number: int) -> str:
     """Return the Target of image `number`: every label occurs; every third image has two."""
-    labels = {number % N_LABELS} | ({(number + 9) % N_LABELS} if number % 3 == 0 else set())
+    labels = {number % len(LABELS)} | ({(number + 9) % len(LABELS)} if number % 3 == 0 else set())
     return " ".join(map(str, sorted(labels)))
 
 
@@ -75,3 +75,8 @@ def digests(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def layout_digests(folder: Path) -> dict[str, bytes]:
+    """Return `digests` of a fetched folder without the vocabulary, which the competition lacks."""
+    return {name: each for name, each in digests(folder).items() if name != "vocabulary.json"}

@@ -1,6 +1,7 @@
 """Pack a folder of image files: decode each once, in parallel, and assemble the shards.
 
-images.npy               uint8[N,S,S,4]; images-000.npy, images-001.npy … for large N
+images.npy               uint8[N,S,S,K]; images-000.npy, images-001.npy … for large N
+vocabulary.json          labels, and channels in the order of the last axis
 index.csv                one row per image: labels, statistics, flags, perceptual hash, CRC-32
 quarantine.csv           images that could not be read and have no row: Id, path, reason
 manifest.json            image size; number of images and SHA-256 of each shard; the parameters
@@ -17,11 +18,12 @@ import pandas as pd
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.packed.record import raw_record
+from hpa.data.packed.vocabulary import read_vocabulary, write_vocabulary
 from hpa.data.shards import QUARANTINE_COLUMNS, PackingTask, pack_shard, plan_shard
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
 from hpa.system.files import atomic_path, require_free_space, write_json
 from hpa.system.progress import progress
+from hpa.vocabulary.document import Vocabulary
 
 
 def pack(
@@ -62,20 +64,26 @@ def pack(
         "odd_size": odd_size,
         "max_unreadable_fraction": max_unreadable_fraction,
     }
-    images, parameters = read_catalogue(raw_dir), {**raw_record(raw_dir), "pack": settings}
+    vocabulary = read_vocabulary(raw_dir)
+    images = read_catalogue(raw_dir, vocabulary)
+    parameters = {**raw_record(raw_dir), "pack": settings}
     shards_dir = packed_dir.with_name(f".shards-{packed_dir.name}")
     folders = raw_dir.absolute(), shards_dir.absolute()
-    rules: dict[str, Any] = {"image_size": image_size, "odd_size": odd_size}
+    rules: dict[str, Any] = {
+        "channels": vocabulary.channels.names,
+        "image_size": image_size,
+        "odd_size": odd_size,
+    }
     tasks = [
         plan_shard(images.iloc[first : first + shard_rows], *folders, **rules)
         for first in range(0, len(images), shard_rows)
     ]
     n_missing = sum(len(task.images) for task in tasks if not task.description_path.exists())
-    n_bytes = n_missing * image_size**2 * len(CHANNELS)
+    n_bytes = n_missing * image_size**2 * len(vocabulary.channels)
     require_free_space(packed_dir.parent, n_bytes, "the packed images")
     try:
         descriptions = _pack_shards(tasks, max_unreadable_fraction, n_jobs)
-        index = _assemble(packed_dir, images, tasks, descriptions, parameters)
+        index = _assemble(packed_dir, vocabulary, images, tasks, descriptions, parameters)
     finally:
         with suppress(OSError):
             shards_dir.rmdir()  # only if it is empty
@@ -115,6 +123,7 @@ def _pack_shards(
 
 def _assemble(
     packed_dir: Path,
+    vocabulary: Vocabulary,
     images: pd.DataFrame,
     tasks: list[PackingTask],
     descriptions: list[dict[str, Any]],
@@ -141,6 +150,7 @@ def _assemble(
             "shards": shards,
             "parameters": parameters,
         }
+        write_vocabulary(folder, vocabulary)
         write_json(folder / "manifest.json", manifest)
     return index
 

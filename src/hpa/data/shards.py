@@ -6,6 +6,7 @@ SHA-256 of its bytes still match.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,6 @@ import pandas as pd
 from hpa.data.images import decoding
 from hpa.data.images.catalogue import channel_path
 from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, read_image, view_hashes
-from hpa.labels import CHANNELS
 from hpa.system.files import atomic_path, digest, read_json, sha256, write_json
 
 BLANK_STD = 1 / 255
@@ -33,6 +33,7 @@ class PackingTask:
     path: Path
     images: pd.DataFrame
     raw_dir: Path
+    channels: Sequence[str]
     image_size: int
     odd_size: str
 
@@ -51,12 +52,13 @@ def plan_shard(images: pd.DataFrame, raw_dir: Path, shards_dir: Path, **rules: A
     """Name a shard by all that decides its bytes: files, rules, code, decoder and resizer.
 
     A file is identified by its name, size and modification time, as in `make`. The `images` are
-    rows of the catalogue, the `rules` are `image_size` and `odd_size` of `PackingTask`.
+    rows of the catalogue, the `rules` are `channels`, `image_size` and
+    `odd_size` of `PackingTask`.
     """
     code = [sha256(Path(file)) for file in (decoding.__file__, __file__)]
     content: list[Any] = [cv2.__version__, kornia_rs.__version__, code, rules]
     for folder, image_id in zip(images["folder"], images["Id"], strict=True):
-        for channel in CHANNELS:
+        for channel in rules["channels"]:
             path = channel_path(raw_dir / folder, image_id, channel)
             status = path.stat()
             content.append((folder, path.name, status.st_size, status.st_mtime_ns))
@@ -81,19 +83,21 @@ def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
     """Write the readable images; NumPy leaves room in the header, so it can be rewritten."""
     rows: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
-    shape = (task.image_size, task.image_size, len(CHANNELS))
+    shape = (task.image_size, task.image_size, len(task.channels))
     square = ODD_SIZES[task.odd_size]
     with path.open("wb") as file:
         _write_header(file, (len(task.images), *shape))
         for folder, image_id in zip(task.images["folder"], task.images["Id"], strict=True):
             try:
-                pixels = read_image(task.raw_dir / folder, image_id, task.image_size, square)
+                pixels = read_image(
+                    task.raw_dir / folder, image_id, task.channels, task.image_size, square
+                )
             except UnreadableImageError as error:
                 cells = (image_id, str(error.path.relative_to(task.raw_dir)), error.reason)
                 unreadable.append(dict(zip(QUARANTINE_COLUMNS, cells, strict=True)))
                 continue
             file.write(pixels.data)
-            rows.append({"Id": image_id} | measure(pixels))
+            rows.append({"Id": image_id} | measure(pixels, task.channels))
         file.seek(0)
         _write_header(file, (len(rows), *shape))
     return {"rows": rows, "unreadable": unreadable}
@@ -104,18 +108,18 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def measure(pixels: np.ndarray) -> dict[str, Any]:
-    """Return the index columns of uint8[S,S,4]: statistics in [0,1], blank channels, hash, CRC-32.
+def measure(pixels: np.ndarray, channels: Sequence[str]) -> dict[str, Any]:
+    """Return the index columns of uint8[S,S,K]: statistics in [0,1], blank channels, hash, CRC-32.
 
     `<channel>_saturated` is the fraction of white pixels.
     """
-    means, stds = (each.ravel() / 255 for each in cv2.meanStdDev(pixels))
     columns: dict[str, Any] = {}
-    for channel, mean, std, plane in zip(CHANNELS, means, stds, cv2.split(pixels), strict=True):
-        columns[f"{channel}_mean"] = float(mean)
-        columns[f"{channel}_std"] = float(std)
+    for channel, plane in zip(channels, cv2.split(pixels), strict=True):
+        mean, std = (each.item() / 255 for each in cv2.meanStdDev(plane))
+        columns[f"{channel}_mean"] = mean
+        columns[f"{channel}_std"] = std
         columns[f"{channel}_saturated"] = float(np.mean(plane == 255))
-    blank = [name for name, std in zip(CHANNELS, stds, strict=True) if std < BLANK_STD]
+    blank = [channel for channel in channels if columns[f"{channel}_std"] < BLANK_STD]
     return columns | {
         "blank": " ".join(blank),
         "hash": view_hashes(pixels),

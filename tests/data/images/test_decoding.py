@@ -20,7 +20,7 @@ from hpa.data.images.decoding import (
     read_image,
 )
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels, write_image
 
 
@@ -44,19 +44,19 @@ def hamming(first: str, second: str) -> int:
 
 
 def test_pixels_come_back_as_written_with_channels_in_order(folder: Path) -> None:
-    assert np.array_equal(read_image(folder, "cell-1", 64), draw_pixels(1))
+    assert np.array_equal(read_image(folder, "cell-1", CHANNELS.names, 64), draw_pixels(1))
 
 
 def test_a_larger_original_is_averaged_over_areas(folder: Path) -> None:
     """64 to 32 pixels: each new pixel is the mean of four, rounded."""
     blocks = draw_pixels(1).reshape(32, 2, 32, 2, 4).mean(axis=(1, 3))
-    shrunk = read_image(folder, "cell-1", 32)
+    shrunk = read_image(folder, "cell-1", CHANNELS.names, 32)
     assert shrunk.dtype == np.uint8
     assert np.abs(shrunk - blocks).max() <= 0.5
 
 
 def test_a_smaller_original_is_enlarged(folder: Path) -> None:
-    enlarged = read_image(folder, "cell-1", 96)
+    enlarged = read_image(folder, "cell-1", CHANNELS.names, 96)
     assert enlarged.shape == (96, 96, 4)
     assert abs(enlarged.mean() - draw_pixels(1).mean()) < 1
 
@@ -68,7 +68,7 @@ def test_pillow_reads_the_same_pixels(folder: Path) -> None:
 
 def test_an_all_black_image_is_accepted(tmp_path: Path) -> None:
     write_image(tmp_path, "dark", np.zeros((64, 64, 4), np.uint8))
-    assert not read_image(tmp_path, "dark", 32).any()
+    assert not read_image(tmp_path, "dark", CHANNELS.names, 32).any()
 
 
 def test_a_file_cut_at_any_length_is_refused(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_another_depth_or_colour_is_refused(
 ) -> None:
     assert cv2.imwrite(str(folder / "cell-1_red.png"), pixels)
     with pytest.raises(UserError, match=rf"cell-1_red\.png cannot be read(.|\n)*{received}"):
-        read_image(folder, "cell-1", 64)
+        read_image(folder, "cell-1", CHANNELS.names, 64)
 
 
 def test_a_palette_or_bilevel_image_is_refused(tmp_path: Path) -> None:
@@ -180,13 +180,13 @@ def test_channels_of_differing_sizes_are_refused(folder: Path) -> None:
     with pytest.raises(
         UserError, match=r"cell-1_red\.png(.|\n)*red 64×64, green 64×64, blue 32×32"
     ):
-        read_image(folder, "cell-1", 64)
+        read_image(folder, "cell-1", CHANNELS.names, 64)
 
 
 def test_an_image_that_is_not_square_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path, "wide", np.zeros((32, 64, 4), np.uint8))
     with pytest.raises(UserError, match=r"wide_red\.png(.|\n)*red 64×32"):
-        read_image(tmp_path, "wide", 32)
+        read_image(tmp_path, "wide", CHANNELS.names, 32)
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
@@ -213,14 +213,14 @@ def test_a_cropped_image_is_the_central_square(shape: tuple[int, int]) -> None:
 def test_no_odd_size_rule_accepts_channels_of_differing_sizes(folder: Path, rule: str) -> None:
     assert cv2.imwrite(str(folder / "cell-1_blue.png"), np.zeros((32, 64), np.uint8))
     with pytest.raises(UserError, match="blue 64×32"):
-        read_image(folder, "cell-1", 64, ODD_SIZES[rule])
+        read_image(folder, "cell-1", CHANNELS.names, 64, ODD_SIZES[rule])
 
 
 def test_the_hash_has_64_bits_per_channel_in_the_order_of_the_channels() -> None:
     pixels = draw_pixels(1)
     whole = perceptual_hash(pixels)
     assert len(whole) == 64
-    for number in range(len(CHANNELS)):
+    for number in range(len(CHANNELS.names)):
         alone = np.zeros_like(pixels)
         alone[..., number] = pixels[..., number]
         part = slice(16 * number, 16 * number + 16)
@@ -245,7 +245,7 @@ def test_the_hash_is_close_to_that_of_imagehash(real_data: Path) -> None:
     )
     distances = []
     for image_id in ids:
-        pixels = read_image(real_data / "sample48/train", image_id, 256)
+        pixels = read_image(real_data / "sample48/train", image_id, CHANNELS.names, 256)
         planes = [Image.fromarray(pixels[..., number]) for number in range(4)]
         theirs = "".join(str(imagehash.phash(plane)) for plane in planes)
         distances.append(hamming(perceptual_hash(pixels), theirs))
@@ -256,7 +256,9 @@ def test_the_hash_is_close_to_that_of_imagehash(real_data: Path) -> None:
 def test_real_images_have_different_hashes_that_noise_barely_changes(real_data: Path) -> None:
     paths = sorted((real_data / "sample48/train").glob("*_red.png"))
     ids = [path.name.removesuffix("_red.png") for path in paths]
-    images = [read_image(real_data / "sample48/train", image_id, 256) for image_id in ids]
+    images = [
+        read_image(real_data / "sample48/train", image_id, CHANNELS.names, 256) for image_id in ids
+    ]
     hashes = [perceptual_hash(pixels) for pixels in images]
     noise = np.random.default_rng(0).integers(0, 5, images[0].shape, dtype=np.uint8)
     noisy = [perceptual_hash(np.minimum(pixels, 251) + noise) for pixels in images]

@@ -14,7 +14,6 @@ import tifffile
 from PIL import Image
 
 from hpa.data.images.formats import (
-    COMPONENTS,
     InvalidImageError,
     decode,
     decode_grey,
@@ -22,9 +21,10 @@ from hpa.data.images.formats import (
 )
 from hpa.data.images.headers import is_grey_png
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels
 
+BY_NAME = {channel.name: channel for channel in CHANNELS.channels}
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.dstack([GREY, 255 - GREY, GREY // 2])
 NEGATIVE = Image.fromarray(255 - GREY)
@@ -38,7 +38,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def read(tmp_path: Path, content: bytes, channel: str = "red", *, tinted: bool) -> np.ndarray:
     (tmp_path / "file").write_bytes(content)
-    return read_grey(tmp_path / "file", channel, tinted=tinted, sixteen_bit_white=None)
+    return read_grey(tmp_path / "file", BY_NAME[channel], tinted=tinted, sixteen_bit_white=None)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -283,7 +283,7 @@ def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
         file.write(encoded(Image.fromarray(GREY), "TIFF"))
         file.truncate(400_000_000)
     with pytest.raises(UserError, match="a file of 400 MB, more than an image of 8192×8192"):
-        read_grey(path, "red", tinted=False, sixteen_bit_white=None)
+        read_grey(path, BY_NAME["red"], tinted=False, sixteen_bit_white=None)
 
 
 def test_a_file_of_many_images_is_refused_before_it_is_opened(
@@ -318,26 +318,26 @@ def test_a_bit_flipped_anywhere_decodes_or_is_refused(kind: str) -> None:
 
 def tinted(plane: np.ndarray, channel: str) -> np.ndarray:
     pixels = np.zeros((*plane.shape, 3), np.uint8)
-    pixels[..., COMPONENTS[channel]] = plane[..., None]
+    pixels[..., np.array(BY_NAME[channel].rgb) > 0] = plane[..., None]
     return pixels
 
 
 def decode_tinted(content: bytes, channel: str) -> np.ndarray:
-    return decode_grey(content, channel, tinted=True, sixteen_bit_white=None)
+    return decode_grey(content, BY_NAME[channel], tinted=True, sixteen_bit_white=None)
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("channel", CHANNELS.names)
 def test_light_outside_the_channel_s_colour_is_refused(channel: str) -> None:
     cells = draw_pixels(1)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    own = tinted(cells[..., CHANNELS.index(channel)], channel)
+    own = tinted(cells[..., CHANNELS.names.index(channel)], channel)
     composite = np.stack([cells[..., 0], cells[..., 1], cells[..., 2]], axis=-1)
     annotated = own.copy()
     annotated[50:54, 40:60] = 255  # a white scale bar
     for pixels in (noise, composite, annotated):
         with pytest.raises(InvalidImageError, match=f"light outside {channel}"):
             decode_tinted(encoded(Image.fromarray(pixels), "PNG"), channel)
-    for other in CHANNELS:
+    for other in CHANNELS.names:
         content = encoded(Image.fromarray(tinted(cells[..., 1], other)), "PNG")
         if other == channel:
             np.testing.assert_array_equal(decode_tinted(content, channel), cells[..., 1])
@@ -362,17 +362,17 @@ def test_real_channels_pass_as_tinted_jpegs_and_composites_do_not(real_data: Pat
     for path in names:
         planes = {
             name: np.asarray(Image.open(str(path).replace("_green", f"_{name}")))
-            for name in CHANNELS
+            for name in CHANNELS.names
         }
-        for channel in CHANNELS:
+        for channel in CHANNELS.names:
             picture = Image.fromarray(tinted(planes[channel], channel))
             for quality in (50, 90):
                 content = encoded(picture, "JPEG", quality=quality, subsampling=2)
                 decode_tinted(content, channel)
         three = np.stack([planes["red"], planes["green"], planes["blue"]], axis=-1)
-        for channel in CHANNELS:
+        for channel in CHANNELS.names:
             try:
                 decode_tinted(encoded(Image.fromarray(three), "JPEG", quality=90), channel)
             except InvalidImageError:
                 refused += 1
-    assert refused == len(names) * len(CHANNELS)
+    assert refused == len(names) * len(CHANNELS.names)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hpa.data.images.decoding import perceptual_hash, read_image, view_hashes
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels
 
 
@@ -32,7 +33,7 @@ def test_the_view_hashes_are_the_hashes_of_the_views(size_px: int) -> None:
 def test_a_turned_real_image_is_near_one_view_and_other_images_near_none(real_data: Path) -> None:
     folder = real_data / "sample48/train"
     ids = sorted(path.name.removesuffix("_red.png") for path in folder.glob("*_red.png"))[:16]
-    images = [read_image(folder, image_id, 256) for image_id in ids]
+    images = [read_image(folder, image_id, CHANNELS.names, 256) for image_id in ids]
     cells = [view_hashes(pixels) for pixels in images]
     for row, pixels in enumerate(images):
         for view in views(pixels):

@@ -16,6 +16,7 @@ from hpa.data.packed.record import (
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
 from hpa.system.files import write_json
+from hpa.vocabulary.hpa2018 import LABELS
 from support.paths import ROOT
 from support.trainings import split_in_order
 from support.worlds import pack_small
@@ -44,6 +45,6 @@ def test_a_split_of_other_packed_images_is_refused(packed_world: Path, tmp_path:
     assert data_parameters(packed_world, tmp_path / "split")["pack.image_size"] == 32
     (tmp_path / "index.csv").write_text("Id\nanother\n")
     record = split_record(asdict(PARAMS.split), tmp_path / "index.csv")
-    write_split(tmp_path / "split", index, index.assign(split="train"), record)
+    write_split(tmp_path / "split", index, LABELS, index.assign(split="train"), record)
     with pytest.raises(UserError, match=r"made from other packed images[\s\S]*dvc repro split"):
         data_parameters(packed_world, tmp_path / "split")

@@ -15,13 +15,14 @@ from hpa.data.packed.training_range import (
 )
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.worlds import draw_pixels
 
 
 @pytest.fixture(scope="module")
 def seen() -> TrainingRange:
     # Channels of different brightness, as stains are: red / 2, blue / 4, yellow / 8.
-    return fit_training_range(stained(seed) for seed in range(60))
+    return fit_training_range((stained(seed) for seed in range(60)), CHANNELS)
 
 
 def stained(seed: int) -> np.ndarray:
@@ -68,15 +69,15 @@ def test_the_training_images_of_the_fold_are_measured(packed_world: Path, tmp_pa
     fold = np.arange(len(index)) // 10 % 2
     split = np.where(fold == 0, "val", "train")
     assignment = pd.DataFrame({"Id": index["Id"], "group": 0, "split": split, "fold": fold})
-    write_split(tmp_path / "split", index, assignment)
+    write_split(tmp_path / "split", index, LABELS, assignment)
     for number in (0, 1):
         rows = np.flatnonzero(fold != number)
         found = measure_training_images(packed_world, tmp_path / "split", number)
-        assert found.to_json() == fit_training_range(images.read(rows)).to_json()
+        assert found.to_json() == fit_training_range(images.read(rows), CHANNELS).to_json()
 
 
 def test_the_range_survives_json(seen: TrainingRange) -> None:
-    again = TrainingRange.from_json(json.loads(json.dumps(seen.to_json())))
+    again = TrainingRange.from_json(json.loads(json.dumps(seen.to_json())), CHANNELS)
     for name in ("low", "high", "mean", "precision", "swap_margin", "n_images"):
         np.testing.assert_array_equal(getattr(again, name), getattr(seen, name))
 
@@ -85,4 +86,4 @@ def test_a_range_without_a_key_is_refused(seen: TrainingRange) -> None:
     document = seen.to_json()
     del document["focus"]
     with pytest.raises(UserError, match="KeyError: 'focus'"):
-        TrainingRange.from_json(document)
+        TrainingRange.from_json(document, CHANNELS)

@@ -21,7 +21,7 @@ from hpa.data.images.decoding import read_channel
 from hpa.data.sources import downloads
 from hpa.data.sources.atlas import _read_atlas_table, fetch_atlas
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 from support.paths import ROOT
 from support.servers import Request, Response, Server, serve
 from support.worlds import draw_pixels, write_csv
@@ -32,7 +32,7 @@ IDS = ["10580_1610_C1_1", "10580_1610_C1_2", "4109_12_B2_17"]
 
 
 def tinted_jpeg(seed: int, channel: str) -> bytes:
-    grey = cv2.GaussianBlur(draw_pixels(seed)[..., CHANNELS.index(channel)], (9, 9), 3)
+    grey = cv2.GaussianBlur(draw_pixels(seed)[..., CHANNELS.names.index(channel)], (9, 9), 3)
     coloured = grey[..., None] * np.array(TINTS[channel], np.uint8)
     return cv2.imencode(".jpg", coloured, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
@@ -44,7 +44,7 @@ class FakeAtlas:
         self.images = {
             f"/images/{antibody}/{rest}_{channel}.jpg": tinted_jpeg(number, channel)
             for number, (antibody, _, rest) in enumerate(each.partition("_") for each in IDS)
-            for channel in CHANNELS
+            for channel in CHANNELS.names
         }
         self.first: list[Response] = []
         self.pause_s, self.at_once, self.most_at_once = 0.0, 0, 0
@@ -93,6 +93,7 @@ def fetch(server: Server, table: Path, tmp_path: Path) -> Callable[..., None]:
     def call(**changes: object) -> None:
         arguments = {
             "table_path": table,
+            "labels": HPA_2018.labels,
             "base_url": f"{server.url}/images/",
             "cache_dir": tmp_path / "cache",
             "n_connections": 3,
@@ -108,11 +109,11 @@ def test_ids_are_fetched_with_groups_and_as_grey(
     fetch: Callable[..., None], tmp_path: Path
 ) -> None:
     fetch()
-    images = read_catalogue(tmp_path / "raw")
+    images = read_catalogue(tmp_path / "raw", HPA_2018)
     assert list(images["Id"]) == IDS
     assert list(images["Target"]) == ["1 7", "1 7", ""]
     assert list(images["group"][:2]) == ["10580", "10580"]  # the antibody
-    for index, channel in enumerate(CHANNELS):
+    for index, channel in enumerate(CHANNELS.names):
         grey = cv2.GaussianBlur(draw_pixels(1)[..., index], (9, 9), 3).astype(int)
         pixels = read_channel(tmp_path / f"raw/train/{IDS[1]}_{channel}.png").astype(int)
         assert np.abs(pixels - grey).mean() < 6  # JPEG thins out colour
@@ -128,7 +129,7 @@ def test_urls_of_any_channel_or_blend_are_fetched(
     rows = [(urls[0], "Cytosol", "g"), (urls[1], "0", "")]
     write_csv(tmp_path / "urls.csv", ("url", "Target", "group"), rows)
     fetch(table_path=tmp_path / "urls.csv", base_url="http://unused.invalid")
-    images = read_catalogue(tmp_path / "raw")
+    images = read_catalogue(tmp_path / "raw", HPA_2018)
     assert list(images["Id"]) == [IDS[0], IDS[2]]
     assert list(images["group"]) == ["g", "4109"]
 
@@ -145,7 +146,7 @@ def test_groups_come_from_the_url_whatever_the_id(
     ]
     write_csv(tmp_path / "urls.csv", ("Id", "url", "Target", "group"), rows)
     fetch(table_path=tmp_path / "urls.csv")
-    images = read_catalogue(tmp_path / "raw")
+    images = read_catalogue(tmp_path / "raw", HPA_2018)
     assert list(images["Id"]) == ["well 1", "well 2", "well 3"]
     assert list(images["group"]) == ["gene", "gene", "4109"]
     assert len(server.requests) == 12
@@ -167,7 +168,7 @@ def test_ids_that_begin_with_the_gene_are_fetched_from_the_same_addresses(
 ) -> None:
     table.write_text(table.read_text().replace("\n", "\nENSG00000000003_", 3))
     fetch()
-    images = read_catalogue(tmp_path / "raw")
+    images = read_catalogue(tmp_path / "raw", HPA_2018)
     assert images["Id"][0] == "ENSG00000000003_10580_1610_C1_1"
     assert list(images["group"][:2]) == ["10580", "10580"]
     assert "/images/4109/12_B2_17_red.jpg" in {each.path for each in server.requests}
@@ -175,7 +176,7 @@ def test_ids_that_begin_with_the_gene_are_fetched_from_the_same_addresses(
 
 def test_both_public_spellings_of_hpav18_are_read(real_data: Path) -> None:
     for name in ("hpav18_head.csv", "hpav18_ensembl_head.csv"):
-        images = _read_atlas_table(real_data / name, "https://example.org/images")
+        images = _read_atlas_table(real_data / name, HPA_2018.labels, "https://example.org/images")
         assert images["group"].str.fullmatch(r"\d+").all()
         assert (
             images["red"]
@@ -213,7 +214,7 @@ def test_missing_images_are_skipped_only_by_explicit_parameter(
 ) -> None:
     del fake.images["/images/10580/1610_C1_1_red.jpg"]
     fetch(skip_absent=True)
-    assert list(read_catalogue(tmp_path / "raw")["Id"]) == IDS[1:]
+    assert list(read_catalogue(tmp_path / "raw", HPA_2018)["Id"]) == IDS[1:]
     assert "skipped 1 images that the atlas lacks: 10580_1610_C1_1" in capsys.readouterr().out
     fake.images.clear()
     with pytest.raises(UserError, match="12 not found"):
@@ -271,7 +272,7 @@ def test_truncated_and_damaged_responses_are_requested_again(
     image = fake.images["/images/10580/1610_C1_1_red.jpg"]
     fake.first = [Response(200, image, cut_at=50), Response(200, b"<html>"), Response(500)]
     fetch(n_connections=1)
-    assert len(read_catalogue(tmp_path / "raw")) == 3
+    assert len(read_catalogue(tmp_path / "raw", HPA_2018)) == 3
     assert len(server.requests) == 15
     assert pauses == [1, 2, 1]  # two bodies, then a request
 
@@ -333,8 +334,9 @@ def test_a_killed_download_resumes(
     code = (
         "from pathlib import Path; from hpa.config import command_line; "
         "from hpa.data.sources.atlas import fetch_atlas; "
+        "from hpa.vocabulary.hpa2018 import LABELS; "
         f"command_line.run(lambda: fetch_atlas(Path('raw'), table_path=Path({str(table)!r}), "
-        f"base_url='{server.url}/images', cache_dir=Path('cache'), n_connections=1, "
+        f"labels=LABELS, base_url='{server.url}/images', cache_dir=Path('cache'), n_connections=1, "
         "requests_per_second=100))"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE_DIR)}
@@ -353,7 +355,7 @@ def test_a_killed_download_resumes(
     server.requests.clear()
     fetch()
     assert len(server.requests) == 12 - n_whole
-    assert len(read_catalogue(tmp_path / "raw")) == 3
+    assert len(read_catalogue(tmp_path / "raw", HPA_2018)) == 3
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.errors import UserError
 from support.paths import ROOT
 from support.servers import Request, Response, Server, serve
-from support.worlds import digests
+from support.worlds import digests, layout_digests
 
 SOURCE_DIR = ROOT / "src"
 COMPETITION = "human-protein-atlas-image-classification"
@@ -124,7 +124,7 @@ def test_the_competition_is_downloaded_checked_and_unzipped(
     fetch: Callable[[], None], server: Server, raw_world: Path, tmp_path: Path
 ) -> None:
     fetch()
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
     assert {path.name for path in tmp_path.iterdir()} <= {"raw", "cache", "home"}
     asked = [each for each in server.requests if each.path.endswith("DownloadDataFiles")]
     assert [each.headers["Authorization"] for each in asked] == ["Bearer good"]
@@ -136,7 +136,7 @@ def test_a_second_fetch_downloads_nothing(
     fetch()
     fake.cuts = [0]  # reading the body would fail
     fetch()
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
 
 
 def test_a_legacy_key_is_accepted(
@@ -158,7 +158,7 @@ def test_a_broken_connection_is_resumed(
 ) -> None:
     fake.cuts = [CHUNK + 9, CHUNK]
     fetch()
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
     assert ranges(server) == [None, f"bytes={CHUNK}-", f"bytes={2 * CHUNK}-"]
 
 
@@ -176,7 +176,7 @@ def test_a_server_that_keeps_breaking_off_is_a_clear_error_and_a_later_fetch_res
     server.requests.clear()
     fetch()
     assert ranges(server) == [None, f"bytes={CHUNK}-"]  # the first request only reads the headers
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
 
 
 def test_a_killed_download_resumes(
@@ -214,7 +214,7 @@ def test_a_killed_download_resumes(
     server.requests.clear()
     fetch()
     assert ranges(server)[-1] == f"bytes={CHUNK}-"
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
 
 
 def pause() -> None:
@@ -276,7 +276,7 @@ def test_a_full_disk_is_a_clear_error_and_with_more_space_the_download_resumes(
         fetch()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     fetch()
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
 
 
 def test_a_read_only_folder_is_a_clear_error(
@@ -302,7 +302,7 @@ def test_a_damaged_archive_is_removed_and_downloaded_anew(
     assert not (tmp_path / "raw").exists()
     fake.archive = archive
     fetch()
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from hpa.data.images.decoding import read_channel
 from hpa.data.sources import local
 from hpa.data.sources.local import fetch_local
 from hpa.errors import UserError
-from hpa.labels import CHANNELS, LABELS
-from support.worlds import IDS, digests, draw_pixels, write_csv
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
+from support.worlds import IDS, digests, draw_pixels, layout_digests, write_csv
 
 PIXELS = draw_pixels(1, 48)
 
 
 def fetch(raw_dir: Path, source_path: Path, **more: object) -> None:
-    fetch_local(raw_dir, source_path=source_path, n_jobs=1, **more)  # type: ignore[arg-type]
+    fetch_local(raw_dir, source_path=source_path, **{"vocabulary": HPA_2018, "n_jobs": 1, **more})  # type: ignore[arg-type]
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -32,7 +32,7 @@ def paths_csv(tmp_path: Path) -> Path:
     """Two images by a CSV of paths: TIFF, PNG and JPEG; the second has no labels."""
     own = tmp_path / "own"
     for number in (1, 2):
-        for index, channel in enumerate(CHANNELS):
+        for index, channel in enumerate(CHANNELS.names):
             suffix = {"red": "tif", "yellow": "jpg"}.get(channel, "png")
             save(own / f"plate/{number}-{channel}.{suffix}", PIXELS[..., index])
     cells = [[f"plate/{n}-red.tif", f"plate/{n}-green.png", f"plate/{n}-blue.png"] for n in (1, 2)]
@@ -56,7 +56,7 @@ def change(csv: Path, column: str, value: str) -> None:
 def test_a_folder_in_the_layout_is_copied_byte_by_byte(raw_world: Path, tmp_path: Path) -> None:
     for _ in range(2):
         fetch(tmp_path / "raw", raw_world)
-    assert digests(tmp_path / "raw") == digests(raw_world)
+    assert layout_digests(tmp_path / "raw") == digests(raw_world)
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -64,7 +64,7 @@ def test_only_files_listed_in_the_tables_are_copied(own_world: Path, tmp_path: P
     (own_world / "train" / "secret.png").write_bytes(b"x")
     (own_world / "notes.txt").write_text("x")
     fetch(tmp_path / "copy", own_world)
-    copied = digests(tmp_path / "copy")
+    copied = layout_digests(tmp_path / "copy")
     assert len(copied) == 4 * len(IDS) + 2
     assert "train/secret.png" not in copied
 
@@ -72,7 +72,7 @@ def test_only_files_listed_in_the_tables_are_copied(own_world: Path, tmp_path: P
 def test_a_folder_without_unlabelled_images_is_copied(own_world: Path, tmp_path: Path) -> None:
     (own_world / "sample_submission.csv").unlink()
     fetch(tmp_path / "copy", own_world)
-    assert len(read_catalogue(tmp_path / "copy")) == 40
+    assert len(read_catalogue(tmp_path / "copy", HPA_2018)) == 40
 
 
 def test_groups_are_copied(own_world: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_an_invalid_folder_leaves_the_older_copy(
         UserError, match=r"cell-001_red\.jpg cannot(.|\n)*7 bytes that are not a PNG"
     ):
         fetch(tmp_path / "copy", own_world)
-    assert digests(tmp_path / "copy") == digests(raw_world)
+    assert layout_digests(tmp_path / "copy") == digests(raw_world)
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
@@ -138,14 +138,14 @@ def test_a_folder_s_table_may_hold_names_of_labels_and_semicolons(
 ) -> None:
     table = pd.read_csv(own_world / "train.csv", dtype=str)
     names = [
-        "; ".join(f"{LABELS[int(number)].upper()} (GO:0005654)" for number in cell.split())
+        "; ".join(f"{LABELS.names[int(number)].upper()} (GO:0005654)" for number in cell.split())
         for cell in table["Target"]
     ]
     table.assign(Target=names).rename(columns={"Target": "target", "Id": "ID"}).to_csv(
         own_world / "train.csv", sep=";", index=False, encoding="utf-16"
     )
     fetch(tmp_path / "copy", own_world)
-    assert digests(tmp_path / "copy") == digests(raw_world)
+    assert layout_digests(tmp_path / "copy") == digests(raw_world)
 
 
 def test_images_of_an_antibody_are_one_group_in_a_folder_and_in_a_csv(
@@ -155,11 +155,11 @@ def test_images_of_an_antibody_are_one_group_in_a_folder_and_in_a_csv(
     ids = ["10580_1610_C1_1", "ENSG00000000003_10580_1756_B1_2"]
     table.assign(Id=ids, Target=["0", "0"]).to_csv(paths_csv, index=False)
     fetch(tmp_path / "raw", paths_csv)
-    assert list(read_catalogue(tmp_path / "raw")["group"]) == ["10580", "10580"]
+    assert list(read_catalogue(tmp_path / "raw", HPA_2018)["group"]) == ["10580", "10580"]
     table = pd.read_csv(tmp_path / "raw/train.csv", dtype=str).drop(columns="group")
     table.to_csv(tmp_path / "raw/train.csv", index=False)
     fetch(tmp_path / "again", tmp_path / "raw")
-    assert list(read_catalogue(tmp_path / "again")["group"]) == ["10580", "10580"]
+    assert list(read_catalogue(tmp_path / "again", HPA_2018)["group"]) == ["10580", "10580"]
 
 
 def test_tinted_files_of_the_atlas_are_taken_and_other_colours_refused(
@@ -172,7 +172,7 @@ def test_tinted_files_of_the_atlas_are_taken_and_other_colours_refused(
         grey = np.asarray(Image.open(path))
         Image.fromarray(grey[..., None] * np.array(tint, np.uint8)).save(path)
     fetch(tmp_path / "copy", own_world)
-    for channel in CHANNELS:
+    for channel in CHANNELS.names:
         name = f"train/cell-001_{channel}.png"
         pixels = [read_channel(folder / name) for folder in (tmp_path / "copy", raw_world)]
         np.testing.assert_array_equal(*pixels)
@@ -204,12 +204,13 @@ def test_columns_without_a_unique_name_are_ignored(paths_csv: Path, tmp_path: Pa
 
 def test_a_csv_of_paths_converts_every_format(paths_csv: Path, tmp_path: Path) -> None:
     fetch(tmp_path / "raw", paths_csv)
-    images = read_catalogue(tmp_path / "raw")
+    images = read_catalogue(tmp_path / "raw", HPA_2018)
     assert list(images["Target"]) == ["0 25", ""]
     assert list(images["group"]) == ["antibody 7", "b"]
     for folder, image_id in (("train", "a"), ("test", "b")):
         channels = [
-            read_channel(tmp_path / f"raw/{folder}/{image_id}_{name}.png") for name in CHANNELS
+            read_channel(tmp_path / f"raw/{folder}/{image_id}_{name}.png")
+            for name in CHANNELS.names
         ]
         for index in range(3):
             np.testing.assert_array_equal(channels[index], PIXELS[..., index])
@@ -322,8 +323,8 @@ def test_channels_keep_their_size(paths_csv: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_images_are_copied_unchanged(real_data: Path, tmp_path: Path) -> None:
-    fetch_local(tmp_path / "raw", source_path=real_data / "sample48")
-    copied, original = digests(tmp_path / "raw"), digests(real_data / "sample48")
+    fetch_local(tmp_path / "raw", source_path=real_data / "sample48", vocabulary=HPA_2018)
+    copied, original = layout_digests(tmp_path / "raw"), digests(real_data / "sample48")
     assert {name: copied[name] for name in copied if name.endswith(".png")} == {
         name: original[name] for name in original if name.endswith(".png")
     }
@@ -339,7 +340,7 @@ def test_in_a_temporary_copy_of_dvc_the_error_says_how_to_track_the_folder(
     for folder, told in ((copy, True), (tmp_path, False)):
         monkeypatch.chdir(folder)
         with pytest.raises(UserError) as refused:
-            fetch_local(Path("data/raw"), source_path=Path("own/mydata"))
+            fetch_local(Path("data/raw"), source_path=Path("own/mydata"), vocabulary=HPA_2018)
         said = str(refused.value)
         assert ("dvc add own/mydata && git add own/mydata.dvc" in said) == told
         assert ("--copy-paths own/mydata" in said) == told

@@ -26,7 +26,7 @@ from hpa.data.splits.splitting import (
     write_split,
 )
 from hpa.errors import UserError
-from hpa.labels import LABELS, format_target, indicator_matrix
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.worlds import digests, write_csv, write_image
 
 DEFAULTS: dict[str, Any] = {
@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def split(index: pd.DataFrame, fold: int = 0, **changes: Any) -> pd.DataFrame:
-    return of_fold(split_images(eight_views(index), **{**DEFAULTS, **changes}), fold)
+    return of_fold(split_images(eight_views(index), LABELS, **{**DEFAULTS, **changes}), fold)
 
 
 def eight_views(index: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def random_index(seed: int, n: int = 600, n_unlabelled: int = 20) -> pd.DataFram
         near = int(hashes[row - 3], 16) ^ (1 << int(random.integers(256)))
         hashes[row] = f"{near:064x}"
     targets = [
-        format_target(set(random.choice(28, 2, p=np.arange(28, 0, -1) / 406).tolist()))
+        LABELS.format(set(random.choice(28, 2, p=np.arange(28, 0, -1) / 406).tolist()))
         for _ in range(n)
     ]
     return pd.DataFrame(
@@ -125,9 +125,9 @@ def test_a_holdout_leaves_test_as_it_is_and_is_the_same_for_all_folds() -> None:
     assert (held_out[0] == HOLDOUT).sum() == pytest.approx(200, abs=40)
     assert (held_out[0] == "val").sum() == pytest.approx(400, abs=60)
     assert HOLDOUT not in set(without)
-    counts = label_counts(index, split(index, holdout_fraction=0.1))
+    counts = label_counts(index, LABELS, split(index, holdout_fraction=0.1))
     assert "holdout" in counts
-    assert "holdout" not in label_counts(index, split(index))
+    assert "holdout" not in label_counts(index, LABELS, split(index))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -142,9 +142,9 @@ def test_a_label_of_three_groups_is_in_train_val_and_test(seed: int) -> None:
     index.loc[carriers, "hash"] = distinct_hashes(index["Id"][carriers])
     for folds in ({}, {"holdout_fraction": 0.1}):
         assignment = split(index, seed=seed, **folds)
-        counts = label_counts(index, assignment).set_index("label")
+        counts = label_counts(index, LABELS, assignment).set_index("label")
         assert (counts.loc["Rods & rings", list(SPLITS)] == 1).all()
-        y_true = pd.DataFrame(indicator_matrix(index["Target"])).groupby(assignment["group"]).max()
+        y_true = pd.DataFrame(LABELS.indicators(index["Target"])).groupby(assignment["group"]).max()
         frequent = (y_true.sum() >= 3).to_numpy()
         assert frequent.sum() > 15
         assert (counts.loc[frequent, list(SPLITS)] > 0).all(axis=None)
@@ -158,7 +158,7 @@ def crowded_index(seed: int, n_groups: int) -> pd.DataFrame:
     for label in range(28):
         for number in range(3):
             label_sets[random.choice(np.flatnonzero(side == number))].add(label)
-    targets = [format_target(each) for each in label_sets if each]
+    targets = [LABELS.format(each) for each in label_sets if each]
     ids = pd.Series([f"{seed}-{number}" for number in range(len(targets))])
     return pd.DataFrame(
         {"Id": ids, "Target": targets, "group": ids, "labelled": True,
@@ -171,9 +171,9 @@ def test_all_labels_of_few_groups_are_in_train_val_and_test(n_groups: int) -> No
     for seed in range(6):
         index = crowded_index(seed, n_groups)
         assignment = split(index, seed=seed)
-        counts = label_counts(index, assignment)[list(SPLITS)]
+        counts = label_counts(index, LABELS, assignment)[list(SPLITS)]
         assert (counts == 1).all(axis=None)
-        assert shortfalls(index, assignment) == []
+        assert shortfalls(index, LABELS, assignment) == []
         test = assignment["split"] == "test"
         for other in ({"val_fraction": 0.4}, {"n_folds": 2}, {"holdout_fraction": 0.1}):
             try:
@@ -182,7 +182,7 @@ def test_all_labels_of_few_groups_are_in_train_val_and_test(n_groups: int) -> No
                 assert "the holdout split is empty" in str(error)  # noqa: PT017
                 continue
             assert ((again["split"] == "test") == test).all()
-            assert shortfalls(index, again) == []
+            assert shortfalls(index, LABELS, again) == []
 
 
 @pytest.mark.parametrize("n_folds", [1, 3])
@@ -192,7 +192,9 @@ def test_a_label_missing_in_a_split_is_reported(n_folds: int) -> None:
     index["Target"] = [" ".join(set(cell.split()) & frequent) for cell in index["Target"]]
     index.loc[index["labelled"] & (index["Target"] == ""), "Target"] = "0"
     index.loc[3, "Target"] = "27"
-    lines = shortfalls(index, split_images(eight_views(index), **{**DEFAULTS, "n_folds": n_folds}))
+    lines = shortfalls(
+        index, LABELS, split_images(eight_views(index), LABELS, **{**DEFAULTS, "n_folds": n_folds})
+    )
     assert len(lines) == {1: 2, 3: 4}[n_folds]  # it is in one of three splits, or of seven
     assert all(re.fullmatch(r"no image of .* has Rods & rings \(groups: 1\)", x) for x in lines)
     folds = {line.partition(" has")[0] for line in lines if "fold" in line}
@@ -239,7 +241,9 @@ def test_folds_of_unequal_groups_have_about_equally_many_images(seed: int) -> No
     sizes = np.minimum(3 * random.pareto(1.2, 80) + 2, 60).astype(int).tolist()
     targets = [str(label) for label in random.integers(0, 6, len(sizes))]
     assignment = split_images(
-        eight_views(grouped_index(sizes, targets)), **{**DEFAULTS, "n_folds": 5, "seed": seed}
+        eight_views(grouped_index(sizes, targets)),
+        LABELS,
+        **{**DEFAULTS, "n_folds": 5, "seed": seed},
     )
     n_images = assignment["fold"][assignment["fold"] >= 0].value_counts()
     assert n_images.max() < 1.25 * n_images.min()
@@ -274,7 +278,7 @@ def test_shares_that_labels_prevent_are_reported_and_near_ones_are_not() -> None
     ]
     index = grouped_index([1] * 100)
     assert unequal_shares(split(index, **fractions), **fractions) == []
-    folds = split_images(eight_views(index), **{**DEFAULTS, **fractions, "n_folds": 4})
+    folds = split_images(eight_views(index), LABELS, **{**DEFAULTS, **fractions, "n_folds": 4})
     assert unequal_shares(folds, **fractions, n_folds=4) == []
 
 
@@ -285,7 +289,7 @@ def test_a_missing_split_names_the_command_to_run(tmp_path: Path) -> None:
 
 def test_the_worst_label_rate_of_each_split_is_reported() -> None:
     index = random_index(3)
-    counts = label_counts(index, split(index))
+    counts = label_counts(index, LABELS, split(index))
     labelled = counts[list(SPLITS)].sum(axis=1)
     assignment = split(index)["split"]
     worst = worst_rates(counts)
@@ -312,7 +316,7 @@ def test_fractions_and_label_rates_are_close(test_fraction: float, val_fraction:
     index = random_index(1, n=3000)
     index["group"], index["hash"] = index["Id"], distinct_hashes(index["Id"])
     assignment = split(index, test_fraction=test_fraction, val_fraction=val_fraction)
-    counts = label_counts(index, assignment)
+    counts = label_counts(index, LABELS, assignment)
     share = counts[list(SPLITS)].div(counts[list(SPLITS)].sum(axis=1), axis=0)
     expected = {"test": test_fraction, "val": val_fraction}
     for name, fraction in expected.items():
@@ -323,7 +327,7 @@ def test_fractions_and_label_rates_are_close(test_fraction: float, val_fraction:
 def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
     index = random_index(2)
     assignment = split(index)
-    counts = write_split(tmp_path / "split", index, assignment)
+    counts = write_split(tmp_path / "split", index, LABELS, assignment)
     again = read_assignment(tmp_path / "split")
     assert list(again["Id"]) == list(index["Id"])
     assert again.to_dict("list") == assignment.to_dict("list")
@@ -336,7 +340,7 @@ def test_the_order_of_the_index_is_kept_and_read_back(tmp_path: Path) -> None:
 )
 def test_a_failed_write_keeps_the_previous_split(small_disk: Path, fault: str, said: str) -> None:
     index = random_index(2)
-    write_split(small_disk / "split", index, split(index))
+    write_split(small_disk / "split", index, LABELS, split(index))
     before = digests(small_disk / "split")
     if fault == "full":
         free = shutil.disk_usage(small_disk).free
@@ -344,7 +348,7 @@ def test_a_failed_write_keeps_the_previous_split(small_disk: Path, fault: str, s
     else:
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(UserError, match=said):
-        write_split(small_disk / "split", index, split(index, seed=12))
+        write_split(small_disk / "split", index, LABELS, split(index, seed=12))
     assert digests(small_disk / "split") == before
     assert {path.name for path in small_disk.iterdir()} <= {"split", "filler"}
 
@@ -352,15 +356,15 @@ def test_a_failed_write_keeps_the_previous_split(small_disk: Path, fault: str, s
 def test_numeric_ids_stay_strings(tmp_path: Path) -> None:
     index = random_index(2, n=40)
     index["Id"] = [f"{number:05d}" for number in range(len(index))]
-    write_split(tmp_path / "split", index, split(index))
+    write_split(tmp_path / "split", index, LABELS, split(index))
     assert list(read_assignment(tmp_path / "split")["Id"]) == list(index["Id"])
 
 
 def test_label_counts_add_up_to_the_table() -> None:
     index = random_index(3)
-    counts = label_counts(index, split(index))
-    assert tuple(counts["label"]) == LABELS
-    support = indicator_matrix(index["Target"]).sum(axis=0)
+    counts = label_counts(index, LABELS, split(index))
+    assert tuple(counts["label"]) == LABELS.names
+    support = LABELS.indicators(index["Target"]).sum(axis=0)
     assert (counts[list(SPLITS)].sum(axis=1) == support).all()
 
 
@@ -398,7 +402,7 @@ def test_an_index_with_one_hash_per_image_is_refused(packed_world: Path) -> None
     index = read_index(packed_world)
     index["hash"] = index["hash"].str.split().str[0]
     with pytest.raises(UserError, match=r"8 views(.|\n)*1 per image(.|\n)*dvc repro pack"):
-        split_images(index, **DEFAULTS)
+        split_images(index, LABELS, **DEFAULTS)
 
 
 def test_turned_copies_of_real_images_share_a_split(real_data: Path, tmp_path: Path) -> None:
@@ -406,7 +410,7 @@ def test_turned_copies_of_real_images_share_a_split(real_data: Path, tmp_path: P
     ids = pd.read_csv(real_data / "sample48/train.csv")["Id"][:8]
     rows = []
     for image_id in ids:
-        pixels = read_image(real_data / "sample48/train", image_id, 256)
+        pixels = read_image(real_data / "sample48/train", image_id, CHANNELS.names, 256)
         for turn in range(8):
             view = np.rot90(pixels, turn % 4)
             view = view[:, ::-1] if turn > 3 else view
@@ -440,7 +444,7 @@ def test_the_real_table_is_split_by_groups(real_data: Path, folds: dict[str, int
     assignment = split(index, **folds)
     assert (assignment["split"].groupby(assignment["group"]).nunique() == 1).all()
     assert assignment["group"].nunique() < len(index) - 1000
-    counts = label_counts(index, assignment).set_index("label")
+    counts = label_counts(index, LABELS, assignment).set_index("label")
     share = counts["test"] / counts[list(SPLITS)].sum(axis=1)
     assert share.between(0.15, 0.27).all()  # 11 images of the rarest: 3 of 11 is 0.27
 
@@ -450,9 +454,9 @@ def test_real_label_rates_are_as_accurate_as_without_groups(
 ) -> None:
     """The reference is the library's shuffle split of single images, ignoring copies."""
     index = real_index(real_data)
-    counts = label_counts(index, split(index, test_fraction=0.15, val_fraction=0.15))
+    counts = label_counts(index, LABELS, split(index, test_fraction=0.15, val_fraction=0.15))
     assert (counts[list(SPLITS)] > 0).all(axis=None)
-    y_true = indicator_matrix(index["Target"])
+    y_true = LABELS.indicators(index["Target"])
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=0.15, random_state=11)
     _, taken = next(splitter.split(y_true, y_true))
     theirs = np.abs(y_true[taken].mean(axis=0) / y_true.mean(axis=0) - 1)

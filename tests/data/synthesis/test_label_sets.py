@@ -11,7 +11,7 @@ from hpa.data.synthesis.label_sets import (
     minimum_count,
     pair_counts,
 )
-from hpa.labels import N_LABELS
+from hpa.vocabulary.hpa2018 import LABELS
 
 REAL_COUNTS = label_counts().sum(axis=1)
 IMAGES_BY_SET_SIZE = np.array([15126, 12485, 3160, 299, 2])
@@ -19,7 +19,7 @@ N_REAL = IMAGES_BY_SET_SIZE.sum()
 
 
 def counts_of(label_sets: list[tuple[int, ...]]) -> np.ndarray:
-    return np.bincount([label for labels in label_sets for label in labels], minlength=N_LABELS)
+    return np.bincount([label for labels in label_sets for label in labels], minlength=len(LABELS))
 
 
 def test_the_counts_are_those_of_the_competition_and_agree_with_each_other():

@@ -8,10 +8,10 @@ from hpa.data.synthesis.microscope import draw_image
 from hpa.data.synthesis.patterns import PATTERNS
 from hpa.data.synthesis.reference import Reference, stain
 from hpa.data.synthesis.scene import Scene, build_scene
-from hpa.labels import LABELS, N_LABELS
 from hpa.seeds import stream
+from hpa.vocabulary.hpa2018 import LABELS
 
-NUMBER = {name: number for number, name in enumerate(LABELS)}
+NUMBER = {name: number for number, name in enumerate(LABELS.names)}
 SEEDS = range(4)
 
 
@@ -57,7 +57,7 @@ def test_another_seed_gives_another_image():
 
 
 @pytest.mark.parametrize("size", [64, 256])
-@pytest.mark.parametrize("label", range(N_LABELS))
+@pytest.mark.parametrize("label", range(len(LABELS)))
 def test_every_label_draws_and_changes_the_green_channel(label, size):
     with_label = draw_image((label,), seed=6, index=label, image_size=size, brightness=3.0)
     without = draw_image((), seed=6, index=label, image_size=size, brightness=3.0)
@@ -91,8 +91,8 @@ def test_an_unknown_label_is_refused():
 
 
 def test_every_label_has_its_own_pattern():
-    assert sorted(PATTERNS) == list(range(N_LABELS))
-    assert len(set(PATTERNS.values())) == N_LABELS
+    assert sorted(PATTERNS) == list(range(len(LABELS)))
+    assert len(set(PATTERNS.values())) == len(LABELS)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

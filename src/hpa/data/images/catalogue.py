@@ -1,10 +1,11 @@
 """Catalogue of the images of a folder: Ids, labels, groups, and a check that the files exist.
 
 The layout is Kaggle's: `train.csv` (`Id,Target` and optionally `group`) with
-`train/<Id>_{red,green,blue,yellow}.png`; `sample_submission.csv` (`Id,Predicted`) with `test/`
+`train/<Id>_<channel>.png`; `sample_submission.csv` (`Id,Predicted`) with `test/`
 lists unlabelled images, and may be absent.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,8 @@ from hpa.data.images.csv_tables import (
     with_groups,
 )
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.labels import Labels
 
 MAX_ID_BYTES = 200
 """A file name may have 255 with the channel, the suffix and the prefix of temporary files."""
@@ -25,8 +27,12 @@ LABELLED_CSV, LABELLED_FOLDER = "train.csv", "train"
 UNLABELLED_CSV, UNLABELLED_FOLDER = "sample_submission.csv", "test"
 
 
-def read_catalogue(raw_dir: Path) -> pd.DataFrame:
+def read_catalogue(raw_dir: Path, vocabulary: Vocabulary) -> pd.DataFrame:
     """Read and check the catalogue of a folder in Kaggle's layout.
+
+    Args:
+        raw_dir: the folder.
+        vocabulary: its labels, by number or name in the CSVs, and its channels.
 
     Returns:
         One row per image, labelled ones first, in the order of the CSVs: `Id`, `Target` (`""`
@@ -38,15 +44,15 @@ def read_catalogue(raw_dir: Path) -> pd.DataFrame:
         UserError: a CSV is missing, empty or lacks a column; an Id is duplicated, empty or not a
             file name; a label is unknown; a channel file is missing.
     """
-    catalogue = read_tables(raw_dir)
+    catalogue = read_tables(raw_dir, vocabulary.labels)
     for folder, rows in catalogue.groupby("folder", sort=False):
-        _check_files(raw_dir / str(folder), list(rows["Id"]))
+        _check_files(raw_dir / str(folder), list(rows["Id"]), vocabulary.channels.names)
     return catalogue
 
 
-def read_tables(raw_dir: Path) -> pd.DataFrame:
+def read_tables(raw_dir: Path, labels: Labels) -> pd.DataFrame:
     """Read the catalogue without checking that the channel files exist."""
-    tables = [_read_labelled(raw_dir / LABELLED_CSV)]
+    tables = [_read_labelled(raw_dir / LABELLED_CSV, labels)]
     if (raw_dir / UNLABELLED_CSV).is_file():
         ids = read_csv(raw_dir / UNLABELLED_CSV, ["Id"])["Id"]
         table = pd.DataFrame({"Id": ids, "Target": "", "group": ids})
@@ -61,11 +67,11 @@ def channel_path(folder: Path, image_id: str, channel: str) -> Path:
     return folder / f"{image_id}_{channel}.png"
 
 
-def _read_labelled(path: Path) -> pd.DataFrame:
+def _read_labelled(path: Path, labels: Labels) -> pd.DataFrame:
     table = read_csv(path, ["Id", "Target"], ["group"])
     if table.empty:
         raise bad_table(path, ["Id", "Target"], "a header without rows")
-    table["Target"] = read_labels(table, path, required=True)
+    table["Target"] = read_labels(table, path, labels, required=True)
     table = with_groups(table, antibodies(list(table["Id"])))[["Id", "Target", "group"]]
     return table.assign(labelled=True, folder=LABELLED_FOLDER)
 
@@ -94,18 +100,18 @@ def check_ids(catalogue: pd.DataFrame, place: str) -> None:
             )
 
 
-def _check_files(folder: Path, ids: list[str]) -> None:
+def _check_files(folder: Path, ids: list[str], channels: Sequence[str]) -> None:
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = [
         path.name
         for image_id in ids
-        for channel in CHANNELS
+        for channel in channels
         if (path := channel_path(folder, image_id, channel)).name not in present
     ]
     if missing:
         raise UserError(
             f"channel files are missing in {folder}",
-            expected=f"<Id>_{{{','.join(CHANNELS)}}}.png for each of the {len(ids)} Ids",
+            expected=f"<Id>_{{{','.join(channels)}}}.png for each of the {len(ids)} Ids",
             received=f"{len(missing)} missing: {', '.join(missing[:5])}",
             remedy="restore the files, or remove their rows from the CSV",
         )

@@ -5,11 +5,12 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from hpa.errors import UserError, did_you_mean
-from hpa.labels import LABELS, N_LABELS, format_target, split_labels
+from hpa.vocabulary.labels import MAX_LABELS, Labels
 
 DELIMITERS = (",", ";", "\t")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -74,36 +75,54 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
     return pd.DataFrame(cells, columns=["line", *header], dtype=str).loc[:, [True, *named]]
 
 
-def read_labels(table: pd.DataFrame, path: Path, *, required: bool) -> pd.Series:
+def read_labels(table: pd.DataFrame, path: Path, labels: Labels, *, required: bool) -> pd.Series:
     """Convert the column `Target`, of label numbers or names, to ascending numbers.
 
     Raises:
         UserError: labels are unknown or repeated, or `required` and absent; all are listed.
     """
-    unknown: dict[str, list[str]] = {}
+    unknown: dict[str, list[tuple[str, str]]] = {}
     problems, targets = [], []
     for row in table.to_dict("records"):
         text = row["Target"]
         place = f"line {row['line']}" + (f", Id {row['Id']!r}" if "Id" in row else "")
-        numbers, words = split_labels(text)
+        columns, words = labels.split(text)
         for word in words:
-            unknown.setdefault(word, []).append(place)
-        if len(set(numbers)) < len(numbers):
+            unknown.setdefault(word, []).append((row["line"], place))
+        if len(set(columns)) < len(columns):
             problems.append(f"{place}: duplicate label in {text!r}")
-        if required and not numbers and not words:
+        if required and not columns and not words:
             problems.append(f"{place}: no label in {text!r}")
-        targets.append(format_target(numbers))
-    problems = [_unknown(*each) for each in sorted(unknown.items(), key=_most_first)] + problems
-    if problems:
-        more = [f"… and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
+        targets.append(labels.format(columns))
+    if unknown or problems:
+        lacking = [
+            f"{places[0][1] if len(places) == 1 else lines_of([line for line, _ in places])}: "
+            f"unknown label {word!r}"
+            + did_you_mean(word, labels.names, cutoff=0.85)  # a name of almost the same letters
+            for word, places in sorted(unknown.items(), key=_most_first)
+        ]
         raise UserError(
             f"{path} has labels that cannot be used",
-            expected=f"label numbers from 0 to {N_LABELS - 1} or the competition's names, each "
-            "once, separated by spaces, semicolons, bars, or commas within quotes",
-            received="\n    ".join(["", *problems[:MAX_LISTED], *more]),
-            remedy="correct them, or remove these labels or rows",
+            expected=f"{labels.described_numbers}, or names such as {labels.names[0]}, each once, "
+            "separated by spaces, semicolons, bars, or commas within quotes",
+            received="\n    ".join(
+                ["", *_first(lacking, MAX_LABELS), *_first(problems, MAX_LISTED)]
+            ),
+            remedy="correct them, remove these labels or rows, or name your own labels by "
+            "fetch.labels (docs/labels.md)",
         )
     return pd.Series(targets, index=table.index, dtype=str)
+
+
+def lines_of(lines: Sequence[str]) -> str:
+    """Describe the lines on which something occurs.
+
+    >>> lines_of(["7"]), lines_of(["2", "3", "5", "8"])
+    ('line 7', '4 rows, first lines 2, 3, 5')
+    """
+    if len(lines) == 1:
+        return f"line {lines[0]}"
+    return f"{len(lines)} rows, {'first ' * (len(lines) > 3)}lines {', '.join(lines[:3])}"
 
 
 def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
@@ -198,12 +217,10 @@ def _rows(text: str, delimiter: str, *, strict: bool = True) -> Iterator[tuple[i
         raise csv.Error(f"line {reader.line_num}: {error}") from error
 
 
-def _most_first(item: tuple[str, list[str]]) -> tuple[int, str]:
+def _most_first(item: tuple[str, list[Any]]) -> tuple[int, str]:
     return -len(item[1]), item[0]
 
 
-def _unknown(word: str, places: list[str]) -> str:
-    """Describe an unknown label; a name is suggested only if it differs by a few letters."""
-    times = f"{len(places)} rows, first " if len(places) > 1 else ""
-    near = did_you_mean(word, LABELS, cutoff=0.85)
-    return f"{times}{places[0]}: unknown label {word!r}{near}"
+def _first(problems: list[str], n: int) -> list[str]:
+    more = [f"… and {len(problems) - n} more"] if len(problems) > n else []
+    return problems[:n] + more

@@ -1,7 +1,7 @@
-"""Decode the four PNG files of an image into one array, and check them."""
+"""Decode the PNG files of an image into one array, and check them."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,6 @@ from kornia_rs.io import decode_image_png_u8
 from hpa.data.images.catalogue import channel_path
 from hpa.data.images.headers import PNG_SIGNATURE, DamagedFileError, png_chunks, png_problem
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
 
 MAX_SIZE_PX = 8192
 """Larger than any microscope image; a small file may claim 2^31 and exhaust the memory."""
@@ -66,10 +65,11 @@ ODD_SIZES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def read_image(
     folder: Path,
     image_id: str,
+    names: Sequence[str],
     image_size: int,
     square: Callable[[np.ndarray], np.ndarray] = ODD_SIZES["refuse"],
 ) -> np.ndarray:
-    """Read the four channels of an image as uint8[S,S,4], S = `image_size`.
+    """Read the K channels `names` of an image as uint8[S,S,K], S = `image_size`.
 
     Larger originals are resized by area averaging, smaller ones bilinearly. All channels must have
     the same size; `square` (see `ODD_SIZES`) makes them square.
@@ -78,27 +78,27 @@ def read_image(
         UnreadableImageError: a channel is not a whole 8-bit grey PNG, differs in size from the
             others, or is not square.
     """
-    channels = [read_channel(channel_path(folder, image_id, channel)) for channel in CHANNELS]
+    channels = [read_channel(channel_path(folder, image_id, name)) for name in names]
     squares = [square(channel) for channel in channels]
     height, width = squares[0].shape
     if len({channel.shape for channel in channels}) > 1 or height != width:
         sizes = [
             f"{name} {channel.shape[1]}×{channel.shape[0]}"
-            for name, channel in zip(CHANNELS, channels, strict=True)
+            for name, channel in zip(names, channels, strict=True)
         ]
-        path = channel_path(folder, image_id, CHANNELS[0])
+        path = channel_path(folder, image_id, names[0])
         raise UnreadableImageError(path, f"sizes {', '.join(sizes)}")
     return merge_channels(squares, image_size)
 
 
 def merge_channels(squares: list[np.ndarray], image_size: int) -> np.ndarray:
-    """Resize and merge four uint8[H,H] into uint8[S,S,4], S = `image_size`."""
+    """Resize and merge K arrays uint8[H,H] into uint8[S,S,K], S = `image_size`."""
     height = len(squares[0])
-    if height == image_size:
-        return cv2.merge(squares)
-    interpolation = cv2.INTER_AREA if height > image_size else cv2.INTER_LINEAR
-    size = (image_size, image_size)
-    return cv2.merge([cv2.resize(each, size, interpolation=interpolation) for each in squares])
+    if height != image_size:
+        interpolation = cv2.INTER_AREA if height > image_size else cv2.INTER_LINEAR
+        size = (image_size, image_size)
+        squares = [cv2.resize(each, size, interpolation=interpolation) for each in squares]
+    return cv2.merge(squares).reshape(image_size, image_size, len(squares))
 
 
 def read_channel(path: Path) -> np.ndarray:
@@ -125,7 +125,7 @@ def read_channel(path: Path) -> np.ndarray:
 
 
 def perceptual_hash(pixels: np.ndarray) -> str:
-    """Return the 64-bit perceptual hash of each channel of uint8[S,S,4], as 64 hex digits.
+    """Return the 64-bit perceptual hash of each channel of uint8[S,S,K], as 16·K hex digits.
 
     A channel is reduced to 32×32 pixels by area averaging. Each bit tells whether one of the 8×8
     lowest frequencies of its discrete cosine transform exceeds their median. Brightness, contrast,
@@ -139,7 +139,7 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 
 
 def view_hashes(pixels: np.ndarray) -> str:
-    """Return the hashes of the eight views of uint8[S,S,4], separated by spaces.
+    """Return the hashes of the eight views of uint8[S,S,K], separated by spaces.
 
     The views are the rotations by multiples of 90 degrees and their mirror images; the first is
     the image as it is. A flip changes the sign of the odd frequencies, and a transposition
@@ -157,17 +157,17 @@ def view_hashes(pixels: np.ndarray) -> str:
 
 
 def _lowest_frequencies(pixels: np.ndarray) -> np.ndarray:
-    """Return the lowest frequencies of each channel, float64[4,8,8]."""
+    """Return the lowest frequencies of each channel, float64[K,8,8]."""
     side = (HASH_SIDE_PX, HASH_SIDE_PX)
-    small = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA)
-    planes = np.moveaxis(small, -1, 0).astype(np.float64)
+    small = [cv2.resize(each, side, interpolation=cv2.INTER_AREA) for each in cv2.split(pixels)]
+    planes = np.array(small, np.float64)
     lowest: np.ndarray = COSINES @ planes @ COSINES.T
     return np.round(lowest, 1)  # removes rounding noise in constant channels
 
 
 def _bits_above_median(lowest: np.ndarray) -> str:
-    """Return which frequencies float64[4,8,8] exceed the median of their channel, as hex."""
-    values = lowest.reshape(len(CHANNELS), -1)
+    """Return which frequencies float64[K,8,8] exceed the median of their channel, as hex."""
+    values = lowest.reshape(len(lowest), -1)
     middle = np.sort(values, axis=1)[:, values.shape[1] // 2 - 1 :][:, :2].mean(axis=1)
     return np.packbits(values > middle[:, None]).tobytes().hex()
 

@@ -4,8 +4,8 @@
 - 16-bit values become round(255 · value / white) for a white value that the user sets. Without it,
   or if a value exceeds it, the file is refused: an implicit scale would change intensities.
 - A colour image is accepted if its three components are equal. The atlas shows grey values in the
-  channel's own colour; for its images the largest component of that colour is taken, and a picture
-  with light outside that colour is refused.
+  channel's own colour (that of display); for such images the largest component of that colour is
+  taken, and a picture with light outside that colour is refused.
 - The file's own header tells depth, sign and samples (see `headers`); all else is refused.
 """
 
@@ -19,10 +19,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hpa.data.images.decoding import MAX_SIZE_PX
 from hpa.data.images.headers import SEVERAL, announced_problem
 from hpa.errors import UserError
+from hpa.vocabulary.channels import Channel
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-COMPONENTS = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1]}
-"""Indices into RGB of the components of each channel's colour."""
 MAX_PIXEL_BYTES, MAX_HEADER_BYTES = 4, 20_000_000
 """Bytes of a pixel and of all else in a file, at most; three samples of 8 bits take 3."""
 STRAY_BLOCK_PX, STRAY_LEVELS, STRAY_FRACTION = 16, 12, 0.25
@@ -36,13 +35,13 @@ class InvalidImageError(ValueError):
 
 
 def read_grey(
-    path: Path, channel: str, *, tinted: bool, sixteen_bit_white: int | None
+    path: Path, channel: Channel, *, tinted: bool, sixteen_bit_white: int | None
 ) -> np.ndarray:
     """Read a PNG, TIFF or JPEG file as uint8[H,W] by the rules of this module.
 
     Args:
         path: the file.
-        channel: name of the channel in the file.
+        channel: the channel in the file.
         tinted: accept colour images that show grey values in the channel's own colour.
         sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
 
@@ -57,13 +56,13 @@ def read_grey(
         raise UserError(
             f"{path} cannot be read",
             expected="a whole PNG, TIFF or JPEG: one grey image of 8 bits, or of 16 bits with "
-            f"fetch.sixteen_bit_white{f'; or one in the colour {channel}' if tinted else ''}",
+            f"fetch.sixteen_bit_white{f'; or one in the colour {channel.color}' if tinted else ''}",
             received=str(error),
             remedy="convert the file, or set fetch.sixteen_bit_white to the value of white "
             "(65535, or 4095 for a 12-bit camera)"
             if "16-bit image" in str(error)
-            else f"copy the file again, export the {channel} channel alone as grey, or remove the "
-            "image's row from the CSV",
+            else f"copy the file again, export the {channel.name} channel alone as grey, or remove "
+            "the image's row from the CSV",
         ) from error
 
 
@@ -85,7 +84,7 @@ def read_content(path: Path, max_size_px: int = MAX_SIZE_PX) -> bytes:
 
 def decode_grey(
     content: bytes,
-    channel: str,
+    channel: Channel,
     *,
     tinted: bool,
     sixteen_bit_white: int | None,
@@ -157,32 +156,34 @@ def _has_second(image: Image.Image) -> bool:
     return True
 
 
-def _from_colour(pixels: np.ndarray, channel: str, tinted: bool) -> np.ndarray:
+def _from_colour(pixels: np.ndarray, channel: Channel, tinted: bool) -> np.ndarray:
     """Reduce uint8[H,W,3] to uint8[H,W]."""
     if (pixels == pixels[..., :1]).all():
         return pixels[..., 0]
     if not tinted:
         raise InvalidImageError("a colour image (its red, green and blue differ)")
-    if stray := _stray_light(pixels, channel):
+    shares = np.array(channel.rgb, np.float32) / max(channel.rgb)
+    if stray := _stray_light(pixels, shares):
         raise InvalidImageError(
-            f"a colour image that holds light outside {channel} (up to {stray} grey levels): a "
-            "composite, another channel, or a picture with a scale bar"
+            f"a colour image that holds light outside {channel.color} (up to {stray} grey levels): "
+            "a composite, another channel, or a picture with a scale bar"
         )
-    return pixels[..., COMPONENTS[channel]].max(axis=-1)
+    return pixels[..., shares == 1].max(axis=-1)
 
 
-def _stray_light(pixels: np.ndarray, channel: str) -> int:
-    """Return the level of light outside a channel's colour in uint8[H,W,3]; 0 if within tolerance.
+def _stray_light(pixels: np.ndarray, shares: np.ndarray) -> int:
+    """Return the level of light outside a colour in uint8[H,W,3]; 0 if within tolerance.
+
+    The colour is given by its components as shares float32[3] of the largest.
 
     JPEG blurs colours but keeps their mean, so means of blocks are compared.
     """
     height, width = pixels.shape[:2]
     size = (-(-width // STRAY_BLOCK_PX), -(-height // STRAY_BLOCK_PX))
     means = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    own = means[..., COMPONENTS[channel]]
-    others = np.delete(means, COMPONENTS[channel], axis=-1).max(axis=-1)
-    stray = np.maximum(others, own.max(axis=-1) - own.min(axis=-1))  # yellow: red equals green
-    excess = stray - STRAY_FRACTION * own.max(axis=-1) > STRAY_LEVELS
+    level = means[..., shares == 1].max(axis=-1)
+    stray = np.abs(means - shares * level[..., None]).max(axis=-1)
+    excess = stray - STRAY_FRACTION * level > STRAY_LEVELS
     return round(float(stray[excess].max())) if excess.any() else 0
 
 

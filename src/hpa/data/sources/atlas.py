@@ -18,11 +18,14 @@ from hpa.data.sources.downloads import download_images
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.hpa2018 import CHANNELS
+from hpa.vocabulary.labels import Labels
 
 ID = re.compile(r"(?:ENSG\d{11}_)?(?P<antibody>\d+)_(?P<rest>[\w.-]+)")
 URL = re.compile(
-    rf"(?P<stem>https?://[^?#]+?)(_({'|'.join(CHANNELS)}))+\.(?P<suffix>jpe?g|png|tiff?)", re.I
+    rf"(?P<stem>https?://[^?#]+?)(_({'|'.join(CHANNELS.names)}))+\.(?P<suffix>jpe?g|png|tiff?)",
+    re.I,
 )
 """An image of one channel, or a blend such as …_blue_red_green.jpg."""
 
@@ -31,6 +34,7 @@ def fetch_atlas(
     raw_dir: Path,
     *,
     table_path: Path,
+    labels: Labels,
     base_url: str,
     cache_dir: Path,
     n_connections: int,
@@ -45,6 +49,7 @@ def fetch_atlas(
     Args:
         raw_dir: the folder to write; an older one is replaced.
         table_path: a CSV with Target, optionally group, and Id or url (of any channel or a blend).
+        labels: the labels of Target.
         base_url: prefix of <antibody>/<plate>_<well>_<field>_<channel>.jpg.
         cache_dir: keeps every download, so that a later call resumes.
         n_connections, requests_per_second: see `download_images`.
@@ -54,18 +59,20 @@ def fetch_atlas(
     Raises:
         UserError: the table or a file is invalid, or the server refuses or lacks images.
     """
-    images = _read_atlas_table(table_path, base_url)
-    files = {url: _cache_path(cache_dir, url) for channel in CHANNELS for url in images[channel]}
+    images = _read_atlas_table(table_path, labels, base_url)
+    files = {
+        url: _cache_path(cache_dir, url) for channel in CHANNELS.names for url in images[channel]
+    }
     absent = download_images(files, n_connections, requests_per_second)
-    for channel in CHANNELS:
+    for channel in CHANNELS.names:
         images[channel] = [ABSENT if url in absent else str(files[url]) for url in images[channel]]
-    missing = lacking(images, missing_channels)
+    missing = lacking(images, CHANNELS.names, missing_channels)
     skipped = {each.rpartition("_")[0] for each in missing}
     images = images[~images["Id"].isin(skipped)]
     if (missing and not skip_absent) or not images["labelled"].any():
         raise UserError(
             f"the atlas lacks channels of images in {table_path}",
-            expected=f"{', '.join(CHANNELS)} of every image",
+            expected=f"{', '.join(CHANNELS.names)} of every image",
             received=f"{len(missing)} not found (404): {_first(missing)}",
             remedy="remove those rows, skip such images with fetch.skip_absent=true, or make an "
             "absent yellow or red channel black with fetch.missing_channels; finished downloads "
@@ -73,12 +80,19 @@ def fetch_atlas(
         )
     if skipped:
         print(f"skipped {len(skipped)} images that the atlas lacks: {_first(sorted(skipped))}")
-    write_layout(raw_dir, images, tinted=True, sixteen_bit_white=sixteen_bit_white, n_jobs=n_jobs)
+    write_layout(
+        raw_dir,
+        images,
+        Vocabulary(labels, CHANNELS),
+        tinted=True,
+        sixteen_bit_white=sixteen_bit_white,
+        n_jobs=n_jobs,
+    )
 
 
-def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
+def _read_atlas_table(path: Path, labels: Labels, base_url: str) -> pd.DataFrame:
     """Read the table, with the URL of each channel in the column of its name."""
-    table = read_table(path, [], ["Id", "url"])
+    table = read_table(path, labels, [], ["Id", "url"])
     if not {"Id", "url"} & set(table):
         raise UserError(
             f"{path} has neither Ids nor URLs",
@@ -89,7 +103,7 @@ def _read_atlas_table(path: Path, base_url: str) -> pd.DataFrame:
     cells = table["url"] if "url" in table else table["Id"]
     lines = zip(cells, table["line"], strict=True)
     stems = [_stem(cell, base_url, path, line) for cell, line in lines]
-    for channel in CHANNELS:
+    for channel in CHANNELS.names:
         table[channel] = [f"{stem}_{channel}{suffix}" for stem, suffix in stems]
     if "Id" not in table:
         table["Id"] = ["_".join(stem.split("/")[-2:]) for stem, _ in stems]

@@ -16,15 +16,16 @@ from typing import Any
 import requests
 
 from hpa.data.images import catalogue
+from hpa.data.packed.vocabulary import write_vocabulary
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
 from hpa.system.files import atomic_path, disk_advice, require_free_space
 from hpa.system.progress import progress
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 
 WANTED = re.compile(
     rf"{catalogue.LABELLED_CSV}|{catalogue.UNLABELLED_CSV}"
     rf"|({catalogue.LABELLED_FOLDER}|{catalogue.UNLABELLED_FOLDER})/"
-    rf"[^/\\]+_({'|'.join(CHANNELS)})\.png"
+    rf"[^/\\]+_({'|'.join(CHANNELS.names)})\.png"
 )
 """Files of the layout; other files and unsafe paths of the archive are not extracted."""
 TOKEN_PLACE = "on Kaggle's page Settings, API, and save it as ~/.kaggle/access_token"
@@ -96,7 +97,8 @@ def _unzip(archive: Path, raw_dir: Path) -> None:
         for member in progress(members, what="unzip", unit="file"):
             with opened.open(member) as source, (folder / member.filename).open("wb") as target:
                 shutil.copyfileobj(source, target)
-        catalogue.read_catalogue(folder)
+        catalogue.read_catalogue(folder, HPA_2018)
+        write_vocabulary(folder, HPA_2018)
 
 
 def _refused(error: Exception, competition: str) -> UserError:

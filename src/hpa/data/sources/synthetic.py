@@ -9,13 +9,14 @@ import joblib
 import pandas as pd
 
 from hpa.data.images import catalogue
+from hpa.data.packed.vocabulary import write_vocabulary
 from hpa.data.sources.png_files import write_png
 from hpa.data.synthesis.label_sets import draw_label_sets
 from hpa.data.synthesis.microscope import draw_image, pin_instructions
-from hpa.labels import CHANNELS, format_target
 from hpa.seeds import stream
 from hpa.system.files import atomic_path, require_free_space
 from hpa.system.progress import progress
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
 
 
 def fetch_synthetic(
@@ -44,6 +45,8 @@ def fetch_synthetic(
     n_bytes = (n_images + n_unlabelled) * len(CHANNELS) * image_size**2
     require_free_space(raw_dir.parent, n_bytes, "the synthetic images")
     with atomic_path(raw_dir) as folder:
+        folder.mkdir()
+        write_vocabulary(folder, HPA_2018)
         for csv, subfolder, brightness, count in (
             (catalogue.LABELLED_CSV, catalogue.LABELLED_FOLDER, 1.0, n_images),
             # The competition's test images have 0.76 times the brightness of its training images.
@@ -56,7 +59,7 @@ def fetch_synthetic(
             ids = [_image_id(part_seed, index) for index in range(count)]
             table = pd.DataFrame({"Id": ids, "Predicted": "0"})
             if csv == catalogue.LABELLED_CSV:
-                table = pd.DataFrame({"Id": ids, "Target": map(format_target, label_sets)})
+                table = pd.DataFrame({"Id": ids, "Target": map(LABELS.format, label_sets)})
             (folder / subfolder).mkdir(parents=True)
             table.to_csv(folder / csv, index=False)
             look = {"seed": part_seed, "image_size": image_size, "brightness": brightness}
@@ -74,7 +77,7 @@ def _draw(folder: Path, image_id: str, labels: tuple[int, ...], **look: Any) -> 
     pin_instructions()
     cv2.setNumThreads(1)
     pixels = draw_image(labels, **look)
-    for number, channel in enumerate(CHANNELS):
+    for number, channel in enumerate(CHANNELS.names):
         write_png(catalogue.channel_path(folder, image_id, channel), pixels[..., number])
 
 

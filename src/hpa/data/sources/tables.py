@@ -8,12 +8,15 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import read_csv, read_labels
 from hpa.errors import UserError
+from hpa.vocabulary.labels import Labels
 
 
-def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, labels: Labels, columns: list[str], optional: Sequence[str]
+) -> pd.DataFrame:
     """Read a CSV with `Target`, `columns`, and optionally `group` and `optional`.
 
-    A `Target` holds label numbers or names (see `labels.split_labels`). An image with an empty
+    A `Target` holds label numbers or names (see `Labels.split`). An image with an empty
     `Target` is unlabelled.
 
     Returns:
@@ -24,14 +27,14 @@ def read_table(path: Path, columns: list[str], optional: Sequence[str]) -> pd.Da
         UserError: the CSV is missing, has no labelled row, or has unknown labels.
     """
     table = read_csv(path, [*columns, "Target"], ["group", *optional])
-    table["Target"] = read_labels(table, path, required=False)
+    table["Target"] = read_labels(table, path, labels, required=False)
     table["labelled"] = table["Target"] != ""
     if not table["labelled"].any():
         raise UserError(
             f"{path} has no labelled image",
             expected="a Target in at least one row",
             received=f"{len(table)} rows, none with a Target",
-            remedy="fill in label numbers (`25 0`) or names (`Cytosol; Nucleoplasm`)",
+            remedy=f"fill in numbers, or names such as {'; '.join(labels.names[:2])}",
         )
     folders = {True: catalogue.LABELLED_FOLDER, False: catalogue.UNLABELLED_FOLDER}
     return table.assign(folder=table["labelled"].map(folders))

@@ -14,8 +14,8 @@ from hpa.data.packed.record import RECORD
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
 from hpa.errors import UserError
-from hpa.labels import LABELS, indicator_matrix
 from hpa.system.files import atomic_path, write_json
+from hpa.vocabulary.labels import Labels
 
 N_VIEWS = 8
 """Rotations by multiples of 90 degrees and their mirror images: the turns of `augment.turn`."""
@@ -23,6 +23,7 @@ N_VIEWS = 8
 
 def split_images(
     index: pd.DataFrame,
+    labels: Labels,
     *,
     test_fraction: float,
     val_fraction: float,
@@ -40,10 +41,12 @@ def split_images(
 
     Args:
         index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash` (of eight views).
+        labels: the labels of `Target`.
         val_fraction: share for val if `n_folds` is 1; otherwise the folds are equal shares of the
             images outside test and holdout.
         holdout_fraction: share of the images that judge promotions alone; 0 for none.
-        hash_distance: bits (of 256) in which hashes of the same picture may differ.
+        hash_distance: bits (of 256, the hash of four channels; of others in proportion) in which
+            hashes of the same picture may differ.
 
     Returns:
         `Id`, `group` (a number; its images share a split), `split` (`train`, `val`, `test`,
@@ -54,22 +57,24 @@ def split_images(
         UserError: there are too few groups for three splits, or an earlier version packed the
             images.
 
+    >>> labels = Labels.named(["Nucleoplasm"])
     >>> index = pd.DataFrame({"Id": list("abcdefghij"), "Target": "0", "group": list("abcdefghij")})
     >>> index = index.assign(
     ...     labelled=True, hash=[" ".join([f"{1 << 9 * row:064x}"] * 8) for row in range(10)]
     ... )
     >>> assignment = split_images(
-    ...     index, test_fraction=0.2, val_fraction=0.2, n_folds=1, hash_distance=1, seed=0
+    ...     index, labels, test_fraction=0.2, val_fraction=0.2, n_folds=1, hash_distance=1, seed=0
     ... )
     >>> [int((assignment["split"] == name).sum()) for name in SPLITS]
     [6, 2, 2]
     """
     _require_views(index["hash"])
-    group = _merged_groups(index["group"], duplicate_groups(list(index["hash"]), hash_distance))
+    duplicates = duplicate_groups(list(index["hash"]), _distance(index["hash"], hash_distance))
+    group = _merged_groups(index["group"], duplicates)
     labelled = index["labelled"].to_numpy(bool)
     names, member = np.unique(group[labelled], return_inverse=True)
-    counts = np.zeros((len(names), len(LABELS)), dtype=int)
-    np.add.at(counts, member, indicator_matrix(index["Target"][labelled]))
+    counts = np.zeros((len(names), len(labels)), dtype=int)
+    np.add.at(counts, member, labels.indicators(index["Target"][labelled]))
     requested = {"test": test_fraction, HOLDOUT: holdout_fraction}
     if n_folds == 1:
         requested["val"] = val_fraction
@@ -83,11 +88,12 @@ def split_images(
 def write_split(
     split_dir: Path,
     index: pd.DataFrame,
+    labels: Labels,
     assignment: pd.DataFrame,
     record: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Write `assignment.csv`, `label_counts.csv` and the record, all or none; return the counts."""
-    counts = label_counts(index, assignment)
+    counts = label_counts(index, labels, assignment)
     with atomic_path(split_dir) as folder:
         folder.mkdir()
         assignment.to_csv(folder / "assignment.csv", index=False)
@@ -97,24 +103,25 @@ def write_split(
     return counts
 
 
-def label_counts(index: pd.DataFrame, assignment: pd.DataFrame) -> pd.DataFrame:
+def label_counts(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) -> pd.DataFrame:
     """Count the images of each label in each split, one row per label.
 
     The columns `<split>_error` contain the relative error of the label's rate in the split (see
     `stratification.rate_errors`).
 
-    >>> index = pd.DataFrame({"Target": ["0", "0 25"]})
-    >>> counts = label_counts(index, pd.DataFrame({"split": ["train", "val"]}))
-    >>> print(*counts.loc[25, ["label", "train", "val", "val_error"]])
+    >>> labels = Labels.named(["Nucleoplasm", "Cytosol"])
+    >>> index = pd.DataFrame({"Target": ["0", "0 1"]})
+    >>> counts = label_counts(index, labels, pd.DataFrame({"split": ["train", "val"]}))
+    >>> print(*counts.loc[1, ["label", "train", "val", "val_error"]])
     Cytosol 0 1 1.0
     """
-    y_true = indicator_matrix(index["Target"])
+    y_true = labels.indicators(index["Target"])
     present = [name for name in (*SPLITS, HOLDOUT) if (assignment["split"] == name).any()]
     members = [(assignment["split"] == name).to_numpy() for name in present]
     counts = np.array([y_true[each].sum(axis=0, dtype=int) for each in members])
     errors = rate_errors(counts, np.array([each.sum() for each in members]))
     return pd.DataFrame(
-        {"label": LABELS}
+        {"label": labels.names}
         | dict(zip(present, counts, strict=True))
         | {f"{name}_error": each for name, each in zip(present, errors.round(4), strict=True)}
     )
@@ -133,14 +140,16 @@ def worst_rates(counts: pd.DataFrame) -> dict[str, tuple[str, float]]:
     }
 
 
-def shortfalls(index: pd.DataFrame, assignment: pd.DataFrame) -> list[str]:
+def shortfalls(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) -> list[str]:
     """Describe the labels missing in test, or in train or val of a fold, one line per split.
 
-    >>> index = pd.DataFrame({"Target": ["0", "0", "0 27"]})
-    >>> shortfalls(index, pd.DataFrame({"group": [0, 1, 2], "split": ["train", "val", "test"]}))[0]
+    >>> labels = Labels.named(["Cytosol", "Rods & rings"])
+    >>> index = pd.DataFrame({"Target": ["0", "0", "0 1"]})
+    >>> table = pd.DataFrame({"group": [0, 1, 2], "split": ["train", "val", "test"]})
+    >>> shortfalls(index, labels, table)[0]
     'no image of train has Rods & rings (groups: 1)'
     """
-    y_true = pd.DataFrame(indicator_matrix(index["Target"]).astype(bool), columns=LABELS)
+    y_true = pd.DataFrame(labels.indicators(index["Target"]).astype(bool), columns=labels.names)
     n_groups = y_true.groupby(assignment["group"].to_numpy()).any().sum()
     sides = {"test": assignment["split"] == "test"}
     n_folds = 1 + assignment["fold"].max() if "fold" in assignment else 1
@@ -205,6 +214,16 @@ def _require_views(hashes: pd.Series) -> None:
             received=f"{n_views.min()} per image: an earlier version of this project packed them",
             remedy="run: dvc repro pack",
         )
+
+
+def _distance(hashes: pd.Series, of_256: int) -> int:
+    """Scale a number of bits of 256 to the hashes of another number of channels.
+
+    >>> _distance(pd.Series(["0" * 16, "f" * 16]), 6)  # one channel, 64 bits
+    2
+    """
+    n_digits = len(hashes.iloc[0].split()[0])
+    return round(of_256 * 4 * n_digits / 256)
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpa.labels import N_LABELS
 from hpa.seeds import stream
+from hpa.vocabulary.hpa2018 import LABELS
 
 NEVER_WITHOUT = {10: 9}
 """Lysosomes always occur together with Endosomes."""
@@ -69,7 +69,7 @@ def draw_label_sets(n_images: int, *, tempering: float, seed: int) -> list[tuple
 
 def minimum_count(n_images: int, tempering: float) -> int:
     """Return the least images per label: max(min(4, N // 28), 3 % × tempering × N)."""
-    return max(min(4, n_images // N_LABELS), math.floor(0.03 * tempering * n_images))
+    return max(min(4, n_images // len(LABELS)), math.floor(0.03 * tempering * n_images))
 
 
 def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generator) -> np.ndarray:
@@ -83,7 +83,7 @@ def _quotas(n_images: int, tempering: float, floor: int, rng: np.random.Generato
     quotas = np.floor(exact).astype(np.int64)
     # The fractions left over are dealt at random, so that small sets are right on average.
     shortfall = np.round(wanted - quotas.sum(axis=1)).astype(np.int64)
-    for label in range(N_LABELS):
+    for label in range(len(LABELS)):
         rest = exact[label] - quotas[label]
         if shortfall[label] > 0 and rest.sum() > 0:
             quotas[label] += rng.multinomial(shortfall[label], rest / rest.sum())
@@ -127,7 +127,7 @@ def _choose_companions(
             if len(chosen) > 1 or label_counts()[anchor, 0] > 0:
                 break
             weight = fits
-        chosen.append(int(rng.choice(N_LABELS, p=weight / weight.sum())))
+        chosen.append(int(rng.choice(len(LABELS), p=weight / weight.sum())))
     return chosen
 
 
@@ -139,7 +139,9 @@ def _trim(
     A set that must stay has a label with exactly `floor` images, so at most 28 × floor sets must
     stay; `minimum_count` keeps that below n_images.
     """
-    counts = np.bincount([label for labels in label_sets for label in labels], minlength=N_LABELS)
+    counts = np.bincount(
+        [label for labels in label_sets for label in labels], minlength=len(LABELS)
+    )
     n_surplus = len(label_sets) - n_images
     shuffled = [label_sets[i] for i in rng.permutation(len(label_sets))]
     rarest_count = {labels: int(counts[list(labels)].min()) for labels in shuffled}

@@ -9,8 +9,8 @@ from hpa.data.synthesis.patterns import draw_protein
 from hpa.data.synthesis.reference import stain
 from hpa.data.synthesis.scene import Scene, build_scene
 from hpa.data.synthesis.textures import blur, smooth_noise
-from hpa.labels import CHANNELS
 from hpa.seeds import stream
+from hpa.vocabulary.hpa2018 import CHANNELS
 
 _SMALLEST_CANVAS_PX = 128
 _NATIVE_SIZE_PX = 512
@@ -37,7 +37,7 @@ def draw_image(
     image_size: int,
     brightness: float = 1.0,
 ) -> np.ndarray:
-    """Draw image `index` of a seed, uint8[H,W,4] in the channel order of `hpa.labels.CHANNELS`.
+    """Draw image `index` of a seed, uint8[H,W,4] in the channel order of `hpa2018.CHANNELS`.
 
     Args:
         label_set: label numbers; the green channel shows their patterns, mixed.
@@ -91,7 +91,7 @@ def _expose(
 def _detect(rng: np.random.Generator, exposed: list[np.ndarray]) -> list[np.ndarray]:
     """Add photon and read noise and subtract the black level."""
     detected = []
-    for channel, image in zip(CHANNELS, exposed, strict=True):
+    for channel, image in zip(CHANNELS.names, exposed, strict=True):
         # A pixel of a small image collects the light of several detector pixels.
         pooled = (_NATIVE_SIZE_PX / image.shape[0]) ** 2
         photons = rng.lognormal(np.log(_PHOTONS[channel]), 0.6) * pooled

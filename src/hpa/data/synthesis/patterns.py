@@ -10,7 +10,7 @@ from hpa.data.synthesis import skeleton_patterns as skeleton
 from hpa.data.synthesis.background import draw_background
 from hpa.data.synthesis.reference import Reference
 from hpa.data.synthesis.scene import Scene
-from hpa.labels import LABELS
+from hpa.vocabulary.hpa2018 import LABELS
 
 Pattern = Callable[[np.random.Generator, Scene, Reference], np.ndarray]
 
@@ -44,8 +44,8 @@ _BY_NAME: dict[str, Pattern] = {
     "Cytoplasmic bodies": organelle.cytoplasmic_bodies,
     "Rods & rings": organelle.rods_and_rings,
 }
-PATTERNS: dict[int, Pattern] = {LABELS.index(name): draw for name, draw in _BY_NAME.items()}
-_WHOLE_COMPARTMENT = {LABELS.index(name) for name in ("Nucleoplasm", "Cytosol")}
+PATTERNS: dict[int, Pattern] = {LABELS.column(name): draw for name, draw in _BY_NAME.items()}
+_WHOLE_COMPARTMENT = {LABELS.column(name) for name in ("Nucleoplasm", "Cytosol")}
 
 
 def draw_protein(

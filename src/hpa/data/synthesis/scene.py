@@ -11,11 +11,11 @@ import numpy as np
 from hpa.data.synthesis.cell_lines import CellLine, draw_cell_line
 from hpa.data.synthesis.cells import INTERPHASE, METAPHASE, N_ANGLES, Cells, place_cells
 from hpa.data.synthesis.textures import blur, discs, displace, smooth_noise
-from hpa.labels import LABELS
+from hpa.vocabulary.hpa2018 import LABELS
 
 _FAR = np.float32(9.0)
 _BRIDGE, _SPINDLE, _JUNCTIONS = (
-    LABELS.index(name) for name in ("Cytokinetic bridge", "Mitotic spindle", "Cell junctions")
+    LABELS.column(name) for name in ("Cytokinetic bridge", "Mitotic spindle", "Cell junctions")
 )
 
 

@@ -1,0 +1,141 @@
+"""Labels that `fetch.labels` names: a preset, a CSV of numbers and names, or those of a table."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from hpa.data.images.csv_tables import MAX_LISTED, lines_of, read_csv
+from hpa.errors import UserError
+from hpa.system.files import untracked_advice
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import MAX_LABELS, SEPARATORS, Label, Labels, plain, problems
+
+FROM_TABLE = "from_table"
+WATCHED = Path("own/labels")
+"""The folder in which DVC notices an edit of the labels."""
+NUMBERS = re.compile(r"[-+]?\d+(\.\d*)?( [-+]?\d+(\.\d*)?)*")
+GENE_ONTOLOGY = re.compile(r"\s*\(GO:[0-9]+\)$", re.I)
+
+
+def fetched_labels(stated: str, table_path: Path) -> Labels:
+    """Return the labels that `fetch.labels` states.
+
+    Args:
+        stated: `hpa2018`, `from_table`, or the path of a CSV.
+        table_path: the CSV whose column `Target` holds the labels of the images.
+
+    Raises:
+        UserError: the CSV is missing or malformed, or the table's labels cannot be names.
+    """
+    if stated == hpa2018.NAME:
+        return hpa2018.LABELS
+    return labels_in_table(table_path) if stated == FROM_TABLE else read_labels_csv(Path(stated))
+
+
+def read_labels_csv(path: Path) -> Labels:
+    """Read a CSV with the columns number and name, optionally description and color, in any order.
+
+    Raises:
+        UserError: it is missing, or rows are wrong; all are listed, with their lines.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}, which fetch.labels names, is missing",
+            expected="a CSV with the columns number and name, optionally description and color",
+            received=f"no such file (from {Path.cwd()})",
+            remedy=f"write it into {WATCHED}, one label a line; or set fetch.labels to from_table, "
+            f"for the names that your table holds{untracked_advice(path)}",
+        )
+    if not path.resolve().is_relative_to(WATCHED.resolve()):
+        print(
+            f"{path} is outside {WATCHED}, the folder that DVC watches: after an edit of it, run "
+            "dvc repro --force fetch"
+        )
+    rows = read_csv(path, ["number", "name"], ["description", "color"]).to_dict("records")
+    wrong, labels, lines = [], [], defaultdict(list)
+    for row in rows:
+        number, name = row["number"].removesuffix(".0"), _normalised(row["name"])
+        found = Label(
+            int(number) if number.isascii() and number.isdigit() else 0,
+            name,
+            _normalised(row.get("description", "")),
+            row.get("color", ""),
+        )
+        labels.append(found)
+        wrong += [f"line {row['line']}: {each}" for each in problems([found])]
+        if not (number.isascii() and number.isdigit()):
+            wrong.append(
+                f"line {row['line']}: the number {number!r} is not 0 or a positive integer"
+            )
+        else:
+            lines[f"number {int(number)}"].append(row["line"])
+        lines[f"name {plain(name)!r}"].append(row["line"])
+    wrong += [f"{lines_of(each)}: the {key}" for key, each in lines.items() if len(each) > 1]
+    if wrong or not 1 <= len(labels) <= MAX_LABELS:
+        raise UserError(
+            f"{path} is not a list of labels",
+            expected=f"1 to {MAX_LABELS} rows, each number and each name once",
+            received="\n    ".join([f"{len(rows)} rows", *wrong]),
+            remedy="correct these lines",
+        )
+    return Labels(tuple(sorted(labels, key=lambda label: label.number)))
+
+
+def labels_in_table(path: Path) -> Labels:
+    """Number the names that occur in a table's column `Target`, in alphabetical order; list them.
+
+    Names are separated by semicolons, bars or commas, but not by blanks. They are compared without
+    regard to case, and spelled as in most cells.
+
+    Raises:
+        UserError: cells hold numbers, or texts that cannot be names; all are listed.
+    """
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    lines: dict[str, list[str]] = defaultdict(list)
+    for row in read_csv(path, ["Target"]).to_dict("records"):
+        for word in re.split(f"[{SEPARATORS}]", row["Target"]):
+            if name := GENE_ONTOLOGY.sub("", _normalised(word)):
+                spellings[plain(name)][name] += 1
+                lines[plain(name)].append(row["line"])
+    names = [spellings[key].most_common(1)[0][0] for key in sorted(spellings)]
+    numbers = [name for name in names if NUMBERS.fullmatch(name)]
+    wrong = [f"{name!r} in {lines_of(lines[plain(name)])}: a number" for name in numbers] + [
+        f"{lines_of(lines[plain(name)])}: {problem}"
+        for name in names
+        if name not in numbers
+        for problem in problems([Label(0, name)])
+    ]
+    if wrong or not 1 <= len(names) <= MAX_LABELS:
+        more = [f"… and {len(wrong) - MAX_LISTED} more"] if len(wrong) > MAX_LISTED else []
+        raise UserError(
+            f"fetch.labels cannot be from_table: {path} "
+            + ("holds numbers alone" if names and len(numbers) == len(names) else "does not fit"),
+            expected=f"1 to {MAX_LABELS} names of labels in the column Target, separated by "
+            f"{' '.join(SEPARATORS)}",
+            received="\n    ".join([f"{len(names)} different ones", *wrong[:MAX_LISTED], *more]),
+            remedy="write names; or name the numbers in a CSV with the columns number and name, "
+            f"and set fetch.labels to it: {WATCHED}/labels.csv (docs/labels.md)",
+        )
+    print(f"{len(names)} labels in {path}:")
+    for number, name in enumerate(names):
+        print(f"{number:>5}  {name} ({len(lines[plain(name)])} rows)")
+    return Labels.named(names)
+
+
+def unused(labels: Labels, targets: Iterable[str]) -> str:
+    """Describe the labels that no `Target` of numbers has, in a line; "" if all occur.
+
+    >>> unused(Labels.named(["Nucleoplasm", "Cytosol"]), ["0", ""])
+    '1 of 2 labels without an image: Cytosol'
+    """
+    used = {column for text in targets for column in labels.parse(text)}
+    names = [name for column, name in enumerate(labels.names) if column not in used]
+    return f"{len(names)} of {len(labels)} labels without an image: {', '.join(names)}" * bool(
+        names
+    )
+
+
+def _normalised(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
