@@ -93,6 +93,7 @@ def run(params: Params, data: Path) -> dict[str, float]:
     from hpa.metrics.f1 import f1
     from hpa.thresholds.fitting import fit_by_rule
     from hpa.training.loop import examples_of, fit
+    from hpa.vocabulary.hpa2018 import LABELS
 
     rates: list[float] = []
     with TemporaryDirectory(prefix="hpa-augmentation-") as name:
@@ -106,14 +107,14 @@ def run(params: Params, data: Path) -> dict[str, float]:
         network = keras.saving.load_model(Path(name) / "best.keras", compile=False)
     images, index = PackedImages(data / "packed"), read_index(data / "packed")
     split = read_assignment(data / "split", params.train.fold)["split"]
-    val, test = (examples_of(index, split, each) for each in ("val", "test"))
+    val, test = (examples_of(index, split, each, LABELS) for each in ("val", "test"))
 
     def probabilities(rows: np.ndarray, change: Callable[[Images], Images]) -> np.ndarray:
         parts = [network.predict(each, verbose=0) for each in changed(images.read, rows, change)]
         return (1 / (1 + np.exp(-np.concatenate(parts)))).astype(np.float32)
 
     y_val = probabilities(val.rows, MICROSCOPES["as they are"])
-    thresholds = fit_by_rule("selected", val.y_true, y_val, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("selected", val.y_true, y_val, LABELS, fixed=0.5, seed=0)
     found = {
         key: thresholds.predict(probabilities(test.rows, change))
         for key, change in MICROSCOPES.items()

@@ -28,7 +28,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
-from hpa.labels import format_target, indicator_matrix
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1
 from hpa.metrics.predictions import Scores
@@ -36,6 +35,7 @@ from hpa.system.backends import prepare_backend
 from hpa.system.files import digest, read_json, write_json
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.thresholds_file import read_thresholds
+from hpa.vocabulary.hpa2018 import HPA_2018, LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, REPORT = "ours", "report"
@@ -109,7 +109,9 @@ def report_run(params: Params, data: Path) -> dict[str, Any]:
     train, batch_size = params.train, params.score.batch_size
     images, index = PackedImages(data / "packed"), read_index(data / "packed")
     split = read_assignment(data / "split", train.fold)["split"]
-    learns, val, test = (examples_of(index, split, name) for name in ("train", "val", "test"))
+    learns, val, test = (
+        examples_of(index, split, name, LABELS) for name in ("train", "val", "test")
+    )
     network, model, still = report_networks(params, images.row_shape[0])
     lowest, best = np.inf, None
     for first in range(0, train.n_steps, train.validate_every):
@@ -137,7 +139,7 @@ def report_run(params: Params, data: Path) -> dict[str, Any]:
         for each in (val, test)
     )
     keras.backend.clear_session()
-    swept = fit_by_rule("sweep", val.y_true, y_val, fixed=params.threshold.fixed, seed=0)
+    swept = fit_by_rule("sweep", val.y_true, y_val, LABELS, fixed=params.threshold.fixed, seed=0)
     return outcome(test.y_true, swept.predict(y_test))
 
 
@@ -145,14 +147,13 @@ def report_networks(params: Params, size: int) -> tuple[Any, Any, Augment]:
     """Return the recipe's network with the report's loss, start and optimizer."""
     import keras
 
-    from hpa.labels import N_LABELS
     from hpa.training.recipe import compiled_networks
 
     keras.utils.set_random_seed(params.train.seed)
     still = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
     loss = replace(params.loss, name="focal", gamma=2.0, alpha=None, label_smoothing=0.0)
     params = replace(params, augment=still, loss=loss)
-    network, model = compiled_networks(params, size, np.full(N_LABELS, 0.5))
+    network, model = compiled_networks(params, HPA_2018, size, np.full(len(LABELS), 0.5))
     head = network.get_layer("logits")
     head.bias.assign(np.zeros(head.bias.shape))
     model.compile(
@@ -167,8 +168,8 @@ def outcome(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, Any]:
     """Return macro F1, and labels and predictions in the competition's format."""
     return {
         "macro_f1": float(f1(count_outcomes(y_true, y_pred)).mean()),
-        "y_true": [format_target(set(np.flatnonzero(row).tolist())) for row in y_true],
-        "y_pred": [format_target(set(np.flatnonzero(row).tolist())) for row in y_pred],
+        "y_true": [LABELS.format(set(np.flatnonzero(row).tolist())) for row in y_true],
+        "y_pred": [LABELS.format(set(np.flatnonzero(row).tolist())) for row in y_pred],
     }
 
 
@@ -196,7 +197,7 @@ def print_comparison(runs: dict[str, list[dict[str, Any]]], params: Params) -> N
 
 def resampled_macro_f1(run: dict[str, Any], draws: np.ndarray) -> np.ndarray:
     """Return macro F1 float64[R] where image i counts draws[r,i] times; draws int[R,N]."""
-    y_true, y_pred = (indicator_matrix(run[key]).astype(int) for key in ("y_true", "y_pred"))
+    y_true, y_pred = (LABELS.indicators(run[key]).astype(int) for key in ("y_true", "y_pred"))
     found, stated = draws @ (y_true & y_pred), draws @ (y_true + y_pred)
     return np.divide(2 * found, stated, out=np.zeros(found.shape), where=stated > 0).mean(axis=1)
 

@@ -42,7 +42,7 @@ def main() -> None:
     a, b = check_same_data(*map(find_predictions, runs))
     settings = params.evaluate
     comparison = compare(
-        a.y_true, a.groups, a.y_pred, b.y_pred, settings.seed, settings.n_bootstrap
+        a.y_true, a.groups, a.y_pred, b.y_pred, a.labels, settings.seed, settings.n_bootstrap
     )
     if arguments.json:
         write_json(arguments.json, as_json(comparison, a, b))

@@ -120,12 +120,14 @@ def described_run(params: "Params", inputs: "Inputs", gallery: "Origin", run_id:
 
 def write_pages(evaluation: "Evaluation", inputs: "Inputs", facts: "RunFacts") -> None:
     """Write the report, and the model card as a page and as Markdown."""
+    from hpa.data.packed.vocabulary import vocabulary_of
     from hpa.reports.model_card import card_page, model_card
     from hpa.reports.test_report import report_page
 
+    channels = vocabulary_of(inputs.networks[0]).channels
     card = model_card(evaluation, inputs.networks, facts)
     pages = {
-        "report.html": report_page(evaluation, GALLERY_DIR, facts),
+        "report.html": report_page(evaluation, GALLERY_DIR, facts, channels),
         "model_card.html": card_page(card),
         "model_card.md": card,
     }

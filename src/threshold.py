@@ -14,7 +14,6 @@ from hpa.config.folders import MODEL_DIR, SCORES_DIR
 from hpa.config.inherited import inherited_params
 from hpa.config.params import Params
 from hpa.config.sections import Threshold
-from hpa.labels import LABELS
 from hpa.metrics.origins import require_present_networks
 from hpa.metrics.predictions import Scores
 from hpa.system.files import write_json
@@ -63,7 +62,13 @@ def fit(val: Scores, settings: Threshold) -> Thresholds:
     """Fit the thresholds, and the scale of the probabilities that people see."""
     y_true, seed = val.labelled("val"), settings.seed
     thresholds = fit_by_rule(
-        settings.rule, y_true, val.y_prob, fixed=settings.fixed, seed=seed, groups=val.groups
+        settings.rule,
+        y_true,
+        val.y_prob,
+        val.labels,
+        fixed=settings.fixed,
+        seed=seed,
+        groups=val.groups,
     )
     shown_scale = fit_shown_scale(y_true, val.y_prob, val.groups, seed=seed)
     return replace(thresholds, fill_empty=settings.fill_empty, shown_scale=shown_scale)
@@ -90,7 +95,7 @@ def write(thresholds: Thresholds, val: Scores, params: Params, path: Path) -> No
 
 def warn_of_absent_labels(thresholds: Thresholds) -> None:
     """Name the labels that no image of val has."""
-    for label, flags in zip(LABELS, thresholds.flags, strict=True):
+    for label, flags in zip(thresholds.labels.names, thresholds.flags, strict=True):
         if NO_POSITIVES in flags:
             print(f"warning: {label} has no positives here: its threshold depends on other classes")
 

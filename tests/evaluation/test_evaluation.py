@@ -12,10 +12,13 @@ from hpa.config.sections import Evaluate
 from hpa.errors import UserError
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.evaluation.submission import submission
-from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.predictions import Scores
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.shown import fit_shown_scale
+from hpa.vocabulary import hpa2018
+
+LABELS = hpa2018.LABELS.names
+N_LABELS = len(LABELS)
 
 
 def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") -> Scores:
@@ -25,7 +28,7 @@ def make_scores(name: str, seed: int, n_rows: int = 60, run_id: str = "run7") ->
     y_true[:, -1] = 0
     y_prob = 0.3 * y_true + 0.7 * random.random(y_true.shape)
     ids = np.array([f"{name}-{row}" for row in range(n_rows)])
-    return Scores(ids, y_true, y_prob.astype(np.float32), run_id)
+    return Scores(ids, y_true, y_prob.astype(np.float32), hpa2018.LABELS, run_id)
 
 
 SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3, image_side_um=None)
@@ -40,7 +43,7 @@ def facts_of(*splits: Scores) -> pd.DataFrame:
 
 
 def evaluate(val: Scores, test: Scores, settings: Evaluate = SETTINGS) -> Evaluation:
-    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts_of(val, test), settings)
 
 
@@ -94,7 +97,9 @@ def test_undefined_metrics_are_left_out() -> None:
 def test_row_order_changes_no_metric() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
     order = np.random.default_rng(0).permutation(len(test))
-    shuffled = Scores(test.ids[order], test.labelled()[order], test.y_prob[order], "run7")
+    shuffled = Scores(
+        test.ids[order], test.labelled()[order], test.y_prob[order], test.labels, "run7"
+    )
     expected = evaluate(val, test).metrics
     assert evaluate(val, shuffled).metrics == pytest.approx(expected)
 
@@ -148,7 +153,7 @@ def test_a_class_no_better_than_a_constant_is_flagged_but_has_enough_evidence() 
 
 def test_shown_thresholds_and_errors_are_calibrated_and_no_decision_changes() -> None:
     val, test = make_scores("val", 1, 300), make_scores("test", 2, 300)
-    plain = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    plain = fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
     shown = replace(plain, shown_scale=fit_shown_scale(val.y_true, val.y_prob, None, seed=0))
     assert shown.shown_scale.method == "temperature"
     before, after = (
@@ -175,7 +180,9 @@ def test_one_or_two_positives_per_class_give_no_interval_of_macro_f1_but_a_reaso
     y_true = np.tile(np.eye(N_LABELS, dtype=np.uint8), (2, 1))[:40]
     random = np.random.default_rng(0)
     y_prob = (0.2 * y_true + 0.8 * random.random(y_true.shape)).astype(np.float32)
-    test = Scores(np.array([f"test-{row}" for row in range(40)]), y_true, y_prob, "run7")
+    test = Scores(
+        np.array([f"test-{row}" for row in range(40)]), y_true, y_prob, hpa2018.LABELS, "run7"
+    )
     evaluation = evaluate(val, test)
     assert evaluation.too_few == "fewer than 5 independent images for each of 28 classes"
     assert "test/macro_f1_low" not in evaluation.metrics
@@ -211,13 +218,13 @@ def test_a_submission_is_in_kaggles_format() -> None:
     y_pred = np.zeros((3, N_LABELS), dtype=np.uint8)
     y_pred[0, [25, 0]] = 1
     y_pred[2, 7] = 1
-    table = submission(np.array(["a", "b", "c"]), y_pred)
+    table = submission(np.array(["a", "b", "c"]), y_pred, hpa2018.LABELS)
     assert table.to_csv(index=False) == "Id,Predicted\na,0 25\nb,\nc,7\n"
 
 
 def test_a_submission_with_too_few_ids_is_refused() -> None:
     with pytest.raises(ValueError, match=r"y_pred must have shape \(2, 28\), got \(3, 28\)"):
-        submission(np.array(["a", "b"]), np.zeros((3, N_LABELS), dtype=np.uint8))
+        submission(np.array(["a", "b"]), np.zeros((3, N_LABELS), dtype=np.uint8), hpa2018.LABELS)
 
 
 def test_the_interval_holds_the_score_and_narrows_with_more_images() -> None:
@@ -233,7 +240,7 @@ def test_the_interval_holds_the_score_and_narrows_with_more_images() -> None:
 
 def test_an_image_without_a_group_is_refused() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
-    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
     with pytest.raises(UserError, match=r"60 unknown, such as 'test-0'"):
         evaluate_splits(val, test, thresholds, facts_of(val), SETTINGS)
 
@@ -250,7 +257,7 @@ def test_a_higher_min_support_makes_more_classes_doubtful() -> None:
 def test_filled_rows_count_in_the_metrics_and_none_is_empty() -> None:
     val, test = make_scores("val", 1), make_scores("test", 2)
     thresholds = replace(
-        fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0),
+        fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0),
         values=np.full(28, 0.97),
     )
     made = {

@@ -11,6 +11,7 @@ from hpa.evaluation.inputs import SPLITS, Inputs, require_scored_data
 from hpa.metrics.origins import UNKNOWN
 from hpa.metrics.predictions import Scores
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.vocabulary import hpa2018
 
 IDS = {name: np.array([f"{name}-{row}" for row in range(4)]) for name in (*SPLITS, "train")}
 
@@ -26,8 +27,8 @@ def data(tmp_path: Path) -> Path:
 def inputs(**files: str) -> Inputs:
     """Return inputs in which a file of scores holds the images of the named split."""
     y_true = np.eye(28, dtype=np.uint8)[:4]
-    scores = Scores(IDS["val"], y_true, y_true.astype(np.float32))
-    thresholds = fit_by_rule("fixed", y_true, scores.y_prob, fixed=0.5, seed=0)
+    scores = Scores(IDS["val"], y_true, y_true.astype(np.float32), hpa2018.LABELS)
+    thresholds = fit_by_rule("fixed", y_true, scores.y_prob, scores.labels, fixed=0.5, seed=0)
     ids = {name: IDS[files.get(name, name)] for name in SPLITS}
     return Inputs(thresholds, scores, scores, [], "", UNKNOWN, ids)
 

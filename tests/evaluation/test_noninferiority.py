@@ -5,6 +5,7 @@ import pytest
 
 from hpa.evaluation.noninferiority import objections
 from hpa.evaluation.paired_bootstrap import PairedComparison, compare
+from hpa.vocabulary import hpa2018
 
 RULE = {"macro_margin": 0.02, "class_margin": 0.15, "min_support": 10}
 
@@ -24,7 +25,7 @@ def truth(n: int = 1000) -> np.ndarray:
 
 def compared(pred_a: np.ndarray, pred_b: np.ndarray) -> PairedComparison:
     n = len(pred_a)
-    return compare(truth(n), np.arange(n), pred_a, pred_b, 1, 400)
+    return compare(truth(n), np.arange(n), pred_a, pred_b, hpa2018.LABELS, 1, 400)
 
 
 def test_equal_predictions_pass_even_without_a_margin() -> None:

@@ -9,6 +9,10 @@ from hpa.metrics.bootstrap import bootstrap_f1, interval
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.reports.run_comparison import as_text
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
+
+FOUR = Labels.named("abcd")
 
 
 def random_pair(n_rows: int, n_classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -20,15 +24,15 @@ def random_pair(n_rows: int, n_classes: int = 4, seed: int = 0) -> tuple[np.ndar
 
 def test_a_model_ties_with_itself() -> None:
     y_true, y_pred = random_pair(50)
-    tie = compare(y_true, np.arange(50), y_pred, y_pred, 1, 200)
+    tie = compare(y_true, np.arange(50), y_pred, y_pred, FOUR, 1, 200)
     assert (tie.difference, tie.interval, tie.better) == (0, (0, 0), 0.5)
 
 
 def test_swapping_the_models_mirrors_the_comparison() -> None:
     y_true, pred_a = random_pair(50)
     pred_b = random_pair(50, seed=3)[1]
-    one = compare(y_true, np.arange(50), pred_a, pred_b, 1, 200)
-    other = compare(y_true, np.arange(50), pred_b, pred_a, 1, 200)
+    one = compare(y_true, np.arange(50), pred_a, pred_b, FOUR, 1, 200)
+    other = compare(y_true, np.arange(50), pred_b, pred_a, FOUR, 1, 200)
     assert one.difference == pytest.approx(-other.difference)
     assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))
     assert one.better == pytest.approx(1 - other.better)
@@ -38,7 +42,7 @@ def test_pairing_detects_a_small_gain_that_two_separate_intervals_miss() -> None
     y_true, pred_a = random_pair(300)
     pred_b = pred_a.copy()
     pred_b[:12] = y_true[:12]  # B corrects a few errors of A and adds none
-    comparison = compare(y_true, np.arange(300), pred_a, pred_b, 1, 500)
+    comparison = compare(y_true, np.arange(300), pred_a, pred_b, FOUR, 1, 500)
     assert comparison.interval[0] > 0
     assert comparison.better > 0.98
     apart = [
@@ -57,7 +61,7 @@ def test_a_class_found_by_one_model_alone_has_a_difference_inside_its_interval()
     y_true[:, 0] = np.arange(40) == 7
     pred_a, pred_b = y_true.copy(), y_true.copy()
     pred_a[7, 0] = 0
-    comparison = compare(y_true, np.arange(40), pred_a, pred_b, 1, 200)
+    comparison = compare(y_true, np.arange(40), pred_a, pred_b, hpa2018.LABELS, 1, 200)
     low, high = comparison.class_interval[:, 0]
     assert low <= 1 <= high
     assert low < 0.9  # one image says little
@@ -66,7 +70,7 @@ def test_a_class_found_by_one_model_alone_has_a_difference_inside_its_interval()
 
 def test_a_single_group_gives_no_interval_and_the_reason_reaches_the_text() -> None:
     y_true, pred_a = random_pair(50, n_classes=28)
-    comparison = compare(y_true, np.zeros(50, int), pred_a, y_true, 1, 200)
+    comparison = compare(y_true, np.zeros(50, int), pred_a, y_true, hpa2018.LABELS, 1, 200)
     assert np.isnan(comparison.interval).all()
     assert "no interval: all images belong to one group" in as_text(comparison, "a", "b")
     reasons = objections(comparison, macro_margin=0.02, class_margin=0.15, min_support=10)

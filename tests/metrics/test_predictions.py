@@ -9,6 +9,7 @@ import pytest
 
 from hpa.errors import UserError
 from hpa.metrics.predictions import Scores
+from hpa.vocabulary import hpa2018
 
 
 def make_scores(n_rows: int = 6, run_id: str = "run7") -> Scores:
@@ -17,6 +18,7 @@ def make_scores(n_rows: int = 6, run_id: str = "run7") -> Scores:
         ids=np.array([f"image-{row}" for row in range(n_rows)]),
         y_true=(random.random((n_rows, 28)) < 0.2).astype(np.uint8),
         y_prob=random.random((n_rows, 28), dtype=np.float32),
+        labels=hpa2018.LABELS,
         run_id=run_id,
     )
 
@@ -131,7 +133,8 @@ def test_missing_keys_are_named_beside_those_received(tmp_path: Path) -> None:
 
 def test_a_wrong_array_in_a_file_is_refused_with_its_path(tmp_path: Path) -> None:
     wrong = np.zeros((1, 27), dtype=np.float32)
-    np.savez(tmp_path / "val.npz", ids=np.array(["a"]), y_prob=wrong)
+    labels = np.array(hpa2018.LABELS.names)
+    np.savez(tmp_path / "val.npz", ids=np.array(["a"]), y_prob=wrong, labels=labels)
     with pytest.raises(UserError, match=r"val\.npz holds unusable(.|\n)*\[N,28\](.|\n)*\(1, 27\)"):
         Scores.read(tmp_path / "val.npz")
 

@@ -73,7 +73,7 @@ def test_output_writes_the_model_elsewhere_and_nothing_here(
 @pytest.mark.slow
 def test_thresholds_of_any_scores_are_fitted_without_a_run(workspace: Path, tmp_path: Path) -> None:
     val = Scores.read(workspace / "scores/val.npz")
-    Scores(val.ids, val.y_true, val.y_prob).write(tmp_path / "scores.npz")
+    Scores(val.ids, val.y_true, val.y_prob, val.labels).write(tmp_path / "scores.npz")
     output = tmp_path / "thresholds.json"
     done = run_script(
         workspace, "threshold", "--scores", str(tmp_path / "scores.npz"), "--output", str(output)

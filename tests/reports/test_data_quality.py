@@ -15,7 +15,6 @@ from PIL import Image
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
 from hpa.reports.data_quality import (
     channel_drift,
     drift_findings,
@@ -26,6 +25,7 @@ from hpa.reports.data_quality import (
 from hpa.reports.data_quality_page import plot_counts, quality_page
 from hpa.reports.heatmaps import pair_shares
 from hpa.reports.run_facts import data_facts
+from hpa.vocabulary import hpa2018
 from support.paths import ROOT
 from support.worlds import IDS, NEAR_COPIES
 
@@ -51,21 +51,26 @@ def assign_in_turn(packed_dir: Path, split_dir: Path, *names: str) -> None:
     index = read_index(packed_dir)
     split = np.resize(np.array(names, dtype=object), len(index))
     split[~index["labelled"]] = "unlabelled"
-    write_split(split_dir, index, pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}))
+    write_split(
+        split_dir,
+        index,
+        hpa2018.LABELS,
+        pd.DataFrame({"Id": index["Id"], "group": 0, "split": split}),
+    )
 
 
 def brightness(**splits: list[float]) -> pd.DataFrame:
     """Return an index in which every channel has the given mean grey levels."""
     rows = [(split, level / 255) for split, levels in splits.items() for level in levels]
     index = pd.DataFrame(rows, columns=["split", "level"])
-    for channel in CHANNELS:
+    for channel in hpa2018.CHANNELS.names:
         index[f"{channel}_mean"] = index["level"]
         index[f"{channel}_std"] = 0.1
     return index
 
 
 def test_drift_matches_numbers_computed_by_hand() -> None:
-    drift = channel_drift(brightness(train=[10, 20, 30], test=[16, 26, 36]))
+    drift = channel_drift(brightness(train=[10, 20, 30], test=[16, 26, 36]), hpa2018.CHANNELS)
     assert list(drift["split"]) == ["train"] * 4 + ["test"] * 4
     row = drift[(drift["split"] == "test") & (drift["channel"] == "blue")].iloc[0]
     # Means 20 and 26; both deviate by sqrt((100 + 0 + 100) / 3) = 8.165; d = 6 / 8.165
@@ -87,15 +92,15 @@ def test_effect_sizes_are_described_in_words(effect: float, words: str) -> None:
 def test_drift_beyond_chance_is_reported() -> None:
     random = np.random.default_rng(1)
     bright, dim = (list(random.normal(level, 4, 200)) for level in (20, 15))
-    drift = channel_drift(brightness(train=bright, val=bright, test=dim))
+    drift = channel_drift(brightness(train=bright, val=bright, test=dim), hpa2018.CHANNELS)
     (line,) = drift_findings(drift)
     assert line.startswith("Brightness of test compared with train: red much dimmer (-2")
-    same = channel_drift(brightness(train=bright, test=bright))
+    same = channel_drift(brightness(train=bright, test=bright), hpa2018.CHANNELS)
     assert drift_findings(same) == ["No split is brighter or dimmer than train beyond chance."]
 
 
 def test_black_images_and_absent_splits_have_no_drift() -> None:
-    drift = channel_drift(brightness(train=[0, 0], test=[0]))
+    drift = channel_drift(brightness(train=[0, 0], test=[0]), hpa2018.CHANNELS)
     assert (drift[["change", "effect"]] == 0).all(axis=None)
     assert set(drift["split"]) == {"train", "test"}
 
@@ -125,7 +130,7 @@ def test_blank_and_saturated_images_are_shown_with_their_channels(
     packed_world: Path, split_dir: Path
 ) -> None:
     found = inspect(packed_world, split_dir, hash_distance=6)
-    found.index[[f"{channel}_saturated" for channel in CHANNELS]] = 0.0
+    found.index[[f"{channel}_saturated" for channel in hpa2018.CHANNELS.names]] = 0.0
     found.index.loc[3, "blank"] = "red blue"
     found.index.loc[4, "green_saturated"] = 0.02
     found.index.loc[7, "green_saturated"] = 0.5
@@ -188,10 +193,10 @@ def test_a_holdout_split_is_shown_like_the_others(packed_world: Path, tmp_path: 
     found = inspect(packed_world, tmp_path / "split", hash_distance=6)
     (first, *_) = findings(found)
     assert first == "44 images: 10 train, 10 val, 10 test, 10 holdout, 4 unlabelled."
-    assert (found.drift["split"] == "holdout").sum() == len(CHANNELS)
+    assert (found.drift["split"] == "holdout").sum() == len(hpa2018.CHANNELS.names)
     page = quality_page(found, PackedImages(packed_world), FACTS)
     assert "Train + val + test + holdout, the most frequent label on top." in page
-    assert page.count('<td class="text">holdout</td>') == len(CHANNELS)
+    assert page.count('<td class="text">holdout</td>') == len(hpa2018.CHANNELS.names)
     (axes,) = plot_counts(found.counts).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "holdout"
     assert sum(bar.get_width() for bar in axes.patches) == found.counts[

@@ -13,7 +13,6 @@ from PIL import Image
 
 from hpa.config.sections import Evaluate
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
-from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.predictions import Scores
 from hpa.reports.class_figures import plot_f1_by_class, plot_thresholds
 from hpa.reports.curves import plot_precision_recall
@@ -21,7 +20,11 @@ from hpa.reports.figures import write_figures
 from hpa.reports.heatmaps import pair_shares, plot_false_predictions
 from hpa.reports.summary import summary
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.vocabulary import hpa2018
 from support.paths import ROOT
+
+LABELS = hpa2018.LABELS.names
+N_LABELS = len(LABELS)
 
 SETTINGS = Evaluate(min_support=10, n_bootstrap=200, seed=3, image_side_um=None)
 
@@ -33,7 +36,7 @@ def make_scores(name: str, seed: int, n_rows: int = 60) -> Scores:
     y_true[:, -1] = 0
     y_prob = 0.3 * y_true + 0.7 * random.random(y_true.shape)
     ids = np.array([f"{name}-{row}" for row in range(n_rows)])
-    return Scores(ids, y_true, y_prob.astype(np.float32))
+    return Scores(ids, y_true, y_prob.astype(np.float32), hpa2018.LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def evaluation() -> Evaluation:
     facts = pd.DataFrame(
         {"group": range(len(ids)), "brightness": np.arange(len(ids)) * 1.0}, index=ids
     )
-    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, SETTINGS)
 
 
@@ -85,7 +88,7 @@ def test_the_chosen_threshold_is_on_the_curve(evaluation: Evaluation) -> None:
 
 def test_false_predictions_can_be_drawn_without_any_prediction() -> None:
     empty = np.zeros((5, N_LABELS), dtype=np.uint8)
-    assert plot_false_predictions(empty, empty).axes
+    assert plot_false_predictions(empty, empty, hpa2018.LABELS).axes
 
 
 @pytest.mark.slow
@@ -116,7 +119,11 @@ def test_drawing_keeps_the_settings_of_matplotlib(evaluation: Evaluation) -> Non
 def test_the_summary_has_score_constant_and_quality_flags(evaluation: Evaluation) -> None:
     text = summary(evaluation)
     metrics = evaluation.metrics
-    assert f"macro F1 on 60 test images: {metrics['test/macro_f1']:.3f}" in text
+    present = evaluation.classes["f1"][:-1].mean()  # the last has no positives
+    assert text.startswith(
+        "macro F1 over 28 classes, of which 27 have positives in test (over these "
+        f"{present:.3f}), on 60 test images: {metrics['test/macro_f1']:.3f} (95%: "
+    )
     assert f"{metrics['test/macro_f1_of_constant']:.3f}" in text
     ratio = metrics["test/macro_f1"] / metrics["test/macro_f1_of_constant"]
     assert f"macro F1 is {ratio:.1f} times as high" in text

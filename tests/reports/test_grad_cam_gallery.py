@@ -8,6 +8,7 @@ import pytest
 from hpa.data.images.rendering import overlay, protein, pseudo_colour
 from hpa.reports.gallery import GalleryImage, read_gallery, write_gallery
 from hpa.reports.grad_cam_gallery import choose_examples, draw_example
+from hpa.vocabulary.hpa2018 import CHANNELS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 48, 4), dtype=np.uint8)
 
@@ -54,18 +55,20 @@ def test_the_overlay_is_orange_at_the_maximum_and_unchanged_at_zero() -> None:
     black = np.zeros((40, 40, 4), np.uint8)
     heat = np.zeros((2, 2), np.float32)
     heat[0, 1] = 3.0
-    picture = overlay(black, heat)
+    picture = overlay(black, heat, CHANNELS)
     # 0.55 of (255, 122, 20) over black
     assert picture[0, -1].tolist() == [140, 67, 11]
     assert picture[-1, 0].tolist() == [0, 0, 0]
 
 
 def test_a_zero_map_leaves_the_protein_picture_unchanged() -> None:
-    np.testing.assert_array_equal(overlay(PIXELS, np.zeros((2, 2), np.float32)), protein(PIXELS))
+    np.testing.assert_array_equal(
+        overlay(PIXELS, np.zeros((2, 2), np.float32), CHANNELS), protein(PIXELS, CHANNELS)
+    )
 
 
 def test_a_gallery_can_be_written_and_read_back(tmp_path: Path) -> None:
-    picture = draw_example(PIXELS, np.ones((2, 2), np.float32))
+    picture = draw_example(PIXELS, np.ones((2, 2), np.float32), CHANNELS)
     assert picture.shape == (48, 3 * 48 + 2, 3)
     example = GalleryImage(7, "false negative", "cell-1", (7, 25), (0,), 0.25, 0.5, "one.jpg")
     write_gallery(tmp_path / "gallery", [(example, picture)], note="as it is")
@@ -79,14 +82,14 @@ def test_a_gallery_can_be_written_and_read_back(tmp_path: Path) -> None:
 def test_each_channel_shows_in_its_own_colour(channel: int, rgb: tuple[int, ...]) -> None:
     image = np.zeros((4, 4, 4), np.uint8)
     image[channel, channel, channel] = 255
-    assert tuple(pseudo_colour(image)[channel, channel]) == rgb
+    assert tuple(pseudo_colour(image, CHANNELS)[channel, channel]) == rgb
 
 
 def test_the_endoplasmic_reticulum_is_yellow_at_six_tenths() -> None:
     image = np.zeros((4, 4, 4), np.uint8)
     image[3, 3, 3] = 255
-    assert tuple(pseudo_colour(image)[3, 3]) == (153, 153, 0)
+    assert tuple(pseudo_colour(image, CHANNELS)[3, 3]) == (153, 153, 0)
 
 
 def test_a_black_image_stays_black() -> None:
-    assert pseudo_colour(np.zeros((4, 4, 4), np.uint8)).max() == 0
+    assert pseudo_colour(np.zeros((4, 4, 4), np.uint8), CHANNELS).max() == 0

@@ -9,16 +9,19 @@ from playwright.sync_api import Browser, Page, expect
 
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.data.splits.splitting import write_split
-from hpa.labels import LABELS, N_LABELS
 from hpa.reports.data_quality import inspect
 from hpa.reports.data_quality_page import quality_page
 from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.reports.grad_cam_gallery import KINDS, draw_example
 from hpa.reports.model_card import card_page, model_card
 from hpa.reports.test_report import report_page
+from hpa.vocabulary import hpa2018
 from support.browsers import needs_chromium
 from support.evaluations import FACTS, PROVENANCE, small_evaluation
 from support.worlds import draw_pixels
+
+LABELS = hpa2018.LABELS.names
+N_LABELS = len(LABELS)
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 DESK, PHONE = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
@@ -46,13 +49,13 @@ def pages(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = read_index(packed_world)
     index["split"] = np.resize(np.array(["train", "val", "test"], dtype=object), len(index))
     index.loc[~index["labelled"], "split"] = "unlabelled"
-    write_split(folder / "split", index, index[["Id", "split"]].assign(group=0))
+    write_split(folder / "split", index, hpa2018.LABELS, index[["Id", "split"]].assign(group=0))
     found = inspect(packed_world, folder / "split", hash_distance=6)
     found.index.loc[:20, "blank"] = "green"
     found.index.loc[3, "Id"] = LONG
     card = model_card(evaluation, [PROVENANCE], facts)
     for name, text in {
-        "report": report_page(evaluation, folder / "gallery", facts),
+        "report": report_page(evaluation, folder / "gallery", facts, hpa2018.CHANNELS),
         "quality": quality_page(found, PackedImages(packed_world), facts),
         "model_card": card_page(card),
     }.items():

@@ -11,6 +11,7 @@ from hpa.errors import UserError
 from hpa.evaluation.paired_bootstrap import compare
 from hpa.evaluation.test_predictions import EvaluatedSplit, check_same_data
 from hpa.reports.run_comparison import as_json, as_text, find_predictions
+from hpa.vocabulary import hpa2018
 
 
 def make_predictions(n: int = 40) -> EvaluatedSplit:
@@ -20,7 +21,7 @@ def make_predictions(n: int = 40) -> EvaluatedSplit:
     y_prob = random.random((n, 28)).astype(np.float32)
     ids = np.array([f"cell-{row:02d}" for row in range(n)])
     y_pred = (y_prob > 0.5).astype(np.uint8)
-    return EvaluatedSplit(ids, np.arange(n) // 2, y_true, y_prob, y_pred, "run7")
+    return EvaluatedSplit(ids, np.arange(n) // 2, y_true, y_prob, y_pred, hpa2018.LABELS, "run7")
 
 
 def test_predictions_are_found_by_folder_or_file(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_different_images_labels_or_groups_are_rejected() -> None:
 def test_text_and_json_agree() -> None:
     a = make_predictions()
     b = replace(a, y_pred=a.y_true)
-    found = compare(a.y_true, a.groups, a.y_pred, b.y_pred, 1, 100)
+    found = compare(a.y_true, a.groups, a.y_pred, b.y_pred, a.labels, 1, 100)
     document = json.loads(json.dumps(as_json(found, a, b), allow_nan=False))
     text = as_text(found, "one", "two")
     assert f"B minus A: {document['difference']:+.3f}" in text

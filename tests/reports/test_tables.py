@@ -8,11 +8,14 @@ import pytest
 
 from hpa.config.params import load_params
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
-from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.predictions import Scores
 from hpa.reports.tables import false_prediction_table, logged_tables, precision_recall_table
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.vocabulary import hpa2018
 from support.paths import ROOT
+
+LABELS = hpa2018.LABELS.names
+N_LABELS = len(LABELS)
 
 N_ROWS = 4
 SETTINGS = replace(load_params(ROOT / "params.yaml").evaluate, n_bootstrap=20)
@@ -27,12 +30,12 @@ def evaluation() -> Evaluation:
     y_prob[:, 0] = (0.9, 0.7, 0.2, 0.8)
     y_prob[0, 1] = 0.6
     val, test = (
-        Scores(np.array([f"{name}-{row}" for row in range(N_ROWS)]), y_true, y_prob)
+        Scores(np.array([f"{name}-{row}" for row in range(N_ROWS)]), y_true, y_prob, hpa2018.LABELS)
         for name in ("val", "test")
     )
     ids = np.concatenate([val.ids, test.ids])
     facts = pd.DataFrame({"group": range(len(ids)), "brightness": 1.0}, index=ids)
-    thresholds = fit_by_rule("fixed", y_true, y_prob, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("fixed", y_true, y_prob, hpa2018.LABELS, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, SETTINGS)
 
 
@@ -53,7 +56,10 @@ def test_false_predictions_are_percentages_of_the_images_with_the_true_label(
     table = false_prediction_table(evaluation)
     cells = table.set_index(["true_label", "predicted_label"])["percent"]
     assert len(cells) == 2 * N_LABELS  # two labels have images
-    assert cells[cells.isna()].index.to_list() == [(LABELS[0],) * 2, (LABELS[1],) * 2]
+    assert cells[cells.isna()].index.to_list() == [
+        (LABELS[0],) * 2,
+        (LABELS[1],) * 2,
+    ]
     wrong = cells[cells > 0]
     # Label 1 is falsely predicted for 1 of 3 images with label 0; label 0 for the only one with 1.
     assert wrong.to_dict() == {

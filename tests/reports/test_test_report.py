@@ -10,7 +10,6 @@ import pytest
 
 from hpa.evaluation.class_table import WEAK
 from hpa.evaluation.report_data import Evaluation
-from hpa.labels import LABELS
 from hpa.metrics.origins import Origin
 from hpa.reports.gallery import GalleryImage, write_gallery
 from hpa.reports.grad_cam_gallery import draw_example
@@ -19,7 +18,10 @@ from hpa.reports.run_facts import run_facts
 from hpa.reports.summary import summary
 from hpa.reports.test_report import report_page
 from hpa.thresholds.shown import ShownScale
+from hpa.vocabulary import hpa2018
 from support.evaluations import FACTS, PROVENANCE, small_evaluation
+
+LABELS = hpa2018.LABELS.names
 
 HOSTILE = """<script>alert('1')</script>"""
 
@@ -32,14 +34,16 @@ def evaluation() -> Evaluation:
 @pytest.fixture(scope="module")
 def gallery_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "gallery"
-    picture = draw_example(np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32))
+    picture = draw_example(
+        np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32), hpa2018.CHANNELS
+    )
     example = GalleryImage(7, "false negative", HOSTILE, (7,), (), 0.2, 0.5, "one.jpg")
     write_gallery(folder, [(example, picture)], note="Small maps.")
     return folder
 
 
 def test_the_report_is_self_contained(evaluation: Evaluation, gallery_dir: Path) -> None:
-    text = report_page(evaluation, gallery_dir, FACTS)
+    text = report_page(evaluation, gallery_dir, FACTS, hpa2018.CHANNELS)
     addresses = re.findall(r'(?:src|href)="([^"]{0,30})', text)
     assert addresses
     assert all(address.startswith(("data:image/", "#")) for address in addresses)
@@ -53,7 +57,7 @@ def test_the_report_is_self_contained(evaluation: Evaluation, gallery_dir: Path)
 def test_the_report_has_headline_classes_and_pictures(
     evaluation: Evaluation, gallery_dir: Path
 ) -> None:
-    text = report_page(evaluation, gallery_dir, FACTS)
+    text = report_page(evaluation, gallery_dir, FACTS, hpa2018.CHANNELS)
     metrics = evaluation.metrics
     assert f'<div class="headline">{metrics["test/macro_f1"]:.3f} ' in text
     assert f"{metrics['test/macro_f1_low']:.3f} to {metrics['test/macro_f1_high']:.3f}" in text
@@ -68,7 +72,9 @@ def test_the_report_has_headline_classes_and_pictures(
 
 def test_an_empty_gallery_has_no_section(evaluation: Evaluation, tmp_path: Path) -> None:
     write_gallery(tmp_path / "gallery", [], note="")
-    assert "Example images" not in report_page(evaluation, tmp_path / "gallery", FACTS)
+    assert "Example images" not in report_page(
+        evaluation, tmp_path / "gallery", FACTS, hpa2018.CHANNELS
+    )
 
 
 def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation) -> None:
@@ -109,7 +115,7 @@ def test_a_macro_f1_without_interval_has_its_reason_everywhere(
     slices = evaluation.slices.assign(low=np.nan, high=np.nan)
     single = replace(evaluation, test=test, metrics=metrics, classes=classes, slices=slices)
     texts = [
-        report_page(single, gallery_dir, FACTS),
+        report_page(single, gallery_dir, FACTS, hpa2018.CHANNELS),
         model_card(single, [PROVENANCE], FACTS),
         summary(single),
     ]
@@ -151,7 +157,7 @@ def test_the_pages_of_a_model_of_an_earlier_version_say_what_is_unknown(
     evaluation: Evaluation, gallery_dir: Path
 ) -> None:
     facts = run_facts([{"run_id": "abc"}], Origin(), {}, {}, run_id="run7")
-    report = report_page(evaluation, gallery_dir, facts)
+    report = report_page(evaluation, gallery_dir, facts, hpa2018.CHANNELS)
     assert "The rounds of the training are unknown" in report
     card = model_card(evaluation, [{"run_id": "abc"}], facts)
     assert "Trained: unknown" in card
@@ -164,7 +170,7 @@ def test_the_pages_list_parameters_that_differ_and_escape_them(
     evaluation: Evaluation, gallery_dir: Path
 ) -> None:
     facts = replace(FACTS, changed=[("fetch.path", HOSTILE + "|_x_", "raw")], unchanged="")
-    report = report_page(evaluation, gallery_dir, facts)
+    report = report_page(evaluation, gallery_dir, facts, hpa2018.CHANNELS)
     assert "1 differ from the committed params.yaml" in report
     assert HOSTILE not in report
     page = card_page(model_card(evaluation, [PROVENANCE], facts))
@@ -180,20 +186,23 @@ def test_a_model_that_predicts_nothing_has_a_report(
     classes = evaluation.classes.assign(predicted=0, f1=0.0, f1_low=0.0, f1_high=0.0)
     none = evaluation.confusions.head(0)
     text = report_page(
-        replace(evaluation, test=empty, classes=classes, confusions=none), gallery_dir, FACTS
+        replace(evaluation, test=empty, classes=classes, confusions=none),
+        gallery_dir,
+        FACTS,
+        hpa2018.CHANNELS,
     )
     assert "<p>None.</p>" in text
     assert "heat map of false positives" in text
 
 
 def test_the_same_inputs_give_the_same_bytes(evaluation: Evaluation, gallery_dir: Path) -> None:
-    page = report_page(evaluation, gallery_dir, FACTS)
-    assert page == report_page(small_evaluation(), gallery_dir, FACTS)
+    page = report_page(evaluation, gallery_dir, FACTS, hpa2018.CHANNELS)
+    assert page == report_page(small_evaluation(), gallery_dir, FACTS, hpa2018.CHANNELS)
     assert FACTS.entries[0][1] in page
 
 
 def test_every_class_has_its_interval_in_numbers(evaluation: Evaluation, gallery_dir: Path) -> None:
-    text = report_page(evaluation, gallery_dir, FACTS)
+    text = report_page(evaluation, gallery_dir, FACTS, hpa2018.CHANNELS)
     *others, absent = evaluation.classes.to_dict("records")
     for row in others:
         assert f"<span>{row['f1_low']:.2f}–{row['f1_high']:.2f}</span>" in text
@@ -203,11 +212,13 @@ def test_every_class_has_its_interval_in_numbers(evaluation: Evaluation, gallery
 
 
 def test_a_long_list_of_labels_is_cut(evaluation: Evaluation, tmp_path: Path) -> None:
-    picture = draw_example(np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32))
+    picture = draw_example(
+        np.full((32, 32, 4), 9, np.uint8), np.ones((1, 1), np.float32), hpa2018.CHANNELS
+    )
     every = tuple(range(len(LABELS)))
     example = GalleryImage(7, "false positive", "x", (), every, 0.2, 0.5, "one.jpg")
     write_gallery(tmp_path / "gallery", [(example, picture)], note="")
-    text = report_page(evaluation, tmp_path / "gallery", FACTS)
+    text = report_page(evaluation, tmp_path / "gallery", FACTS, hpa2018.CHANNELS)
     assert "predicted: Nucleoplasm, " in text
     assert "Golgi apparatus and 20 more" in text
     assert "true: none" in text

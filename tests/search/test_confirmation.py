@@ -8,7 +8,6 @@ import yaml
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import read_index
-from hpa.labels import indicator_matrix
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
 from hpa.search.confirmation import (
@@ -23,6 +22,7 @@ from hpa.search.study import Study, begin_study
 from hpa.search.worker import work
 from hpa.thresholds.blending import blend_rule
 from hpa.thresholds.cross_fitting import cross_fitted_decisions
+from hpa.vocabulary import hpa2018
 from support.racing import gamma_as_value
 from support.search_workspaces import make_workspace, small_params
 
@@ -63,7 +63,7 @@ def test_encoded_decisions_decode_to_the_same() -> None:
     y_pred = np.random.default_rng(0).integers(0, 2, (45, 28), dtype=np.uint8)
     text = encode_decisions(y_pred)
     assert text.isascii()
-    np.testing.assert_array_equal(decode_decisions(text, 45), y_pred)
+    np.testing.assert_array_equal(decode_decisions(text, (45, 28)), y_pred)
 
 
 @pytest.mark.parametrize("n_copies", [1, 4])
@@ -124,7 +124,7 @@ def test_the_best_trial_is_compared_with_the_present_current_parameters(
     monkeypatch.chdir(make_workspace(tmp_path / "workspace", packed_world))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     is_val = (read_assignment(SPLIT_DIR, 0)["split"] == "val").to_numpy()
-    y_true = indicator_matrix(read_index(PACKED_DIR)["Target"][is_val])
+    y_true = hpa2018.LABELS.indicators(read_index(PACKED_DIR)["Target"][is_val])
 
     def compare(trial: optuna.Trial, study: Study) -> float:
         """Decide all wrongly with gamma 0, all correctly otherwise."""

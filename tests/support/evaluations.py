@@ -5,11 +5,12 @@ import pandas as pd
 
 from hpa.config.sections import Evaluate
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
-from hpa.labels import CHANNELS
 from hpa.metrics.origins import Origin
 from hpa.metrics.predictions import Scores
 from hpa.reports.run_facts import run_facts
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
 
 PROVENANCE = {
     "run_id": "abc",
@@ -21,7 +22,7 @@ PROVENANCE = {
     "data": {"data/split/assignment.csv": "1" * 64},
     "lineage": {"git.commit": "deadbeef", "git.dirty": "true", "dvc.data/raw": "md5"},
     "versions": {"keras": "3 <b>*|_x_"},
-    "channels": list(CHANNELS),
+    "channels": list(hpa2018.CHANNELS.names),
 }  # fmt: skip
 
 HISTORY = {
@@ -39,19 +40,19 @@ FACTS = run_facts(
 )
 
 
-def scores(name: str, seed: int) -> Scores:
-    random = np.random.default_rng(seed)
-    y_true = (random.random((60, 28)) < np.linspace(0.5, 0.1, 28)).astype(np.uint8)
-    y_true[:, -1] = 0
+def scores(name: str, seed: int, labels: Labels = hpa2018.LABELS) -> Scores:
+    random, n = np.random.default_rng(seed), len(labels)
+    y_true = (random.random((60, n)) < np.linspace(0.5, 0.1, n)).astype(np.uint8)
+    y_true[:, 1:][:, -1:] = 0
     y_prob = (0.3 * y_true + 0.7 * random.random(y_true.shape)).astype(np.float32)
-    return Scores(np.array([f"{name}-{row}" for row in range(60)]), y_true, y_prob)
+    return Scores(np.array([f"{name}-{row}" for row in range(60)]), y_true, y_prob, labels)
 
 
-def small_evaluation() -> Evaluation:
-    """Evaluate 60 images; no image carries the last label."""
-    val, test = scores("val", 1), scores("test", 2)
+def small_evaluation(labels: Labels = hpa2018.LABELS) -> Evaluation:
+    """Evaluate 60 images; no image carries the last of several labels."""
+    val, test = scores("val", 1, labels), scores("test", 2, labels)
     ids = np.concatenate([val.ids, test.ids])
     facts = pd.DataFrame({"group": range(120), "brightness": np.arange(120) * 1.0}, index=ids)
     settings = Evaluate(min_support=10, n_bootstrap=100, seed=3, image_side_um=None)
-    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
     return evaluate_splits(val, test, thresholds, facts, settings, run_id="run7")

@@ -5,7 +5,6 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, f1_score
 
-from hpa.labels import N_LABELS
 from hpa.metrics.calibration import class_calibration_error, log_loss
 from hpa.metrics.ranking import rank_scores, sweep
 from hpa.thresholds.cross_fitting import (
@@ -17,6 +16,9 @@ from hpa.thresholds.cross_fitting import (
     validation_metrics,
 )
 from hpa.thresholds.rules import RULES, swept
+from hpa.vocabulary import hpa2018
+
+N_LABELS = len(hpa2018.LABELS)
 
 
 def scores(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

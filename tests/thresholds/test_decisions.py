@@ -5,15 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hpa.labels import N_LABELS
 from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.fitting import fit_by_rule
+from hpa.vocabulary import hpa2018
+
+N_LABELS = len(hpa2018.LABELS)
 
 
 def make_thresholds(seed: int = 2) -> Thresholds:
     random = np.random.default_rng(seed)
     y_true = (random.random((50, N_LABELS)) < 0.3).astype(np.uint8)
-    return fit_by_rule("sweep", y_true, random.random(y_true.shape), fixed=0.5, seed=0)
+    return fit_by_rule(
+        "sweep", y_true, random.random(y_true.shape), hpa2018.LABELS, fixed=0.5, seed=0
+    )
 
 
 def test_thresholds_of_27_classes_are_refused() -> None:

@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import f1_score
 
 from hpa.errors import UserError
-from hpa.labels import N_LABELS
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1, macro_f1
 from hpa.metrics.predictions import Scores
@@ -16,10 +15,13 @@ from hpa.thresholds.blending import choose_blend
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule, fit_thresholds
 from hpa.thresholds.thresholds_file import thresholds_to_json
+from hpa.vocabulary import hpa2018
+
+N_LABELS = len(hpa2018.LABELS)
 
 
 def swept(y_true: np.ndarray, y_prob: np.ndarray) -> Thresholds:
-    return fit_by_rule("sweep", y_true, y_prob, fixed=0.5, seed=0)
+    return fit_by_rule("sweep", y_true, y_prob, hpa2018.LABELS, fixed=0.5, seed=0)
 
 
 def one_class(truth: list[int], scores: list[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -191,8 +193,10 @@ def test_labels_and_scores_of_different_rows_are_refused() -> None:
 def test_neither_the_order_of_rows_nor_the_type_of_floats_moves_the_blend() -> None:
     y_true, y_prob = random_world(60, 3, n_levels=20)
     order = np.random.default_rng(0).permutation(60)
-    one = fit_thresholds(y_true, y_prob)
-    other = fit_thresholds(y_true[order].astype(bool), y_prob[order].astype(np.float64))
+    one = fit_thresholds(y_true, y_prob, hpa2018.LABELS)
+    other = fit_thresholds(
+        y_true[order].astype(bool), y_prob[order].astype(np.float64), hpa2018.LABELS
+    )
     assert thresholds_to_json(one) == thresholds_to_json(other)
 
 
@@ -201,7 +205,7 @@ def test_the_blend_is_named_in_words_and_differs_by_support() -> None:
     y_true, y_prob = random_world(80, 4)
     y_true[:, 3] = 0
     y_true[:, 4] = 1
-    thresholds = fit_thresholds(y_true, y_prob)
+    thresholds = fit_thresholds(y_true, y_prob, hpa2018.LABELS)
     names = {word for words in thresholds.rule for word in words.replace(",", "").split()[1::2]}
     assert "bagged" in names
     assert names <= {"bagged", "proportion", "expected", "global", "fixed"}
@@ -211,7 +215,7 @@ def test_the_blend_is_named_in_words_and_differs_by_support() -> None:
 
 def test_a_single_row_is_fitted_but_cannot_be_cross_fitted() -> None:
     y_true, y_prob = random_world(1, 0)
-    thresholds = fit_thresholds(y_true, y_prob)
+    thresholds = fit_thresholds(y_true, y_prob, hpa2018.LABELS)
     np.testing.assert_array_equal(thresholds.predict(y_prob), y_true)
     assert thresholds.cross_fitted_macro_f1 == 0
 
@@ -219,7 +223,7 @@ def test_a_single_row_is_fitted_but_cannot_be_cross_fitted() -> None:
 @pytest.mark.parametrize("n_rows", [2, 3])
 def test_few_rows_give_thresholds_with_the_f1_they_state(n_rows: int) -> None:
     y_true, y_prob = random_world(n_rows, 0)
-    thresholds = fit_thresholds(y_true, y_prob)
+    thresholds = fit_thresholds(y_true, y_prob, hpa2018.LABELS)
     counts = count_outcomes(y_true, thresholds.predict(y_prob))
     assert macro_f1(counts) == thresholds.fit_macro_f1
 

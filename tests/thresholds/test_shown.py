@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from hpa.labels import N_LABELS
 from hpa.metrics.calibration import reliability
 from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.shown import ShownScale, fit_shown_scale
+from hpa.vocabulary import hpa2018
+
+N_LABELS = len(hpa2018.LABELS)
 
 ONE = np.float32(1)
 EDGES = np.array(
@@ -29,7 +31,7 @@ def world(seed: int, n_rows: int = 400, scale: float = 1.0) -> tuple[np.ndarray,
 
 def make_thresholds(values: np.ndarray, scale: float) -> Thresholds:
     y_true, y_prob = world(0, 50)
-    thresholds = fit_by_rule("fixed", y_true, y_prob, fixed=0.5, seed=0)
+    thresholds = fit_by_rule("fixed", y_true, y_prob, hpa2018.LABELS, fixed=0.5, seed=0)
     return replace(thresholds, values=values, shown_scale=ShownScale(scale))
 
 

@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 
 from hpa.errors import UserError
-from hpa.labels import LABELS, N_LABELS
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.shown import ShownScale
 from hpa.thresholds.thresholds_file import read_thresholds, thresholds_to_json
+from hpa.vocabulary import hpa2018
+
+LABELS = hpa2018.LABELS.names
+N_LABELS = len(LABELS)
 
 
 def make_thresholds(seed: int = 2) -> Thresholds:
     random = np.random.default_rng(seed)
     y_true = (random.random((50, N_LABELS)) < 0.3).astype(np.uint8)
-    return fit_by_rule("sweep", y_true, random.random(y_true.shape), fixed=0.5, seed=0)
+    return fit_by_rule(
+        "sweep", y_true, random.random(y_true.shape), hpa2018.LABELS, fixed=0.5, seed=0
+    )
 
 
 def reread(document: dict[str, Any], folder: Path) -> Thresholds:

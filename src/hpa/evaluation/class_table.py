@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from hpa.evaluation.test_predictions import EvaluatedSplit
-from hpa.labels import LABELS
 from hpa.metrics.bootstrap import Replicates, interval
 from hpa.metrics.counts import Counts, count_outcomes
 from hpa.metrics.curves import average_precision, roc_auc
@@ -41,7 +40,7 @@ def class_table(
     beats_constant = intervals[:, 0] > constant_f1  # False without an interval
     return pd.DataFrame(
         {
-            "label": LABELS,
+            "label": thresholds.labels.names,
             "support": counts.support,
             "predicted": counts.predicted,
             "precision": precision(counts),

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from hpa.evaluation.test_predictions import EvaluatedSplit
-from hpa.labels import LABELS
 from hpa.metrics.bootstrap import bootstrap_f1, interval
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1_by_row, macro_f1, micro_f1
 from hpa.thresholds.decisions import fill_empty_rows
+from hpa.vocabulary.labels import Labels
 
 
-def confusions(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
+def confusions(y_true: np.ndarray, y_pred: np.ndarray, labels: Labels) -> pd.DataFrame:
     """Return pairs of a false negative and a false positive label, the most frequent first.
 
     An image with two false negatives and one false positive counts for two pairs, as several labels
@@ -26,8 +26,8 @@ def confusions(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     n = pairs[false_negative, false_positive]
     table = pd.DataFrame(
         {
-            "false_negative": [LABELS[index] for index in false_negative],
-            "false_positive": [LABELS[index] for index in false_positive],
+            "false_negative": [labels.names[index] for index in false_negative],
+            "false_positive": [labels.names[index] for index in false_positive],
             "n": n,
             "share": n / truth.sum(axis=0)[false_negative],
         }

@@ -47,6 +47,7 @@ def _test_metrics(
     # Chosen by evidence alone: without the bad results, the mean would be too good.
     trusted = classes[classes["note"] == ""]
     shown = thresholds.shown(test.y_prob)
+    present = counts.support > 0
     return {
         "test/macro_f1": macro_f1(counts),
         "test/micro_f1": micro_f1(counts),
@@ -58,10 +59,13 @@ def _test_metrics(
         "test/macro_roc_auc": float(classes["roc_auc"].mean()),
         "test/macro_f1_at_half": macro_f1(at_half),
         "test/macro_f1_trusted_classes": float(trusted["f1"].mean()),
+        "test/macro_f1_present_classes": float(classes["f1"][present].mean()),
         "test/macro_f1_of_constant": macro_f1(constant_counts(val_true, test.y_true)),
         "test/no_label_fraction": float((~test.y_pred.any(axis=1)).mean()),
         "test/probability_calibration_error": reliability(test.y_true, shown).error,
         "test/probability_calibration_error_of_scores": reliability(test.y_true, test.y_prob).error,
         "test/probability_log_loss": log_loss(test.y_true, shown),
+        "test/n_classes": float(len(classes)),
+        "test/n_present_classes": float(present.sum()),
         "test/n_doubtful_classes": float((classes["flags"] != "").sum()),
     }

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 
 from hpa.data.packed.assignment import read_assignment
+from hpa.data.packed.vocabulary import FILE_NAME as VOCABULARY
+from hpa.data.packed.vocabulary import read_vocabulary, vocabulary_of
 from hpa.errors import UserError
 from hpa.metrics.origins import (
     Origin,
     network_of,
     require_present_networks,
     require_same_origin,
+    require_same_vocabulary,
 )
 from hpa.metrics.predictions import Scores
 from hpa.system.files import read_json, sha256
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.thresholds_file import read_thresholds
+from hpa.vocabulary.labels import Labels
 
 SPLITS, REQUIRED = ("val", "test", "holdout", "unlabelled"), ("val", "test")
 REMEDY = "run the stages in their order: dvc repro; by hand: score, threshold, explain, evaluate"
@@ -58,6 +62,11 @@ def read_inputs(thresholds_path: Path, scores_dir: Path) -> Inputs:
     present = [name for name in SPLITS if name in REQUIRED or paths[name].is_file()]
     scores = {name: Scores.read(paths[name]) for name in present}
     val, val_path = scores["val"], paths["val"]
+    for name, each in scores.items():
+        _require_labels(thresholds.labels, thresholds_path, each.labels, paths[name])
+    for network in networks:
+        labels = vocabulary_of(network).labels
+        _require_labels(labels, scores_dir / "networks.json", val.labels, val_path)
     made_by = replace(val.made_by, scores_sha256="")
     _require(beside["origin"], thresholds_path, val.made_by, val_path)
     for name, each in scores.items():
@@ -81,6 +90,9 @@ def require_scored_data(inputs: Inputs, packed_dir: Path, split_dir: Path) -> No
         if path.is_file():
             present = Origin(data={path.name: sha256(path)})
             _require(inputs.val.origin, Path("the scores"), present, path)
+    packed = packed_dir / VOCABULARY
+    if packed.is_file():
+        _require_labels(read_vocabulary(packed_dir).labels, packed, inputs.val.labels, "the scores")
     split = read_assignment(split_dir).set_index("Id")["split"]
     for name, ids in inputs.ids.items():
         allowed = ("val", "train") if name == "val" else (name,)  # val of a fold is train of others
@@ -111,6 +123,10 @@ def _described(networks: list[dict[str, Any]], origin: Origin) -> Origin:
         files = ["network"] * len(networks)
     pairs = zip(files, networks, strict=True)
     return Origin(networks=tuple(network_of(file, each) for file, each in pairs))
+
+
+def _require_labels(a: Labels, name_a: Path, b: Labels, name_b: Path | str) -> None:
+    require_same_vocabulary(a, b, names=(str(name_a), str(name_b)), remedy=REMEDY)
 
 
 def _require(a: Origin, name_a: Path, b: Origin, name_b: Path) -> None:

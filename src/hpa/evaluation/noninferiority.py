@@ -9,7 +9,6 @@ mean over classes; the class margin limits the loss of any one class.
 import numpy as np
 
 from hpa.evaluation.paired_bootstrap import PairedComparison
-from hpa.labels import LABELS
 
 
 def objections(
@@ -39,8 +38,8 @@ def objections(
             before, after = comparison.class_f1[:, index]
             low, high = comparison.class_interval[:, index]
             reasons.append(
-                f"{LABELS[index]} falls by {losses[index]:.3f}, more than {class_margin:g}: F1 "
-                f"{before:.3f} to {after:.3f} on {comparison.support[index]} images, 95 % interval "
-                f"{low:+.3f} to {high:+.3f}"
+                f"{comparison.labels.names[index]} falls by {losses[index]:.3f}, more than "
+                f"{class_margin:g}: F1 {before:.3f} to {after:.3f} on "
+                f"{comparison.support[index]} images, 95 % interval {low:+.3f} to {high:+.3f}"
             )
     return reasons

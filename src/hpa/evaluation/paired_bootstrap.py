@@ -7,6 +7,7 @@ import numpy as np
 from hpa.metrics.bootstrap import bootstrap_f1, interval, too_few
 from hpa.metrics.counts import check_same_shape, count_outcomes
 from hpa.metrics.f1 import f1, macro_f1
+from hpa.vocabulary.labels import Labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class PairedComparison:
         class_better: float64[C]; NaN for a class without positives.
         support: int64[C], images that carry each class.
         n_images, n_groups: size of the test split.
+        labels: of the classes.
         too_few: why macro F1 has no interval; "" if it has one.
     """
 
@@ -39,6 +41,7 @@ class PairedComparison:
     support: np.ndarray
     n_images: int
     n_groups: int
+    labels: Labels
     too_few: str
 
 
@@ -47,6 +50,7 @@ def compare(
     groups: np.ndarray,
     pred_a: np.ndarray,
     pred_b: np.ndarray,
+    labels: Labels,
     seed: int,
     n: int,
 ) -> PairedComparison:
@@ -79,6 +83,7 @@ def compare(
         support=support,
         n_images=len(y_true),
         n_groups=len(np.unique(groups)),
+        labels=labels,
         too_few=too_few(y_true, groups),
     )
 

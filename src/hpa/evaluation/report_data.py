@@ -9,6 +9,7 @@ import pandas as pd
 from hpa.config.sections import Evaluate
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.errors import UserError
 from hpa.evaluation.class_table import class_table
 from hpa.evaluation.error_analysis import confusions, empty_rows, slices
@@ -16,7 +17,6 @@ from hpa.evaluation.headline_metrics import headline_metrics
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.evaluation.threshold_stability import threshold_spread
 from hpa.evaluation.val_test_tables import calibration_tables, rule_table
-from hpa.labels import CHANNELS
 from hpa.metrics.bootstrap import bootstrap_f1, too_few
 from hpa.metrics.origins import UNKNOWN, Origin, require_same_origin
 from hpa.metrics.predictions import Scores
@@ -29,7 +29,7 @@ class Evaluation:
 
     Attributes:
         metrics: `<split>/<metric>` to number; `val/…` is the fit set of thresholds, optimistic.
-        classes: one row per label, in the competition's order; see `class_table`.
+        classes: one row per label, in the order of the columns; see `class_table`.
         test: truth and predictions of the test split.
         thresholds: the thresholds that gave the predictions.
         rules: see `rule_table`.
@@ -77,7 +77,8 @@ def image_facts(packed_dir: Path, split_dir: Path) -> pd.DataFrame:
     """Return `group` (integer) and `brightness` (grey level in [0,255]) of each image by its Id."""
     index = read_index(packed_dir).set_index("Id")
     assignment = read_assignment(split_dir).set_index("Id")
-    means = index[[f"{channel}_mean" for channel in CHANNELS]]
+    channels = read_vocabulary(packed_dir).channels
+    means = index[[f"{channel}_mean" for channel in channels.names]]
     facts = pd.DataFrame({"brightness": 255 * means.mean(axis=1)})
     return facts.join(assignment["group"], how="inner")
 
@@ -109,7 +110,7 @@ def evaluate_splits(
     val_groups, test_groups = _groups(val.ids, facts), _groups(test.ids, facts)
     val_pred, test_pred = (decide(thresholds, split.y_prob) for split in (val, test))
     predictions = EvaluatedSplit(
-        test.ids, test_groups, test_true, test.y_prob, test_pred, run_id, origin
+        test.ids, test_groups, test_true, test.y_prob, test_pred, test.labels, run_id, origin
     )
     draws = {"seed": settings.seed, "n": settings.n_bootstrap}
     replicates = bootstrap_f1(test_true, test_pred, test_groups, **draws)
@@ -128,7 +129,7 @@ def evaluate_splits(
         rules=rule_table(test, thresholds),
         calibration=calibration,
         reliability=reliability,
-        confusions=confusions(test_true, test_pred),
+        confusions=confusions(test_true, test_pred, test.labels),
         slices=slices(predictions, facts.loc[test.ids, "brightness"].to_numpy(), **draws),
         empty=pd.DataFrame(
             row

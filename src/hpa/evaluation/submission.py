@@ -5,28 +5,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpa.labels import LABELS, format_target
 from hpa.metrics.counts import check_indicators
 from hpa.metrics.predictions import Scores
 from hpa.thresholds.decisions import Thresholds, decide
+from hpa.vocabulary.labels import Labels
 
 
-def submission(ids: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
+def submission(ids: np.ndarray, y_pred: np.ndarray, labels: Labels) -> pd.DataFrame:
     """Return Kaggle's `Id,Predicted`: label numbers separated by blanks, "" for the empty set.
 
-    `ids` are N image names, `y_pred` is uint8[N,28].
+    `ids` are N image names, `y_pred` is uint8[N,C].
     """
     check_indicators("y_pred", y_pred)
-    shape = (len(ids), len(LABELS))
+    shape = (len(ids), len(labels))
     if y_pred.shape != shape:
         raise ValueError(f"y_pred must have shape {shape}, got {y_pred.shape}")
-    predicted = [format_target(np.flatnonzero(row).tolist()) for row in y_pred]
+    predicted = [labels.format(np.flatnonzero(row).tolist()) for row in y_pred]
     return pd.DataFrame({"Id": ids, "Predicted": predicted})
 
 
 def unlabelled_submission(path: Path, thresholds: Thresholds) -> pd.DataFrame:
     """Return the submission for the scores at `path`; no rows without such a file."""
     if not path.exists():
-        return submission(np.empty(0, np.str_), np.empty((0, len(LABELS)), np.uint8))
+        return submission(
+            np.empty(0, np.str_), np.empty((0, len(thresholds.labels)), np.uint8), thresholds.labels
+        )
     unlabelled = Scores.read(path)
-    return submission(unlabelled.ids, decide(thresholds, unlabelled.y_prob))
+    y_pred = decide(thresholds, unlabelled.y_prob)
+    return submission(unlabelled.ids, y_pred, thresholds.labels)

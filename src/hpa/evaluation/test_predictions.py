@@ -15,10 +15,13 @@ from hpa.metrics.predictions import (
     check_ids,
     check_probabilities,
     file_error,
+    labels_array,
+    labels_in,
     load_arrays,
     origin_in,
 )
 from hpa.system.files import atomic_path
+from hpa.vocabulary.labels import Labels
 
 FILE_NAME = "test_predictions.npz"
 
@@ -30,9 +33,10 @@ class EvaluatedSplit:
     Attributes:
         ids: image names, unicode [N], unique.
         groups: int64[N]; images of one group are not independent.
-        y_true: uint8[N,28].
-        y_prob: float32[N,28] in [0,1].
-        y_pred: uint8[N,28], y_prob at the thresholds of the run.
+        y_true: uint8[N,C].
+        y_prob: float32[N,C] in [0,1].
+        y_pred: uint8[N,C], y_prob at the thresholds of the run.
+        labels: of the C columns.
         run_id: the run of the evaluation, "" if unknown.
         origin: what made the probabilities and the thresholds; empty if unknown.
     """
@@ -42,11 +46,12 @@ class EvaluatedSplit:
     y_true: np.ndarray
     y_prob: np.ndarray
     y_pred: np.ndarray
+    labels: Labels
     run_id: str = ""
     origin: Origin = UNKNOWN
 
     def __post_init__(self) -> None:
-        check_probabilities("y_prob", self.y_prob)
+        check_probabilities("y_prob", self.y_prob, n_classes=len(self.labels))
         check_ids(self.ids, len(self.y_prob))
         if len(self):  # there may be no holdout images
             check_groups(self.groups, len(self.y_prob))
@@ -61,6 +66,7 @@ class EvaluatedSplit:
         """Write a compressed .npz atomically."""
         origin = np.array(json.dumps(self.origin.to_json()))
         arrays = {**vars(self), "run_id": np.array(self.run_id), "origin": origin}
+        arrays["labels"] = labels_array(self.labels)
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -73,9 +79,11 @@ class EvaluatedSplit:
         """
         keys = ("ids", "groups", "y_true", "y_prob", "y_pred")
         arrays = load_arrays(path, keys, stage="evaluate")
+        labels = labels_in(arrays, path)
         try:
             return cls(
                 **{key: arrays[key] for key in keys},
+                labels=labels,
                 run_id=str(arrays.get("run_id", "")),
                 origin=origin_in(arrays),
             )

@@ -89,7 +89,8 @@ def too_few(y_true: np.ndarray, groups: np.ndarray) -> str:
     if not present:
         return "no image carries any class"
     if 2 * rare > present:
-        return f"fewer than {FEW} independent images for each of {rare} classes"
+        which = f"each of {rare} classes" if rare > 1 else "one class"
+        return f"fewer than {FEW} independent images for {which}"
     return ""
 
 

@@ -103,7 +103,7 @@ def fit_calibration(y_true: np.ndarray, y_prob: np.ndarray, method: str) -> Cali
     Platt's lines have a weak penalty of (scale - 1)^2 / 2 + shift^2 / 2 on the summed losses: a
     class of three positives hardly moves, one of 100 moves freely, one of none stays finite.
 
-    >>> y_true, y_prob = np.ones((4, 28), np.uint8), np.full((4, 28), 0.75)
+    >>> y_true, y_prob = np.ones((4, 5), np.uint8), np.full((4, 5), 0.75)
     >>> y_true[0] = 0  # three in four, as stated: nothing to correct
     >>> fit_calibration(y_true, y_prob, "temperature").scale[0].round(3)
     np.float64(1.0)

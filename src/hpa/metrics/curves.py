@@ -14,8 +14,8 @@ def precision_recall(ranking: Ranking, index: int) -> tuple[np.ndarray, np.ndarr
 
     From the highest cut (fewest predicted) to the lowest; the class must have a positive.
 
-    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 5))
     >>> precision_recall(ranking, 0)  # the two scores of 0.5 share a cut: 2 of 3 are true
     (array([0.5, 1. ]), array([1.        , 0.66666667]))
     """
@@ -30,8 +30,8 @@ def average_precision(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
 
     Source: scikit-learn, `average_precision_score` (no interpolation).
 
-    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 28)
-    >>> average_precision(y_true, np.tile(np.array([[0.9], [0.5], [0.4]]), 28))[0].round(3)
+    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 5)
+    >>> average_precision(y_true, np.tile(np.array([[0.9], [0.5], [0.4]]), 5))[0].round(3)
     np.float64(0.833)
     """
     ranking = rank_scores(y_true, y_prob)
@@ -48,8 +48,8 @@ def roc_auc(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
     NaN for a class without positives or without negatives.
     Source: Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982.
 
-    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 28)
-    >>> roc_auc(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 28))[0]  # one win, one tie
+    >>> y_true = np.tile(np.array([[1], [0], [1]], np.uint8), 5)
+    >>> roc_auc(y_true, np.tile(np.array([[0.9], [0.5], [0.5]]), 5))[0]  # one win, one tie
     np.float64(0.75)
     """
     from scipy.stats import rankdata  # takes a second to load

@@ -7,12 +7,16 @@ other programs say less: only what both sides say is compared.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpa.errors import UserError
 from hpa.system.files import read_json
+from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.labels import Labels
 
 SCORE_KEYS = ("score.augmentation", "score.merge")
+Words = TypeVar("Words", Labels, Channels, Vocabulary)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,26 @@ def require_same_origin(a: Origin, b: Origin, *, names: tuple[str, str], remedy:
             f"{names[0]} and {names[1]} do not belong together",
             expected="one network, the same data and the same settings behind both",
             received="\n    ".join(["", *differing]),
+            remedy=remedy,
+        )
+
+
+def require_same_vocabulary(a: Words, b: Words, *, names: tuple[str, str], remedy: str) -> None:
+    """Refuse labels or channels that differ by name or order: their columns mean other things.
+
+    Args:
+        a, b: of two files.
+        names: of the files, for the message.
+        remedy: of the user.
+
+    Raises:
+        UserError: they differ; it says how.
+    """
+    if difference := a.difference(b):
+        raise UserError(
+            f"{names[0]} and {names[1]} are of different vocabularies",
+            expected="labels and channels of the same names in the same order",
+            received=f"in {names[1]}, compared with {names[0]}: {difference}",
             remedy=remedy,
         )
 

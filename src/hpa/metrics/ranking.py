@@ -101,14 +101,14 @@ def rank_scores(
     which they are stored: midpoints are then exact in float64.
 
     Args:
-        y_true, y_prob: uint8[N,28], and floating [N,28] in [0,1].
+        y_true, y_prob: uint8[N,C], and floating [N,C] in [0,1].
         groups: integers [N]; rows of one group are not independent. None: all rows are.
 
     Raises:
         UserError: there are no rows.
 
-    >>> y_true = np.tile(np.array([[0], [1], [1]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.5], [0.25], [0.75]]), 28))
+    >>> y_true = np.tile(np.array([[0], [1], [1]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.5], [0.25], [0.75]]), 5))
     >>> ranking.scores[0], ranking.true_positives[0]
     (array([0.75, 0.5 , 0.25]), array([1, 1, 2]))
     """
@@ -151,8 +151,8 @@ def sweep(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
     If no cut has a true positive, F1 is 0.0 and the threshold lies just above the largest score: a
     new score beyond all known negatives is evidence, and macro F1 can only gain by it.
 
-    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 5))
     >>> values, f1 = sweep(ranking)
     >>> float(values[0]), float(f1[0])  # F1 after each row: 2/3, 2/4, 4/5, 4/6
     (0.375, 0.8)
@@ -179,8 +179,8 @@ def just_above(scores: np.ndarray) -> np.ndarray:
 def best_macro_f1(y_true: np.ndarray, y_prob: np.ndarray) -> float:
     """Return macro F1 of the exact sweep on its own rows: optimistic, computed in milliseconds.
 
-    >>> y_true = np.tile(np.array([[1], [0]], np.uint8), 28)
-    >>> best_macro_f1(y_true, np.tile(np.array([[0.9], [0.1]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0]], np.uint8), 5)
+    >>> best_macro_f1(y_true, np.tile(np.array([[0.9], [0.1]]), 5))
     1.0
     """
     return float(sweep(rank_scores(y_true, y_prob))[1].mean())

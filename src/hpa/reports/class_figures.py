@@ -6,14 +6,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style
+from hpa.reports.shown_classes import of_all, shown_classes
+from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style, rows_high
+
+SHORT = 12  # rows of a chart too low for a legend inside
 
 
 @house_style()
 def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     """Draw F1 and support of each class, best on top, beside the best constant prediction."""
-    table = classes.sort_values(["f1", "support"], kind="stable", ignore_index=True)
-    figure = Figure(figsize=(9, 8.5), layout="constrained")
+    table = _most(classes).sort_values(["f1", "support"], kind="stable", ignore_index=True)
+    figure = Figure(figsize=(9, rows_high(8.5, len(table))), layout="constrained")
     axes = figure.add_subplot()
     rows, constant = table.index, table["constant_f1"]
     axes.barh(rows, table["f1"], color=flag_colours(list(table["flags"])), height=0.72, zorder=2)
@@ -26,23 +29,28 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     _label_rows(axes, table)
     axes.set(xlim=(0, 1.1), xlabel="F1 on test (in brackets: images with the class)")
     axes.set_xticks(np.linspace(0, 1, 6))
-    axes.set_title(f"F1 by class: macro F1 {macro_f1:.3f}")
-    axes.legend(handles=_f1_legend(), loc="lower right")
+    axes.set_title(_titled(f"F1 by class: macro F1 {macro_f1:.3f}", classes))
+    if len(table) < SHORT:  # no room beside the bars
+        figure.legend(handles=_f1_legend(), loc="outside lower left", ncols=4)
+    else:
+        axes.legend(handles=_f1_legend(), loc="lower right")
     return figure
 
 
 @house_style()
 def plot_thresholds(classes: pd.DataFrame) -> Figure:
     """Draw the threshold of each class and the positives it was fitted to, rarest on top."""
-    table = classes.sort_values("val_support", ascending=False, kind="stable", ignore_index=True)
-    figure = Figure(figsize=(9, 8.5), layout="constrained")
+    table = _most(classes).sort_values(
+        "val_support", ascending=False, kind="stable", ignore_index=True
+    )
+    figure = Figure(figsize=(9, rows_high(8.5, len(table))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     rows, colours = table.index, flag_colours(list(table["flags"]))
     left.hlines(rows, 0.5, table["threshold"], color=colours, linewidth=2, zorder=2)
     left.scatter(table["threshold"], rows, color=colours, s=42, zorder=3)
     left.axvline(0.5, color=INK, linewidth=1)
     left.set(xlim=(-0.02, 1.02), xlabel="threshold")
-    left.set_title("Threshold and validation images of each class")
+    left.set_title(_titled("Threshold and validation images of each class", classes))
     ends = np.maximum(table["val_support"], 0.5)
     right.barh(rows, ends - 0.5, left=0.5, color=colours, height=0.72)
     for row, (end, n) in enumerate(zip(ends, table["val_support"], strict=True)):
@@ -52,6 +60,15 @@ def plot_thresholds(classes: pd.DataFrame) -> Figure:
     for axes in (left, right):
         _label_rows(axes, table)
     return figure
+
+
+def _most(classes: pd.DataFrame) -> pd.DataFrame:
+    return classes.iloc[shown_classes(classes["support"].to_numpy())]
+
+
+def _titled(title: str, classes: pd.DataFrame) -> str:
+    part = of_all(len(classes))
+    return f"{title}\n{part}" if part else title
 
 
 def _label_rows(axes: Axes, table: pd.DataFrame) -> None:

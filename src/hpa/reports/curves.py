@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from hpa.evaluation.report_data import Evaluation
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import Ranking, rank_scores
+from hpa.reports.shown_classes import of_all, shown_classes
 from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style
 
 METHODS = {  # calibration methods for readers
@@ -23,15 +24,24 @@ LIMITS = (-0.03, 1.03)
 
 @house_style()
 def plot_precision_recall(evaluation: Evaluation) -> Figure:
-    """Draw the precision-recall curves of all classes on test in one figure."""
-    figure = Figure(figsize=(13, 8.5), layout="constrained")
-    grid = figure.subplots(4, 7, sharex=True, sharey=True).flat
-    rows = evaluation.classes.to_dict("records")
-    for axes, row, draw in zip(grid, rows, precision_recall_curves(evaluation), strict=True):
+    """Draw the precision-recall curves of the classes on test in one figure."""
+    curves, classes = precision_recall_curves(evaluation), evaluation.classes
+    n_columns = min(7, len(curves))
+    n_rows = -(-len(curves) // n_columns)
+    size = max(4.5, 13 * n_columns / 7), max(3.2, 8.5 * n_rows / 4)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(curves) :]:
+        axes.remove()
+    for axes, (index, draw) in zip(grid, curves.items(), strict=False):
+        row = classes.iloc[index]
         draw(axes)
         title = f"{row['label']}\nF1 {row['f1']:.2f}, n {row['support']:,}"
         axes.set_title(title, fontsize=8, pad=4)
-    figure.suptitle("Precision and recall on test; the dot is the threshold", x=0.01, ha="left")
+    title = "Precision and recall on test; the dot is the threshold"
+    if part := of_all(len(classes)):
+        title = f"{title}; {part}"
+    figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("recall", fontsize=9)
     figure.supylabel("precision", fontsize=9)
     return figure
@@ -70,13 +80,16 @@ def panel(draw: Callable[[Axes], None], names: tuple[str, str], *, size: float) 
     return figure
 
 
-def precision_recall_curves(evaluation: Evaluation) -> list[Callable[[Axes], None]]:
-    """Return one drawing function per class."""
-    ranking = rank_scores(evaluation.test.y_true, evaluation.test.y_prob)
-    return [
-        partial(_draw_precision_recall, ranking=ranking, index=index, row=row)
-        for index, (_, row) in enumerate(evaluation.classes.iterrows())
-    ]
+def precision_recall_curves(evaluation: Evaluation) -> dict[int, Callable[[Axes], None]]:
+    """Return one drawing function per class, by column; of many, those with most test images."""
+    test, classes = evaluation.test, evaluation.classes
+    ranking = rank_scores(test.y_true, test.y_prob)
+    return {
+        index: partial(
+            _draw_precision_recall, ranking=ranking, index=index, row=classes.iloc[index]
+        )
+        for index in shown_classes(ranking.support).tolist()
+    }
 
 
 def reliability_curves(evaluation: Evaluation) -> dict[str, Callable[[Axes], None]]:

@@ -8,11 +8,13 @@ import pandas as pd
 
 from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
 from hpa.data.packed.packed_images import read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.splitting import label_counts
 from hpa.errors import UserError
-from hpa.labels import CHANNELS, LABELS
 from hpa.thresholds.fitting import FEW_POSITIVES
+from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.document import Vocabulary
 
 ALL_SPLITS = (*SPLITS, HOLDOUT, UNLABELLED)
 SATURATED = 0.01  # a channel with a larger fraction of white pixels is overexposed
@@ -29,11 +31,13 @@ class Quality:
         index: the packed index with `split` and `picture`, one number per group of duplicates.
         counts: `label` and its number of images in train, val, test and, if any, holdout.
         drift: one row per split and channel; see `channel_drift`.
+        vocabulary: labels and channels of the images.
     """
 
     index: pd.DataFrame
     counts: pd.DataFrame
     drift: pd.DataFrame
+    vocabulary: Vocabulary
 
     @property
     def blank(self) -> pd.DataFrame:
@@ -43,7 +47,8 @@ class Quality:
     @property
     def saturated(self) -> pd.DataFrame:
         """Images with a saturated channel, the worst first."""
-        worst = self.index[[f"{channel}_saturated" for channel in CHANNELS]].max(axis=1)
+        names = self.vocabulary.channels.names
+        worst = self.index[[f"{channel}_saturated" for channel in names]].max(axis=1)
         return self.index.loc[worst[worst > SATURATED].sort_values(ascending=False).index]
 
     @property
@@ -69,10 +74,12 @@ def inspect(packed_dir: Path, split_dir: Path, *, hash_distance: int) -> Quality
         )
     index["split"] = assignment["split"]
     index["picture"] = duplicate_groups(list(index["hash"]), hash_distance)
-    return Quality(index, label_counts(index, assignment), channel_drift(index))
+    vocabulary = read_vocabulary(packed_dir)
+    counts = label_counts(index, vocabulary.labels, assignment)
+    return Quality(index, counts, channel_drift(index, vocabulary.channels), vocabulary)
 
 
-def channel_drift(index: pd.DataFrame) -> pd.DataFrame:
+def channel_drift(index: pd.DataFrame, channels: Channels) -> pd.DataFrame:
     """Compare the brightness of each split with that of train, per channel.
 
     Returns:
@@ -86,7 +93,7 @@ def channel_drift(index: pd.DataFrame) -> pd.DataFrame:
     train = index[index["split"] == "train"]
     for split in ALL_SPLITS:
         chosen = index[index["split"] == split]
-        for channel in CHANNELS if len(chosen) else ():
+        for channel in channels.names if len(chosen) else ():
             values, origin = (255 * part[f"{channel}_mean"] for part in (chosen, train))
             pooled = np.sqrt((values.var(ddof=0) + origin.var(ddof=0)) / 2)
             difference = values.mean() - origin.mean()
@@ -124,9 +131,9 @@ def findings(quality: Quality) -> list[str]:
     lines = [f"{len(index):,} images: {', '.join(named)}."]
     few = list(counts["label"][counts["test"] < FEW_POSITIVES])
     listed = f" ({', '.join(few)})" if len(few) <= MAX_SHOWN else ""
+    subject = f"{len(few)} of {len(counts)} labels have" if len(counts) > 1 else "The label has"
     lines.append(
-        f"{len(few)} of {len(LABELS)} labels have fewer than {FEW_POSITIVES} test images, too few "
-        f"for reliable scores{listed}."
+        f"{subject} fewer than {FEW_POSITIVES} test images, too few for reliable scores{listed}."
         if few
         else f"Every label has at least {FEW_POSITIVES} test images."
     )

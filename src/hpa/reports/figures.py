@@ -23,7 +23,7 @@ def write_figures(evaluation: Evaluation, figures_dir: Path) -> list[Path]:
     test, classes = evaluation.test, evaluation.classes
     figures: dict[str, Callable[[], Figure]] = {
         "f1_by_class": lambda: plot_f1_by_class(classes, evaluation.metrics["test/macro_f1"]),
-        "false_predictions": lambda: plot_false_predictions(test.y_true, test.y_pred),
+        "false_predictions": lambda: plot_false_predictions(test.y_true, test.y_pred, test.labels),
         "thresholds": lambda: plot_thresholds(classes),
         "precision_recall": lambda: plot_precision_recall(evaluation),
         "calibration": lambda: plot_calibration(evaluation),

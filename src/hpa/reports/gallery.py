@@ -18,10 +18,10 @@ class GalleryImage:
     """One test image chosen for one label.
 
     Attributes:
-        label: number of the label it was chosen for.
+        label: column of the label it was chosen for.
         kind: outcome of that label: true positive, false negative or false positive.
         image_id: name of the image.
-        truth, predicted: numbers of its labels.
+        truth, predicted: columns of its labels.
         probability, threshold: of the label, in [0,1].
         file: name of the picture in the gallery folder.
     """

@@ -8,16 +8,18 @@ import pandas as pd
 
 from hpa.data.images.rendering import overlay, protein, pseudo_colour, side_by_side
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.errors import UserError
 from hpa.inference.models import Model
-from hpa.labels import N_LABELS
 from hpa.metrics.origins import UNKNOWN, Origin
 from hpa.metrics.predictions import Scores
 from hpa.model.grad_cam import activation_maps
 from hpa.reports.gallery import GalleryImage, write_gallery
+from hpa.reports.shown_classes import of_all, shown_classes
 from hpa.seeds import stream
 from hpa.system.progress import progress
 from hpa.thresholds.decisions import Thresholds, decide
+from hpa.vocabulary.channels import Channels
 
 # Each outcome and the word that seeds its random draw; other words would draw other images.
 KINDS = {"true positive": "found", "false negative": "missed", "false positive": "invented"}
@@ -49,6 +51,7 @@ def explain_examples(
     shown, limits = thresholds.shown(test.y_prob), thresholds.shown_values
     chosen = choose_examples(y_true, y_pred, n_per_label=n_per_label, seed=seed)
     rows, images = _packed_rows(test.ids, packed_dir), PackedImages(packed_dir)
+    channels = read_vocabulary(packed_dir).channels
     # Load no model for an empty gallery: its head need not support Grad-CAM then.
     model = network.load() if chosen else None
     pictures: list[tuple[GalleryImage, np.ndarray]] = []
@@ -58,6 +61,8 @@ def explain_examples(
         pixels = images.read(rows[[row for _, _, row in batch]])
         maps = activation_maps(model, pixels)
         note = f"The maps are enlarged from {maps.shape[1]} × {maps.shape[2]} pixels."
+        if part := of_all(y_true.shape[1]):
+            note += f" Shown are {part}."
         for (label, kind, row), image, heat in zip(batch, pixels, maps, strict=True):
             example = GalleryImage(
                 label=label,
@@ -69,7 +74,7 @@ def explain_examples(
                 threshold=float(limits[label]),
                 file=f"{label:02d}-{kind.replace(' ', '-')}-{len(pictures):03d}.jpg",
             )
-            pictures.append((example, draw_example(image, heat[..., label])))
+            pictures.append((example, draw_example(image, heat[..., label], channels)))
     write_gallery(gallery_dir, pictures, note=note, origin=origin)
     return len(pictures)
 
@@ -77,13 +82,13 @@ def explain_examples(
 def choose_examples(
     y_true: np.ndarray, y_pred: np.ndarray, *, n_per_label: int, seed: int
 ) -> list[tuple[int, str, int]]:
-    """Return (label, kind, row): up to `n_per_label` rows of each kind for each label.
+    """Return (label, kind, row): up to `n_per_label` rows of each kind for each label, by column.
 
     Rows are drawn at random (`hpa.seeds`, purpose "gallery"), so they are neither the best nor the
-    worst. An image may be drawn for several labels.
+    worst. An image may be drawn for several labels. Of many labels, those with most positives.
     """
     chosen = []
-    for label in range(N_LABELS):
+    for label in shown_classes(y_true.sum(axis=0)).tolist():
         true, predicted = y_true[:, label] == 1, y_pred[:, label] == 1
         outcomes = (true & predicted, true & ~predicted, predicted & ~true)
         for (kind, purpose), rows in zip(KINDS.items(), outcomes, strict=True):
@@ -92,16 +97,19 @@ def choose_examples(
     return chosen
 
 
-def draw_example(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+def draw_example(pixels: np.ndarray, heat: np.ndarray, channels: Channels) -> np.ndarray:
     """Return all channels, the protein, and the protein under the map, as RGB uint8[S,3S+2g,3].
 
+    With one channel, the protein stands alone beside the map: uint8[S,2S+g,3].
+
     Args:
-        pixels: uint8[S,S,4].
+        pixels: uint8[S,S,K].
         heat: float32[h,w], 0 or more, as from `activation_maps`; scaled to its own maximum.
     """
     size = min(len(pixels), MAX_PX)
     small = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
-    return side_by_side(pseudo_colour(small), protein(small), overlay(small, heat))
+    every = [pseudo_colour(small, channels)] if len(channels) > 1 else []
+    return side_by_side(*every, protein(small, channels), overlay(small, heat, channels))
 
 
 def _packed_rows(ids: np.ndarray, packed_dir: Path) -> np.ndarray:

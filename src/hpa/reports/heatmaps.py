@@ -3,18 +3,19 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from hpa.labels import LABELS, N_LABELS
+from hpa.reports.shown_classes import shown_classes
 from hpa.reports.style import FAINT, INK, PALE, house_style
 from hpa.thresholds.fitting import FEW_POSITIVES
+from hpa.vocabulary.labels import Labels
 
 SHOWN_FRACTION = 0.1  # cells from this fraction on show their number
 
 
 @house_style()
-def plot_false_predictions(y_true: np.ndarray, y_pred: np.ndarray) -> Figure:
+def plot_false_predictions(y_true: np.ndarray, y_pred: np.ndarray, labels: Labels) -> Figure:
     """Draw, for images with label i (row), the share falsely predicted as label j (column)."""
     # The same scale in every run, so that the figures of two runs can be compared.
-    figure = _plot_pairs(*pair_shares(y_true, y_pred > y_true), highest=0.5)
+    figure = _plot_pairs(*pair_shares(y_true, y_pred > y_true), labels, highest=0.5)
     axes = figure.axes[0]
     axes.set(ylabel="true label (images)", xlabel="falsely predicted label")
     axes.set_title("False positives, in % of the images with the true label")
@@ -22,9 +23,9 @@ def plot_false_predictions(y_true: np.ndarray, y_pred: np.ndarray) -> Figure:
 
 
 @house_style()
-def plot_cooccurrence(y_true: np.ndarray) -> Figure:
+def plot_cooccurrence(y_true: np.ndarray, labels: Labels) -> Figure:
     """Draw, for images with label i (row), the share that also carries label j (column)."""
-    figure = _plot_pairs(*pair_shares(y_true, y_true), highest=1.0)
+    figure = _plot_pairs(*pair_shares(y_true, y_true), labels, highest=1.0)
     figure.axes[0].set(ylabel="images with this label (count)", xlabel="% that also carry")
     return figure
 
@@ -40,23 +41,31 @@ def pair_shares(y_true: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.n
     return pairs / np.maximum(support, 1)[:, None], support
 
 
-def _plot_pairs(shares: np.ndarray, support: np.ndarray, *, highest: float) -> Figure:
-    """Draw shares [C,C] on a scale from 0 to `highest`, without the diagonal and empty rows."""
-    figure = Figure(figsize=(11, 9.5), layout="constrained")
+def _plot_pairs(
+    shares: np.ndarray, support: np.ndarray, labels: Labels, *, highest: float
+) -> Figure:
+    """Draw shares [C,C] on a scale from 0 to `highest`, without the diagonal and empty rows.
+
+    Of many labels, those of most pairs are drawn.
+    """
+    own = np.eye(len(labels), dtype=bool)
+    pairs = np.where(own, 0, shares * support[:, None])
+    chosen = shown_classes(pairs.sum(axis=0) + pairs.sum(axis=1))
+    n, names = len(chosen), [labels.names[column] for column in chosen]
+    shares, support, own = shares[np.ix_(chosen, chosen)], support[chosen], own[:n, :n]
+    figure = Figure(figsize=(4 + 0.25 * n, 3.5 + 6 * n / 28), layout="constrained")
     axes = figure.add_subplot()
-    hidden = np.eye(N_LABELS, dtype=bool) | (support == 0)[:, None]
-    shown = np.ma.masked_where(hidden, shares)
+    shown = np.ma.masked_where(own | (support == 0)[:, None], shares)
     image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=highest)
     axes.set_facecolor(PALE)
     for row, column in np.argwhere(shown.filled(0) >= SHOWN_FRACTION):
         share = shares[row, column]
         colour = "white" if share > 0.6 * highest else INK
         axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", size=7, color=colour)
-    names = [f"{label} ({n:,})" for label, n in zip(LABELS, support, strict=True)]
-    axes.set_yticks(range(N_LABELS), names)
-    for name, n in zip(axes.get_yticklabels(), support, strict=True):
-        name.set_color(INK if n >= FEW_POSITIVES else FAINT)
-    axes.set_xticks(range(N_LABELS), LABELS, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), [f"{name} ({k:,})" for name, k in zip(names, support, strict=True)])
+    for tick, k in zip(axes.get_yticklabels(), support, strict=True):
+        tick.set_color(INK if k >= FEW_POSITIVES else FAINT)
+    axes.set_xticks(range(n), names, rotation=60, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, shrink=0.5, extend="max" if highest < 1 else "neither")

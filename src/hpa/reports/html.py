@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jinja2.nodes import EvalContext
 from matplotlib.figure import Figure
 
 from hpa.reports import style
+from hpa.reports.shown_classes import MAX_CLASSES
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 METADATA = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
@@ -49,6 +51,26 @@ def number(value: float, spec: str) -> str:
     return "" if math.isnan(value) else format(value, spec)
 
 
+def counted(n: int, noun: str) -> str:
+    """Format a number of things.
+
+    >>> counted(1, "class"), counted(1234, "class"), counted(2, "image")
+    ('1 class', '1,234 classes', '2 images')
+    """
+    plural = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{n:,} {noun}{plural}"
+
+
+def first(names: Sequence[str], n: int = MAX_CLASSES) -> str:
+    """Join names, at most n of them.
+
+    >>> first(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
+
+
 def records(table: pd.DataFrame) -> list[dict[Any, Any]]:
     """Return one dict per row."""
     return table.to_dict("records")
@@ -65,7 +87,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "records": records}
+    environment.filters |= {"number": number, "records": records, "first_names": first}
+    environment.globals["counted"] = counted
     environment.globals["style"] = style
     return environment
 

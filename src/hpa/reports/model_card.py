@@ -10,11 +10,13 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
+from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.evaluation.headline_metrics import HEADLINES
 from hpa.evaluation.report_data import Evaluation
-from hpa.labels import CHANNELS, LABELS
 from hpa.reports.html import records, render
 from hpa.reports.run_facts import RunFacts
+from hpa.reports.shown_classes import MAX_CLASSES
+from hpa.reports.summary import headline
 
 
 def model_card(
@@ -40,8 +42,10 @@ def model_card(
         params=provenance.get("params", {}),
         facts=facts,
         HEADLINES=HEADLINES,
-        CHANNELS=CHANNELS,
-        LABELS=LABELS,
+        labels=evaluation.test.labels.labels,
+        channels=vocabulary_of(provenance).channels.channels,
+        headline=headline(evaluation),
+        MAX_CLASSES=MAX_CLASSES,
     )
 
 

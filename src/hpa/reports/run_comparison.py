@@ -8,7 +8,6 @@ import numpy as np
 
 from hpa.evaluation.paired_bootstrap import PairedComparison
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
-from hpa.labels import LABELS
 
 
 def find_predictions(run: str) -> EvaluatedSplit:
@@ -34,6 +33,8 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
         low, high = comparison.interval
         judgement = f"95% interval {low:+.3f} to {high:+.3f}; "
         judgement += f"probability that B is better: {comparison.better:.3f}"
+    differences = comparison.class_f1[1] - comparison.class_f1[0]
+    width = max(30, *(len(name) + 1 for name in comparison.labels.names))
     lines = [
         f"A {name_a}: macro F1 {comparison.macro_f1[0]:.3f}",
         f"B {name_b}: macro F1 {comparison.macro_f1[1]:.3f}",
@@ -41,9 +42,8 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
         f"on the same {comparison.n_images:,} test images, "
         f"resampled in {comparison.n_groups:,} groups",
         "",
-        f"{'':30}{'images':>7}{'A':>8}{'B':>8}{'B - A':>9}{'95% interval':>20}{'P(B)':>7}",
+        f"{'':{width}}{'images':>7}{'A':>8}{'B':>8}{'B - A':>9}{'95% interval':>20}{'P(B)':>7}",
     ]
-    differences = comparison.class_f1[1] - comparison.class_f1[0]
     for index in np.argsort(-np.abs(differences), kind="stable"):
         a, b = comparison.class_f1[:, index]
         low, high = comparison.class_interval[:, index]
@@ -53,7 +53,7 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
             interval = "no positives"
         better = f"{comparison.class_better[index]:.2f}" if known else ""
         lines.append(
-            f"{LABELS[index]:30}{comparison.support[index]:7,}{a:8.3f}{b:8.3f}"
+            f"{comparison.labels.names[index]:{width}}{comparison.support[index]:7,}{a:8.3f}{b:8.3f}"
             f"{differences[index]:+9.3f}{interval:>20}{better:>7}"
         )
     return "\n".join(lines)
@@ -68,7 +68,7 @@ def as_json(comparison: PairedComparison, a: EvaluatedSplit, b: EvaluatedSplit) 
             "interval": [_or_none(end) for end in comparison.class_interval[:, index]],
             "probability_b_better": _or_none(comparison.class_better[index]),
         }
-        for index, label in enumerate(LABELS)
+        for index, label in enumerate(comparison.labels.names)
     }
     return {
         "runs": [a.run_id, b.run_id],

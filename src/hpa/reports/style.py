@@ -30,6 +30,11 @@ house_style = partial(style.context, ["default", STYLE])
 """Draw in the project's style, whatever the user's matplotlibrc says."""
 
 
+def rows_high(height: float, n_rows: int) -> float:
+    """Return the height in inches of a figure of `n_rows` that is `height` high at 28 rows."""
+    return max(2.2, height * n_rows / 28)
+
+
 def flag_colours(notes: list[str]) -> list[str]:
     """Return grey for each class with a quality flag and blue for the others."""
     return [GREY if note else BLUE for note in notes]

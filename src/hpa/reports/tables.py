@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from hpa.evaluation.report_data import Evaluation
-from hpa.labels import LABELS, N_LABELS
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import rank_scores
 from hpa.reports.heatmaps import pair_shares
@@ -34,13 +33,17 @@ def precision_recall_table(evaluation: Evaluation) -> pd.DataFrame:
 
     `precision` is that of the highest cut whose recall is at least as high.
     """
-    ranking = rank_scores(evaluation.test.y_true, evaluation.test.y_prob)
-    rows = []
+    test, rows = evaluation.test, []
+    labels, ranking = test.labels.names, rank_scores(test.y_true, test.y_prob)
     for index in np.flatnonzero(ranking.support):
         recall, precision = precision_recall(ranking, int(index))
         cuts = np.searchsorted(recall, RECALLS - 1e-9)
         rows += [
-            {"label": LABELS[index], "precision": value, "recall": round(float(wanted), 2)}
+            {
+                "label": labels[index],
+                "precision": value,
+                "recall": round(float(wanted), 2),
+            }
             for wanted, value in zip(RECALLS, precision[cuts], strict=True)
         ]
     return pd.DataFrame(rows, columns=["label", "precision", "recall"])
@@ -52,14 +55,14 @@ def false_prediction_table(evaluation: Evaluation) -> pd.DataFrame:
     It has the numbers of the heatmap `false_predictions.png`: NaN on the diagonal, and no rows of
     labels that no test image carries.
     """
-    y_true, y_pred = evaluation.test.y_true, evaluation.test.y_pred
-    shares, support = pair_shares(y_true, y_pred > y_true)
-    percent = np.where(np.eye(N_LABELS, dtype=bool), np.nan, 100 * shares)
+    test, labels = evaluation.test, evaluation.test.labels.names
+    shares, support = pair_shares(test.y_true, test.y_pred > test.y_true)
+    percent = np.where(np.eye(len(labels), dtype=bool), np.nan, 100 * shares)
     rows, columns = np.nonzero(np.broadcast_to(support[:, None] > 0, percent.shape))
     return pd.DataFrame(
         {
-            "true_label": [LABELS[row] for row in rows],
-            "predicted_label": [LABELS[column] for column in columns],
+            "true_label": [labels[row] for row in rows],
+            "predicted_label": [labels[column] for column in columns],
             "percent": percent[rows, columns],
         }
     )

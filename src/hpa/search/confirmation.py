@@ -18,7 +18,7 @@ from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import read_index
-from hpa.labels import indicator_matrix
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.metrics.bootstrap import bootstrap_f1, interval, too_few
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import macro_f1
@@ -124,9 +124,9 @@ def compare_seeds(
     """Compare the decisions of trainings by a paired bootstrap of whole groups.
 
     Args:
-        y_true: uint8[N,28].
+        y_true: uint8[N,C].
         groups: integers [N].
-        current, best: uint8[N,28] per training, in the order of `seeds`.
+        current, best: uint8[N,C] per training, in the order of `seeds`.
         seeds: of the trainings.
         seed, n: of the bootstrap: seed and number of draws.
     """
@@ -163,11 +163,11 @@ def _compare(
     work(comparison)
     index, assignment = read_index(PACKED_DIR), read_assignment(SPLIT_DIR, params.train.fold)
     is_val = (assignment["split"] == "val").to_numpy()
-    y_true = indicator_matrix(index["Target"][is_val])
+    y_true = read_vocabulary(PACKED_DIR).labels.indicators(index["Target"][is_val])
     decisions: dict[str, dict[int, np.ndarray]] = {CURRENT: {}, BEST: {}}
     for trial in comparison.trials():
         if "y_pred" in trial.user_attrs:
-            y_pred = decode_decisions(trial.user_attrs["y_pred"], len(y_true))
+            y_pred = decode_decisions(trial.user_attrs["y_pred"], y_true.shape)
             decisions[trial.params["candidate"]][trial.params["train.seed"]] = y_pred
     seeds = sorted(decisions[CURRENT].keys() & decisions[BEST].keys())
     return compare_seeds(

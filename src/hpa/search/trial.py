@@ -15,6 +15,7 @@ from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params, changed_params
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.inference.models import BEST
 from hpa.inference.prediction import predict_views, sigmoid
 from hpa.metrics.counts import count_outcomes
@@ -61,7 +62,11 @@ def search_trial(
             on_round = _pruning(trial, params.train.n_steps)
             val, y_prob = _train(trial, params, on_round, checkpoints, build_networks)
             thresholds = fit_thresholds(
-                val.y_true, y_prob, seed=params.threshold.seed, groups=_groups(val)
+                val.y_true,
+                y_prob,
+                read_vocabulary(PACKED_DIR).labels,
+                seed=params.threshold.seed,
+                groups=_groups(val),
             )
             value, folder = thresholds.cross_fitted_macro_f1, _model_dir(checkpoints)
             write_json(folder / "thresholds.json", thresholds_to_json(thresholds))
@@ -190,7 +195,9 @@ def _train(
 
 def _predict_val(params: Params, path: Path) -> tuple[Examples, np.ndarray]:
     index = read_index(PACKED_DIR)
-    val = examples_of(index, read_assignment(SPLIT_DIR, params.train.fold)["split"], "val")
+    labels = read_vocabulary(PACKED_DIR).labels
+    split = read_assignment(SPLIT_DIR, params.train.fold)["split"]
+    val = examples_of(index, split, "val", labels)
     network = keras.saving.load_model(path, compile=False, safe_mode=True)
     n_at_once = min(params.score.batch_size, params.train.batch_size)  # fits into the memory
     score = replace(params.score, batch_size=n_at_once)

@@ -2,7 +2,7 @@
 
 The threshold of a class is a blend, in logits, of its own bagged sweep and of what is known without
 its positives (as many as there are; one threshold for all). A class with s positives trusts its own
-sweep by s / (s + half). `half` and three shares are chosen for all 28 classes together: four
+sweep by s / (s + half). `half` and three shares are chosen for all classes together: four
 numbers, as a rule chosen per class would be luck again. Plain rules are special cases of the blend.
 """
 
@@ -102,8 +102,8 @@ def choose_blend(ranking: Ranking, seed: int) -> Blend:
     A ranking of fewer than two groups cannot be cross-validated: its blend is "bagged" alone.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1]], np.uint8), 28)
-    >>> blend = choose_blend(rank_scores(y_true, np.full((1, 28), 0.5)), seed=0)
+    >>> y_true = np.tile(np.array([[1]], np.uint8), 5)
+    >>> blend = choose_blend(rank_scores(y_true, np.full((1, 5), 0.5)), seed=0)
     >>> blend.names[0], blend.values[0].round(3)  # the middle of 0.5 and 0
     ('100% bagged', np.float64(0.25))
     """

@@ -63,9 +63,9 @@ def cross_fitted_f1(
 
     Counts of the folds are added before F1 is taken. 0.0 with fewer than two groups.
 
-    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.4], [0.3], [0.2]]), 28))
-    >>> half = lambda ranking: np.full(28, 0.5)
+    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.4], [0.3], [0.2]]), 5))
+    >>> half = lambda ranking: np.full(5, 0.5)
     >>> cross_fitted_f1(ranking, half, seed=0)[0].round(3)  # TP 1, FN 1: 2 / (1 + 2)
     np.float64(0.667)
     """
@@ -89,11 +89,11 @@ def cross_fitted_f1(
 def cross_fitted_decisions(
     y_true: np.ndarray, y_prob: np.ndarray, groups: np.ndarray, rule: Rule, *, seed: int
 ) -> np.ndarray:
-    """Return y_pred uint8[N,28]: each row decided by thresholds fitted without its group.
+    """Return y_pred uint8[N,C]: each row decided by thresholds fitted without its group.
 
-    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 28)
-    >>> y_prob = np.tile(np.array([[0.9], [0.4], [0.3], [0.2]]), 28)
-    >>> half = lambda ranking: np.full(28, 0.5)
+    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 5)
+    >>> y_prob = np.tile(np.array([[0.9], [0.4], [0.3], [0.2]]), 5)
+    >>> half = lambda ranking: np.full(5, 0.5)
     >>> cross_fitted_decisions(y_true, y_prob, np.arange(4), half, seed=0)[:, 0].tolist()
     [1, 0, 0, 0]
     """
@@ -106,9 +106,9 @@ def cross_fitted_calibration(
 ) -> np.ndarray:
     """Return float64[N,C]: each row calibrated by a fit without its group, in five random folds.
 
-    >>> y_true = np.eye(28, dtype=np.uint8)
-    >>> y_prob = np.full((28, 28), 0.25)
-    >>> cross_fitted_calibration(y_true, y_prob, np.arange(28), "none", seed=0)[0, :2]
+    >>> y_true = np.eye(5, dtype=np.uint8)
+    >>> y_prob = np.full((5, 5), 0.25)
+    >>> cross_fitted_calibration(y_true, y_prob, np.arange(5), "none", seed=0)[0, :2]
     array([0.25, 0.25])
     """
     _, numbers = np.unique(check_groups(groups, len(y_true)), return_inverse=True)
@@ -125,15 +125,15 @@ def cross_fitted_calibration(
 
 
 def validation_metrics(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
-    """Evaluate y_prob floating [N,28] in [0,1] against y_true uint8[N,28] in milliseconds.
+    """Evaluate y_prob floating [N,C] in [0,1] against y_true uint8[N,C] in milliseconds.
 
     Returns:
         `macro_f1`: see `two_fold_macro_f1`; `macro_f1_optimistic`: with thresholds fitted to the
         same rows; `macro_average_precision`: mean over the classes with a positive, 0.0 without
         any.
 
-    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 28)
-    >>> validation_metrics(y_true, np.tile(np.array([[0.9], [0.8], [0.2], [0.1]]), 28))
+    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 5)
+    >>> validation_metrics(y_true, np.tile(np.array([[0.9], [0.8], [0.2], [0.1]]), 5))
     {'macro_f1': 1.0, 'macro_f1_optimistic': 1.0, 'macro_average_precision': 1.0}
     """
     precisions = average_precision(y_true, y_prob)[y_true.any(axis=0)]
@@ -150,8 +150,8 @@ def two_fold_macro_f1(y_true: np.ndarray, y_prob: np.ndarray) -> float:
     The rows of a class, positives first, alternate between two folds. A class with an F1 of 0 in
     one fold is never predicted in the other.
 
-    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 28)
-    >>> y_prob = np.tile(np.array([[0.9], [0.5], [0.4], [0.1]]), 28)
+    >>> y_true = np.tile(np.array([[1], [1], [0], [0]], np.uint8), 5)
+    >>> y_prob = np.tile(np.array([[0.9], [0.5], [0.4], [0.1]]), 5)
     >>> two_fold_macro_f1(y_true, y_prob)  # cuts at .3 and .65: TP 1, FP 1, FN 1
     0.5
     """

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hpa.labels import N_LABELS
 from hpa.metrics.counts import check_same_shape
 from hpa.metrics.predictions import check_probabilities
 from hpa.thresholds.shown import ShownScale
+from hpa.vocabulary.labels import Labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class PlainRule:
     """Thresholds of a plain rule on the same fit set, for comparison.
 
     Attributes:
-        values: float64[28], strictly inside (0,1).
+        values: float64[C], strictly inside (0,1).
         fit_macro_f1: on the fit set, optimistic.
         cross_fitted_macro_f1: each row decided by thresholds fitted without it.
     """
@@ -29,7 +29,7 @@ class PlainRule:
         _check_values(self.values)
 
     def predict(self, y_prob: np.ndarray) -> np.ndarray:
-        """Return y_pred uint8[N,28] for y_prob floating [N,28] in [0,1]."""
+        """Return y_pred uint8[N,C] for y_prob floating [N,C] in [0,1]."""
         return _predict(y_prob, self.values)
 
 
@@ -38,14 +38,15 @@ class Thresholds:
     """One threshold per class, with its evidence.
 
     Attributes:
-        values: float64[28], strictly inside (0,1); a class is predicted if y_prob >= value.
+        values: float64[C], strictly inside (0,1); a class is predicted if y_prob >= value.
         rule: rule of each value: a name of `hpa.thresholds.rules`, or the blend in words.
-        support: positives of the fit set, int64[28].
-        fit_f1: F1 on the fit set, float64[28], optimistic; 0.0 for a class without positives.
+        support: positives of the fit set, int64[C].
+        fit_f1: F1 on the fit set, float64[C], optimistic; 0.0 for a class without positives.
         cross_fitted_f1: F1 with each row decided by thresholds fitted without it, the choice of
-            the rule included, float64[28]: an estimate for new rows.
+            the rule included, float64[C]: an estimate for new rows.
         flags: quality flags of each class, often none.
         plain: the plain rules on the same rows, by name: "fixed", "global", "sweep".
+        labels: of the classes.
         fill_empty: whether a row without a label gets its most probable one.
         shown_scale: calibration of the probabilities that people see.
     """
@@ -57,13 +58,22 @@ class Thresholds:
     cross_fitted_f1: np.ndarray
     flags: tuple[tuple[str, ...], ...]
     plain: Mapping[str, PlainRule]
+    labels: Labels
     fill_empty: bool = False
     shown_scale: ShownScale = field(default_factory=ShownScale)
 
     def __post_init__(self) -> None:
-        for name in ("rule", "support", "fit_f1", "cross_fitted_f1", "flags"):
-            _check_length(name, getattr(self, name))
+        for name in ("values", "rule", "support", "fit_f1", "cross_fitted_f1", "flags"):
+            self._check_length(name, getattr(self, name))
+        for name, rule in self.plain.items():
+            self._check_length(f"plain.{name}", rule.values)
         _check_values(self.values)
+
+    def _check_length(self, name: str, column: Sized) -> None:
+        if len(column) != len(self.labels):
+            raise ValueError(
+                f"thresholds.{name} must have {len(self.labels)} entries, got {len(column)}"
+            )
 
     @property
     def fit_macro_f1(self) -> float:
@@ -77,16 +87,16 @@ class Thresholds:
 
     @property
     def shown_values(self) -> np.ndarray:
-        """Thresholds of shown probabilities, float64[28], strictly inside (0,1)."""
+        """Thresholds of shown probabilities, float64[C], strictly inside (0,1)."""
         scaled = self.shown_scale.apply(self.values)
         return np.clip(scaled, np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0))
 
     def predict(self, y_prob: np.ndarray) -> np.ndarray:
-        """Return y_pred uint8[N,28] for y_prob floating [N,28] in [0,1]; rows may be empty."""
+        """Return y_pred uint8[N,C] for y_prob floating [N,C] in [0,1]; rows may be empty."""
         return _predict(y_prob, self.values)
 
     def shown(self, y_prob: np.ndarray) -> np.ndarray:
-        """Return the probabilities that people see, float64[N,28].
+        """Return the probabilities that people see, float64[N,C].
 
         They reach `shown_values` exactly where y_prob reaches `values`, whatever the rounding.
         """
@@ -96,7 +106,7 @@ class Thresholds:
 
 
 def decide(thresholds: Thresholds, y_prob: np.ndarray) -> np.ndarray:
-    """Return y_pred uint8[N,28] for scores y_prob: the decisions of every report and program."""
+    """Return y_pred uint8[N,C] for scores y_prob: the decisions of every report and program."""
     y_pred = thresholds.predict(y_prob)
     return fill_empty_rows(y_pred, y_prob) if thresholds.fill_empty else y_pred
 
@@ -118,16 +128,10 @@ def fill_empty_rows(y_pred: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
 
 
 def _predict(y_prob: np.ndarray, values: np.ndarray) -> np.ndarray:
-    check_probabilities("y_prob", y_prob)
+    check_probabilities("y_prob", y_prob, n_classes=len(values))
     return (y_prob.astype(np.float32) >= values).astype(np.uint8)
 
 
-def _check_length(name: str, column: Sized) -> None:
-    if len(column) != N_LABELS:
-        raise ValueError(f"thresholds.{name} must have {N_LABELS} entries, got {len(column)}")
-
-
 def _check_values(values: np.ndarray) -> None:
-    _check_length("values", values)
     if not ((values > 0) & (values < 1)).all():
         raise ValueError(f"thresholds.values must lie inside (0,1), got {values}")

@@ -23,8 +23,8 @@ def swept(ranking: Ranking) -> np.ndarray:
     """Return the exact best cut of the fit set.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 5))
     >>> float(swept(ranking)[0])  # F1 after each row: 2/3, 2/4, 4/5, 4/6
     0.375
     """
@@ -40,8 +40,8 @@ def bagged(ranking: Ranking) -> np.ndarray:
     Source: Breiman, "Bagging predictors", 1996; Poisson weights: Oza and Russell, 2001.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.75], [0.25]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.75], [0.25]]), 5))
     >>> bagged(ranking)[0].round(3)  # the only useful cut is the middle
     np.float64(0.5)
     """
@@ -64,8 +64,8 @@ def proportional(ranking: Ranking) -> np.ndarray:
     """Return cuts that predict each class as often as it is true in the fit set.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 5))
     >>> float(proportional(ranking)[0])  # two positives: between 0.75 and 0.5
     0.625
     """
@@ -82,8 +82,8 @@ def expected(ranking: Ranking) -> np.ndarray:
     Source: Lipton et al., "Optimal thresholding of classifiers to maximize F1 measure", 2014.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.75], [0.25]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.75], [0.25]]), 5))
     >>> float(expected(ranking)[0])  # calibrated to p, 1 - p: F1 p of one, 2/3 of both; p > 2/3
     0.5
     """
@@ -107,8 +107,8 @@ def calibrated(ranking: Ranking) -> np.ndarray:
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1], [0], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.5], [0.1]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.9], [0.5], [0.1]]), 5))
     >>> calibrated(ranking)[0].sum().round(3)  # one positive
     np.float64(1.0)
     """
@@ -144,8 +144,8 @@ def best_global(ranking: Ranking) -> np.ndarray:
     """Return one threshold for all classes, the best for macro F1 on a grid of 0.02.
 
     >>> from hpa.metrics.ranking import rank_scores
-    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 28)
-    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 28))
+    >>> y_true = np.tile(np.array([[1], [0], [1], [0]], np.uint8), 5)
+    >>> ranking = rank_scores(y_true, np.tile(np.array([[0.875], [0.75], [0.5], [0.25]]), 5))
     >>> float(best_global(ranking)[0])  # the lowest grid value of the best cut, (0.25, 0.5]
     0.26
     """

@@ -54,7 +54,7 @@ def fit_shown_scale(
 ) -> ShownScale:
     """Fit the temperature to val; keep the scores unless error and log loss fall on other groups.
 
-    >>> y_true = np.tile(np.array([[1], [0], [0], [0]], np.uint8), (10, 28))
+    >>> y_true = np.tile(np.array([[1], [0], [0], [0]], np.uint8), (10, 5))
     >>> shown = fit_shown_scale(y_true, np.full(y_true.shape, 0.45), None, seed=0)
     >>> shown.method, float(shown.apply(np.array(0.45)).round(2))  # one in four
     ('temperature', 0.25)

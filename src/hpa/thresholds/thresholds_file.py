@@ -6,20 +6,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from hpa.errors import UserError
-from hpa.labels import LABELS
 from hpa.metrics.origins import Origin
 from hpa.system.files import digest, read_json
 from hpa.thresholds.decisions import PlainRule, Thresholds
 from hpa.thresholds.shown import ShownScale
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
 
 PLAIN_RULES = ("fixed", "global", "sweep")
 
 
 def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
-    """Return plain dicts for `json.dump`, keyed by label in the competition's order."""
+    """Return plain dicts for `json.dump`, keyed by label in the order of the columns."""
+    names = thresholds.labels.names
     keys = ("threshold", "rule", "support", "fit_f1", "cross_fitted_f1", "flags")
     rows = zip(
         thresholds.values.tolist(),
@@ -31,16 +40,19 @@ def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
         strict=True,
     )
     return {
+        "labels": thresholds.labels.to_json(),
         "fit_macro_f1": thresholds.fit_macro_f1,
         "cross_fitted_macro_f1": thresholds.cross_fitted_macro_f1,
         "fill_empty": thresholds.fill_empty,
         "shown_scale": asdict(thresholds.shown_scale),
-        "classes": _by_label(dict(zip(keys, row, strict=True)) for row in rows),
+        "classes": dict(
+            zip(names, (dict(zip(keys, row, strict=True)) for row in rows), strict=True)
+        ),
         "plain": {
             name: {
                 "fit_macro_f1": rule.fit_macro_f1,
                 "cross_fitted_macro_f1": rule.cross_fitted_macro_f1,
-                "thresholds": _by_label(rule.values.tolist()),
+                "thresholds": dict(zip(names, rule.values.tolist(), strict=True)),
             }
             for name, rule in thresholds.plain.items()
         },
@@ -48,7 +60,9 @@ def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
 
 
 def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
-    """Read the exact thresholds of `thresholds_to_json`; labels may come in any order.
+    """Read the exact thresholds of `thresholds_to_json`; classes may come in any order.
+
+    Files of earlier versions name no `labels`: theirs are those of the competition.
 
     Returns:
         The thresholds, and what the file says beside them: `run_id`, the run that chose them;
@@ -59,8 +73,8 @@ def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
         UserError: the file is absent, a key is missing or unknown, or a value is of the wrong type
             or range.
     """
-    document = _parse(read_json(path), str(path))
-    thresholds = _thresholds(document)
+    document, labels = _parse(read_json(path), str(path))
+    thresholds = _thresholds(document, labels)
     score = {f"score.{key}": value for key, value in document.score.items()}
     origin = Origin.from_json(document.origin).plus(score)
     origin = replace(origin, thresholds_sha256=thresholds_digest(thresholds))
@@ -68,22 +82,34 @@ def read_thresholds(path: Path) -> tuple[Thresholds, dict[str, Any]]:
 
 
 def thresholds_digest(thresholds: Thresholds) -> str:
-    """Return the SHA-256 of thresholds with their evidence, whatever run they belong to."""
-    return digest(thresholds_to_json(thresholds))
+    """Return the SHA-256 of thresholds with their evidence, by class, whatever their run."""
+    document = thresholds_to_json(thresholds)
+    return digest({key: value for key, value in document.items() if key != "labels"})
 
 
-def _keys(names: Iterable[str]) -> BeforeValidator:
+def _check_keys(mapping: object, names: Iterable[str]) -> object:
     """Refuse a mapping without exactly these keys."""
+    if isinstance(mapping, Mapping):
+        missing = [name for name in names if name not in mapping]
+        unknown = [key for key in mapping if key not in names]
+        if missing or unknown:
+            raise ValueError(f"missing {_first(missing)}, unknown {_first(unknown)}")
+    return mapping
 
-    def check(mapping: object) -> object:
-        if isinstance(mapping, Mapping):
-            missing = [name for name in names if name not in mapping]
-            unknown = [key for key in mapping if key not in names]
-            if missing or unknown:
-                raise ValueError(f"missing {missing}, unknown {unknown}")
-        return mapping
 
-    return BeforeValidator(check)
+def _first(names: list[str], n: int = 8) -> str:
+    return f"{names[:n]}{f' and {len(names) - n} more' if len(names) > n else ''}"
+
+
+@BeforeValidator
+def _by_rule(mapping: object) -> object:
+    return _check_keys(mapping, PLAIN_RULES)
+
+
+@BeforeValidator
+def _by_label(mapping: object, info: ValidationInfo) -> object:
+    labels: Any = info.context
+    return _check_keys(mapping, labels.names)
 
 
 class _Strict(BaseModel):
@@ -105,7 +131,7 @@ class _ClassRow(_Strict):
 class _PlainRow(_Strict):
     fit_macro_f1: float
     cross_fitted_macro_f1: float
-    thresholds: Annotated[dict[str, _Threshold], _keys(LABELS)]
+    thresholds: Annotated[dict[str, _Threshold], _by_label]
 
 
 class _ShownScale(_Strict):
@@ -120,30 +146,37 @@ class _Document(_Strict):
     run_id: str = ""
     score: dict[str, str] = {"augmentation": "none", "merge": "mean_logit"}
     origin: dict[str, Any] = {}
+    labels: list[Any] = []
     fit_macro_f1: float
     cross_fitted_macro_f1: float
     fill_empty: bool = False  # absent from files of earlier versions, like the next
     shown_scale: _ShownScale | None = None
-    classes: Annotated[dict[str, _ClassRow], _keys(LABELS)]
-    plain: Annotated[dict[str, _PlainRow], _keys(PLAIN_RULES)]
+    classes: Annotated[dict[str, _ClassRow], _by_label]
+    plain: Annotated[dict[str, _PlainRow], _by_rule]
 
 
-def _parse(document: object, name: str) -> _Document:
+def _parse(document: object, name: str) -> tuple[_Document, Labels]:
+    labels = hpa2018.LABELS  # of files of earlier versions
     try:
-        return _Document.model_validate(document)
+        if isinstance(document, Mapping) and "labels" in document:
+            labels = Labels.from_json(document["labels"])
+        return _Document.model_validate(document, context=labels), labels
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the document"
-        raise UserError(
-            f"{name} holds no thresholds",
-            expected=f"{place}: {first['msg']}",
-            received=repr(first["input"])[:200],
-            remedy="run the threshold stage again: dvc repro threshold",
-        ) from error
+        wrong, received = f"{place}: {first['msg']}", repr(first["input"])[:200]
+    except ValueError as error:
+        wrong, received = f"labels: {error}", repr(document["labels"])[:200]  # type: ignore[index]
+    raise UserError(
+        f"{name} holds no thresholds",
+        expected=wrong,
+        received=received,
+        remedy="run the threshold stage again: dvc repro threshold",
+    )
 
 
-def _thresholds(document: _Document) -> Thresholds:
-    rows = [document.classes[label] for label in LABELS]
+def _thresholds(document: _Document, labels: Labels) -> Thresholds:
+    rows = [document.classes[label] for label in labels.names]
     return Thresholds(
         values=np.array([row.threshold for row in rows]),
         rule=tuple(row.rule for row in rows),
@@ -153,16 +186,13 @@ def _thresholds(document: _Document) -> Thresholds:
         flags=tuple(tuple(row.flags) for row in rows),
         plain={
             name: PlainRule(
-                np.array([rule.thresholds[label] for label in LABELS]),
+                np.array([rule.thresholds[label] for label in labels.names]),
                 rule.fit_macro_f1,
                 rule.cross_fitted_macro_f1,
             )
             for name, rule in document.plain.items()
         },
+        labels=labels,
         fill_empty=document.fill_empty,
         shown_scale=ShownScale(**dict(document.shown_scale or {})),
     )
-
-
-def _by_label(values: Iterable[Any]) -> dict[str, Any]:
-    return dict(zip(LABELS, values, strict=True))
