@@ -35,7 +35,7 @@ prepare_backend()  # before anything loads Keras
 from hpa.config.sections import Augment
 from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed.packed_images import PackedImages
-from hpa.labels import CHANNELS, N_LABELS
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 
 SIZE_PX, BATCH_SIZE, N_BATCHES, N_ROUNDS = 256, 32, 200, 5
 SHARD_ROWS = 8192
@@ -99,7 +99,7 @@ def print_memory(folder: Path) -> None:
 def walk(packed: Path) -> TrainingBatches:
     """Return training batches with every augmentation."""
     images = PackedImages(packed)
-    y_true = np.zeros((len(images), N_LABELS), np.uint8)
+    y_true = np.zeros((len(images), len(LABELS)), np.uint8)
     return TrainingBatches(
         images,
         np.arange(len(images)),
@@ -152,7 +152,7 @@ def write_packed(folder: Path, n_images: int, *, fill: bool) -> None:
     ids = [f"{row:08d}-0000-0000-0000-000000000000" for row in range(n_images)]
     index = pd.DataFrame({"Id": ids, "crc32": checksums})
     for column in ("mean", "std", "saturated"):
-        for channel in CHANNELS:
+        for channel in CHANNELS.names:
             index[f"{channel}_{column}"] = 0.123456
     index.to_csv(folder / "index.csv", index=False)
 
@@ -163,7 +163,7 @@ def write_records(path: Path, shard_path: Path) -> None:
 
     with tf.io.TFRecordWriter(str(path)) as writer:
         for pixels in np.load(shard_path, mmap_mode="r"):
-            values = {"pixels": pixels.tobytes(), "labels": bytes(N_LABELS)}
+            values = {"pixels": pixels.tobytes(), "labels": bytes(len(LABELS))}
             features = {
                 name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
                 for name, value in values.items()

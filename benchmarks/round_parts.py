@@ -35,12 +35,12 @@ from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
 from hpa.inference.prediction import predict_logits, sigmoid
-from hpa.labels import N_LABELS
 from hpa.thresholds.cross_fitting import validation_metrics
 from hpa.training.checkpoints import Checkpoints
 from hpa.training.loop import VALIDATION_BATCH, Examples, examples_of
 from hpa.training.recipe import compiled_networks
 from hpa.training.state import Training
+from hpa.vocabulary.hpa2018 import HPA_2018, LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
 LABEL_RATE = 0.06
@@ -81,11 +81,16 @@ class Bench:
         self.params, self.images = params, PackedImages(data / "packed")
         index = read_index(data / "packed")
         split = read_assignment(data / "split", params.train.fold)["split"]
-        self.train, self.val = (examples_of(index, split, name) for name in ("train", "val"))
+        self.train, self.val = (
+            examples_of(index, split, name, LABELS) for name in ("train", "val")
+        )
         self.size = self.images.row_shape[0]
         self.networks = {
             augment: compiled_networks(
-                replace(params, augment=augment), self.size, np.full(N_LABELS, LABEL_RATE)
+                replace(params, augment=augment),
+                HPA_2018,
+                self.size,
+                np.full(len(LABELS), LABEL_RATE),
             )
             for augment in (STILL, params.augment)
         }

@@ -90,8 +90,8 @@ def step_seconds(params: Params, n_steps: int) -> tuple[float, int]:
     """
     import numpy as np
 
-    from hpa.labels import CHANNELS, N_LABELS
     from hpa.system.backends import prepare_backend
+    from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
 
     prepare_backend()
     from hpa.training.recipe import compiled_networks
@@ -99,8 +99,8 @@ def step_seconds(params: Params, n_steps: int) -> tuple[float, int]:
     size, batch = params.pack.image_size, params.train.batch_size
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch, size, size, len(CHANNELS)), dtype=np.uint8)
-    y = (random.random((batch, N_LABELS)) < 0.1).astype(np.uint8)
-    network, model = compiled_networks(params, size, np.full(N_LABELS, 0.1))
+    y = (random.random((batch, len(LABELS))) < 0.1).astype(np.uint8)
+    network, model = compiled_networks(params, HPA_2018, size, np.full(len(LABELS), 0.1))
     x = {
         name: images if name == "images" else np.zeros((batch, *tensor.shape[1:]), tensor.dtype)
         for name, tensor in model.input.items()

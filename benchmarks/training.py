@@ -215,10 +215,13 @@ def keras_step(size: int, batch_size: int, name: str) -> Callable[[], Any]:
 
     prepare_backend()
     from hpa.training.recipe import compiled_networks
+    from hpa.vocabulary.hpa2018 import HPA_2018
 
     params = load_params(ROOT / "params.yaml")
     still = Augment(turn=False, rotation=0.0, zoom=0.0, blur=0.0, contrast=0.0)
-    _, model = compiled_networks(replace(params, augment=still), size, np.full(N_LABELS, 0.06))
+    _, model = compiled_networks(
+        replace(params, augment=still), HPA_2018, size, np.full(N_LABELS, 0.06)
+    )
     if name.endswith("-xla"):
         model.jit_compile = True
     images, y_true = random_batch(size, batch_size)

@@ -19,15 +19,20 @@ from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
 from hpa.config.inherited import require_same_data
 from hpa.config.params import Params
 from hpa.data.packed.record import data_parameters
+from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
 from hpa.system.backends import prepare_backend
 from hpa.system.dvc_outputs import restore_outputs
 from hpa.system.files import atomic_files, write_json
+from hpa.system.workers import end_with_parent
 from hpa.tracking.lineage import lineage
 
 if TYPE_CHECKING:
     from hpa.training.checkpoints import Checkpoints
 
-DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
+DATA = [
+    *(PACKED_DIR / name for name in ("manifest.json", "index.csv", FILE_NAME)),
+    SPLIT_DIR / "assignment.csv",
+]
 SECTIONS = ("fetch", "pack", "split", "model", "loss", "augment", "train")
 LOGGED = ("history.csv", "provenance.json", "training_range.json")
 
@@ -36,6 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     """Train on data/packed with data/split."""
     restore_outputs("train")
     params, arguments = parse(argv)
+    if arguments.parent:
+        end_with_parent()
     prepare_backend(params.train.backend)
 
     # Import late, here and below: this takes seconds, and a wrong command line should fail at once.
@@ -43,18 +50,28 @@ def main(argv: list[str] | None = None) -> None:
     from hpa.tracking.stage_run import log_artifacts, log_tags, log_weights, stage_run
     from hpa.training.checkpoints import Checkpoints, checkpoints_root
     from hpa.training.provenance import checkpoint_key
+    from hpa.training.recipe import require_known_labels
+    from hpa.training.start import require_kept, start_tags, started_from
     from hpa.training.unfinished import listing, summary
 
+    require_kept(params.model.weights, arguments.output)
     root, key = checkpoints_root(), checkpoint_key(params, DATA)
     if arguments.checkpoints:
         print(listing(root, key))
         return
     require_same_data(params, data_parameters(PACKED_DIR, SPLIT_DIR))
+    vocabulary = read_vocabulary(PACKED_DIR)
+    require_known_labels(params, vocabulary.labels)
+    if origin := started_from(params, vocabulary):
+        print(f"starting from {origin['source']}: {origin['taken']}", flush=True)
     unfinished, model_dir = Checkpoints(root, key), arguments.output
     if others := summary(root, unfinished.folder):
         print(others, flush=True)
-    stage = stage_run("train", params, sections=SECTIONS)
+    name = f"fold {params.train.fold} of {params.split.n_folds}" if arguments.parent else None
+    stage = stage_run("train", params, sections=SECTIONS, parent=arguments.parent, name=name)
     with unfinished.held(), stage as run_id:
+        if origin:
+            log_tags(start_tags(origin))
         with atomic_files(model_dir) as folder:
             weights_sha256 = train(params, folder, unfinished, run_id)
             describe(params, folder, weights_sha256, run_id)
@@ -76,6 +93,11 @@ def parse(argv: list[str] | None) -> tuple[Params, Namespace]:
     )
     parser.add_argument(
         "--checkpoints", action="store_true", help="list unfinished trainings, and train nothing"
+    )
+    parser.add_argument(
+        "--parent",
+        metavar="RUN_ID",
+        help="nest the run in this one, and end with the process that starts the training",
     )
     return command_line.parse(parser, argv)
 
@@ -110,6 +132,7 @@ def describe(params: Params, folder: Path, weights_sha256: str, run_id: str) -> 
         run_id=run_id,
         weights_sha256=weights_sha256,
         inputs=DATA,
+        vocabulary=read_vocabulary(PACKED_DIR),
         lineage=lineage(),
         made_with=data_parameters(PACKED_DIR, SPLIT_DIR),
     )

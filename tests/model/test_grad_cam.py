@@ -27,7 +27,7 @@ def randomised(model: keras.Model) -> keras.Model:
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     keras.utils.set_random_seed(1)
-    return randomised(build_resnet34(64, label_rates=np.full(28, 0.1), dropout=0.5))
+    return randomised(build_resnet34(64, 4, label_rates=np.full(28, 0.1), dropout=0.5))
 
 
 def small(*head: keras.layers.Layer) -> keras.Model:

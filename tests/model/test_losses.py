@@ -6,6 +6,7 @@ import pytest
 
 from hpa.config.params import load_params
 from hpa.model.losses import AsymmetricLoss, FocalLoss, SoftMacroF1Loss, make_loss, smoothed
+from hpa.vocabulary.hpa2018 import LABELS
 from support.paths import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -18,7 +19,7 @@ LOGITS = RNG.normal(0, 3, (6, 28)).astype("float32")
 
 
 def named(name: str) -> keras.losses.Loss:
-    return make_loss(replace(LOSS, name=name), RATES)  # type: ignore[arg-type]
+    return make_loss(replace(LOSS, name=name), RATES, LABELS)  # type: ignore[arg-type]
 
 
 def value(loss: keras.losses.Loss, y_true: object, logits: object) -> float:
@@ -89,7 +90,7 @@ def test_each_label_can_have_its_own_alpha() -> None:
 
 
 def test_balanced_alpha_gives_present_and_absent_labels_equal_total_weight() -> None:
-    loss = make_loss(replace(LOSS, name="focal", alpha="balanced"), RATES)
+    loss = make_loss(replace(LOSS, name="focal", alpha="balanced"), RATES, LABELS)
     np.testing.assert_allclose(loss.alpha, 1 - RATES)  # rate * (1 - rate) on either side
 
 
@@ -97,8 +98,8 @@ def test_alpha_can_be_stated_per_label_and_is_one_half_for_the_others() -> None:
     stated = load_params(PARAMS, {"loss.alpha": "27x0.9 3x.25"}).loss
     expected = [0.5] * 28
     expected[27], expected[3] = 0.9, 0.25
-    assert make_loss(stated, RATES).alpha == expected
-    alike = make_loss(replace(LOSS, alpha="0x0.5"), RATES)
+    assert make_loss(stated, RATES, LABELS).alpha == expected
+    alike = make_loss(replace(LOSS, alpha="0x0.5"), RATES, LABELS)
     assert value(alike, Y_TRUE, LOGITS) == pytest.approx(value(FocalLoss(), Y_TRUE, LOGITS) / 2)
 
 

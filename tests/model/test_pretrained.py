@@ -18,13 +18,15 @@ from hpa.model.pretrained import (
 )
 from hpa.model.resnet import BACKBONE, build_backbone, build_resnet34
 from hpa.system.files import sha256
+from hpa.vocabulary.channels import NUCLEUS, OTHER, PROTEIN, Channel, Channels
+from hpa.vocabulary.hpa2018 import CHANNELS
 
 sys.path.insert(0, str(Path(__file__).parent / "parity"))
 from expected import EXPECTED, make_images, make_weights, torch_features
 
 RNG = np.random.default_rng(9)
 KERNEL = RNG.normal(0, 0.1, (7, 7, 3, 64)).astype(np.float32)
-DRAWN = RNG.normal(0, 1, (7, 7, 64)).astype(np.float32)
+DRAWN = RNG.normal(0, 1, (7, 7, 8, 64)).astype(np.float32)
 RULES = ["red_blue_mean", "red_copy", "random"]
 
 
@@ -53,8 +55,8 @@ def timm(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def features(timm: Path) -> np.ndarray:
     """Compute the features of our backbone with PyTorch's weights on three channels."""
-    network = build_resnet34(96, label_rates=np.full(28, 0.1), dropout=0.0)
-    load_pretrained(network, str(timm), fourth_channel="red_copy")
+    network = build_resnet34(96, 4, label_rates=np.full(28, 0.1), dropout=0.0)
+    load_pretrained(network, str(timm), CHANNELS, fourth_channel="red_copy")
     own = build_backbone(96, 3)
     for layer in own.layers:
         source = network.get_layer(BACKBONE).get_layer(layer.name) if layer.weights else None
@@ -97,7 +99,7 @@ def test_a_resnet34_has_36_convolutions_and_21_284_672_weights() -> None:
 def test_a_filter_keeps_the_size_of_its_response_to_channels_that_do_not_correlate(
     rule: str,
 ) -> None:
-    wide = widen(KERNEL, DRAWN, rule)
+    wide = widen(KERNEL, DRAWN, CHANNELS, rule)
     noise = RNG.normal(size=(4000, 7 * 7 * 4)).astype(np.float32)
     before = noise[:, : 7 * 7 * 3] @ KERNEL.reshape(-1, 64)
     after = noise @ wide.reshape(-1, 64)
@@ -111,14 +113,66 @@ def test_red_green_and_blue_keep_their_proportions_and_yellow_follows_the_rule()
         ("red_blue_mean", (KERNEL[:, :, 0] + KERNEL[:, :, 2]) / 2),
         ("red_copy", KERNEL[:, :, 0]),
     ):
-        wide = widen(KERNEL, DRAWN, rule)
+        wide = widen(KERNEL, DRAWN, CHANNELS, rule)
         scale = wide[:, :, 0] / KERNEL[:, :, 0]
         np.testing.assert_allclose(wide[:, :, 1:3], KERNEL[:, :, 1:] * scale[:, :, None], rtol=1e-5)
         np.testing.assert_allclose(wide[:, :, 3], fourth * scale, rtol=1e-3, atol=1e-6)
 
 
+def four_channels(rule: str) -> np.ndarray:
+    """Widen as earlier versions did, which knew red, green, blue and yellow only."""
+    norms = np.sqrt(np.square(KERNEL).sum(axis=(0, 1))).mean(axis=0)
+    drawn = DRAWN[:, :, 3]
+    fourth = {
+        "red_blue_mean": (KERNEL[:, :, 0] + KERNEL[:, :, 2]) / 2,
+        "red_copy": KERNEL[:, :, 0],
+        "random": drawn * norms / np.sqrt(np.square(drawn).sum(axis=(0, 1))),
+    }[rule]
+    wide = np.zeros((7, 7, 4, 64), np.float32)
+    wide[:, :, [0, 1, 2]], wide[:, :, 3] = KERNEL, fourth
+    before, after = (np.sqrt(np.square(each).sum(axis=(0, 1, 2))) for each in (KERNEL, wide))
+    return np.asarray(wide * np.divide(before, after))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_four_channels_of_the_preset_start_with_the_same_bits_as_in_earlier_versions(
+    rule: str,
+) -> None:
+    np.testing.assert_array_equal(widen(KERNEL, DRAWN, CHANNELS, rule), four_channels(rule))
+
+
+def displayed(*colors: str) -> Channels:
+    roles = [PROTEIN, NUCLEUS, *[OTHER] * 6]
+    each = zip(colors, roles, strict=False)
+    return Channels(tuple(Channel(f"c{n}", role, color) for n, (color, role) in enumerate(each)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "colors", [["green"], ["white"], ["#0000FF", "red", "cyan"], ["green", "blue", "red"] * 2]
+)
+def test_any_channels_take_the_kernel_of_their_colour_or_the_stated_mean(
+    colors: list[str], rule: str
+) -> None:
+    wide = widen(KERNEL, DRAWN, displayed(*colors), rule)
+    assert wide.shape == (7, 7, len(colors), 64)
+    norms = [np.sqrt(np.square(kernel).sum(axis=(0, 1, 2))) for kernel in (KERNEL, wide)]
+    np.testing.assert_allclose(*norms, rtol=1e-5)  # each filter keeps its norm
+    known = {"red": 0, "green": 1, "#0000FF": 2, "blue": 2}
+    ratios = [
+        wide[:, :, place] / KERNEL[:, :, known[color]]
+        for place, color in enumerate(colors)
+        if color in known
+    ]
+    for ratio in ratios:  # one factor per filter
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratios[0][0, 0], (7, 7, 64)), rtol=1e-4)
+    if rule == "red_blue_mean" and "cyan" in colors:
+        mean = (KERNEL[:, :, 0] + KERNEL[:, :, 2]) / 2
+        np.testing.assert_allclose(wide[:, :, 2], mean * ratios[0], rtol=1e-4, atol=1e-6)
+
+
 def test_a_dead_filter_stays_dead() -> None:
-    assert not widen(np.zeros_like(KERNEL), DRAWN, "red_copy").any()
+    assert not widen(np.zeros_like(KERNEL), DRAWN, CHANNELS, "red_copy").any()
 
 
 def broken(tmp_path: Path, weights: dict[str, np.ndarray], **changed: np.ndarray | None) -> Path:
@@ -201,8 +255,8 @@ def test_weights_are_loaded_into_the_layers_of_the_same_names(
     timm: Path, weights: dict[str, np.ndarray]
 ) -> None:
     assert load_file(timm / "model.safetensors").keys() > weights.keys()
-    network = build_resnet34(32, label_rates=np.full(28, 0.1), dropout=0.0)
-    load_pretrained(network, str(timm), fourth_channel="random")
+    network = build_resnet34(32, 4, label_rates=np.full(28, 0.1), dropout=0.0)
+    load_pretrained(network, str(timm), CHANNELS, fourth_channel="random")
     norm = network.get_layer(BACKBONE).get_layer("stack2_block5_2_bn")
     np.testing.assert_array_equal(norm.moving_variance, weights["layer3.5.bn2.running_var"])
     np.testing.assert_array_equal(norm.gamma, weights["layer3.5.bn2.weight"])

@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 4), dtype=np.uint
 
 def build(seed: int = 1) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    return build_resnet34(64, label_rates=RATES, dropout=0.5)
+    return build_resnet34(64, 4, label_rates=RATES, dropout=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_saved_model_loads_with_keras_alone(model: keras.Model, tmp_path: Path
 
 
 def test_a_copy_to_save_computes_in_float32_with_the_same_weights(model: keras.Model) -> None:
-    half = build_resnet34(32, label_rates=RATES, dropout=0.5, precision="mixed_bfloat16")
+    half = build_resnet34(32, 4, label_rates=RATES, dropout=0.5, precision="mixed_bfloat16")
     assert half.get_layer(BACKBONE).get_layer("stack0_block0_1_conv").compute_dtype == "bfloat16"
     half.compile(loss=FocalLoss())  # as a network in training is
     copy = portable(half)
@@ -106,5 +106,5 @@ def test_a_copy_to_save_computes_in_float32_with_the_same_weights(model: keras.M
 
 
 def test_averages_alone_halve_the_pooled_features() -> None:
-    average = build_resnet34(32, label_rates=RATES, dropout=0.5, pooling="average")
+    average = build_resnet34(32, 4, label_rates=RATES, dropout=0.5, pooling="average")
     assert average.get_layer("logits").kernel.shape == (512, 28)

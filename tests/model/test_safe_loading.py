@@ -39,13 +39,13 @@ def changed(archive: Path, folder: Path, change: Callable[[dict[str, Any]], None
 
 
 def test_a_known_archive_loads_and_predicts(archive: Path) -> None:
-    network = load_network(archive, digest=sha256(archive))
+    network = load_network(archive, digest=sha256(archive), n_channels=4, n_labels=28)
     assert network.predict_on_batch(np.zeros((2, 32, 32, 4))).shape == (2, 28)
 
 
 def test_another_digest_is_refused(archive: Path) -> None:
     with pytest.raises(UserError, match="SHA-256 0000"):
-        load_network(archive, digest="0" * 64)
+        load_network(archive, digest="0" * 64, n_channels=4, n_labels=28)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_class_that_could_run_code_is_refused_before_keras_sees_it(
     monkeypatch.setattr(keras.saving, "load_model", load)
     path = changed(archive, tmp_path, lambda config: config["config"]["layers"].append(layer))
     with pytest.raises(UserError, match=said):
-        load_network(path, digest=None)
+        load_network(path, digest=None, n_channels=4, n_labels=28)
 
 
 def test_an_archive_with_more_files_or_damage_is_refused(archive: Path, tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_an_archive_with_more_files_or_damage_is_refused(archive: Path, tmp_path
     with zipfile.ZipFile(path, "a") as more:
         more.writestr("../escape", "x")
     with pytest.raises(UserError, match="escape"):
-        load_network(path, digest=None)
+        load_network(path, digest=None, n_channels=4, n_labels=28)
     path.write_bytes(archive.read_bytes()[:1000])
     with pytest.raises(UserError, match="cut or damaged"):
-        load_network(path, digest=None)
+        load_network(path, digest=None, n_channels=4, n_labels=28)
     with pytest.raises(UserError, match="no such file"):
-        load_network(tmp_path / "absent", digest=None)
+        load_network(tmp_path / "absent", digest=None, n_channels=4, n_labels=28)
 
 
 class Payload:
@@ -105,7 +105,7 @@ class Payload:
 def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     (tmp_path / "best.keras").write_bytes(pickle.dumps(Payload(tmp_path / "mark")))
     with pytest.raises(UserError, match="cut or damaged"):
-        load_network(tmp_path / "best.keras", digest=None)
+        load_network(tmp_path / "best.keras", digest=None, n_channels=4, n_labels=28)
     assert not (tmp_path / "mark").exists()
 
 
@@ -117,7 +117,7 @@ def test_an_old_h5_model_is_refused(tmp_path: Path) -> None:
         network.save(tmp_path / "model.h5")
     path = (tmp_path / "model.h5").rename(tmp_path / "best.keras")
     with pytest.raises(UserError, match="cut or damaged"):
-        load_network(path, digest=None)
+        load_network(path, digest=None, n_channels=4, n_labels=28)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_member_of_huge_claimed_size_is_refused_unread(
     monkeypatch.setattr(zipfile.ZipFile, "infolist", lambda self: infos)
     monkeypatch.setattr(zipfile.ZipFile, "read", unpack)
     with pytest.raises(UserError, match=said):
-        load_network(archive, digest=None)
+        load_network(archive, digest=None, n_channels=4, n_labels=28)
 
 
 def test_a_duplicate_member_is_refused(archive: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_duplicate_member_is_refused(archive: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as more, pytest.warns(UserWarning, match="Duplicate name"):
         more.writestr("config.json", "{}")
     with pytest.raises(UserError, match="the files"):
-        load_network(path, digest=None)
+        load_network(path, digest=None, n_channels=4, n_labels=28)
 
 
 def test_weights_of_another_network_are_refused(archive: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_weights_of_another_network_are_refused(archive: Path, tmp_path: Path) -
         for name in old.namelist():
             new.writestr(name, old.read(name) if name != "model.weights.h5" else b"no HDF5" * 99)
     with pytest.raises(UserError, match="that Keras can load in safe mode"):
-        load_network(path, digest=None)
+        load_network(path, digest=None, n_channels=4, n_labels=28)
 
 
 def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
@@ -167,4 +167,4 @@ def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
     pooled = keras.layers.GlobalAveragePooling2D()(images)
     keras.Model(images, keras.layers.Dense(28)(pooled)).save(tmp_path / "rgb.keras")
     with pytest.raises(UserError, match=r"\(None, 32, 32, 3\)"):
-        load_network(tmp_path / "rgb.keras", digest=None)
+        load_network(tmp_path / "rgb.keras", digest=None, n_channels=4, n_labels=28)

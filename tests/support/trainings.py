@@ -13,6 +13,7 @@ import pandas as pd
 from hpa.config.params import Params, load_params
 from hpa.config.sections import Augment
 from hpa.data.packed.packed_images import read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.splitting import write_split
 from hpa.system.files import sha256
 from hpa.training.checkpoints import Checkpoint, Checkpoints
@@ -25,7 +26,7 @@ def split_in_order(packed_dir: Path, split_dir: Path, *, n_train: int) -> Path:
     split = np.repeat(["train", "val", "test"], [n_train, n_train, len(index) - 2 * n_train])
     split[~index["labelled"]] = "unlabelled"
     assignment = pd.DataFrame({"Id": index["Id"], "group": index.index, "split": split})
-    write_split(split_dir, index, assignment)
+    write_split(split_dir, index, read_vocabulary(packed_dir).labels, assignment)
     return split_dir
 
 

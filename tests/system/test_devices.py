@@ -13,6 +13,7 @@ from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.system import devices
 from hpa.training import recipe
+from hpa.vocabulary.hpa2018 import HPA_2018
 from support.paths import ROOT
 
 TRAINING = """
@@ -31,6 +32,7 @@ from hpa.config.params import load_params
 from hpa.model import resnet
 from hpa.model.optimizers import averaged_weights
 from hpa.training.recipe import compiled_networks
+from hpa.vocabulary.hpa2018 import HPA_2018
 resnet.BLOCKS = (1, 1, 1, 1)  # every kind of layer, and a third of the time
 params = load_params(Path("params.yaml"))
 params = replace(params, model=replace(params.model, dropout=0.0))
@@ -42,7 +44,7 @@ for n_devices in (1, 2):
     train = replace(params.train, n_devices=n_devices, n_steps=9, head_steps=1,
         depth_factors="0.1 0.33 1", average_momentum=0.5)
     keras.utils.set_random_seed(3)
-    network, model = compiled_networks(replace(params, train=train), 32, np.full(28, 0.1))
+    network, model = compiled_networks(replace(params, train=train), HPA_2018, 32, np.full(28, 0.1))
     history = model.fit(inputs, labels, batch_size=8, epochs=2, shuffle=False, verbose=0).history
     kernel = keras.ops.convert_to_numpy(network.get_layer("logits").kernel)
     with averaged_weights(model):
@@ -141,4 +143,4 @@ def test_clipping_on_several_devices_of_tensorflow_is_refused(
     params = load_params(ROOT / "params.yaml")
     params = replace(params, train=replace(params.train, n_devices=2, clip_norm=1.0))
     with pytest.raises(UserError, match=r"clip_norm[\s\S]*1\.0 with train\.n_devices 2"):
-        recipe.compiled_networks(params, 32, np.full(28, 0.1))
+        recipe.compiled_networks(params, HPA_2018, 32, np.full(28, 0.1))

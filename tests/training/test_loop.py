@@ -24,6 +24,7 @@ from hpa.training import loop
 from hpa.training.checkpoints import Checkpoint, Checkpoints
 from hpa.training.recipe import NetworkBuilder, compiled_networks
 from hpa.training.state import Training, save_model
+from hpa.vocabulary.hpa2018 import LABELS
 from support.networks import compiled_small_networks
 from support.paths import ROOT
 from support.trainings import split_in_order
@@ -110,9 +111,9 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(
     assert weights_sha256(model) == digest
 
     index = read_index(packed_world)
-    val = loop.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "val")
+    val = loop.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "val", LABELS)
     logits = predict_logits(model, PackedImages(packed_world), val.rows, batch_size=8)
-    loss = make_loss(params().loss, np.full(28, 0.1))
+    loss = make_loss(params().loss, np.full(28, 0.1), LABELS)
     assert float(loss(val.y_true, logits)) == pytest.approx(history["val/loss"].min(), rel=1e-4)
 
 
@@ -156,7 +157,9 @@ def test_it_learns_eight_images_by_heart(
     )
     model = keras.saving.load_model(tmp_path / "last.keras", compile=False)
     index = read_index(packed_world)
-    train = loop.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "train")
+    train = loop.examples_of(
+        index, pd.read_csv(split_dir / "assignment.csv")["split"], "train", LABELS
+    )
     logits = predict_logits(model, PackedImages(packed_world), train.rows, batch_size=8)
     np.testing.assert_array_equal(logits > 0, train.y_true.astype(bool))
 
@@ -400,7 +403,9 @@ def test_the_logits_of_the_best_weights_are_remembered_as_scoring_computes_them(
     digest, _, history = fit_small(packed_world, split_dir, tmp_path, n_steps=4, best_by=best_by)
     assert history[f"val/{best_by}"].idxmax() == 0
     images, index = PackedImages(packed_world), read_index(packed_world)
-    rows = loop.examples_of(index, pd.read_csv(split_dir / "assignment.csv")["split"], "val").rows
+    rows = loop.examples_of(
+        index, pd.read_csv(split_dir / "assignment.csv")["split"], "val", LABELS
+    ).rows
     network = keras.saving.load_model(tmp_path / "best.keras", compile=False)
     known = remembered(digest, images, rows, 8)
     assert known is not None

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from hpa.config.params import Params, load_params
+from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.model.archive_origin import embedded_provenance
 from hpa.system import files
 from hpa.training import code, provenance
+from hpa.vocabulary.hpa2018 import HPA_2018
 from support.paths import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -42,7 +44,7 @@ def key(params: Params = PARAMS, inputs: tuple[Path, ...] = ()) -> dict[str, Any
         ("train.py", True),
         ("hpa/model/losses.py", False),
         ("hpa/training/loop.py", False),
-        ("hpa/labels.py", False),
+        ("hpa/vocabulary/labels.py", False),
     ],
 )
 def test_an_edit_changes_the_key_only_if_it_can_change_the_numbers(
@@ -91,12 +93,20 @@ MADE_WITH = {"fetch.source": "local", "pack.odd_size": "crop", "split.seed": 5}
 
 def test_a_model_tells_of_its_data_what_the_data_says_and_of_no_later_stage() -> None:
     origin = provenance.model_provenance(
-        PARAMS, run_id="r", weights_sha256="w", inputs=[], lineage={}, made_with=MADE_WITH
+        PARAMS,
+        run_id="r",
+        weights_sha256="w",
+        inputs=[],
+        vocabulary=HPA_2018,
+        lineage={},
+        made_with=MADE_WITH,
     )
     known = origin["params"]
     assert {key: known[key] for key in MADE_WITH} == MADE_WITH
     assert "fetch.n_images" not in known  # of another source, which params.yaml names
     assert known["loss.gamma"] == PARAMS.loss.gamma
+    assert vocabulary_of(origin) == HPA_2018
+    assert vocabulary_of({"labels": ["Nucleoplasm"]}) == HPA_2018  # of an earlier version
     assert {key.partition(".")[0] for key in known} == {
         "fetch", "pack", "split", "model", "loss", "augment", "train",
     }  # fmt: skip
@@ -104,7 +114,13 @@ def test_a_model_tells_of_its_data_what_the_data_says_and_of_no_later_stage() ->
 
 def test_data_without_a_record_leaves_the_parameters_in_force() -> None:
     origin = provenance.model_provenance(
-        PARAMS, run_id="r", weights_sha256="w", inputs=[], lineage={}, made_with={}
+        PARAMS,
+        run_id="r",
+        weights_sha256="w",
+        inputs=[],
+        vocabulary=HPA_2018,
+        lineage={},
+        made_with={},
     )
     assert origin["params"]["fetch.source"] == PARAMS.fetch.source
     assert origin["params"]["pack.odd_size"] == PARAMS.pack.odd_size

@@ -28,7 +28,7 @@ def activation_maps(model: keras.Model, images: np.ndarray) -> np.ndarray:
     Args:
         model: from images to logits: global poolings of one feature map [B,h,w,K], then only
             concatenation, dropout, batch normalisation and one dense layer.
-        images: uint8[B,S,S,4]; the whole batch must fit in memory.
+        images: uint8[B,S,S,K]; the whole batch must fit in memory.
 
     Raises:
         UserError: the head is not linear, so the maps would need gradients.

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from hpa.config.sections import Loss
-from hpa.labels import numbers_by_label
+from hpa.vocabulary.labels import Labels
 
 
 class FocalLoss(keras.losses.Loss):
@@ -41,7 +41,7 @@ class FocalLoss(keras.losses.Loss):
         self.gamma, self.alpha = gamma, alpha
 
     def call(self, y_true: Any, logits: Any) -> Any:
-        """Return float32[B] from y_true float[B,28] in [0,1] and logits float[B,28]."""
+        """Return float32[B] from y_true float[B,C] in [0,1] and logits float[B,C]."""
         logits = ops.convert_to_tensor(logits)
         y_true = ops.cast(y_true, logits.dtype)
         present, absent = _focal(-logits, self.gamma), _focal(logits, self.gamma)
@@ -72,7 +72,7 @@ class AsymmetricLoss(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true: Any, logits: Any) -> Any:
-        """Return float32[B] from y_true float[B,28] in [0,1] and logits float[B,28]."""
+        """Return float32[B] from y_true float[B,C] in [0,1] and logits float[B,C]."""
         logits = ops.convert_to_tensor(logits)
         y_true = ops.cast(y_true, logits.dtype)
         present, absent = _focal(-logits, self.gamma_positive), _focal(logits, self.gamma_negative)
@@ -100,7 +100,7 @@ class SoftMacroF1Loss(keras.losses.Loss):
         super().__init__(name="soft_macro_f1")
 
     def call(self, y_true: Any, logits: Any) -> Any:
-        """Return float32[] in [0,1] from y_true float[B,28] in [0,1] and logits float[B,28]."""
+        """Return float32[] in [0,1] from y_true float[B,C] in [0,1] and logits float[B,C]."""
         y_prob = ops.sigmoid(logits)
         y_true = ops.cast(y_true, y_prob.dtype)
         hits = 2 * ops.mean(y_true * y_prob, axis=0)
@@ -120,27 +120,32 @@ class Smoothed(keras.losses.Loss):
         self.loss, self.label_smoothing = loss, label_smoothing
 
     def call(self, y_true: Any, logits: Any) -> Any:
-        """Return the value of the loss from y_true float[B,28] in [0,1] and logits."""
+        """Return the value of the loss from y_true float[B,C] in [0,1] and logits."""
         y_true = ops.cast(y_true, "float32")
         return self.loss.call(y_true + self.label_smoothing * (0.5 - y_true), logits)
 
 
-def make_loss(loss: Loss, label_rates: np.ndarray) -> keras.losses.Loss:
+def make_loss(loss: Loss, label_rates: np.ndarray, labels: Labels) -> keras.losses.Loss:
     """Return the loss that `loss.name` names, without label smoothing.
 
     Args:
         loss: the section of params.yaml.
-        label_rates: float[28] in (0,1), the frequency of each label. `alpha: balanced` is one
-            minus that: present labels then have the same total weight as absent ones. Labels
-            missing in a text such as `27x0.9` have 0.5: equal weight for present and absent.
+        label_rates: float[C] in (0,1), the frequency of each label. `alpha: balanced` is one
+            minus that: present labels then have the same total weight as absent ones.
+        labels: those that a text such as `27x0.9; Cytosol x0.75` may name. The others have 0.5:
+            equal weight for present and absent.
+
+    Raises:
+        ValueError: `alpha` names other labels.
 
     >>> from hpa.config.params import load_params
     >>> from hpa.system.files import repository_root
-    >>> make_loss(load_params(repository_root() / "params.yaml").loss, np.full(28, 0.1)).name
+    >>> section = load_params(repository_root() / "params.yaml").loss
+    >>> make_loss(section, np.full(2, 0.1), Labels.named(["Cytosol", "Nucleoli"])).name
     'focal'
     """
     makers: dict[str, Callable[[], keras.losses.Loss]] = {
-        "focal": lambda: FocalLoss(loss.gamma, _alpha(loss, label_rates)),
+        "focal": lambda: FocalLoss(loss.gamma, _alpha(loss, label_rates, labels)),
         "binary_cross_entropy": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
         "soft_macro_f1": SoftMacroF1Loss,
         "asymmetric": lambda: AsymmetricLoss(loss.gamma_negative, loss.gamma_positive, loss.margin),
@@ -157,11 +162,11 @@ def smoothed(loss: keras.losses.Loss, label_smoothing: float) -> keras.losses.Lo
     return Smoothed(loss, label_smoothing) if label_smoothing else loss
 
 
-def _alpha(loss: Loss, label_rates: np.ndarray) -> float | list[float] | None:
+def _alpha(loss: Loss, label_rates: np.ndarray, labels: Labels) -> float | list[float] | None:
     if loss.alpha == "balanced":
         return [float(rate) for rate in 1 - np.clip(label_rates, 1e-4, 1 - 1e-4)]
     if isinstance(loss.alpha, str):
-        return [float(alpha) for alpha in numbers_by_label(loss.alpha, 0.5)]
+        return [float(alpha) for alpha in labels.values(loss.alpha, 0.5)]
     return loss.alpha
 
 

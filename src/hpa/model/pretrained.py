@@ -6,29 +6,28 @@ KerasHub converts them to Keras; the result is a network of plain layers that do
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from hpa.errors import UserError
-from hpa.labels import CHANNELS
+from hpa.model.first_layer import CONV1, PURE, filter_norms, kernel_of
 from hpa.model.resnet import BACKBONE, BLOCKS, FILTERS
 from hpa.system.files import repository_root, sha256
+from hpa.vocabulary.channels import Channels
 
 IMAGENET = "hf://timm/resnet34.tv_in1k"
 """Weights trained on ImageNet-1k by torchvision, as in the original recipe."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-CONV1 = "conv1_conv"
-RGB = [CHANNELS.index(channel) for channel in ("red", "green", "blue")]
-FOURTH = CHANNELS.index("yellow")
 UNREAD = re.compile(r"fc\.(weight|bias)|(.+\.)?num_batches_tracked")
 """Keys outside the backbone: ImageNet's classifier, counters of PyTorch."""
 
 
-def load_pretrained(network: keras.Model, weights: str, *, fourth_channel: str) -> None:
+def load_pretrained(
+    network: keras.Model, weights: str, channels: Channels, *, fourth_channel: str
+) -> None:
     """Load the weights that `model.weights` names into the backbone.
 
     The network normalises each channel of each image to zero mean and unit variance. On average
@@ -39,7 +38,8 @@ def load_pretrained(network: keras.Model, weights: str, *, fourth_channel: str) 
     Args:
         network: of `build_resnet34`; changed in place.
         weights: see `find_weights`.
-        fourth_channel: initialisation of the yellow channel, see `widen`.
+        channels: those of the network.
+        fourth_channel: see `widen`.
 
     Raises:
         UserError: files are absent or do not contain a ResNet-34.
@@ -48,48 +48,47 @@ def load_pretrained(network: keras.Model, weights: str, *, fourth_channel: str) 
     check_layout(folder)
     from keras_hub.models import ResNetBackbone  # takes seconds to import, and is rarely needed
 
-    shape = (*network.input.shape[1:3], len(RGB))
+    shape = (*network.input.shape[1:3], 3)
     source = ResNetBackbone.from_preset(str(folder), image_shape=shape, dtype="float32")
     for layer in network.get_layer(BACKBONE).layers:
         if layer.name == CONV1:
             kernel = ops.convert_to_numpy(source.get_layer(CONV1).kernel)
-            drawn = ops.convert_to_numpy(layer.kernel)[:, :, FOURTH]
-            layer.kernel.assign(widen(kernel, drawn, fourth_channel))
+            drawn = ops.convert_to_numpy(layer.kernel)
+            layer.kernel.assign(widen(kernel, drawn, channels, fourth_channel))
         elif layer.weights:
             layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
-def widen(kernel: np.ndarray, drawn: np.ndarray, fourth_channel: str) -> np.ndarray:
-    """Extend a kernel over red, green and blue to four channels.
+def widen(
+    kernel: np.ndarray, drawn: np.ndarray, channels: Channels, fourth_channel: str
+) -> np.ndarray:
+    """Return a kernel over any channels from one over red, green and blue.
+
+    A channel displayed in pure red, green or blue takes the kernel of that colour; any other one
+    what `fourth_channel` names (see `first_layer.kernel_of`).
 
     Each filter is scaled by the ratio of its norms before and after. So on uncorrelated channels
     of zero mean and unit variance its response keeps its variance. On identical channels the
-    response of colour-blind filters grows by about a sixth. (The usual factor of 3/4 preserves the
-    latter, but reduces the former by a tenth or more.)
+    response of colour-blind filters grows by about a sixth, with four channels. (The usual factor
+    of 3/4 preserves the latter, but reduces the former by a tenth or more.)
 
     Args:
         kernel: float32[7,7,3,F] over red, green, blue.
-        drawn: float32[7,7,F], a random kernel.
-        fourth_channel: weights of yellow: `red_blue_mean`, `red_copy`, or `random`, which is
-            `drawn` scaled to the mean norm of the filter's other three channels.
-
-    Returns:
-        float32[7,7,4,F] over red, green, blue, yellow.
+        drawn: float32[7,7,K,F], random kernels.
+        channels: the K channels.
+        fourth_channel: `red_blue_mean`, `red_copy`, or `random`.
     """
-    norms = _norm(kernel, axis=(0, 1)).mean(axis=0)
-    fourth = {
-        "red_blue_mean": (kernel[:, :, 0] + kernel[:, :, 2]) / 2,
-        "red_copy": kernel[:, :, 0],
-        "random": drawn * norms / _norm(drawn, axis=(0, 1)),
-    }[fourth_channel]
-    wide = np.zeros((*kernel.shape[:2], len(CHANNELS), kernel.shape[3]), np.float32)
-    wide[:, :, RGB], wide[:, :, FOURTH] = kernel, fourth
-    before, after = _norm(kernel, axis=(0, 1, 2)), _norm(wide, axis=(0, 1, 2))
+    kernels = [
+        kernel_of(channel.hex, kernel, PURE, drawn[:, :, place], fourth_channel)
+        for place, channel in enumerate(channels.channels)
+    ]
+    wide = np.stack(kernels, axis=2).astype(np.float32)
+    before, after = (filter_norms(each, axis=(0, 1, 2)) for each in (kernel, wide))
     return wide * np.divide(before, after, out=np.zeros_like(before), where=after > 0)
 
 
 def pretrained_sha256(weights: str) -> str | None:
-    """Digest the file of weights that `model.weights` names; None for random weights."""
+    """Digest the file of pretrained weights that `model.weights` names; None for random weights."""
     return None if weights == "none" else sha256(find_weights(weights) / WEIGHTS)
 
 
@@ -113,8 +112,9 @@ def find_weights(weights: str) -> Path:
     if absent:
         raise UserError(
             f"model.weights: no {' and no '.join(absent)} in {folder}",
-            expected=f"none, imagenet, a name such as {IMAGENET}, or a folder with {CONFIG} and "
-            f"{WEIGHTS} of timm's resnet34",
+            expected=f"none, imagenet, a name such as {IMAGENET}, a folder with {CONFIG} and "
+            f"{WEIGHTS} of timm's resnet34, or an older model: a folder with best.keras, runs:/ID "
+            "or models:/NAME@ALIAS",
             received=f"{weights!r}",
             remedy="put the files there, or name another folder",
         )
@@ -217,7 +217,3 @@ def _weight_problems(path: Path) -> list[str]:
 
 def _text(described: tuple[tuple[int, ...], str] | None) -> str:
     return "nothing" if described is None else f"{described[1]} {list(described[0])}"
-
-
-def _norm(array: np.ndarray, axis: tuple[int, ...]) -> Any:
-    return np.sqrt(np.square(array).sum(axis=axis))

@@ -1,4 +1,4 @@
-"""ResNet-34 with four input channels, normalisation inside, and a head for 28 labels.
+"""ResNet-34 for any number of channels, with normalisation inside and a head of logits.
 
 He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, table 1.
 Layers have KerasHub's names, and pad and normalise as in PyTorch, so that PyTorch's weights give
@@ -13,9 +13,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from hpa.labels import CHANNELS, N_LABELS
-
-BACKBONE = "backbone"
+BACKBONE, HEAD_NORMALISATION, HEAD = "backbone", "head_normalisation", "logits"
+MAX_POOLING = "max_pooling"
 GREY_LEVEL = 1 / 255
 BLOCKS, FILTERS = (3, 4, 6, 3), (64, 128, 256, 512)
 DEPTHS = ("stem to second stack", "third and fourth stack", "head")
@@ -23,6 +22,7 @@ DEPTHS = ("stem to second stack", "third and fourth stack", "head")
 
 def build_resnet34(
     image_size: int,
+    n_channels: int,
     *,
     label_rates: np.ndarray,
     dropout: float,
@@ -39,7 +39,8 @@ def build_resnet34(
 
     Args:
         image_size: height and width S of the images in pixels, a multiple of 32.
-        label_rates: float[28] in [0,1], the frequency of each label. It initialises the bias of
+        n_channels: number K of channels.
+        label_rates: float[C] in [0,1], the frequency of each label. It initialises the bias of
             the head, so the first steps need not learn that most labels are rare
             (Lin et al., "Focal loss for dense object detection", ICCV 2017, section 4.1).
         dropout: fraction of the pooled features dropped in training.
@@ -49,12 +50,12 @@ def build_resnet34(
         synchronized: whether batch normalisation spans all devices, on TensorFlow.
 
     Returns:
-        A model from uint8[B,S,S,4] to logits float32[B,28].
+        A model from uint8[B,S,S,K] to logits float32[B,C].
     """
-    images = keras.Input((image_size, image_size, len(CHANNELS)), dtype="uint8", name="images")
+    images = keras.Input((image_size, image_size, n_channels), dtype="uint8", name="images")
     scaled = layers.Rescaling(1 / 255, dtype="float32", name="scaled")(images)
     normalised = layers.GroupNormalization(
-        groups=len(CHANNELS),
+        groups=n_channels,
         epsilon=GREY_LEVEL**2,  # so that the noise of a blank channel stays small
         center=False,
         scale=False,
@@ -62,21 +63,21 @@ def build_resnet34(
         name="normalisation",
     )(scaled)
     backbone = build_backbone(
-        image_size, len(CHANNELS), precision=precision, synchronized=synchronized
+        image_size, n_channels, precision=precision, synchronized=synchronized
     )
     features = backbone(normalised)
     pooled = layers.GlobalAveragePooling2D(dtype="float32", name="average_pooling")(features)
     if pooling == "average_max":
-        maxima = layers.GlobalMaxPooling2D(dtype="float32", name="max_pooling")(features)
+        maxima = layers.GlobalMaxPooling2D(dtype="float32", name=MAX_POOLING)(features)
         pooled = layers.Concatenate(dtype="float32", name="pooled")([pooled, maxima])
     pooled = layers.BatchNormalization(
-        momentum=0.9, synchronized=synchronized, dtype="float32", name="head_normalisation"
+        momentum=0.9, synchronized=synchronized, dtype="float32", name=HEAD_NORMALISATION
     )(pooled)
     # The seed that Keras would draw itself. Without it, PyTorch uses a random state that belongs
     # to no layer, so a checkpoint would not contain it.
     seed = random.randint(1, 10**9)
     pooled = layers.Dropout(dropout, seed=seed, dtype="float32", name="head_dropout")(pooled)
-    head = layers.Dense(N_LABELS, kernel_initializer="zeros", dtype="float32", name="logits")
+    head = layers.Dense(len(label_rates), kernel_initializer="zeros", dtype="float32", name=HEAD)
     model = keras.Model(images, head(pooled), name="resnet34")
     rates = np.clip(label_rates, 1e-4, 1 - 1e-4)
     head.bias.assign(np.log(rates / (1 - rates)))

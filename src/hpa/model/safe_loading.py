@@ -15,7 +15,6 @@ from typing import Any
 import keras
 
 from hpa.errors import UserError
-from hpa.labels import CHANNELS, N_LABELS
 from hpa.system.files import sha256
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
@@ -26,12 +25,13 @@ REFUSED_CLASSES = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "Fla
 """Layers of keras that run code which the archive contains or refers to."""
 
 
-def load_network(path: Path, *, digest: str | None) -> keras.Model:
-    """Load a network from uint8[B,S,S,4] to logits float32[B,28], in inference mode.
+def load_network(path: Path, *, digest: str | None, n_channels: int, n_labels: int) -> keras.Model:
+    """Load a network from uint8[B,S,S,K] to logits float32[B,C], in inference mode.
 
     Args:
         path: a `.keras` archive.
         digest: the SHA-256 that it must have; None if it is unknown.
+        n_channels, n_labels: K and C that it must have, by its provenance.
 
     Raises:
         UserError: the archive is missing, has another digest, is damaged, names code outside
@@ -48,8 +48,8 @@ def load_network(path: Path, *, digest: str | None) -> keras.Model:
     except Exception as error:  # a crafted archive can make Keras raise anything
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise _refused(path, "an archive that Keras can load in safe mode", problem) from error
-    expected = f"one input [B,S,S,{len(CHANNELS)}] and one output [B,{N_LABELS}]"
-    if not _fits(network):
+    expected = f"one input [B,S,S,{n_channels}] and one output [B,{n_labels}]"
+    if not _fits(network, n_channels, n_labels):
         shapes = f"{network.input_shape} and {network.output_shape}"
         raise _refused(path, expected, shapes)
     return network
@@ -112,13 +112,13 @@ _VALUES = {
 """Containers of layers, and plain values that Keras serialises like classes."""
 
 
-def _fits(network: keras.Model) -> bool:
+def _fits(network: keras.Model, n_channels: int, n_labels: int) -> bool:
     try:
         entrance, exit_ = tuple(network.input_shape), tuple(network.output_shape)
     except (AttributeError, TypeError, ValueError):
         return False
     square = len(entrance) == 4 and entrance[1] == entrance[2] is not None
-    return square and entrance[3] == len(CHANNELS) and exit_[1:] == (N_LABELS,)
+    return square and entrance[3] == n_channels and exit_[1:] == (n_labels,)
 
 
 def _refused(path: Path, expected: str, received: str) -> UserError:

@@ -1,1 +1,1 @@
-"""Training loop, state and checkpoints. May import the rooms up to inference, except tracking."""
+"""Training loop, state and checkpoints. May import the rooms up to inference."""

@@ -11,7 +11,7 @@ from hpa.config.sections import Train
 from hpa.data.batches.oversampling import epoch_length, repeat_factors
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import read_index
-from hpa.labels import indicator_matrix
+from hpa.data.packed.vocabulary import read_vocabulary
 
 FEW = 3
 """Epochs below which a training is too short for a network that starts from random weights."""
@@ -62,4 +62,6 @@ def planned_epochs(params: Params, packed_dir: Path, split_dir: Path) -> Epochs:
     """Return the epochs of a training that has not begun, from the tables of its data."""
     index, assignment = read_index(packed_dir), read_assignment(split_dir, params.train.fold)
     chosen = index[(assignment["split"] == "train").to_numpy()]
-    return epochs_of(params.train, repeat_factors(params.train, indicator_matrix(chosen["Target"])))
+    labels = read_vocabulary(packed_dir).labels
+    y_true = labels.indicators(chosen["Target"])
+    return epochs_of(params.train, repeat_factors(params.train, y_true, labels))

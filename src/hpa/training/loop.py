@@ -1,6 +1,6 @@
 """Training loop: rounds of steps, each followed by a validation; keeps the best weights.
 
-It imports neither MLflow nor Optuna: callers pass `on_round`.
+It logs to neither MLflow nor Optuna: callers pass `on_round`.
 """
 
 import shutil
@@ -21,8 +21,8 @@ from hpa.data.batches.oversampling import repeat_factors
 from hpa.data.batches.packed_batches import TrainingBatches
 from hpa.data.packed.assignment import read_assignment
 from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.inference.prediction import predict_logits, remember, sigmoid
-from hpa.labels import indicator_matrix
 from hpa.model.optimizers import averaged_weights
 from hpa.system.files import atomic_path, require_free_space
 from hpa.system.signals import postponed_signals
@@ -30,8 +30,11 @@ from hpa.thresholds.cross_fitting import validation_metrics
 from hpa.training.checkpoints import Checkpoint, Checkpoints
 from hpa.training.epochs import Epochs, epochs_of
 from hpa.training.live_view import View, view_of
-from hpa.training.recipe import NetworkBuilder, compiled_networks
+from hpa.training.recipe import NetworkBuilder, compiled_networks, require_known_labels
+from hpa.training.start import start_of
 from hpa.training.state import Training, Watch, copies, diverged, save_model
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.labels import Labels
 
 VALIDATION_BATCH = 64
 """Images per pass of a validation, or twice train.batch_size if that is less: where a training step
@@ -41,7 +44,7 @@ N_ARCHIVES = 3  # best.keras, its successor during the write, last.keras; 4 byte
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images of one split: packed rows int[n], ids, and labels uint8[n,28]."""
+    """Images of one split: packed rows int[n], ids, and labels uint8[n,C]."""
 
     rows: np.ndarray
     ids: np.ndarray
@@ -53,6 +56,7 @@ class TrainingData:
     """Packed images with their splits, and how often each training image is repeated."""
 
     images: PackedImages
+    vocabulary: Vocabulary
     train: Examples
     val: Examples
     factors: np.ndarray  # float64[n], mean repeats of each training image per epoch
@@ -61,13 +65,16 @@ class TrainingData:
     @classmethod
     def read(cls, params: Params, packed_dir: Path, split_dir: Path) -> "TrainingData":
         """Read the outputs of the stages pack and split."""
-        index, split = (
-            read_index(packed_dir),
-            read_assignment(split_dir, params.train.fold)["split"],
+        vocabulary = read_vocabulary(packed_dir)
+        require_known_labels(params, vocabulary.labels)
+        index = read_index(packed_dir)
+        split = read_assignment(split_dir, params.train.fold)["split"]
+        train, val = (
+            examples_of(index, split, name, vocabulary.labels) for name in ("train", "val")
         )
-        train, val = (examples_of(index, split, name) for name in ("train", "val"))
-        factors = repeat_factors(params.train, train.y_true)
-        return cls(PackedImages(packed_dir), train, val, factors, epochs_of(params.train, factors))
+        factors = repeat_factors(params.train, train.y_true, vocabulary.labels)
+        epochs = epochs_of(params.train, factors)
+        return cls(PackedImages(packed_dir), vocabulary, train, val, factors, epochs)
 
     @property
     def size(self) -> int:
@@ -76,7 +83,7 @@ class TrainingData:
 
     @property
     def label_rates(self) -> np.ndarray:
-        """Share of the training images with each label, float64[28], repeats included."""
+        """Share of the training images with each label, float64[C], repeats included."""
         return np.average(self.train.y_true, axis=0, weights=self.factors)
 
 
@@ -120,11 +127,13 @@ def fit(
             written.
         SystemExit: after SIGTERM (143) or Ctrl-C (130); a checkpoint holds the last step.
     """
+    if start := start_of(params.model.weights):
+        start.network  # noqa: B018  (loaded before the seed, as it draws random numbers)
     keras.utils.set_random_seed(params.train.seed)
     data = TrainingData.read(params, packed_dir, split_dir)
     if announce:
         _announce(data.epochs, params.train.n_steps, data.size)
-    networks = build_networks(params, data.size, data.label_rates)
+    networks = build_networks(params, data.vocabulary, data.size, data.label_rates)
     training = Training(*networks, model_dir)
     if checkpoints:
         checkpoints.prepare(training.n_bytes())
@@ -215,11 +224,11 @@ def _write_end(training: Training, best_by: str) -> None:
         pd.DataFrame(training.history).to_csv(temporary, index=False, float_format="%.6g")
 
 
-def examples_of(index: pd.DataFrame, split: pd.Series, name: str) -> Examples:
+def examples_of(index: pd.DataFrame, split: pd.Series, name: str, labels: Labels) -> Examples:
     """Select the rows of a split from the packed index, with their ids and labels."""
     rows = np.flatnonzero(split == name)
     chosen = index.iloc[rows]
-    return Examples(rows, chosen["Id"].to_numpy(), indicator_matrix(chosen["Target"]))
+    return Examples(rows, chosen["Id"].to_numpy(), labels.indicators(chosen["Target"]))
 
 
 def _resume(

@@ -14,11 +14,12 @@ import pandas as pd
 
 from hpa.config.inherited import DATA_SECTIONS
 from hpa.config.params import Params
-from hpa.labels import CHANNELS, LABELS
 from hpa.model.archive_origin import embed_provenance
 from hpa.model.pretrained import pretrained_sha256
 from hpa.system.files import code_sha256, sha256, write_json
 from hpa.training.code import stage_code
+from hpa.training.start import start_of, start_tags, started_from
+from hpa.vocabulary.document import Vocabulary
 
 SECTIONS = ("model", "loss", "augment", "train")
 ARCHIVES = ("best.keras", "last.keras")
@@ -32,6 +33,7 @@ def model_provenance(
     run_id: str,
     weights_sha256: str,
     inputs: list[Path],
+    vocabulary: Vocabulary,
     lineage: dict[str, str],
     made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -41,19 +43,20 @@ def model_provenance(
     `made_with` are the parameters that made the data, as it says itself: prediction reads images by
     them.
     """
+    origin = started_from(params, vocabulary)
     return {
         "run_id": run_id,
         "weights_sha256": weights_sha256,
         "params": _deciding_params(params, made_with),
-        "pretrained_sha256": pretrained_sha256(params.model.weights),
-        "data": {str(path): sha256(path) for path in inputs},
-        "lineage": lineage,
+        "pretrained_sha256": None if origin else pretrained_sha256(params.model.weights),
+        **({"started_from": origin} if origin else {}),
+        "data": {str(path): sha256(path) for path in inputs if path.is_file()},
+        "lineage": {**lineage, **start_tags(origin)},
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in dict.fromkeys([*PACKAGES, keras.backend.backend()])},
         },
-        "channels": list(CHANNELS),
-        "labels": list(LABELS),
+        "vocabulary": vocabulary.to_json(),
     }
 
 
@@ -97,11 +100,11 @@ def checkpoint_key(params: Params, inputs: list[Path]) -> dict[str, Any]:
     sections = asdict(params)
     chosen = {name: sections[name] for name in SECTIONS}
     del chosen["train"]["checkpoint_every"]
-    backend = keras.backend.backend()
+    backend, start = keras.backend.backend(), start_of(params.model.weights)
     return {
         "params": chosen,
         "data": {path.name: sha256(path) for path in inputs if path.is_file()},  # or `fit` refuses
-        "pretrained": pretrained_sha256(params.model.weights),
+        "pretrained": start.sha256 if start else pretrained_sha256(params.model.weights),
         "code.sha256": code_sha256(training_code()),
         "backend": backend,
         "versions": {name: version(name) for name in ("keras", backend, "numpy")},

@@ -105,7 +105,7 @@ def test_gamma_bends_each_channel_between_black_and_its_maximum() -> None:
 def test_gamma_and_blur_reach_the_network_through_its_normalisation() -> None:
     """A factor on a channel would not: normalisation divides by the standard deviation."""
     images = np.random.default_rng(4).integers(0, 100, (4, 32, 32, 4), dtype=np.uint8)
-    network = build_resnet34(32, label_rates=np.full(28, 0.5), dropout=0.0)
+    network = build_resnet34(32, 4, label_rates=np.full(28, 0.5), dropout=0.0)
     normalise = keras.Model(network.input, network.get_layer("normalisation").output)
     before = normalise.predict(images, verbose=0)
 
@@ -118,7 +118,7 @@ def test_gamma_and_blur_reach_the_network_through_its_normalisation() -> None:
 
 
 def test_parameters_are_a_function_of_seed_and_step() -> None:
-    first, again = (draw_changes(ALL, 7, 12, 5) for _ in range(2))
+    first, again = (draw_changes(ALL, 7, 12, 5, 4) for _ in range(2))
     assert {name: (array.shape, array.dtype.name) for name, array in first.items()} == {
         "turn": ((5,), "int32"),
         "warp": ((5, 2), "float32"),
@@ -127,12 +127,12 @@ def test_parameters_are_a_function_of_seed_and_step() -> None:
     }
     for name in first:
         assert np.array_equal(first[name], again[name])
-        assert not np.array_equal(first[name], draw_changes(ALL, 7, 13, 5)[name])
-        assert not np.array_equal(first[name], draw_changes(ALL, 8, 12, 5)[name])
+        assert not np.array_equal(first[name], draw_changes(ALL, 7, 13, 5, 4)[name])
+        assert not np.array_equal(first[name], draw_changes(ALL, 8, 12, 5, 4)[name])
 
 
 def test_parameters_fill_their_ranges() -> None:
-    drawn = draw_changes(ALL, 1, 0, 2000)
+    drawn = draw_changes(ALL, 1, 0, 2000, 4)
     assert set(drawn["turn"]) == set(range(8))
     for numbers, low, high in (
         (np.degrees(drawn["warp"][:, 0]), -30, 30),
@@ -145,10 +145,10 @@ def test_parameters_fill_their_ranges() -> None:
 
 
 def test_switching_one_kind_does_not_change_the_others() -> None:
-    assert draw_changes(OFF, 7, 3, 4) == {}
-    alone = draw_changes(replace(OFF, turn=True), 7, 3, 4)
+    assert draw_changes(OFF, 7, 3, 4, 4) == {}
+    alone = draw_changes(replace(OFF, turn=True), 7, 3, 4, 4)
     assert list(alone) == ["turn"]
-    assert np.array_equal(alone["turn"], draw_changes(ALL, 7, 3, 4)["turn"])
+    assert np.array_equal(alone["turn"], draw_changes(ALL, 7, 3, 4, 4)["turn"])
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_the_training_model_changes_the_images_before_the_same_weights(
 ) -> None:
     model = with_augmentation(network, augment)
     assert [id(weight) for weight in model.weights] == [id(weight) for weight in network.weights]
-    changes = draw_changes(augment, 7, 0, len(IMAGES))
+    changes = draw_changes(augment, 7, 0, len(IMAGES), 4)
     images = IMAGES
     for name, layer in (("turn", Turn()), ("warp", Warp()), ("blur", Blur()), ("gamma", Gamma())):
         if name in changes:

@@ -13,7 +13,7 @@ from hpa.config.sections import Augment
 from hpa.data.batches.augmentation import draw_changes
 from hpa.data.batches.packed_batches import ScoringBatches, TrainingBatches
 from hpa.data.packed.packed_images import PackedImages, read_index
-from hpa.labels import indicator_matrix
+from hpa.vocabulary.hpa2018 import LABELS
 from support.feeding import brightness_in_fit
 from support.interpreters import python_with
 from support.paths import PYTHONPATH
@@ -30,7 +30,7 @@ def images(packed_world: Path) -> PackedImages:
 
 @pytest.fixture(scope="module")
 def y_true(packed_world: Path) -> np.ndarray:
-    return indicator_matrix(read_index(packed_world)["Target"])[ROWS]
+    return LABELS.indicators(read_index(packed_world)["Target"])[ROWS]
 
 
 def walk(
@@ -114,7 +114,7 @@ def test_the_augmentation_of_a_step_is_drawn_with_it_and_leaves_its_pixels(
     for step in range(6):
         inputs, _ = changed[step]
         assert np.array_equal(inputs["images"], plain[step][0]["images"])
-        for name, numbers in draw_changes(ALL, 7, step, 4).items():
+        for name, numbers in draw_changes(ALL, 7, step, 4, 4).items():
             assert np.array_equal(inputs[name], numbers)
 
 

@@ -14,14 +14,15 @@ import numpy as np
 from keras import ops
 
 from hpa.config.sections import Augment
-from hpa.labels import CHANNELS
 from hpa.seeds import stream
 
 BLUR_RADIUS = 4
 """Pixels: 99.3 % of a Gaussian of 1.5 pixels, the widest that `augment.blur` allows."""
 
 
-def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[str, np.ndarray]:
+def draw_changes(
+    augment: Augment, seed: int, step: int, n_images: int, n_channels: int
+) -> dict[str, np.ndarray]:
     """Draw the parameters of a step's augmentation; a kind that is off is absent.
 
     The kinds are independent: switching one on or off does not change the others.
@@ -30,7 +31,7 @@ def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[
         `turn` int32[B] in 0 … 7: an element of the square's symmetry group (see `Turn`);
         `warp` float32[B,2]: counterclockwise angle in radians, and zoom factor;
         `blur` float32[B]: standard deviation in pixels;
-        `gamma` float32[B,4]: one exponent per channel, as often below 1 as above.
+        `gamma` float32[B,K]: one exponent per channel, as often below 1 as above.
     """
     changes: dict[str, np.ndarray] = {}
     if augment.turn:
@@ -43,7 +44,7 @@ def draw_changes(augment: Augment, seed: int, step: int, n_images: int) -> dict[
         sigma = stream(seed, "blur", step).uniform(0, augment.blur, n_images)
         changes["blur"] = sigma.astype(np.float32)
     if augment.contrast:
-        centred = stream(seed, "gamma", step).uniform(-1, 1, (n_images, len(CHANNELS)))
+        centred = stream(seed, "gamma", step).uniform(-1, 1, (n_images, n_channels))
         changes["gamma"] = ((1 + augment.contrast) ** centred).astype(np.float32)
     return changes
 
@@ -52,18 +53,18 @@ def with_augmentation(network: keras.Model, augment: Augment) -> keras.Model:
     """Put the augmentation layers that are on before a network; its weights are shared.
 
     Returns:
-        A model from {"images": uint8[B,S,S,4], **`draw_changes`} to the network's output.
+        A model from {"images": uint8[B,S,S,K], **`draw_changes`} to the network's output.
     """
     images = keras.Input(network.input.shape[1:], dtype="uint8", name="images")
     inputs, changed = {"images": images}, images
-    for name, numbers in draw_changes(augment, seed=0, step=0, n_images=1).items():
+    for name, numbers in draw_changes(augment, 0, 0, 1, images.shape[3]).items():
         inputs[name] = keras.Input(numbers.shape[1:], dtype=numbers.dtype.name, name=name)
         changed = LAYERS[name](name=f"{name}_images")(changed, inputs[name])
     return keras.Model(inputs, network(changed), name=f"augmented_{network.name}")
 
 
 class Change(keras.layers.Layer):
-    """Pure function from uint8[B,S,S,C] and parameters per image to uint8[B,S,S,C]."""
+    """Pure function from uint8[B,S,S,K] and parameters per image to uint8[B,S,S,K]."""
 
     def __init__(self, **kwargs: Any) -> None:
         # Grey levels and angles need float32 even if the network computes in half precision.
@@ -78,7 +79,7 @@ class Turn(Change):
     """Rotate by `turn % 4` right angles counterclockwise, then mirror if `turn` is 4 or more."""
 
     def call(self, images: Any, turn: Any) -> Any:
-        """Return uint8[B,S,S,C] from `turn` int32[B]; every pixel is kept as it is."""
+        """Return uint8[B,S,S,K] from `turn` int32[B]; every pixel is kept as it is."""
         turn = turn[:, None, None]
         quarters = turn % 4
         cosine, sine = _sign(quarters == 0, quarters == 2), _sign(quarters == 1, quarters == 3)
@@ -90,7 +91,7 @@ class Warp(Change):
     """Rotate about the centre and zoom in one bilinear pass; pixels from outside are black."""
 
     def call(self, images: Any, warp: Any) -> Any:
-        """Return uint8[B,S,S,C] from `warp` float32[B,2], angle and zoom factor."""
+        """Return uint8[B,S,S,K] from `warp` float32[B,2], angle and zoom factor."""
         size = images.shape[1]
         angle, factor = warp[:, 0, None, None], warp[:, 1, None, None]
         row, column = _rotated(size, ops.cos(angle) / factor, ops.sin(angle) / factor)
@@ -109,7 +110,7 @@ class Blur(Change):
     """Convolve with a Gaussian, as an objective slightly out of focus does; edges are repeated."""
 
     def call(self, images: Any, blur: Any) -> Any:
-        """Return uint8[B,S,S,C] from `blur` float32[B], the standard deviation in pixels."""
+        """Return uint8[B,S,S,K] from `blur` float32[B], the standard deviation in pixels."""
         offsets = ops.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype="float32")
         sigma = ops.maximum(blur, 1e-3)[:, None]  # at 1e-3 the Gaussian is one pixel
         weights = ops.exp(-0.5 * ops.square(offsets / sigma))
@@ -124,7 +125,7 @@ class Gamma(Change):
     """Raise each channel, relative to its maximum, to an exponent: contrast of another camera."""
 
     def call(self, images: Any, gamma: Any) -> Any:
-        """Return uint8[B,S,S,C] from `gamma` float32[B,C], positive; black and maximum stay."""
+        """Return uint8[B,S,S,K] from `gamma` float32[B,K], positive; black and maximum stay."""
         images = ops.cast(images, "float32")
         peak = ops.maximum(ops.max(images, axis=(1, 2), keepdims=True), 1)
         return _grey_levels(peak * ops.power(images / peak, gamma[:, None, None, :]))
@@ -134,7 +135,7 @@ LAYERS: dict[str, type[Change]] = {"turn": Turn, "warp": Warp, "blur": Blur, "ga
 
 
 def _convolved(images: Any, weights: Any, axis: int) -> Any:
-    """Convolve float32[B,S,S,C] along an axis with float32[B,2R+1] per image."""
+    """Convolve float32[B,S,S,K] along an axis with float32[B,2R+1] per image."""
     size, n_weights = images.shape[axis], weights.shape[1]
     total = 0.0
     for place in range(n_weights):
@@ -153,7 +154,7 @@ def _rotated(size: int, cosine: Any, sine: Any, mirror: Any = 1.0) -> tuple[Any,
 
 
 def _pixels_at(images: Any, row: Any, column: Any) -> Any:
-    """Return uint8[B,S,S,C], the pixels at integer rows and columns float32[B,S,S]."""
+    """Return uint8[B,S,S,K], the pixels at integer rows and columns float32[B,S,S]."""
     n_images, size, channels = ops.shape(images)[0], images.shape[1], images.shape[3]
     first = size * size * ops.arange(n_images, dtype="int32")[:, None, None]
     places = first + size * ops.cast(row, "int32") + ops.cast(column, "int32")

@@ -10,27 +10,31 @@ from collections.abc import Callable
 import numpy as np
 
 from hpa.config.sections import Train
-from hpa.labels import N_LABELS, numbers_by_label
 from hpa.seeds import stream
+from hpa.vocabulary.labels import Labels
 
 
-def repeat_factors(train: Train, y_true: np.ndarray) -> np.ndarray:
+def repeat_factors(train: Train, y_true: np.ndarray, labels: Labels) -> np.ndarray:
     """Return the mean number of repeats of each image per epoch, float64[n], at least 1.
 
     Args:
         train: its `oversampling` names the rule.
-        y_true: uint8[n,28], the labels of the training images.
+        y_true: uint8[n,C], the labels of the training images.
+        labels: those that `train.repeats` may name.
+
+    Raises:
+        ValueError: it names others.
     """
     rules: dict[str, Callable[[], np.ndarray]] = {
-        "none": lambda: np.ones(N_LABELS),
+        "none": lambda: np.ones(len(labels)),
         "square_root": lambda: square_root_factors(y_true, train.oversampling_threshold),
-        "stated": lambda: numbers_by_label(train.repeats or "", 1.0),
+        "stated": lambda: labels.values(train.repeats or "", 1.0),
     }
     return np.max(np.where(y_true > 0, rules[train.oversampling](), 1.0), axis=1, initial=1.0)
 
 
 def square_root_factors(y_true: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the LVIS factor of each label, float64[28]; 1 for a label without images."""
+    """Return the LVIS factor of each label, float64[C]; 1 for a label without images."""
     share = y_true.mean(axis=0)
     return np.maximum(1.0, np.sqrt(threshold / np.where(share > 0, share, 1.0)))
 

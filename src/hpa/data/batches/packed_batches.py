@@ -115,7 +115,7 @@ class TrainingBatches(PackedBatches):
         Args:
             images: the packed images.
             rows: int[n], the packed rows of the training images.
-            y_true: uint8[n,28], their labels.
+            y_true: uint8[n,C], their labels.
             batch_size: images per step. If it does not divide the epoch, a batch holds the last
                 images of one epoch and the first of the next.
             seed: of the order, the repeats and the augmentation.
@@ -138,14 +138,14 @@ class TrainingBatches(PackedBatches):
         return self._end - self._first
 
     def read(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Return {"images": uint8[B,S,S,4], **changes} and float32[B,28] of step `first + index`.
+        """Return {"images": uint8[B,S,S,K], **changes} and float32[B,C] of step `first + index`.
 
         The changes are parameters (see `draw_changes`); the device applies them.
         """
         step = self._first + index
         chosen = self.chosen(step)
-        changes = draw_changes(self._augment, self._seed, step, len(chosen))
         images = self._images.read(self._rows[chosen])
+        changes = draw_changes(self._augment, self._seed, step, len(chosen), images.shape[3])
         return {"images": images, **changes}, self._y_true[chosen].astype(np.float32)
 
     def chosen(self, step: int) -> np.ndarray:
@@ -162,7 +162,7 @@ N_VIEWS = 8
 
 
 def turned(images: np.ndarray, view: int) -> np.ndarray:
-    """Rotate uint8[B,S,S,4] by `view % 4` right angles, then mirror if `view` is 4 or more.
+    """Rotate uint8[B,S,S,K] by `view % 4` right angles, then mirror if `view` is 4 or more.
 
     The same eight views as in `augmentation.Turn`.
     """
@@ -188,7 +188,7 @@ class ScoringBatches(PackedBatches):
         return -(-len(self._rows) // self._batch_size)
 
     def read(self, index: int) -> tuple[np.ndarray]:
-        """Return uint8[B,S,S,4]."""
+        """Return uint8[B,S,S,K]."""
         places = np.arange(index * self._batch_size, (index + 1) * self._batch_size)
         images = self._images.read(self._rows[np.minimum(places, len(self._rows) - 1)])
         return (turned(images, self._view),)

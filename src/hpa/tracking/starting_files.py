@@ -1,0 +1,59 @@
+"""Networks of earlier runs and of registered models, fetched with their provenance."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hpa.errors import UserError
+from hpa.tracking.logged_models import WEIGHTS, download
+from hpa.tracking.mlflow_store import past_run
+from hpa.tracking.registered_models import SCHEME, model_folder
+from hpa.tracking.run_ids import full_run_id
+
+RUNS = "runs:/"
+NETWORK = (WEIGHTS, "model/provenance.json")
+
+
+def is_tracked(source: str) -> bool:
+    """Tell whether a text names a network by its run or by its registered model."""
+    return source.startswith((RUNS, SCHEME))
+
+
+def fetch_network(source: str, folder: Path) -> Path:
+    """Copy the network of `runs:/ID` or `models:/NAME@ALIAS` to a folder; return its archive.
+
+    A run that only chose other thresholds has the network of its upstream run.
+
+    Raises:
+        UserError: the store has none, or cannot be reached.
+    """
+    if source.startswith(SCHEME):
+        with model_folder(source) as registered:
+            return _copied(source, [registered / Path(name).name for name in NETWORK], folder)
+    run_id: str | None = full_run_id(source.removeprefix(RUNS))
+    while run_id:
+        with TemporaryDirectory(prefix="hpa-network-") as temporary:
+            found = [download(run_id, name, Path(temporary)) for name in NETWORK]
+            paths = [path for path in found if path]
+            if len(paths) == len(NETWORK):
+                return _copied(source, paths, folder)
+        run_id = past_run(run_id).tags.get("upstream_run_id")
+    raise _without_network(source)
+
+
+def _copied(source: str, paths: list[Path], folder: Path) -> Path:
+    if not all(path.is_file() for path in paths):
+        raise _without_network(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        shutil.copy(path, folder)
+    return folder / paths[0].name
+
+
+def _without_network(source: str) -> UserError:
+    return UserError(
+        f"{source} has no network",
+        expected=f"a model with {' and '.join(Path(name).name for name in NETWORK)}",
+        received="a run or model without them",
+        remedy="name a run whose training is finished, or a registered model: make ui lists them",
+    )
