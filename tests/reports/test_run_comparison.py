@@ -10,8 +10,10 @@ import pytest
 from hpa.errors import UserError
 from hpa.evaluation.paired_bootstrap import compare
 from hpa.evaluation.test_predictions import EvaluatedSplit, check_same_data
+from hpa.metrics.origins import Origin
 from hpa.reports.run_comparison import as_json, as_text, find_predictions
 from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
 
 
 def make_predictions(n: int = 40) -> EvaluatedSplit:
@@ -71,3 +73,26 @@ def test_text_and_json_agree() -> None:
     assert "resampled in 20 groups" in text
     assert document["classes"]["Rods & rings"]["interval"] == [None, None]
     assert len(text.splitlines()) == 6 + 28
+
+
+def test_runs_of_other_labels_are_refused_with_the_difference() -> None:
+    a = make_predictions()
+    names = [*hpa2018.LABELS.names[:-1], "Vesicles"]
+    with pytest.raises(UserError) as caught:
+        check_same_data(a, replace(a, labels=Labels.named(names)))
+    assert "run A and run B are of different vocabularies" in str(caught.value)
+    assert "without 1: Rods & rings; in addition 1: Vesicles" in str(caught.value)
+    turned = Labels.named(reversed(hpa2018.LABELS.names))
+    with pytest.raises(UserError, match="the same labels in another order"):
+        check_same_data(a, replace(a, labels=turned))
+
+
+def test_runs_of_other_channels_are_refused_but_not_other_words_for_the_same() -> None:
+    same = hpa2018.CHANNELS.to_json()
+    stated = {"fetch.source": "local", "fetch.labels": "hpa2018", "fetch.path": "x"}
+    a = replace(make_predictions(), origin=Origin(params=stated))
+    again = stated | {"fetch.labels": "mine.csv", "fetch.channels": same, "fetch.path": "y"}
+    check_same_data(a, replace(a, origin=Origin(params=again)))
+    for fewer in (again | {"fetch.channels": same[:3]}, again | {"fetch.channels": same[::-1]}):
+        with pytest.raises(UserError, match=r"channels .* instead of red, green, blue, yellow in B"):
+            check_same_data(a, replace(a, origin=Origin(params=fewer)))

@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from hpa.data.packed.vocabulary import write_vocabulary
 from hpa.errors import UserError
 from hpa.search import identity
 from hpa.search.identity import DATA
 from hpa.search.report import study_facts
 from hpa.search.study import begin_study, load_study
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.labels import Labels
 from support.search_workspaces import make_workspace, small_params
 
 
@@ -172,3 +177,23 @@ def test_a_study_of_an_earlier_version_is_refused_as_it_recorded_less() -> None:
 
 def test_the_digested_data_are_those_that_a_trial_reads(workspace: Path) -> None:
     assert all((workspace / path).is_file() for path in DATA)
+
+
+def test_trials_of_another_vocabulary_are_refused_with_the_difference(workspace: Path) -> None:
+    begin_and_join()
+    packed = workspace / "data/packed"
+    content = {each.name: each for each in packed.resolve().iterdir()}
+    packed.unlink()
+    packed.mkdir()
+    for name, path in content.items():
+        (packed / name).symlink_to(path)
+    (packed / "vocabulary.json").unlink(missing_ok=True)
+    names = ("Golgi", *hpa2018.LABELS.names[1:])
+    channels = Channels(hpa2018.CHANNELS.channels[:3])
+    write_vocabulary(packed, Vocabulary(Labels.named(names), channels))
+    with pytest.raises(UserError) as caught:
+        begin_study(small_params())
+    said = str(caught.value)
+    assert "created for other data\n" in said
+    assert "labels: without 1: Nucleoplasm; in addition 1: Golgi" in said
+    assert "channels: 'red, green, blue, yellow' then, 'red, green, blue' now" in said

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hpa.config.params import fetched_channels
 from hpa.errors import UserError
 from hpa.metrics.bootstrap import check_groups
 from hpa.metrics.counts import check_indicators, check_same_shape
-from hpa.metrics.origins import UNKNOWN, Origin
+from hpa.metrics.origins import UNKNOWN, Origin, require_same_vocabulary
 from hpa.metrics.predictions import (
     check_ids,
     check_probabilities,
@@ -21,9 +22,12 @@ from hpa.metrics.predictions import (
     origin_in,
 )
 from hpa.system.files import atomic_path
+from hpa.vocabulary import hpa2018
 from hpa.vocabulary.labels import Labels
 
 FILE_NAME = "test_predictions.npz"
+APART = {"fetch.path", "fetch.labels", "fetch.channels"}
+"""Parameters of fetch that may differ, or that are compared by what they mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +119,10 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
     """Return both with rows in the same order.
 
     Raises:
-        UserError: images, labels or groups differ.
+        UserError: vocabulary, images, labels or groups differ.
     """
+    names, remedy = ("run A", "run B"), "compare runs of one vocabulary: the same fetch.labels"
+    require_same_vocabulary(a.labels, b.labels, names=names, remedy=remedy)
     a, b = a.sorted(), b.sorted()
     only_a, only_b = np.setdiff1d(a.ids, b.ids), np.setdiff1d(b.ids, a.ids)
     if len(only_a) or len(only_b):
@@ -142,10 +148,19 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
 
 
 def _fetched_differently(a: EvaluatedSplit, b: EvaluatedSplit) -> list[str]:
-    """Describe parameters of fetch that differ, but for `path`: a folder may have moved."""
+    """Describe parameters of fetch that differ, and channels.
+
+    The path does not count, as a folder may have moved, nor how labels are stated.
+    """
     one, other = a.origin.params, b.origin.params
-    keys = {key for key in one.keys() & other.keys() if key.startswith("fetch.")} - {"fetch.path"}
-    return [
+    keys = {key for key in one.keys() & other.keys() if key.startswith("fetch.")} - APART
+    channels = [
+        fetched_channels(params.get("fetch.channels", hpa2018.NAME))
+        for params in (one, other)
+        if "fetch.source" in params
+    ]
+    differing = channels[0].difference(channels[1]) if len(channels) == 2 else ""
+    return [f"channels {differing} in B"] * bool(differing) + [
         f"{key} {one[key]!r} in A, {other[key]!r} in B"
         for key in sorted(keys)
         if one[key] != other[key]

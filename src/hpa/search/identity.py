@@ -10,10 +10,12 @@ import optuna
 
 from hpa.config.folders import PACKED_DIR, SPLIT_DIR
 from hpa.config.params import Params
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.errors import UserError
 from hpa.search.space import SECTIONS, Space, flat_space, range_in_words
 from hpa.system.files import code_sha256, repository_root, sha256
 from hpa.training.code import stage_code
+from hpa.vocabulary.labels import Labels
 
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
 KEYS = ("search.trial_steps", "search.trial_rounds", "search.space", "threshold.seed")
@@ -32,6 +34,8 @@ OTHERS = {
     "code.": ("code", "check out the earlier code of training, thresholds and trials"),
     "version of ": ("versions", "install the earlier versions"),
     "weights of ": ("pretrained weights", "bring back the earlier weights"),
+    "labels": ("data", "bring back the earlier data"),
+    "channels": ("data", "bring back the earlier data"),
     "": ("parameters", "set the parameters back"),
 }
 """Kind of a difference, and how to go back, by the start of its key."""
@@ -50,8 +54,8 @@ def identity(params: Params, space: Space) -> dict[str, Any]:
     return fixed | here(flat["train.backend"], weights)
 
 
-def here(backend: str, weights: list[str]) -> dict[str, str]:
-    """Return digests of data and code, and versions, as they are on this machine.
+def here(backend: str, weights: list[str]) -> dict[str, Any]:
+    """Return vocabulary and digests of data and code, and versions, as they are on this machine.
 
     Args:
         backend: of Keras.
@@ -61,7 +65,10 @@ def here(backend: str, weights: list[str]) -> dict[str, str]:
         UserError: the data are missing.
     """
     code = [*stage_code("train", "threshold"), *(Path(__file__).with_name(name) for name in CODE)]
-    found = {"code.sha256": code_sha256(code)}
+    vocabulary = read_vocabulary(PACKED_DIR)
+    found: dict[str, Any] = {"code.sha256": code_sha256(code)}
+    found |= {"labels": list(vocabulary.labels.names)}
+    found |= {"channels": ", ".join(vocabulary.channels.names)}
     found |= {f"version of {name}": _version(name) for name in (*PACKAGES, backend)}
     files = {name: repository_root() / name / WEIGHTS for name in weights}
     found |= {f"weights of {name}": sha256(f) for name, f in files.items() if f.is_file()}
@@ -83,7 +90,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def here_as(stated: Mapping[str, Any]) -> dict[str, str]:
+def here_as(stated: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `here` does, for the backend and weights of a study's identity."""
     named = [key.removeprefix("weights of ") for key in stated if key.startswith("weights of ")]
     return here(stated.get("train.backend", "tensorflow"), named)
@@ -100,7 +107,7 @@ def require_same(study: optuna.Study, fixed: Mapping[str, Any], *, instead: str)
     differing = [key for key in keys if SPACE + key not in keys]  # else it joined or left the space
     if not differing:
         return
-    lines = (f"{key}: {_text(then, key)} then, {_text(now, key)} now" for key in differing)
+    lines = (_line(then, now, key) for key in differing)
     others = dict(_other(key) for key in differing)
     raise UserError(
         f"the study {study.study_name!r} was created for other {' and '.join(others)}",
@@ -122,6 +129,13 @@ def _by_key(fixed: Mapping[str, Any]) -> dict[str, Any]:
 def _other(key: str) -> tuple[str, str]:
     """Return the kind of a key that differs, and how to go back."""
     return next(found for start, found in OTHERS.items() if key.startswith(start))
+
+
+def _line(then: Mapping[str, Any], now: Mapping[str, Any], key: str) -> str:
+    """Describe a difference: of labels, what was added and what is gone."""
+    if key == "labels" and key in then and key in now:
+        return f"labels: {Labels.named(then[key]).difference(Labels.named(now[key]))}"
+    return f"{key}: {_text(then, key)} then, {_text(now, key)} now"
 
 
 def _text(stated: Mapping[str, Any], key: str) -> str:
