@@ -36,6 +36,7 @@ def test_channels_know_their_roles_and_colours() -> None:
         ([GFP, Channel("Target", "other", "red")], "the name 'Target' is not allowed"),
         ([GFP, Channel("c1", "others", "red")], "role 'others', expected protein, nucleus, other"),
         ([GFP, Channel("c1", "other", "pink")], "color 'pink', expected #rrggbb or one of red"),
+        ([GFP, Channel("c1", "other", "#000000")], "channel 'c1' has the color black"),
     ],
 )
 def test_malformed_channels_are_refused(channels: list[Channel], match: str) -> None:

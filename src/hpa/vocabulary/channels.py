@@ -140,6 +140,11 @@ def problems(channels: Sequence[Channel]) -> list[str]:
         if channel.color not in COLORS and not re.fullmatch("#[0-9a-fA-F]{6}", channel.color)
     ]
     found += [
+        f"channel {channel.name!r} has the color black, in which nothing shows"
+        for channel in channels
+        if channel.color == "#000000"
+    ]
+    found += [
         f"the name {name!r} is given twice" for name in {n for n in names if names.count(n) > 1}
     ]
     if roles.count(PROTEIN) != 1:

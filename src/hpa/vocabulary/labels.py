@@ -156,7 +156,7 @@ class Labels:
         first, last = self.numbers[0], self.numbers[-1]
         if last - first + 1 == len(self):
             return f"label numbers from {first} to {last}"
-        return f"the label numbers {', '.join(map(str, self.numbers))}"
+        return f"the label numbers {_first([str(number) for number in self.numbers])}"
 
     @cached_property
     def _columns(self) -> dict[str, int]:

@@ -9,10 +9,14 @@ from PIL import Image
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import local
 from hpa.data.sources.local import fetch_local
 from hpa.errors import UserError
+from hpa.vocabulary.channels import Channel, Channels
+from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
+from hpa.vocabulary.labels import Label, Labels
 from support.worlds import IDS, digests, draw_pixels, layout_digests, write_csv
 
 PIXELS = draw_pixels(1, 48)
@@ -344,3 +348,157 @@ def test_in_a_temporary_copy_of_dvc_the_error_says_how_to_track_the_folder(
         said = str(refused.value)
         assert ("dvc add own/mydata && git add own/mydata.dvc" in said) == told
         assert ("--copy-paths own/mydata" in said) == told
+
+
+PLATE = Vocabulary(
+    Labels((Label(3, "Axoneme"), Label(7, "Basal body"))),
+    Channels(
+        (
+            Channel("DAPI", "nucleus", "blue"),
+            Channel("GFP-1", "protein", "#ff8000"),
+            Channel("infra-red", "other", "cyan"),
+            Channel("red", "other", "red"),
+        )
+    ),
+)
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    """Two images in files named after four channels of a laboratory."""
+    folder = tmp_path / "plate"
+    write_csv(folder / "train.csv", ("Id", "Target"), [("a", "basal body"), ("b", "3 7")])
+    for number, image_id in enumerate("ab"):
+        for index, channel in enumerate(PLATE.channels.names):
+            save(folder / f"train/{image_id}_{channel}.png", draw_pixels(number, 48)[..., index])
+    return folder
+
+
+def test_any_channels_are_read_from_files_of_their_names(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (plate / "train/a_DAPI.png").rename(plate / "train/a-dapi.png")
+    (plate / "train/a_infra-red.png").rename(plate / "train/a-INFRA-RED.PNG")
+    fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+    assert capsys.readouterr().err == ""  # nothing is passed over
+    assert (tmp_path / "raw/train.csv").read_text() == "Id,Target\na,7\nb,3 7\n"
+    assert read_vocabulary(tmp_path / "raw") == PLATE
+    for number, image_id in enumerate("ab"):
+        for index, channel in enumerate(PLATE.channels.names):
+            pixels = read_channel(tmp_path / f"raw/train/{image_id}_{channel}.png")
+            np.testing.assert_array_equal(pixels, draw_pixels(number, 48)[..., index])
+
+
+def test_any_channels_are_read_from_columns_of_their_names(plate: Path, tmp_path: Path) -> None:
+    fetch(tmp_path / "expected", plate, vocabulary=PLATE)
+    header = ("id", "INFRA-red", "target", "gfp-1", "Red", "dapi")
+    cells = [[f"train/{i}_{n}.png" for n in ("infra-red", "GFP-1", "red", "DAPI")] for i in "ab"]
+    targets = ("Basal body", "Basal body; Axoneme")
+    rows = [
+        (image_id, one, target, *others)
+        for image_id, target, (one, *others) in zip("ab", targets, cells, strict=True)
+    ]
+    write_csv(plate / "table.csv", header, rows)
+    fetch(tmp_path / "raw", plate / "table.csv", vocabulary=PLATE)
+    assert digests(tmp_path / "raw") == digests(tmp_path / "expected")
+
+
+def test_one_channel_alone_is_the_protein(plate: Path, tmp_path: Path) -> None:
+    alone = Vocabulary(PLATE.labels, Channels((Channel("GFP-1", "protein", "green"),)))
+    fetch(tmp_path / "raw", plate, vocabulary=alone)
+    assert sorted(path.name for path in (tmp_path / "raw/train").iterdir()) == [
+        "a_GFP-1.png", "b_GFP-1.png",
+    ]  # fmt: skip
+
+
+def test_a_channel_that_no_file_has_is_named_at_once_with_the_endings_that_occur(
+    plate: Path, tmp_path: Path
+) -> None:
+    for path in (plate / "train").glob("*_DAPI.png"):
+        path.rename(path.with_name(path.name.replace("_DAPI", "_hoechst")))
+    for path in (plate / "train").glob("*_GFP-1.png"):
+        path.rename(path.with_name(path.name.replace("_GFP-1", "_GFP-2")))
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+    said = str(caught.value)
+    assert f"no file of {plate} is the channel DAPI or GFP-1" in said
+    assert "fetch.channels: DAPI, GFP-1, infra-red, red" in said
+    assert (
+        "8 pictures whose names end in _GFP-2 (2), _hoechst (2), _infra-red (2), _red (2)" in said
+    )
+    assert "fetch.missing_channels makes any but GFP-1 black" in said
+    with pytest.raises(UserError, match=r"is the channel GFP-1\n"):
+        fetch(tmp_path / "raw", plate, vocabulary=PLATE, missing_channels="DAPI red")
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_folder_without_pictures_is_said_to_have_none(plate: Path, tmp_path: Path) -> None:
+    for path in (plate / "train").iterdir():
+        path.rename(path.with_suffix(".nd2"))
+    with pytest.raises(UserError, match=rf"no PNG, TIFF or JPEG in {plate}/train"):
+        fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+
+
+def test_a_channel_that_no_column_has_is_named_with_the_columns(
+    plate: Path, tmp_path: Path
+) -> None:
+    rows = [("a", "3", "train/a_red.png", "", "x"), ("b", "7", "train/b_red.png", "", "y")]
+    write_csv(plate / "table.csv", ("Id", "Target", "red", "DAPI", "green"), rows)
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path / "raw", plate / "table.csv", vocabulary=PLATE)
+    said = str(caught.value)
+    assert f"no column of {plate}/table.csv is the channel DAPI or GFP-1 or infra-red" in said
+    assert "the columns Id, Target, red, DAPI (empty), green\n" in said
+
+
+def test_any_missing_channel_but_the_protein_is_black_in_the_size_of_the_protein(
+    plate: Path, tmp_path: Path
+) -> None:
+    for name in ("DAPI", "infra-red"):
+        (plate / f"train/a_{name}.png").unlink()
+    save(plate / "train/a_GFP-1.png", np.full((30, 50), 9, np.uint8))
+    with pytest.raises(UserError, match=r"1 missing: a_infra-red\.png(.|\n)*DAPI or infra-red or"):
+        fetch(tmp_path / "raw", plate, vocabulary=PLATE, missing_channels="DAPI")
+    fetch(tmp_path / "raw", plate, vocabulary=PLATE, missing_channels="DAPI infra-red")
+    for name in ("DAPI", "infra-red"):
+        black = read_channel(tmp_path / f"raw/train/a_{name}.png")
+        assert (black.shape, black.max()) == ((30, 50), 0)
+        assert read_channel(tmp_path / f"raw/train/b_{name}.png").max() > 0
+
+
+def test_a_channel_may_be_tinted_in_its_display_colour(plate: Path, tmp_path: Path) -> None:
+    """GFP-1 is displayed as #ff8000: half as much green as red, no blue."""
+    grey = draw_pixels(0, 48)[..., 1]
+    half = np.rint(grey * (128 / 255)).astype(np.uint8)
+    save(plate / "train/a_GFP-1.png", np.dstack([grey, half, np.zeros_like(grey)]))
+    fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+    np.testing.assert_array_equal(read_channel(tmp_path / "raw/train/a_GFP-1.png"), grey)
+    save(plate / "train/a_GFP-1.png", np.dstack([grey, np.zeros_like(grey), np.zeros_like(grey)]))
+    with pytest.raises(UserError, match=r"a_GFP-1\.png cannot(.|\n)*light outside #ff8000"):
+        fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+
+
+def test_labels_without_an_image_are_a_line_and_unknown_ones_one_error(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_csv(plate / "train.csv", ("Id", "Target"), [("a", "7"), ("b", "7")])
+    fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+    assert "1 of 2 labels without an image: Axoneme\n" in capsys.readouterr().out
+    rows = [("a", "7; Centriole"), ("b", "Centriole, Axonem, 8")]
+    write_csv(plate / "train.csv", ("Id", "Target"), rows)
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+    said = str(caught.value)
+    assert "the label numbers 3, 7, or names such as Axoneme" in said
+    assert "2 rows, lines 2, 3: unknown label 'Centriole'\n" in said
+    assert "line 3, Id 'b': unknown label 'Axonem'; did you mean Axoneme?\n" in said
+    assert "line 3, Id 'b': unknown label '8'\n" in said
+    assert "fetch.labels" in said
+
+
+def test_a_folder_of_another_vocabulary_is_refused(plate: Path, tmp_path: Path) -> None:
+    """Otherwise number 3 would silently become the competition's fourth label."""
+    fetch(tmp_path / "raw", plate, vocabulary=PLATE)
+    fetch(tmp_path / "again", tmp_path / "raw", vocabulary=PLATE)
+    with pytest.raises(UserError, match=r"another vocabulary(.|\n)*labels without 2: Axoneme"):
+        fetch(tmp_path / "other", tmp_path / "raw")

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from hpa.data.images.csv_tables import MAX_LISTED, lines_of, read_csv
 from hpa.errors import UserError
@@ -54,33 +55,42 @@ def read_labels_csv(path: Path) -> Labels:
             "dvc repro --force fetch"
         )
     rows = read_csv(path, ["number", "name"], ["description", "color"]).to_dict("records")
-    wrong, labels, lines = [], [], defaultdict(list)
+    labels, wrong, lines = [], [], defaultdict(list)
     for row in rows:
-        number, name = row["number"].removesuffix(".0"), _normalised(row["name"])
-        found = Label(
-            int(number) if number.isascii() and number.isdigit() else 0,
-            name,
-            _normalised(row.get("description", "")),
-            row.get("color", ""),
-        )
-        labels.append(found)
-        wrong += [f"line {row['line']}: {each}" for each in problems([found])]
-        if not (number.isascii() and number.isdigit()):
-            wrong.append(
-                f"line {row['line']}: the number {number!r} is not 0 or a positive integer"
-            )
-        else:
-            lines[f"number {int(number)}"].append(row["line"])
-        lines[f"name {plain(name)!r}"].append(row["line"])
-    wrong += [f"{lines_of(each)}: the {key}" for key, each in lines.items() if len(each) > 1]
+        label, found = _label(row)
+        labels.append(label)
+        wrong += [f"line {row['line']}: {each}" for each in found]
+        lines[f"name {plain(label.name)!r}"].append(row["line"])
+        lines[f"number {_whole(row['number'])}"].append(row["line"])
+    lines.pop("number None", None)  # described for each row
+    wrong += [
+        f"{lines_of(each)}: the {key} is given more than once"
+        for key, each in sorted(lines.items())
+        if len(each) > 1
+    ]
     if wrong or not 1 <= len(labels) <= MAX_LABELS:
         raise UserError(
             f"{path} is not a list of labels",
             expected=f"1 to {MAX_LABELS} rows, each number and each name once",
             received="\n    ".join([f"{len(rows)} rows", *wrong]),
-            remedy="correct these lines",
+            remedy="correct the lines above" if wrong else "write other rows",
         )
     return Labels(tuple(sorted(labels, key=lambda label: label.number)))
+
+
+def _label(row: Mapping[Any, str]) -> tuple[Label, list[str]]:
+    """Return the label of a row, and all that is wrong with it."""
+    number = _whole(row["number"])
+    texts = (_normalised(row["name"]), _normalised(row.get("description", "")))
+    label = Label(number or 0, *texts, row.get("color", ""))
+    not_whole = f"the number {row['number']!r} is not whole, from 0 to 999999"
+    return label, [not_whole] * (number is None) + problems([label])
+
+
+def _whole(text: str) -> int | None:
+    """Read a whole number, as 7.0 too, as columns with gaps show it."""
+    found = re.fullmatch(r"([0-9]{1,9})(\.0)?", text)
+    return int(found[1]) if found else None
 
 
 def labels_in_table(path: Path) -> Labels:

@@ -197,7 +197,8 @@ def _endings(folder: Path, names: list[str]) -> str:
     ends = Counter(
         "_" + re.split("_" if "_" in path.stem else "[- ]", path.stem)[-1] for path in pictures
     )
-    listed = ", ".join(f"{end} ({n})" for end, n in ends.most_common(MAX_ENDINGS))
+    ordered = sorted(ends.items(), key=lambda each: (-each[1], each[0]))
+    listed = ", ".join(f"{end} ({n})" for end, n in ordered[:MAX_ENDINGS])
     more = f" and {len(ends) - MAX_ENDINGS} more" if len(ends) > MAX_ENDINGS else ""
     return f"{len(pictures)} pictures whose names end in {listed}{more}"
 
