@@ -74,7 +74,7 @@ def test_the_planes_of_the_picture_mix_to_pseudo_colour(client: TestClient) -> N
 def test_maps_are_scaled_to_their_maximum(client: TestClient, views: Views) -> None:
     maps = client.post("/api/prediction", files=form("cell", 3)).json()["maps"]
     pixels = cv2.resize(draw_pixels(3), (32, 32), interpolation=cv2.INTER_AREA)
-    heat = activation_maps(views.classifier.network, pixels[None])[0]
+    heat = activation_maps(views.classifier.networks[0], pixels[None])[0]
     for number in np.flatnonzero(heat.max(axis=(0, 1)) > 0)[:3]:
         found = np.reshape(maps["values"][LABELS.names[number]], (maps["height"], maps["width"]))
         np.testing.assert_allclose(found, heat[..., number] / heat[..., number].max(), atol=1e-3)

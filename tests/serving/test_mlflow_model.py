@@ -55,7 +55,7 @@ def expected(model_dir: Path, images: Path) -> np.ndarray:
     pixels = np.stack(
         [read_image(images, f"cell{k}", CHANNELS.names, IMAGE_SIZE) for k in range(5)]
     )
-    return sigmoid(Classifier(model_dir).network.predict(pixels, verbose=0))
+    return sigmoid(Classifier(model_dir).networks[0].predict(pixels, verbose=0))
 
 
 @pytest.fixture(scope="module")

@@ -88,11 +88,15 @@ class Views:
         return [self.classifier.document(each) for each in predictions]
 
     def _maps(self, pixels: np.ndarray) -> dict[str, Any]:
-        """Return the Grad-CAM map of each label, scaled to its maximum and flattened by rows."""
+        """Return the Grad-CAM map of each label, scaled to its maximum and flattened by rows.
+
+        That of several networks is their mean, as Grad-CAM of their mean logit would be.
+        """
         try:
-            heat = activation_maps(self.classifier.network, pixels[None])[0]
+            maps = [activation_maps(each, pixels[None]) for each in self.classifier.networks]
         except UserError as error:
             return {"error": str(error)}
+        heat = np.mean(maps, axis=0)[0]
         share = heat / np.maximum(heat.max(axis=(0, 1)), np.finfo(np.float32).tiny)
         names = self.vocabulary.labels.names
         rows = np.round(share, 3).reshape(-1, len(names)).T.astype(float)

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from hpa.data.batches.packed_batches import turned
 from hpa.data.images.user_images import ReadingRules
 from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
-from hpa.inference.models import read_vocabulary_of, require_complete
+from hpa.inference.models import BEST, network_files, read_vocabulary_of, require_complete
 from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
 from hpa.metrics.origins import (
     Origin,
     network_of,
+    networks_of,
     require_same_origin,
     require_same_vocabulary,
 )
@@ -30,9 +31,13 @@ from hpa.system.files import read_json
 from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.thresholds_file import read_thresholds
 
+if TYPE_CHECKING:
+    import keras
+
 REMEDY = (
     "take the whole folder from one run; here, set score.models to model/best.keras and run the "
-    "stages that follow a change: dvc repro, or by hand score, threshold, explain, evaluate"
+    "stages that follow a change: dvc repro, or by hand score, threshold, explain, evaluate; of an "
+    "ensemble: python src/folds.py"
 )
 FILLED = "no label reaches its threshold: the most probable one is named"
 CLASS_FLAGS = "class_flags.json"
@@ -51,10 +56,10 @@ class Prediction:
 
 
 class Classifier:
-    """A verified and loaded model folder; threads may share it."""
+    """A verified and loaded model folder, of one network or several; threads may share it."""
 
     def __init__(self, folder: Path) -> None:
-        """Load `folder`, whose archive must have the digest in its provenance.
+        """Load `folder`, whose archives must have the digests in its provenance.
 
         Raises:
             UserError: a file is missing, damaged, not the one that was trained, or of another
@@ -75,23 +80,26 @@ class Classifier:
         )
         self.class_flags = _class_flags(folder / CLASS_FLAGS, self.thresholds, beside["origin"])
         self._seen = TrainingRange.from_json(seen, self.vocabulary.channels)
-        digest = self.origin.get("archives", {}).get("best.keras")
+        self.networks = [self._load(folder, name) for name in network_files(folder)]
+        self.image_size: int = self.networks[0].input_shape[1]
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def _load(self, folder: Path, name: str) -> "keras.Model":
+        digest = self.origin.get("archives", {}).get(name)
         if not isinstance(digest, str):
             raise UserError(
-                f"{folder}/provenance.json has no digest of best.keras",
-                expected='"archives": {"best.keras": SHA-256}',
+                f"{folder}/provenance.json has no digest of {name}",
+                expected=f'"archives": {{"{name}": SHA-256}}',
                 received="none",
                 remedy="train again, or copy the whole model folder from where it was trained",
             )
-        self.network = load_network(
-            folder / "best.keras",
+        return load_network(
+            folder / name,
             digest=digest,
             n_channels=len(self.vocabulary.channels),
             n_labels=len(self.vocabulary.labels),
         )
-        self.image_size: int = self.network.input_shape[1]
-        self.folder = folder
-        self._lock = threading.Lock()
 
     def rules(self, serve: Serve) -> ReadingRules:
         """Return the rules for reading images: limits from params.yaml, the rest from training.
@@ -113,26 +121,31 @@ class Classifier:
         return self.origin["params"].get(key)
 
     def probabilities(self, pixels: np.ndarray, *, batch_size: int) -> np.ndarray:
-        """Return float32[N,C] in [0,1] for uint8[N,S,S,K], with the views of the score stage.
+        """Return float32[N,C] in [0,1] for uint8[N,S,S,K]: the mean logit of all networks.
 
-        The thresholds were fitted to such probabilities.
+        The thresholds were fitted to such probabilities, with the same views.
         """
-        logits = merge_views(
-            lambda view: self._logits(turned(pixels, view), batch_size),
-            self._augmentation,
-            self._merge,
-        )
-        return sigmoid(logits)
+        logits = [
+            merge_views(
+                lambda view, network=network: self._logits(  # type: ignore[misc]
+                    network, turned(pixels, view), batch_size
+                ),
+                self._augmentation,
+                self._merge,
+            )
+            for network in self.networks
+        ]
+        return sigmoid(np.add.reduce(logits) / len(logits))
 
-    def _logits(self, pixels: np.ndarray, batch_size: int) -> np.ndarray:
-        """Run the network in batches of one size, so that it is compiled only once."""
+    def _logits(self, network: "keras.Model", pixels: np.ndarray, batch_size: int) -> np.ndarray:
+        """Run a network in batches of one size, so that it is compiled only once."""
         logits = []
         size = min(batch_size, len(pixels))
         for first in range(0, len(pixels), size):
             batch = pixels[first : first + size]
             filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
             with self._lock:
-                logits.append(self.network.predict_on_batch(filled)[: len(batch)])
+                logits.append(network.predict_on_batch(filled)[: len(batch)])
         return np.concatenate(logits)
 
     def predict(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Prediction]:
@@ -187,16 +200,21 @@ def _check_network(
     provenance: dict[str, Any], thresholds: Origin, seen: dict[str, Any], folder: Path
 ) -> None:
     """Refuse a folder whose files tell of two networks; those of earlier versions tell nothing."""
-    best = folder / "best.keras"
-    inside = Origin(networks=(network_of(best.name, embedded_provenance(best) or provenance),))
+    paths, listed = [folder / name for name in network_files(folder)], networks_of(BEST, provenance)
+    inside = [
+        network_of(BEST, embedded_provenance(path) or said)
+        for path, said in zip(paths, listed, strict=True)
+    ]
     others = {
-        "provenance.json": (network_of(best.name, provenance),),
+        "provenance.json": listed,
         "thresholds.json": thresholds.networks,
-        "training_range.json": (network_of(best.name, seen),),
+        "training_range.json": networks_of(BEST, seen),
     }
     for name, networks in others.items():
-        names = (str(best), str(folder / name))
-        require_same_origin(inside, Origin(networks=networks), names=names, remedy=REMEDY)
+        names = (", ".join(map(str, paths)), str(folder / name))
+        require_same_origin(
+            Origin(networks=tuple(inside)), Origin(networks=networks), names=names, remedy=REMEDY
+        )
 
 
 def _views(score: Any, folder: Path) -> tuple[str, str]:

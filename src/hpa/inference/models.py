@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.errors import UserError
-from hpa.metrics.origins import Origin, network_of, require_same_origin, require_same_vocabulary
+from hpa.metrics.origins import (
+    Origin,
+    network_of,
+    networks_of,
+    require_same_origin,
+    require_same_vocabulary,
+)
 from hpa.model.archive_origin import embedded_provenance
 from hpa.system.files import read_json, sha256
 from hpa.vocabulary.document import Vocabulary
@@ -134,14 +140,25 @@ def read_model_vocabulary(folder: Path) -> Vocabulary:
     return read_vocabulary_of(read_json(folder / PROVENANCE), folder)
 
 
+def network_files(folder: Path) -> list[str]:
+    """Return the files of the networks in a model folder: one, or those of an ensemble."""
+    path = folder / PROVENANCE
+    networks = networks_of(BEST, read_json(path) if path.is_file() else {})
+    return [each["path"] or BEST for each in networks]
+
+
 def require_complete(folder: Path) -> None:
-    """Refuse a model folder that lacks a file."""
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
+    """Refuse a model folder that lacks a file, such as a network of an ensemble."""
+    files = [*network_files(folder), *FILES[1:]]
+    if missing := [name for name in files if not (folder / name).is_file()]:
+        remedy = "run: dvc pull, or dvc repro; or name another folder with --model"
+        if len(files) > len(FILES) or any(folder.glob(f"fold-*/{BEST}")):
+            remedy = f"train and evaluate what is missing: python src/folds.py --output {folder}"
         raise UserError(
             f"{folder} is not a complete model folder",
-            expected=", ".join(FILES),
+            expected=", ".join(files),
             received=f"no {', '.join(missing)}",
-            remedy="run: dvc pull, or dvc repro; or name another folder with --model",
+            remedy=remedy,
         )
 
 

@@ -80,6 +80,11 @@ def network_of(file: str, provenance: Mapping[str, Any], path: str = "") -> dict
     return {"file": file, **known, "path": path}
 
 
+def networks_of(file: str, provenance: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    """Describe the networks of a model folder: those of an ensemble, which it lists, or its one."""
+    return tuple(provenance.get("networks") or [network_of(file, provenance)])
+
+
 def require_same_origin(a: Origin, b: Origin, *, names: tuple[str, str], remedy: str) -> None:
     """Refuse two files that were not made by one network on the same data in the same way.
 

@@ -67,7 +67,7 @@ def describe(study: Study, n_workers: int) -> str:
     pruned = sum(trial.state is TrialState.PRUNED for trial in ended)
     parts = [f"{len(ended)} of {study.n_trials} {study.unit}s{f', {pruned} pruned' * bool(pruned)}"]
     if len(ended) < study.n_trials:
-        parts.append(_in_words(seconds_left(trials, study.n_trials, n_workers, datetime.now())))
+        parts.append(in_words(seconds_left(trials, study.n_trials, n_workers, datetime.now())))
     parts += [_position(trial, study.unit) for trial in running]
     if not ended and not running:
         parts.append("workers are starting")
@@ -172,7 +172,7 @@ def _position(trial: FrozenTrial, unit: str) -> str:
     return f"{unit} {trial.number}: {state or f'step {done}/{planned}'}"
 
 
-def _in_words(seconds: float | None) -> str:
+def in_words(seconds: float | None) -> str:
     if seconds is None:
         return "estimating time left"
     minutes = round(seconds / 60)

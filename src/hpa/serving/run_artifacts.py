@@ -13,9 +13,9 @@ from hpa.evaluation.holdout import HOLDOUT_FILE, IMAGES_FILE
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
 from hpa.inference.classifier import CLASS_FLAGS, Classifier
 from hpa.inference.models import BEST, FILES
-from hpa.metrics.origins import network_of, require_same_origin, require_same_vocabulary
+from hpa.metrics.origins import networks_of, require_same_origin, require_same_vocabulary
 from hpa.thresholds.thresholds_file import read_thresholds
-from hpa.tracking.logged_models import download, download_model_folder
+from hpa.tracking.logged_models import download, download_model_folder, has_model
 from hpa.tracking.mlflow_store import PastRun, past_run
 
 REPORTS = (FILE_NAME, "metrics.json", "model_card.html", "model_card.md")
@@ -25,10 +25,10 @@ FOR_PROMOTION = (HOLDOUT_FILE, IMAGES_FILE)
 
 
 def finished_run(run_id: str) -> PastRun:
-    """Look up a run that evaluated the network that would be served.
+    """Look up a run that evaluated what would be served: a network, or an ensemble that it logged.
 
     Raises:
-        UserError: there is no such run, it is not finished, or it evaluated another network.
+        UserError: there is no such run, it is not finished, or it evaluated something else.
     """
     run = past_run(run_id)
     if run.status != "FINISHED":
@@ -38,12 +38,14 @@ def finished_run(run_id: str) -> PastRun:
             received=run.status,
             remedy="wait until it ends, or name another run: make ui lists them",
         )
-    if Path(scored := run.params.get("score.models", "")).name != BEST:
+    scored = run.params.get("score.models", "")
+    if Path(scored).name != BEST and not has_model(run.run_id):
         raise UserError(
-            f"run {run.run_id} did not evaluate one network's best weights",
-            expected=f"score.models ending in {BEST}",
+            f"run {run.run_id} did not evaluate one network's best weights, nor an ensemble",
+            expected=f"score.models ending in {BEST}, or a folder that python src/folds.py made",
             received=scored or "a run without the score stage",
-            remedy="run score, threshold and evaluate for that network alone",
+            remedy="run score, threshold and evaluate for that network alone; or promote the run "
+            "of python src/folds.py",
         )
     return run
 
@@ -79,7 +81,7 @@ def check_model(folder: Path) -> None:
     """
     classifier = Classifier(folder)
     _require_own_predictions(folder, classifier)
-    shape = classifier.network.input_shape[1:]
+    shape = classifier.networks[0].input_shape[1:]
     pixels = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
     if not np.isfinite(classifier.probabilities(pixels, batch_size=1)).all():
         raise UserError(
@@ -93,13 +95,13 @@ def check_model(folder: Path) -> None:
 def _require_own_predictions(folder: Path, classifier: Classifier) -> None:
     """Refuse test predictions of another network or other thresholds than those in the folder."""
     _, beside = read_thresholds(folder / "thresholds.json")
-    network = (network_of(BEST, classifier.origin),)
+    networks = networks_of(BEST, classifier.origin)
     for name in (FILE_NAME, HOLDOUT_FILE):
         if (folder / name).is_file():
             found = EvaluatedSplit.read(folder / name)
             names = ("the model and its thresholds", name)
             remedy = "evaluate this model with them (dvc repro), then promote that run"
-            own = replace(beside["origin"], networks=network)
+            own = replace(beside["origin"], networks=networks)
             require_same_origin(own, found.origin, names=names, remedy=remedy)
             words = classifier.vocabulary.labels
             require_same_vocabulary(words, found.labels, names=names, remedy=remedy)

@@ -55,13 +55,23 @@ def _gpus() -> list[str]:
 
 
 def start_worker(
-    command: list[str], environment: Environment, folder: Path
+    command: list[str], environment: Environment, folder: Path, *, output: int | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start a worker in a session of its own, so that Ctrl-C reaches only this process."""
+    """Start a worker in a session of its own, so that Ctrl-C reaches only this process.
+
+    `output` takes what it prints, errors included: by default this process' own output does.
+    """
     environment = {key: value for key, value in environment.items() if key != "MLFLOW_RUN_ID"}
     path = os.pathsep.join(filter(None, [str(SOURCE_DIR), environment.get("PYTHONPATH")]))
     own = {"PYTHONPATH": path, "TQDM_DISABLE": "1"}
-    return subprocess.Popen(command, env={**environment, **own}, cwd=folder, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        env={**environment, **own},
+        cwd=folder,
+        start_new_session=True,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+    )
 
 
 def stop_workers(workers: "list[subprocess.Popen[bytes]]") -> None:

@@ -105,6 +105,11 @@ def download(run_id: str, name: str, folder: Path) -> Path | None:
     return artifacts.download(client, run_id, name, folder)
 
 
+def has_model(run_id: str) -> bool:
+    """Tell whether a run has an evaluated model in MLflow."""
+    return ready_model(open_store(), run_id) is not None
+
+
 def download_model_folder(run_id: str, folder: Path) -> Path | None:
     """Download the evaluated model folder of a run into a folder; None if it logged no model."""
     client = open_store()

@@ -79,14 +79,17 @@ def log_model(networks: Sequence[Mapping[str, str]], serve: Serve) -> None:
 
 
 def _model_folder(networks: Sequence[Mapping[str, str]]) -> Path | None:
-    """Return the folder whose provenance lists exactly these networks, which are all at hand."""
-    paths = [Path(each.get("path") or "-") for each in networks]
-    folder = paths[0].parent if len(paths) == 1 else paths[0].parent.parent
-    if not all(path.is_file() for path in (*paths, *(folder / name for name in BESIDE_WEIGHTS))):
+    """Return the folder that holds exactly these networks, with their provenance; None without."""
+    best, paths = Path(WEIGHTS).name, {Path(each.get("path") or "-") for each in networks}
+    folders = {path.parent if len(networks) == 1 else path.parent.parent for path in paths}
+    present = [path.name == best and path.is_file() for path in paths]
+    if len(folders) != 1 or not all(present):
         return None
-    listed = read_json(folder / "provenance.json").get("archives", {})
-    best = {folder / name for name in listed if Path(name).name == Path(WEIGHTS).name}
-    return folder if best == set(paths) else None
+    (folder,) = folders
+    if not all((folder / name).is_file() for name in BESIDE_WEIGHTS):
+        return None
+    listed = read_json(folder / "provenance.json").get("networks", [{"path": best}])
+    return folder if {folder / each["path"] for each in listed} == paths else None
 
 
 def save_model(path: Path, model_dir: Path, serve: Serve) -> None:

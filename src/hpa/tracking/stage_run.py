@@ -123,7 +123,14 @@ def stage_run(
         tags: additional tags.
         name: of the run; by default all that differs from the committed parameters.
         stops: exceptions that are not failures: they too end the run as KILLED.
+
+    Within the block of another stage, as of `src/folds.py`, it logs to that stage's run, which
+    has the parameters of both.
     """
+    if parent is None and (around := _open.get(None)) is not None:
+        yield around.run_id
+        around.send("batch", tags={f"stage.{stage}": "finished"})
+        return
     recorder = _Recorder(f"{PENDING}-{stage}-{uuid.uuid4().hex}", _send_leftovers())
     token, status = _open.set(recorder), "FAILED"
     ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
@@ -165,9 +172,9 @@ def log_artifacts(paths: list[Path], folder: str | None = None) -> None:
     _open.get().send("files", paths=[str(path) for path in paths], folder=folder)
 
 
-def log_weights(path: Path) -> None:
+def log_weights(path: Path, under: str = "") -> None:
     """Begin the run's model in MLflow with its weights: see `hpa.tracking.logged_models`."""
-    _open.get().send("weights", paths=[str(path)])
+    _open.get().send("weights", paths=[str(path)], under=under)
 
 
 def log_model_files(paths: list[Path]) -> None:
@@ -175,9 +182,9 @@ def log_model_files(paths: list[Path]) -> None:
     _open.get().send("model_files", paths=[str(path) for path in paths])
 
 
-def finish_model(weights: Path, card: str) -> None:
+def finish_model(card: str) -> None:
     """Make the run's model ready, with its results so far and a description in Markdown."""
-    _open.get().send("model_ready", paths=[str(weights)], card=card)
+    _open.get().send("model_ready", paths=[], card=card)
 
 
 def log_tables(tables: Mapping[str, pd.DataFrame], folder: str) -> None:
