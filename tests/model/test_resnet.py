@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from hpa.model import resnet
 from hpa.model.losses import FocalLoss
 from hpa.model.resnet import BACKBONE, build_resnet34
 from hpa.model.weights import all_layers, portable, weights_sha256
@@ -35,6 +36,15 @@ def test_the_backbone_is_resnet34_with_four_input_channels(model: keras.Model) -
 
 def test_an_image_becomes_28_logits(model: keras.Model) -> None:
     assert keras.ops.shape(model(IMAGES)) == (2, 28)
+
+
+@pytest.mark.parametrize(("n_channels", "n_labels"), [(1, 1), (8, 300)])
+def test_any_number_of_channels_becomes_any_number_of_logits(
+    n_channels: int, n_labels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resnet, "BLOCKS", (1, 1, 1, 1))
+    network = build_resnet34(32, n_channels, label_rates=np.full(n_labels, 0.2), dropout=0.5)
+    assert keras.ops.shape(network(np.ones((2, 32, 32, n_channels), np.uint8))) == (2, n_labels)
 
 
 def test_the_bias_starts_at_the_log_odds_of_the_label_rates(model: keras.Model) -> None:

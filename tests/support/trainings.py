@@ -36,7 +36,7 @@ def params(**train: Any) -> Params:
     return replace(
         whole,
         augment=Augment(turn=True, rotation=10.0, zoom=0.1, blur=0.5, contrast=0.2),
-        train=replace(whole.train, oversampling="square_root", **(small | train)),
+        train=replace(whole.train, **({"oversampling": "square_root"} | small | train)),
     )
 
 

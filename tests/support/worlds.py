@@ -8,8 +8,12 @@ import cv2
 import numpy as np
 
 from hpa.data.images.catalogue import channel_path
+from hpa.data.packed.vocabulary import write_vocabulary
 from hpa.data.packing import pack
-from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
+from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
+from hpa.vocabulary.labels import Labels
 
 N_LABELLED, N_UNLABELLED, SIZE_PX = 40, 4, 64
 NEAR_COPIES = {37: 5, 38: 5, 39: 12}
@@ -30,9 +34,11 @@ def draw_pixels(seed: int, size_px: int = SIZE_PX, n_channels: int = 4) -> np.nd
     return pixels
 
 
-def write_image(folder: Path, image_id: str, pixels: np.ndarray) -> None:
+def write_image(
+    folder: Path, image_id: str, pixels: np.ndarray, channels: Channels = CHANNELS
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, channel in enumerate(CHANNELS.names):
+    for number, channel in enumerate(channels.names):
         assert cv2.imwrite(str(channel_path(folder, image_id, channel)), pixels[..., number])
 
 
@@ -42,22 +48,25 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def target(number: int) -> str:
-    """Return the Target of image `number`: every label occurs; every third image has two."""
-    labels = {number % len(LABELS)} | ({(number + 9) % len(LABELS)} if number % 3 == 0 else set())
-    return " ".join(map(str, sorted(labels)))
+def target(number: int, labels: Labels = LABELS) -> str:
+    """Return the Target of image `number`: up to 40 labels occur; every third image has two."""
+    second = {(number + 9) % len(labels)} if number % 3 == 0 else set()
+    return labels.format({number % len(labels)} | second)
 
 
-def write_world(raw_dir: Path) -> None:
+def write_world(raw_dir: Path, vocabulary: Vocabulary = HPA_2018) -> None:
     """Write 40 labelled images, three of them near copies, and 4 unlabelled ones."""
+    n_channels = len(vocabulary.channels)
     for number, image_id in enumerate(IDS):
-        pixels = draw_pixels(NEAR_COPIES.get(number, number))
+        pixels = draw_pixels(NEAR_COPIES.get(number, number), n_channels=n_channels)
         if number in NEAR_COPIES:
             pixels = np.minimum(pixels, 253) + np.uint8(2)
         folder = "train" if number < N_LABELLED else "test"
-        write_image(raw_dir / folder, image_id, pixels)
+        write_image(raw_dir / folder, image_id, pixels, vocabulary.channels)
+    if vocabulary != HPA_2018:  # the competition has no such file
+        write_vocabulary(raw_dir, vocabulary)
     labelled, unlabelled = IDS[:N_LABELLED], IDS[N_LABELLED:]
-    rows = [(image_id, target(number)) for number, image_id in enumerate(labelled)]
+    rows = [(image_id, target(n, vocabulary.labels)) for n, image_id in enumerate(labelled)]
     write_csv(raw_dir / "train.csv", ("Id", "Target"), rows)
     rows = [(image_id, "0") for image_id in unlabelled]
     write_csv(raw_dir / "sample_submission.csv", ("Id", "Predicted"), rows)
