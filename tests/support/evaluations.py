@@ -10,7 +10,7 @@ from hpa.metrics.predictions import Scores
 from hpa.reports.run_facts import run_facts
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.vocabulary import hpa2018
-from hpa.vocabulary.labels import Labels
+from hpa.vocabulary.labels import Label, Labels
 
 PROVENANCE = {
     "run_id": "abc",
@@ -38,6 +38,21 @@ FACTS = run_facts(
     {"fetch.source": "synthetic"},
     run_id="run7",
 )
+
+
+def labels_of(n: int) -> Labels:
+    """Return labels with numbers 3, 5, 7, …, and colours and descriptions of some."""
+    return Labels(
+        tuple(
+            Label(
+                3 + 2 * column,
+                f"Structure {column}",
+                f"what stain {column} shows" if column % 3 == 0 else "",
+                "#aa3377" if column % 2 == 0 else "",
+            )
+            for column in range(n)
+        )
+    )
 
 
 def scores(name: str, seed: int, labels: Labels = hpa2018.LABELS) -> Scores:

@@ -41,6 +41,13 @@ def pair_shares(y_true: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.n
     return pairs / np.maximum(support, 1)[:, None], support
 
 
+def most_paired(shares: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Return the labels to show of `pair_shares`, ascending: those of most pairs with others."""
+    pairs = shares * support[:, None]
+    np.fill_diagonal(pairs, 0)
+    return shown_classes(pairs.sum(axis=0) + pairs.sum(axis=1))
+
+
 def _plot_pairs(
     shares: np.ndarray, support: np.ndarray, labels: Labels, *, highest: float
 ) -> Figure:
@@ -48,9 +55,8 @@ def _plot_pairs(
 
     Of many labels, those of most pairs are drawn.
     """
+    chosen = most_paired(shares, support)
     own = np.eye(len(labels), dtype=bool)
-    pairs = np.where(own, 0, shares * support[:, None])
-    chosen = shown_classes(pairs.sum(axis=0) + pairs.sum(axis=1))
     n, names = len(chosen), [labels.names[column] for column in chosen]
     shares, support, own = shares[np.ix_(chosen, chosen)], support[chosen], own[:n, :n]
     figure = Figure(figsize=(4 + 0.25 * n, 3.5 + 6 * n / 28), layout="constrained")

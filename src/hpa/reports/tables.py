@@ -6,7 +6,7 @@ import pandas as pd
 from hpa.evaluation.report_data import Evaluation
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import rank_scores
-from hpa.reports.heatmaps import pair_shares
+from hpa.reports.heatmaps import most_paired, pair_shares
 
 FIRST = ["label", "f1", "f1_low", "f1_high", "support", "precision", "recall"]
 """Columns that come first: MLflow's page opens on the second, one row per value of the first."""
@@ -53,16 +53,18 @@ def false_prediction_table(evaluation: Evaluation) -> pd.DataFrame:
     """Return `true_label`, `predicted_label` and `percent` of false positives, a row per cell.
 
     It has the numbers of the heatmap `false_predictions.png`: NaN on the diagonal, and no rows of
-    labels that no test image carries.
+    labels that no test image carries; of many labels, those that are confused most.
     """
     test, labels = evaluation.test, evaluation.test.labels.names
     shares, support = pair_shares(test.y_true, test.y_pred > test.y_true)
-    percent = np.where(np.eye(len(labels), dtype=bool), np.nan, 100 * shares)
-    rows, columns = np.nonzero(np.broadcast_to(support[:, None] > 0, percent.shape))
+    chosen = most_paired(shares, support)
+    percent = 100 * shares[np.ix_(chosen, chosen)]
+    np.fill_diagonal(percent, np.nan)
+    rows, columns = np.nonzero(np.broadcast_to(support[chosen, None] > 0, percent.shape))
     return pd.DataFrame(
         {
-            "true_label": [labels[row] for row in rows],
-            "predicted_label": [labels[column] for column in columns],
+            "true_label": [labels[column] for column in chosen[rows]],
+            "predicted_label": [labels[column] for column in chosen[columns]],
             "percent": percent[rows, columns],
         }
     )
