@@ -119,6 +119,13 @@ def test_mlflow_s_server_has_the_request_limits(
         np.testing.assert_allclose(found, expected[:1], atol=1e-5)
         csv_body = {"content": b"green", "headers": {"content-type": "text/csv"}}
         assert client.post(address, **csv_body).status_code == 415  # type: ignore[arg-type]
+        unknown = client.post(
+            address, json={"dataframe_records": [texts(images, 0) | {"cyan": None}]}
+        )
+        assert unknown.status_code == 400
+        assert unknown.json()["error"] == (
+            "unknown channels 'cyan': the model has red, green, blue, yellow"
+        )
         response = client.post(address, json="x" * 1_100_000)
         assert response.status_code == 413
         assert "at most 1 MB" in response.json()["error"]

@@ -14,7 +14,9 @@ from hpa.thresholds.thresholds_file import read_thresholds
 from hpa.tracking.logged_models import finish_model, log_model_files
 from hpa.tracking.mlflow_store import open_store
 from hpa.tracking.model_files import MODEL, save_model
-from hpa.vocabulary.hpa2018 import LABELS
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.hpa2018 import HPA_2018
+from hpa.vocabulary.labels import Labels
 from support.model_folders import write_model_folder
 
 N_IMAGES = 280
@@ -28,9 +30,10 @@ ORIGIN = {
 
 
 def make_test_predictions(skill: float, model_dir: Path, *, first_id: int = 0) -> EvaluatedSplit:
-    """Return predictions of 280 images, ten per class, of which a share `skill` is correct."""
+    """Return predictions of 280 images, ten per class of 28: a share `skill` is correct."""
     thresholds, _ = read_thresholds(model_dir / "thresholds.json")
-    y_true = (np.arange(28) == np.arange(N_IMAGES)[:, None] % 28).astype(np.uint8)
+    n = len(thresholds.labels)
+    y_true = (np.arange(n) == np.arange(N_IMAGES)[:, None] % n).astype(np.uint8)
     right = np.random.default_rng(0).random(y_true.shape) < skill
     y_pred = np.where(right, y_true, 0).astype(np.uint8)
     values = thresholds.values.astype(np.float32)
@@ -48,12 +51,14 @@ def make_run(
     without: tuple[str, ...] = (),
     tags: dict[str, str] | None = None,
     holdout: EvaluatedSplit | None = None,
+    vocabulary: Vocabulary = HPA_2018,
 ) -> str:
     """Log a finished run with a small network and test predictions of some skill."""
     model_dir, reports = folder / "model", folder / "reports"
     if not model_dir.is_dir():
-        write_model_folder(model_dir)
-        write_json(model_dir / "class_flags.json", {"run_id": "r", "classes": class_flags()})
+        write_model_folder(model_dir, vocabulary)
+        flags = class_flags(vocabulary.labels)
+        write_json(model_dir / "class_flags.json", {"run_id": "r", "classes": flags})
     shutil.rmtree(reports, ignore_errors=True)
     if not isinstance(skill, EvaluatedSplit):
         skill = make_test_predictions(skill, model_dir)
@@ -95,10 +100,10 @@ def make_logged_run(folder: Path, skill: float, serve: Serve) -> str:
     return run_id
 
 
-def class_flags() -> dict[str, str]:
-    """Flag the third class."""
-
-    return dict.fromkeys(LABELS.names, "") | {LABELS.names[2]: "test: fewer than 10 positives"}
+def class_flags(labels: Labels = HPA_2018.labels) -> dict[str, str]:
+    """Flag the last class of the first three."""
+    flagged = labels.names[:3][-1]
+    return dict.fromkeys(labels.names, "") | {flagged: "test: fewer than 10 positives"}
 
 
 def client() -> mlflow.MlflowClient:

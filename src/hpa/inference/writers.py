@@ -70,7 +70,7 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for row in document["classes"]:
         yield {
             "image": _harmless(document["image"]),
-            "label": row["label"],
+            "label": _harmless(row["label"]),
             "present": int(row["present"]),
             "probability": f"{row['probability']:.10g}",  # enough to compare with the threshold
             "threshold": f"{row['threshold']:.10g}",
@@ -81,7 +81,7 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _harmless(name: str) -> str:
-    """Escape an image's name that a spreadsheet would take for a formula."""
+    """Escape the name of an image or label that a spreadsheet would take for a formula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 

@@ -8,10 +8,11 @@ holds `labels` (names), `flags` (quality flags of the image) and, by name, `prob
 
 import base64
 import binascii
+import json
 import logging
 import sys
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,9 +28,12 @@ from hpa.data.images.formats import InvalidImageError
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend
+from hpa.vocabulary.channels import Channels
 
 MODEL, CONFIG = "model", "serve"
 """Names under which `hpa.tracking.model_files` saves the model folder and the limits."""
+MAX_NAMED = 8
+"""Unknown channels that an error names."""
 SERVER = "mlflow.pyfunc.scoring_server.app"
 """Module that MLflow has uvicorn import: it loads the model, then creates the ASGI app `app`."""
 
@@ -43,10 +47,10 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         from hpa.inference.classifier import Classifier
 
         self._serve = Serve(**context.model_config[CONFIG])
-        if SERVER in sys.modules:
-            limit_scoring_server(self._serve)
         self._classifier = Classifier(Path(context.artifacts[MODEL]))
         self._rules = self._classifier.rules(self._serve)
+        if SERVER in sys.modules:
+            limit_scoring_server(self._serve, self._rules.channels)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -85,8 +89,10 @@ def _response(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def limit_scoring_server(serve: Serve) -> None:
+def limit_scoring_server(serve: Serve, channels: Channels) -> None:
     """Add request limits to the app of MLflow's server, which has no setting for them.
+
+    Unknown channels are refused as well: MLflow would ignore columns that the model does not have.
 
     MLflow offers no hook between creating the app and serving it. So the middleware is added when
     uvicorn reads `app` from the module `SERVER`. Added last, it is outermost: the time limit of
@@ -102,11 +108,44 @@ def limit_scoring_server(serve: Serve) -> None:
         def limited_app(self) -> FastAPI:
             app: FastAPI = self.__dict__["app"]
             max_bytes, content_types = serve.max_request_mb * 10**6, ("application/json",)
-            app.add_middleware(RequestLimits, max_bytes=max_bytes, content_types=content_types)
+            app.add_middleware(
+                RequestLimits,
+                max_bytes=max_bytes,
+                content_types=content_types,
+                check=partial(unknown_channels, channels),
+            )
             return app
 
     sys.modules[SERVER].__class__ = LimitedServer
     logging.getLogger("mlflow.pyfunc.scoring_server").setLevel(logging.ERROR)
+
+
+def unknown_channels(channels: Channels, body: bytes) -> str:
+    """Name the columns of a request that are not channels; "" without one, or if it is malformed.
+
+    >>> from hpa.vocabulary.hpa2018 import CHANNELS
+    >>> unknown_channels(CHANNELS, b'{"dataframe_records": [{"Green": "", "blue": ""}]}')
+    "unknown channels 'Green': the model has red, green, blue, yellow"
+    """
+    try:
+        columns = _columns(json.loads(body))
+    except (ValueError, RecursionError):  # MLflow says what is wrong
+        return ""
+    unknown = [str(each) for each in dict.fromkeys(columns) if each not in channels.names]
+    named = ", ".join(repr(each[:40]) for each in unknown[:MAX_NAMED])
+    return f"unknown channels {named}: the model has {', '.join(channels.names)}" if named else ""
+
+
+def _columns(document: Any) -> list[Any]:
+    """Return the names of columns in a body for MLflow, in any of its four formats."""
+    match document:
+        case {"dataframe_split": {"columns": list(names)}}:
+            return [each for each in names if isinstance(each, str)]
+        case {"dataframe_records": list(rows)} | {"instances": list(rows)} | {"inputs": list(rows)}:
+            return [name for row in rows if isinstance(row, dict) for name in row]
+        case {"instances": dict(table)} | {"inputs": dict(table)}:
+            return list(table)
+    return []
 
 
 def _decode(channel: str, value: Any) -> Any:

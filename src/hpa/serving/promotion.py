@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from hpa.config.params import Params
 from hpa.errors import UserError
 from hpa.evaluation.noninferiority import objections
+from hpa.inference.models import read_model_vocabulary
 from hpa.serving.judgement import Judgement, OtherVocabularyError, judge
 from hpa.serving.registry import Registry
 from hpa.serving.run_artifacts import check_model, collect, finished_run
@@ -21,6 +22,8 @@ from hpa.tracking.registered_models import CHAMPION, SCHEME, model_folder
 
 PORT = 5050
 """For `mlflow models serve`, whose default is the port of `make ui`."""
+N_NAMES = 30
+"""Labels that a tag names."""
 ORIGIN_TAGS = ("git.", "code.", "data.", "dvc.", "device")
 """Beginnings of the tags of a run that describe its model."""
 
@@ -89,7 +92,7 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         else:
             check_version(registry, version)
         registry.describe(version, (folder / "model_card.md").read_text(encoding="utf-8"))
-        tags = _made_by(run) | _tags(before, judgement, reasons, force)
+        tags = _made_by(run) | _words(folder) | _tags(before, judgement, reasons, force)
     done = not reasons or force is not None
     registry.tag(version, tags)
     if done:
@@ -195,6 +198,17 @@ def _made_by(run: PastRun) -> dict[str, str]:
         f1, low, high = (run.metrics[name] for name in names)
         tags["test/macro_f1"] = f"{f1:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     return tags
+
+
+def _words(folder: Path) -> dict[str, str]:
+    """Name labels and channels for the registry's page."""
+    words = read_model_vocabulary(folder)
+    names = words.labels.names
+    more = f" and {len(names) - N_NAMES} more" if len(names) > N_NAMES else ""
+    return {
+        "labels": f"{len(names)}: {', '.join(names[:N_NAMES])}{more}",
+        "channels": ", ".join(words.channels.names),
+    }
 
 
 def _tags(

@@ -5,7 +5,9 @@ MLflow's scoring server and FastAPI read a whole body into memory, whatever its 
 
 import asyncio
 import logging
+from collections.abc import Callable
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -29,9 +31,24 @@ MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 class RequestLimits:
     """Refuse requests that are too large, too slow, too many or malformed with 4xx."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, content_types: tuple[str, ...]) -> None:
-        """Wrap `app`; `content_types` are the prefixes of Content-Type that a body may have."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        content_types: tuple[str, ...],
+        check: Callable[[bytes], str] = lambda body: "",
+    ) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: receives the requests that are accepted.
+            max_bytes: of a body.
+            content_types: prefixes of Content-Type that a body may have.
+            check: returns why a whole body is refused, or "".
+        """
         self._app, self._max_bytes, self._content_types = app, max_bytes, content_types
+        self._check = check
         self._n_held_bytes = 0
         self._slots = asyncio.Semaphore(N_CONCURRENT)
 
@@ -60,6 +77,9 @@ class RequestLimits:
             await self._app(scope, receive, send)
             return
         async with self._slots:
+            if reason := await run_in_threadpool(self._check, bytes(body)):
+                await refusal(400, reason)(scope, receive, send)
+                return
             await self._pass_on(scope, body, receive, send)
 
     def _check_headers(self, headers: Headers) -> None:

@@ -13,6 +13,13 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Make a dot of a colour, by script: the page's policy forbids inline styles. */
+export function swatch(color) {
+  const dot = make("i", { class: "swatch" });
+  dot.style.background = color;
+  return dot;
+}
+
 /** Show an error's reason and advice; null hides the element. */
 export function showProblem(place, error) {
   place.hidden = !error;

@@ -1,15 +1,23 @@
 // Group chosen or dropped files into images: a File by name and channel.
 
-export const CHANNELS = ["red", "green", "blue", "yellow"];
-const NAMED = /^(?!(?:.*\/)?\.)((?:.*\/)?[^/]+)[_\- ](red|green|blue|yellow)\.(png|tiff?|jpe?g)$/i;
+/** Return image name and channel of a path as hpa.data.images.file_names does, or null. */
+export function splitName(path, channels) {
+  const any = channels.map(({ name }) => name.replace(/[.+-]/g, "\\$&")).join("|");
+  // The shortest name leaves the longest channel.
+  const named = new RegExp(`^(?!(?:.*/)?\\.)((?:.*/)?[^/]+?)[_\\- ](${any})\\.(png|tiff?|jpe?g)$`, "i");
+  const match = named.exec(path);
+  if (!match) return null;
+  const channel = match[2].toLowerCase();
+  return [match[1], channels.find(({ name }) => name.toLowerCase() === channel).name];
+}
 
 /** Group files into images; files without a channel in their name are `rest`. */
-export function groupFiles(files) {
+export function groupFiles(files, channels) {
   const images = new Map(), rest = [], twice = [];
   for (const file of files) {
-    const match = NAMED.exec(pathOf(file));
-    if (!match) { rest.push(file); continue; }
-    const [, name, channel] = match, key = channel.toLowerCase();
+    const parts = splitName(pathOf(file), channels);
+    if (!parts) { rest.push(file); continue; }
+    const [name, key] = parts;
     if (!images.has(name)) images.set(name, {});
     if (images.get(name)[key]) twice.push(file);
     else images.get(name)[key] = file;

@@ -1,6 +1,8 @@
 // Quality flags: labels that the model card distrusts, and equal flags of several channels merged.
 
-const OF_CHANNEL = /^the (\w+) channel (is|shows) (.*)$/;
+import { listed } from "./channels.js";
+
+const OF_CHANNEL = /^the ([\w.+-]+) channel (is|shows) (.*)$/;
 
 /** Return the names of the labels that the model card distrusts. */
 export function distrustedLabels(prediction) {
@@ -21,6 +23,5 @@ export function groupFlags(flags) {
 
 function textOf({ flag, verb, rest, channels }) {
   if (channels.length === 1) return flag;
-  const names = `${channels.slice(0, -1).join(", ")} and ${channels.at(-1)}`;
-  return `the ${names} channels ${verb === "is" ? "are" : "show"} ${rest}`;
+  return `the ${listed(channels)} channels ${verb === "is" ? "are" : "show"} ${rest}`;
 }

@@ -1,7 +1,8 @@
 // The page: tabs, model description, and the two prediction tabs.
 
 import { fetchJson } from "./api.js";
-import { byId, make, showProblem } from "./elements.js";
+import { fullTitle, inWords } from "./channels.js";
+import { byId, make, showProblem, swatch } from "./elements.js";
 import { ManyImages } from "./many.js";
 import { OneImage } from "./one.js";
 
@@ -37,12 +38,16 @@ function wireTabs() {
 
 function describeModel(model) {
   const simulated = model.source === "synthetic";
-  byId("model").replaceChildren("A neural network names 28 cell structures in four-channel microscopy images, ",
+  const { channels, labels } = model;
+  const what = labels.length === 1 ? `finds one cell structure, “${labels[0].name}”,` : `names ${labels.length} cell structures`;
+  byId("model").replaceChildren(`A neural network ${what} in ${inWords(channels.length)}-channel microscopy images, `,
     `and was trained on ${SOURCES[model.source] ?? "images of unknown source"}.`,
     ...(simulated ? [make("b", {}, " Do not rely on its predictions for real cells.")] : []));
   const facts = {
     "Trained on": SOURCES[model.source] ?? model.source,
-    "Input size": `${model.image_size} × ${model.image_size} pixels, four channels`,
+    "Input size": `${model.image_size} × ${model.image_size} pixels, ${inWords(channels.length)} channel${channels.length > 1 ? "s" : ""}`,
+    Channels: make("ul", {}, ...channels.map(each => make("li", {}, swatch(each.color), fullTitle(each)))),
+    Labels: labelDetails(labels),
     "Training run": model.run_id || "unknown",
     "Weights (SHA-256)": model.weights_sha256 || "unknown",
   };
@@ -53,6 +58,14 @@ function describeModel(model) {
     byId("card").onload = fitCard;
     byId("card").src = "card";
   }
+}
+
+/** List the labels, folded if there are many. */
+function labelDetails(labels) {
+  const items = labels.map(({ number, name, description, color }) => make("li", {}, ...(color ? [swatch(color)] : []),
+    make("b", {}, name), ` (${number})`, description ? `: ${description}` : ""));
+  return make("details", { open: labels.length <= 5 }, make("summary", {}, `${labels.length}, by name and number`),
+    make("ul", {}, ...items));
 }
 
 /** Make the card's frame as tall as the card. */

@@ -1,14 +1,21 @@
 // The tab for many images, which are sent in batches that fit a request.
 
 import { bytesOf, exampleFiles, RequestError, send, tooLarge } from "./api.js";
-import { byId, make, offerCsv, showProblem } from "./elements.js";
-import { acceptDrops, CHANNELS, groupFiles } from "./files.js";
+import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
+import { inWords, nameEnds, proteinOf } from "./channels.js";
+import { acceptDrops, groupFiles } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
+
+const N_CHIPS = 12;
 
 export class ManyImages {
   constructor(model, examples, open) {
     this.model = model;
     this.open = open; // shows an image in the other tab
+    this.names = model.channels.map(each => each.name);
+    this.colors = new Map(model.labels.map(each => [each.name, each.color]));
+    this.introduce();
+    byId("many-examples").hidden = !examples.length;
     acceptDrops(byId("many"), files => this.take(files));
     for (const id of ["many-folder", "many-files"]) {
       byId(id).onchange = event => {
@@ -21,14 +28,22 @@ export class ManyImages {
     byId("many-filter").onchange = event => (byId("many-result").dataset.show = event.target.value);
   }
 
+  introduce() {
+    const { channels } = this.model, protein = proteinOf(channels).name, several = channels.length > 1;
+    byId("many-intro").replaceChildren(make("b", {}, "Drop a folder, or all files of many images here."),
+      several ? ` An image has up to ${inWords(channels.length)} files, ` : " The file of an image is named ",
+      ...nameEnds(channels, "NAME"), ", as PNG, TIFF or JPEG",
+      several ? `; ${protein}, the protein, is required.` : ".");
+  }
+
   take(files) {
-    const { images, rest, twice } = groupFiles(files);
+    const { images, rest, twice } = groupFiles(files, this.model.channels);
     return this.run(images, [...rest, ...twice]);
   }
 
   async takeExamples(examples) {
     const images = new Map();
-    for (const { name } of examples) images.set(name, await exampleFiles(name, CHANNELS));
+    for (const { name } of examples) images.set(name, await exampleFiles(name, this.names));
     return this.run(images, []);
   }
 
@@ -36,7 +51,7 @@ export class ManyImages {
   async run(images, left) {
     if (!images.size) {
       showProblem(byId("many-problem"), new RequestError("no file name ends in a channel",
-        "Name them NAME_red.png, NAME_green.png, NAME_blue.png and NAME_yellow.png (or .tif, .jpg)."));
+        `Name them ${this.names.map(each => `NAME_${each}.png`).join(", ")} (or .tif, .jpg).`));
       return;
     }
     this.stop?.abort();
@@ -122,14 +137,22 @@ export class ManyImages {
 
   addPrediction(name, files, prediction) {
     const flagged = distrustedLabels(prediction);
-    const labels = prediction.labels.map(label => make("span", { class: flagged.has(label) ? "chip flagged" : "chip",
-      title: flagged.has(label) ? "do not rely on this label: see the model card" : null }, flagged.has(label) ? `${label} ?` : label));
+    const labels = prediction.labels.slice(0, N_CHIPS).map(label => this.chip(label, flagged.has(label)));
+    const others = prediction.labels.slice(N_CHIPS);
+    if (others.length) labels.push(make("span", { class: "faint", title: others.join(", ") }, `and ${others.length} more`));
     const flags = groupFlags(prediction.flags).map(([text]) => make("li", {}, text));
     this.flagged += flags.length > 0;
     const open = make("button", { class: "link", onclick: () => this.open(name, files), title: "Show this image" }, name);
     byId("rows").append(make("tr", { class: flags.length ? "flagged" : "good" }, make("th", { scope: "row" }, open),
       make("td", {}, ...(labels.length ? labels : ["none above its threshold"])),
       make("td", {}, flags.length ? make("ul", {}, ...flags) : make("span", { class: "faint" }, "none"))));
+  }
+
+  chip(label, flagged) {
+    const color = this.colors.get(label);
+    return make("span", { class: flagged ? "chip flagged" : "chip",
+      title: flagged ? "do not rely on this label: see the model card" : null },
+    ...(color ? [swatch(color)] : []), flagged ? `${label} ?` : label);
   }
 
   addFailure(name, { error, advice }) {

@@ -1,24 +1,35 @@
 // The tab for one image: a slot per channel, then the picture, labels and quality flags.
 
 import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
-import { byId, make, offerCsv, showProblem } from "./elements.js";
-import { acceptDrops, CHANNELS, groupFiles } from "./files.js";
+import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
+import { fullTitle, inWords, nameEnds, proteinOf, shortTitles } from "./channels.js";
+import { acceptDrops, groupFiles, splitName } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
+import { firstNames, LabelList } from "./labels.js";
 import { Picture } from "./picture.js";
-
-const STAINS = {
-  red: "microtubules", green: "the protein", blue: "nucleus", yellow: "endoplasmic reticulum",
-};
 
 export class OneImage {
   constructor(model, examples, passOn) {
     this.model = model;
     this.passOn = passOn; // receives the images if there are several
-    this.picture = new Picture(byId("canvas"));
+    this.names = model.channels.map(each => each.name);
+    this.protein = proteinOf(model.channels).name;
+    this.titles = shortTitles(model.channels);
+    this.picture = new Picture(byId("canvas"), model.channels);
+    this.labels = new LabelList(model.labels, label => this.choose(this.label === label ? null : label));
+    this.introduce();
     this.clear();
     this.wire();
     this.addChannels();
+    byId("intake").classList.toggle("alone", !examples.length);
     byId("examples").append(...examples.map(each => this.exampleButton(each)));
+  }
+
+  introduce() {
+    const { channels } = this.model, several = channels.length > 1;
+    const what = several ? `Drop the ${inWords(channels.length)} channels of one image here` : "Drop an image here";
+    byId("one-intro").replaceChildren(make("b", {}, what), ", as PNG, TIFF or JPEG.",
+      ...(several ? [" Files named ", ...nameEnds(channels), " fill their slots; drop any other file onto its slot."] : []));
   }
 
   wire() {
@@ -33,7 +44,7 @@ export class OneImage {
   }
 
   exampleButton({ name, title }) {
-    const open = async () => this.open(name, await exampleFiles(name, CHANNELS), `Simulated image — ${title}`);
+    const open = async () => this.open(name, await exampleFiles(name, this.names), `Simulated image — ${title}`);
     return make("button", { class: "example", onclick: open },
       make("img", { src: `examples/${name}.jpg`, alt: "", width: 80, height: 80 }), make("span", {}, title));
   }
@@ -47,20 +58,20 @@ export class OneImage {
   }
 
   showSlots() {
-    byId("slots").replaceChildren(...CHANNELS.map(channel => this.slot(channel)));
-    byId("one-predict").disabled = !this.files.green;
+    byId("slots").replaceChildren(...this.model.channels.map(channel => this.slot(channel)));
+    byId("one-predict").disabled = !this.files[this.protein];
     byId("one-clear").hidden = !Object.keys(this.files).length;
   }
 
   slot(channel) {
-    const file = this.files[channel];
-    const input = make("input", { type: "file", id: `slot-${channel}`, accept: ".png,.tif,.tiff,.jpg,.jpeg" });
-    input.onchange = () => this.put(channel, input.files[0]);
-    const empty = channel === "green" ? "required: choose or drop" : "choose or drop";
-    const slot = make("label", { class: `slot ${channel}${file ? " full" : ""}` },
-      make("span", { class: "stain" }, make("i", { class: `swatch ${channel}` }), `${channel}: ${STAINS[channel]}`),
+    const { name } = channel, file = this.files[name];
+    const input = make("input", { type: "file", id: `slot-${name}`, accept: ".png,.tif,.tiff,.jpg,.jpeg" });
+    input.onchange = () => this.put(name, input.files[0]);
+    const empty = name === this.protein ? "required: choose or drop" : "choose or drop";
+    const slot = make("label", { class: file ? "slot full" : "slot" },
+      make("span", { class: "stain" }, swatch(channel.color), fullTitle(channel)),
       make("span", { class: "file" }, file ? file.name : empty), input);
-    acceptDrops(slot, files => (files.length === 1 ? this.put(channel, files[0]) : this.take(files)));
+    acceptDrops(slot, files => (files.length === 1 ? this.put(name, files[0]) : this.take(files)));
     return slot;
   }
 
@@ -69,15 +80,16 @@ export class OneImage {
     if (!file) return;
     this.files = { ...this.files, [channel]: file };
     this.origin = "";
-    this.name ||= file.name.replace(/\.[^.]+$/, "").replace(/[_\- ](red|green|blue|yellow)$/i, "");
+    this.name ||= splitName(file.name, this.model.channels)?.[0] ?? file.name.replace(/\.[^.]+$/, "");
     this.showSlots();
     byId(`slot-${channel}`).focus();
-    if (CHANNELS.every(each => this.files[each])) this.predict();
+    if (this.names.every(each => this.files[each])) this.predict();
   }
 
   /** Take files with their channels in their names. */
   take(files) {
-    const { images, rest, twice } = groupFiles(files);
+    const { images, rest, twice } = groupFiles(files, this.model.channels);
+    if (this.names.length === 1 && files.length === 1) return this.open(...this.only(files[0]));
     if (images.size > 1) return this.passOn(images, [...rest, ...twice]);
     showProblem(byId("one-problem"), null);
     if (images.size === 1) {
@@ -86,9 +98,15 @@ export class OneImage {
       this.files = several || this.name !== name ? found : { ...this.files, ...found };
       [this.name, this.origin] = [name, ""];
       this.showSlots();
-      if (several && found.green) this.predict();
+      if (several && found[this.protein]) this.predict();
     }
     if (rest.length || twice.length) this.showUnassigned(rest, twice);
+  }
+
+  /** Return name and files of an image of a single channel, whatever its file is called. */
+  only(file) {
+    const [channel] = this.names, stem = file.name.replace(/\.[^.]+$/, "");
+    return [splitName(file.name, this.model.channels)?.[0] ?? stem, { [channel]: file }];
   }
 
   showUnassigned(rest, twice) {
@@ -131,16 +149,16 @@ export class OneImage {
   async show({ prediction, picture, maps, advice, csv }) {
     this.maps = maps;
     await this.picture.load(picture);
-    this.shown = { colour: new Set(CHANNELS), map: new Set(["green"]) };
+    this.shown = { colour: new Set(this.names), map: new Set([this.protein]) };
     byId("result-name").textContent = prediction.image;
     byId("origin").textContent = this.origin;
     const distrusted = distrustedLabels(prediction);
     byId("found").textContent = prediction.labels.length
-      ? `Found: ${prediction.labels.map(each => distrusted.has(each) ? `${each} ?` : each).join(", ")}.`
+      ? `Found: ${firstNames(prediction.labels.map(each => distrusted.has(each) ? `${each} ?` : each))}.`
       : "No label is above its threshold.";
     byId("flags").replaceChildren(
       ...groupFlags(prediction.flags).map(([text, flag]) => flagItem(text, advice[flag])));
-    this.showLabels(prediction.classes);
+    this.labels.show(prediction.classes);
     offerCsv(byId("one-csv"), [csv]);
     byId("one-csv").download = `${prediction.image.replace(/[^\w.-]+/g, "_")}.csv`;
     byId("result").hidden = false;
@@ -149,47 +167,22 @@ export class OneImage {
     byId("result-name").focus({ preventScroll: true });
   }
 
-  showLabels(classes) {
-    const order = [...classes].sort((a, b) => b.present - a.present || b.probability - a.probability);
-    byId("labels").replaceChildren(...order.map(each => make("li", {}, this.labelButton(each))));
-  }
-
-  labelButton({ label, present, probability, threshold, flags }) {
-    const fill = make("span", { class: "fill" }), tick = make("span", { class: "tick" });
-    fill.style.width = `${100 * probability}%`;
-    tick.style.left = `${100 * threshold}%`;
-    const bar = make("span", { class: "bar" }, fill, tick);
-    const [p, limit] = apart(probability, threshold);
-    const numbers = make("span", { class: "numbers" }, make("b", {}, p), make("span", { class: "threshold" }, ` / ${limit}`));
-    const note = flags.length ? `do not rely on this label: ${flags.join("; ")}` : "";
-    const spoken = [label, present ? "found" : "not found", `probability ${p}`,
-      `threshold ${limit}`, note].filter(Boolean).join(", ");
-    const shown = note ? `${label} ?` : label;
-    const button = make("button", { class: present ? "label found" : "label", "aria-pressed": "false",
-      "aria-label": spoken, "data-label": label }, make("span", { class: "name" }, shown), bar, numbers);
-    if (note) button.append(make("span", { class: "label-note" }, note));
-    button.onclick = () => this.choose(this.label === label ? null : label);
-    return button;
-  }
-
   /** Show the map of a label; null shows the colours again. */
   choose(label) {
     this.label = label;
-    for (const button of byId("labels").querySelectorAll("button")) {
-      button.setAttribute("aria-pressed", String(button.dataset.label === label));
-    }
+    this.labels.mark(label);
     byId("map-off").hidden = label === null;
     this.paint();
   }
 
   addChannels() {
-    for (const channel of CHANNELS) {
-      const box = make("input", { type: "checkbox", id: `show-${channel}` });
+    for (const { name, color } of this.model.channels) {
+      const box = make("input", { type: "checkbox", id: `show-${name}` });
       box.onchange = () => {
-        this.channels()[box.checked ? "add" : "delete"](channel);
+        this.channels()[box.checked ? "add" : "delete"](name);
         this.paint();
       };
-      byId("channels").append(make("label", {}, box, make("i", { class: `swatch ${channel}` }), STAINS[channel]));
+      byId("channels").append(make("label", {}, box, swatch(color), this.titles[name]));
     }
   }
 
@@ -201,8 +194,8 @@ export class OneImage {
     const { maps } = this, shown = this.channels();
     const map = this.label !== null && !maps.error && { ...maps, values: maps.values[this.label] };
     this.picture.paint(shown, map);
-    for (const channel of CHANNELS) byId(`show-${channel}`).checked = shown.has(channel);
-    const names = [...shown].map(each => STAINS[each]).join(", ") || "nothing";
+    for (const name of this.names) byId(`show-${name}`).checked = shown.has(name);
+    const names = [...shown].map(each => this.titles[each]).join(", ") || "nothing";
     byId("canvas").setAttribute("aria-label", map
       ? `Grad-CAM map of ${this.label}, in orange over ${names} in grey` : `The image in pseudo-colour: ${names}`);
     byId("map-note").textContent = this.mapNote(maps);
@@ -214,12 +207,6 @@ export class OneImage {
     return `Orange: the strongest evidence for “${this.label}” (Grad-CAM at ${maps.width} × ${maps.height} `
       + "pixels: a region, not an outline), over the protein in grey.";
   }
-}
-
-/** Format two numbers with two digits, or with three if two make them equal. */
-function apart(one, other) {
-  const digits = [2, 3].find(n => one.toFixed(n) !== other.toFixed(n)) ?? 3;
-  return [one.toFixed(digits), other.toFixed(digits)];
 }
 
 function flagItem(text, advice) {

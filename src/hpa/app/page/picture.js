@@ -3,8 +3,10 @@
 const ORANGE = [255, 122, 20], MOST = 0.55;
 
 export class Picture {
-  constructor(canvas) {
+  /** `channels` have a name, and weights in red, green and blue. */
+  constructor(canvas, channels) {
     this.canvas = canvas;
+    this.channels = channels;
     this.planes = {};
     this.size = 0;
   }
@@ -22,20 +24,22 @@ export class Picture {
     this.canvas.width = this.canvas.height = this.size;
   }
 
-  /** Paint a set of channels; with a map {height, width, values}, in grey below it. */
-  paint(channels, map) {
+  /** Paint the channels of a set of names; with a map {height, width, values}, in grey below it. */
+  paint(names, map) {
     const n = this.size ** 2, pixels = new ImageData(this.size, this.size), rgba = pixels.data;
-    const plane = name => (channels.has(name) ? this.planes[name] : new Uint8Array(n));
-    const [red, green, blue, yellow] = ["red", "green", "blue", "yellow"].map(plane);
+    const shown = this.channels.filter(({ name }) => names.has(name))
+      .map(({ name, weights }) => [this.planes[name], weights]);
     const heat = map && enlarge(map, this.size);
     for (let k = 0, at = 0; k < n; k++, at += 4) {
       if (heat) {
-        const grey = Math.max(red[k], green[k], blue[k], yellow[k]), weight = MOST * heat[k];
+        const grey = Math.max(0, ...shown.map(([plane]) => plane[k])), weight = MOST * heat[k];
         for (let c = 0; c < 3; c++) rgba[at + c] = (1 - weight) * grey + weight * ORANGE[c];
       } else { // as hpa.data.images.rendering.pseudo_colour; the array clips at 255
-        rgba[at] = red[k] + 0.6 * yellow[k];
-        rgba[at + 1] = green[k] + 0.6 * yellow[k];
-        rgba[at + 2] = blue[k];
+        for (let c = 0; c < 3; c++) {
+          let light = 0;
+          for (const [plane, weights] of shown) light += weights[c] * plane[k];
+          rgba[at + c] = light;
+        }
       }
       rgba[at + 3] = 255;
     }
