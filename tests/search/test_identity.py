@@ -12,6 +12,8 @@ from hpa.search import identity
 from hpa.search.identity import DATA
 from hpa.search.report import study_facts
 from hpa.search.study import begin_study, load_study
+from hpa.system.files import write_json
+from hpa.training import start
 from hpa.vocabulary import hpa2018
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
@@ -164,6 +166,23 @@ def test_changed_pretrained_weights_of_the_same_name_are_refused(workspace: Path
         begin_study(small_params(**changed))
     with pytest.raises(UserError, match=r"weights of mine: [0-9a-f]{10} then"):
         load_study(f"sqlite:///{workspace}/optuna.db", "pretrained")
+
+
+def test_another_older_model_of_the_same_name_is_refused(workspace: Path) -> None:
+    def write(content: str) -> None:
+        archive = workspace / "base" / "best.keras"
+        archive.parent.mkdir(exist_ok=True)
+        archive.write_text(content)
+        write_json(archive.with_name("provenance.json"), {"run_id": "old"})
+
+    write("one")
+    changed = {"model.weights": "base", "search.study_name": "started"}
+    begin_study(small_params(**changed))
+    write("two")
+    begin_study(small_params(**changed))  # a process stays with what it has read
+    start._start_of.cache_clear()  # as in another process
+    with pytest.raises(UserError, match=r"weights of base: [0-9a-f]{10} then"):
+        begin_study(small_params(**changed))
 
 
 def test_a_study_of_an_earlier_version_is_refused_as_it_recorded_less() -> None:

@@ -15,6 +15,7 @@ from hpa.errors import UserError
 from hpa.search.space import SECTIONS, Space, flat_space, range_in_words
 from hpa.system.files import code_sha256, repository_root, sha256
 from hpa.training.code import stage_code
+from hpa.training.start import start_of
 from hpa.vocabulary.labels import Labels
 
 DATA = [PACKED_DIR / "manifest.json", PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv"]
@@ -59,7 +60,7 @@ def here(backend: str, weights: list[str]) -> dict[str, Any]:
 
     Args:
         backend: of Keras.
-        weights: values of `model.weights`; those that name a folder are digested.
+        weights: values of `model.weights`; folders and older models are digested.
 
     Raises:
         UserError: the data are missing.
@@ -70,8 +71,12 @@ def here(backend: str, weights: list[str]) -> dict[str, Any]:
     found |= {"labels": list(vocabulary.labels.names)}
     found |= {"channels": ", ".join(vocabulary.channels.names)}
     found |= {f"version of {name}": _version(name) for name in (*PACKAGES, backend)}
-    files = {name: repository_root() / name / WEIGHTS for name in weights}
-    found |= {f"weights of {name}": sha256(f) for name, f in files.items() if f.is_file()}
+    for name in weights:
+        path = repository_root() / name / WEIGHTS
+        if start := start_of(name):
+            found[f"weights of {name}"] = start.sha256
+        elif path.is_file():
+            found[f"weights of {name}"] = sha256(path)
     try:
         return found | {str(path): sha256(path) for path in DATA}
     except FileNotFoundError as error:

@@ -37,6 +37,7 @@ from hpa.training.checkpoints import Checkpoints, TrainingHeldError, checkpoints
 from hpa.training.loop import Examples, examples_of, fit
 from hpa.training.provenance import checkpoint_key
 from hpa.training.recipe import NetworkBuilder, compiled_networks
+from hpa.training.start import start_tags, started_from
 
 LOGGED_SECTIONS = ("fetch", "pack", "split", *SECTIONS, "score", "threshold")
 PRUNED_BY = "val/macro_f1"
@@ -122,6 +123,7 @@ def _nested_run(
             "optuna.study": study.name,
             "optuna.trial": str(trial.number),
             "device": device_in_use(),
+            **start_tags(started_from(params, read_vocabulary(PACKED_DIR))),
             **(tags or {}),
         },
         name=f"trial {trial.number} of {study.name}",

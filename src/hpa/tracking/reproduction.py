@@ -7,16 +7,21 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from hpa.errors import UserError
 from hpa.system.files import SOURCE_DIR, code_sha256, read_json, repository_root, sha256
 from hpa.tracking.address import sqlite_uri
 from hpa.tracking.lineage import NO_COMMIT, History
 from hpa.tracking.logged_models import download
 from hpa.tracking.mlflow_store import PastRun, past_run
+from hpa.tracking.starting_files import fetch_start
 
 STAGES = ("train", "score", "threshold", "explain", "evaluate")
 DATA_STAGES = ("pack", "split")
 SEARCH_STAGES = ("search", "trial")
+START = "pretrained/started_from"
+"""Folder of a clone that holds the model from which the run started."""
 REMAINS = (
     "what remains of it: parameters, digests of the data and packages, among its artifacts "
     "(mlflow artifacts download --run-id {0})"
@@ -67,6 +72,7 @@ def prepare_clone(run: PastRun, clone: Path) -> None:
                 remedy="start a run on data tracked by DVC: dvc repro; this one cannot be repeated",
             )
         shutil.copy(path, clone / name)
+    _bring_start(run, clone)
     _check_out_data(run, clone, root)
 
 
@@ -209,6 +215,22 @@ def _apply_patch(run: PastRun, clone: Path, kept: Path) -> None:
             received=f"git.dirty {dirty!r}, code.diff {'absent' if diff is None else 'damaged'}",
             remedy="this run cannot be repeated; commit before the next one",
         )
+
+
+def _bring_start(run: PastRun, clone: Path) -> None:
+    """Copy the model that a training started from, if any, and let the clone start from it.
+
+    The clone has a store of its own, so `runs:/` and `models:/` would find nothing there.
+    """
+    while "started_from" not in run.tags:
+        if not (upstream := run.tags.get("upstream_run_id")):
+            return
+        run = past_run(upstream)
+    archive = fetch_start(run.tags, clone / START)
+    path = clone / "params.yaml"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document["model"]["weights"] = str(archive.relative_to(clone))
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def _check_out_data(run: PastRun, clone: Path, root: Path) -> None:

@@ -1,10 +1,12 @@
 """Networks of earlier runs and of registered models, fetched with their provenance."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hpa.errors import UserError
+from hpa.system.files import repository_root, sha256
 from hpa.tracking.logged_models import WEIGHTS, download
 from hpa.tracking.mlflow_store import past_run
 from hpa.tracking.registered_models import SCHEME, model_folder
@@ -39,6 +41,42 @@ def fetch_network(source: str, folder: Path) -> Path:
                 return _copied(source, paths, folder)
         run_id = past_run(run_id).tags.get("upstream_run_id")
     raise _without_network(source)
+
+
+def fetch_start(tags: Mapping[str, str], folder: Path) -> Path:
+    """Copy the network that a run started from to a folder; return its archive.
+
+    It is looked for where the run's tags say (see `hpa.training.start.start_tags`), and then in
+    the run that trained it.
+
+    Raises:
+        UserError: none of them has an archive with the digest of the tags.
+    """
+    source, wanted = tags["started_from"], tags["started_from.sha256"]
+    trained_by = f"{RUNS}{tags['started_from.run_id']}"
+    tried = []
+    for each in dict.fromkeys([trained_by, source] if is_tracked(source) else [source, trained_by]):
+        try:
+            path = fetch_network(each, folder) if is_tracked(each) else _copied_here(each, folder)
+        except UserError as error:
+            tried.append(f"{each}: {str(error).splitlines()[0]}")
+            continue
+        if (found := sha256(path)) == wanted:
+            return path
+        tried.append(f"{each}: SHA-256 {found}")
+    raise UserError(
+        "the model that the run started from is missing",
+        expected=f"its archive, with SHA-256 {wanted}",
+        received="\n    ".join(["", *tried]),
+        remedy=f"bring it back to {source}, or restore the run that trained it",
+    )
+
+
+def _copied_here(source: str, folder: Path) -> Path:
+    path = repository_root() / source
+    archive = path if path.suffix == ".keras" else path / Path(WEIGHTS).name
+    beside = [archive.with_name(Path(name).name) for name in NETWORK[1:]]
+    return _copied(source, [archive, *filter(Path.is_file, beside)], folder)
 
 
 def _copied(source: str, paths: list[Path], folder: Path) -> Path:
