@@ -74,13 +74,16 @@ def parse() -> tuple[Params, Namespace]:
     for key in ("train.fold", "score.models"):
         if key in arguments.overrides:
             parser.error(f"--{key} does not apply: all folds are trained, into --output")
+    if arguments.output.exists() and not arguments.output.is_dir():
+        parser.error(f"--output {arguments.output} is a file, not a folder")
+    stated = params.split.n_folds
     present = load_params(Path("params.yaml")).split.n_folds
-    if params.split.n_folds == 1 or params.split.n_folds != present:
+    if stated == 1 or stated != present:
         raise UserError(
             "params.yaml does not say into how many folds the images are split",
             expected="split.n_folds of 2 or more there, 5 say: the split stage makes them",
             received=f"split.n_folds: {present}",
-            remedy=f"set it to {max(params.split.n_folds, 2)} in params.yaml, then run: "
+            remedy=f"set it to {stated if stated > 1 else 5} in params.yaml, then run: "
             "python src/folds.py",
         )
     return params, arguments

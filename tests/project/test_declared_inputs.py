@@ -44,4 +44,4 @@ def test_a_folder_of_models_needs_no_other_input_either(
             (whole / out).parent.mkdir(exist_ok=True)
             (folder / out).rename(whole / out)
     card = (whole / "reports/model_card.md").read_text()
-    assert "predictions of 2 networks are combined" in card
+    assert "ensemble of 2 networks, whose predictions are combined" in card

@@ -170,7 +170,7 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
         done = run_script(tmp_path, stage, *arguments)
         assert done.returncode == 0, done.stderr
     assert (
-        "predictions of 2 networks are combined" in (tmp_path / "reports/model_card.md").read_text()
+        "ensemble of 2 networks, whose predictions are combined" in (tmp_path / "reports/model_card.md").read_text()
     )
     assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
     val = assignment["Id"][assignment["fold"] >= 0]

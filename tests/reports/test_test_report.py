@@ -148,7 +148,7 @@ def test_values_cannot_change_the_markup_of_the_card(evaluation: Evaluation) -> 
 def test_a_card_of_several_networks_names_each(evaluation: Evaluation) -> None:
     other = {**PROVENANCE, "run_id": "def"}
     card = model_card(evaluation, [PROVENANCE, other], FACTS)
-    assert "The predictions of 2 networks are combined" in card
+    assert "an ensemble of 2 networks, whose predictions are combined" in card
     assert "training run: `abc`\n" in card
     assert "training run: `def`\n" in card
 

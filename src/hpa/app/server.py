@@ -140,11 +140,12 @@ def _channels(channels: Channels) -> list[dict[str, Any]]:
 def find_card(folder: Path, origin: dict[str, Any]) -> str | None:
     """Return the HTML of a model's card, from its folder or from the reports beside it.
 
-    Reports may describe another model by now, so the card must contain the digest of the weights.
+    Reports may describe another model by now, so the card must contain the digests of all weights.
     """
-    digest = origin.get("weights_sha256")
+    digests = str(origin.get("weights_sha256") or "").split()
     for path in (folder / "model_card.html", folder.parent / "reports" / "model_card.html"):
-        if digest and path.is_file() and digest in (text := path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if digests and all(digest in text for digest in digests):
             return text
     return None
 

@@ -46,11 +46,19 @@ def missing_folds(params: Params, folder: Path, packed_dir: Path, split_dir: Pat
     """Return the folds without a finished training in `folder`.
 
     Raises:
-        UserError: a finished one had other parameters, data, labels or channels.
+        UserError: a finished one had other parameters, data, labels or channels, or the folder
+            holds something else.
     """
     missing, vocabulary = [], read_vocabulary(packed_dir).to_json()
-    for fold in range(params.split.n_folds):
-        path = fold_dir(folder, fold) / BEST
+    paths = [fold_dir(folder, fold) / BEST for fold in range(params.split.n_folds)]
+    if others := sorted({*folder.glob(f"[!.]*/{BEST}"), *folder.glob(BEST)} - set(paths)):
+        raise UserError(
+            f"{folder} holds networks that are not of these {len(paths)} folds",
+            expected=f"a new folder, or one with {paths[0].parent.name} to {paths[-1].parent.name}",
+            received=", ".join(map(str, others)),
+            remedy="name another folder: --output FOLDER",
+        )
+    for fold, path in enumerate(paths):
         if not all(path.with_name(name).is_file() for name in (BEST, *BESIDE_WEIGHTS)):
             missing.append(fold)
             continue
