@@ -5,9 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,11 +19,11 @@ from hpa.inference.classifier import Classifier
 from hpa.system.files import read_json, write_json
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.browsers import needs_chromium
-from support.page_forms import CARD, ROOT, form
+from support.page_forms import CARD, form
+from support.pages import PHONE, open_page, page_server
 from support.worlds import draw_pixels, write_image
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-PHONE = {"width": 390, "height": 844}
 N_IMAGES, GROUP = 5, 2
 expect.set_options(timeout=30_000)
 
@@ -52,48 +49,21 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[tuple[str, int]]:
     """Address and process id of a running page."""
-    command = [sys.executable, str(ROOT / "src/app.py"), "--model", str(folder), "--port", "0"]
-    command += ["--images_per_request", str(GROUP), "--max_request_mb", "1"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"http://\S+", line):
-            yield found[0], process.pid
-            break
-    process.send_signal(signal.SIGTERM)
-    process.stdout.close()
-    assert process.wait(timeout=30) == 128 + signal.SIGTERM
-
-
-def open_page(browser: Browser, url: str, **settings: object) -> Iterator[Page]:
-    """Open the page; in the end, require no request to another server and no script error."""
-    context = browser.new_context(**settings)  # type: ignore[arg-type]
-    page = context.new_page()
-    requested: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: requested.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text))
-    page.goto(url)
-    expect(page.locator(".example")).to_have_count(7)
-    yield page
-    context.close()
-    assert requested
-    assert not [each for each in requested if not each.startswith((f"{url}/", "data:", "blob:"))]
-    expected_errors = "Failed to load resource: the server responded with a status of 4"
-    assert not [each for each in errors if not each.startswith(expected_errors)]
+    options = ("--images_per_request", str(GROUP), "--max_request_mb", "1")
+    with page_server(folder, *options) as running:
+        yield running
 
 
 @pytest.fixture
 def page(browser: Browser, server: tuple[str, int]) -> Iterator[Page]:
-    yield from open_page(browser, server[0], viewport={"width": 1366, "height": 850})
+    with open_page(browser, server[0], 7, viewport={"width": 1366, "height": 850}) as page:
+        yield page
 
 
 @pytest.fixture
 def phone(browser: Browser, server: tuple[str, int]) -> Iterator[Page]:
-    yield from open_page(browser, server[0], viewport=PHONE, is_mobile=True, has_touch=True)
+    with open_page(browser, server[0], 7, viewport=PHONE, is_mobile=True, has_touch=True) as page:
+        yield page
 
 
 def files_of(images: Path, name: str) -> list[Path]:

@@ -9,7 +9,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from hpa.data.images.file_names import split_name
 from hpa.data.images.formats import SUFFIXES
-from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.channels import MAX_CHANNELS, Channels
 
 MAX_NAME = 200
 """Characters kept of an image name: the last ones, which differ more than the first."""
@@ -29,7 +29,7 @@ async def read_images(
     Raises:
         HTTPException: 400, the form is malformed or has unknown fields; 413, too many images.
     """
-    n_files = max_images * len(channels)
+    n_files = max_images * (MAX_CHANNELS + 1)  # those of another model are named, not counted
     parser = MultiPartParser(request.headers, request.stream(), max_files=n_files, max_fields=0)
     parser.spool_max_size = max_bytes  # more than a body can hold: nothing spills to a file
     try:
