@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     # No MLflow run: the evaluate stage logs the pictures with the report.
     settings = {f"explain.{key}": value for key, value in asdict(params.explain).items()}
     n_pictures = explain_examples(
-        models[0],  # the first of several networks
+        models,
         test,
         thresholds,
         packed_dir=PACKED_DIR,

@@ -1,5 +1,6 @@
 """Grad-CAM pictures of random true positives, false negatives and false positives per label."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,7 @@ MAX_PX = 256  # larger images are scaled down: a report of 84 pictures stays bel
 
 
 def explain_examples(
-    network: Model,
+    networks: Sequence[Model],
     test: Scores,
     thresholds: Thresholds,
     *,
@@ -41,7 +42,7 @@ def explain_examples(
     """Write the gallery of test images (see `choose_examples`) and return the number of pictures.
 
     Args:
-        network, test: the model file to explain, and its scores with labels.
+        networks, test: what to explain, by the mean of their maps, and its scores with labels.
         thresholds: of the model; probabilities are those that people see.
         packed_dir, gallery_dir: input and output folder.
         n_per_label, seed, batch_size: images of each kind, of the draw, and per forward pass.
@@ -52,14 +53,14 @@ def explain_examples(
     chosen = choose_examples(y_true, y_pred, n_per_label=n_per_label, seed=seed)
     rows, images = _packed_rows(test.ids, packed_dir), PackedImages(packed_dir)
     channels = read_vocabulary(packed_dir).channels
-    # Load no model for an empty gallery: its head need not support Grad-CAM then.
-    model = network.load() if chosen else None
+    # Load none for an empty gallery: its head need not support Grad-CAM then.
+    models = [each.load() for each in networks] if chosen else []
     pictures: list[tuple[GalleryImage, np.ndarray]] = []
     note = ""
     for start in progress(range(0, len(chosen), batch_size), what="maps", unit="step"):
         batch = chosen[start : start + batch_size]
         pixels = images.read(rows[[row for _, _, row in batch]])
-        maps = activation_maps(model, pixels)
+        maps = np.mean([activation_maps(each, pixels) for each in models], axis=0)
         note = f"The maps are enlarged from {maps.shape[1]} × {maps.shape[2]} pixels."
         if part := of_all(y_true.shape[1]):
             note += f" Shown are {part}."
@@ -107,7 +108,10 @@ def draw_example(pixels: np.ndarray, heat: np.ndarray, channels: Channels) -> np
         heat: float32[h,w], 0 or more, as from `activation_maps`; scaled to its own maximum.
     """
     size = min(len(pixels), MAX_PX)
-    small = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    planes = np.moveaxis(pixels, -1, 0)  # OpenCV takes at most four channels at once
+    small = np.dstack(
+        [cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA) for each in planes]
+    )
     every = [pseudo_colour(small, channels)] if len(channels) > 1 else []
     return side_by_side(*every, protein(small, channels), overlay(small, heat, channels))
 

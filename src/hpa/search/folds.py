@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO, cast
 
 from hpa.config.params import Params, changed_params
 from hpa.data.packed.assignment import read_assignment
@@ -106,6 +107,8 @@ def train_folds(
                 display.finished(fold)
     finally:
         stop_workers([each.process for each in running.values()])
+        for each in running.values():
+            each.reader.join()
 
 
 class _Training:
@@ -119,16 +122,17 @@ class _Training:
         self.process = start_worker(
             command, {**os.environ, **share}, Path.cwd(), output=subprocess.PIPE
         )
-        self._reader = threading.Thread(target=self._show, args=(display,), daemon=True)
-        self._reader.start()
+        self.reader = threading.Thread(target=self._show, args=(display,), daemon=True)
+        self.reader.start()
 
     def _show(self, display: "_Display") -> None:
-        for line in self.process.stdout or ():
-            display.show(self.fold, line.decode(errors="replace").rstrip())
+        with cast("IO[bytes]", self.process.stdout) as lines:
+            for line in lines:
+                display.show(self.fold, line.decode(errors="replace").rstrip())
 
     @property
     def ended(self) -> bool:
-        return self.process.poll() is not None and not self._reader.is_alive()
+        return self.process.poll() is not None and not self.reader.is_alive()
 
     def require_success(self) -> None:
         if code := self.process.returncode:
