@@ -73,7 +73,7 @@ def test_one_worker_trains_the_folds_one_after_the_other(
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "fold 1 of 3: resuming from step 2, as in a folder"
     assert lines[1].startswith("fold 1 of 3: step 3/4  loss 0.1  all folds: less than a minute")
-    assert [line[:22] for line in lines[3:]] == [f"fold 2 of 3: step {k}/4" for k in (1, 2, 3, 4)]
+    assert [line[:21] for line in lines[3:]] == [f"fold 2 of 3: step {k}/4" for k in (1, 2, 3, 4)]
 
 
 def test_several_workers_train_at_once_and_share_the_cores(
