@@ -93,6 +93,23 @@ def test_the_card_has_data_flags_and_origin_in_both_forms(evaluation: Evaluation
     assert card_page(card).count("<table>") == 1
 
 
+def test_the_card_names_the_model_that_the_training_started_from(evaluation: Evaluation) -> None:
+    start = {
+        "source": "models:/hpa@champion",
+        "run_id": "0ld",
+        "weights_sha256": "cafe",
+        "taken": "backbone; 4 of 4 channels; 5 of 28 head rows",
+    }
+    card = model_card(evaluation, [PROVENANCE | {"started_from": start}], FACTS)
+    assert (
+        "- started from: `models:/hpa@champion`, run `0ld`, weights sha256 `cafe`; taken over: "
+        "backbone; 4 of 4 channels; 5 of 28 head rows\n"
+    ) in card
+    assert "started from" not in model_card(evaluation, [PROVENANCE], FACTS)
+    pretrained = {"params": {"model.weights": "imagenet"}}
+    assert "started from: `imagenet`" in model_card(evaluation, [PROVENANCE | pretrained], FACTS)
+
+
 def test_card_and_class_flags_distrust_the_same_labels(evaluation: Evaluation) -> None:
     classes = evaluation.classes.copy()
     classes.loc[0, ["note", "flags"]] = "", WEAK
