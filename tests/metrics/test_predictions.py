@@ -10,6 +10,7 @@ import pytest
 from hpa.errors import UserError
 from hpa.metrics.predictions import Scores
 from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
 
 
 def make_scores(n_rows: int = 6, run_id: str = "run7") -> Scores:
@@ -182,3 +183,55 @@ def test_labels_of_other_rows_are_refused() -> None:
 def test_unlabelled_scores_cannot_be_evaluated() -> None:
     with pytest.raises(UserError, match=r"test cannot be evaluated(.|\n)*without labels"):
         replace(make_scores(), y_true=None).labelled("test")
+
+
+def write_foreign(path: Path, n_columns: int, **arrays: np.ndarray) -> Path:
+    """Write scores as another program would."""
+    y_prob = np.full((3, n_columns), 0.5)
+    np.savez(path, allow_pickle=False, ids=np.arange(3), y_prob=y_prob, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["U", "S"])
+def test_labels_may_be_an_array_of_names(tmp_path: Path, dtype: str) -> None:
+    names = ["Cytosol", "Golgi apparatus", "Nucleoli"]
+    path = write_foreign(tmp_path / "other.npz", 3, labels=np.array(names, dtype=dtype))
+    assert Scores.read(path).labels == Labels.named(names)
+
+
+def test_28_columns_without_labels_are_those_of_the_competition(tmp_path: Path) -> None:
+    assert Scores.read(write_foreign(tmp_path / "old.npz", 28)).labels == hpa2018.LABELS
+
+
+@pytest.mark.parametrize("n_columns", [1, 5, 27, 29, 300])
+def test_other_columns_without_labels_are_refused_with_what_to_add(
+    tmp_path: Path, n_columns: int
+) -> None:
+    path = write_foreign(tmp_path / "other.npz", n_columns)
+    with pytest.raises(UserError) as caught:
+        Scores.read(path)
+    said = str(caught.value)
+    assert "other.npz does not name its labels" in said
+    assert f"an array of {n_columns} names" in said
+    assert "np.savez(path, ..., labels=np.array([name, ...]))" in said
+    assert said.count("expected:") == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.array(["a", "b"]), r"\[N,2\], got \(3, 3\)"),
+        (np.array(["a", "b", "A"]), r"the name 'a' is given 2 times"),
+        (np.array(["a", "b", "x;y"]), r"'x;y' is not allowed"),
+        (np.arange(3), r"'0' is not allowed: .* not a number"),
+        (np.array("no JSON"), r"Expecting value"),
+        (np.array('{"number": 1}'), r"not a list of labels|unusable"),
+        (np.array([["a", "b", "c"]]), r"not a list of labels"),
+    ],
+)
+def test_labels_that_name_no_columns_are_refused(
+    tmp_path: Path, labels: np.ndarray, said: str
+) -> None:
+    path = write_foreign(tmp_path / "other.npz", 3, labels=labels)
+    with pytest.raises(UserError, match=rf"other\.npz holds unusable(.|\n)*{said}"):
+        Scores.read(path)

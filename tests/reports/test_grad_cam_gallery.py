@@ -8,6 +8,7 @@ import pytest
 from hpa.data.images.rendering import overlay, protein, pseudo_colour
 from hpa.reports.gallery import GalleryImage, read_gallery, write_gallery
 from hpa.reports.grad_cam_gallery import choose_examples, draw_example
+from hpa.vocabulary.channels import COLORS, Channel, Channels
 from hpa.vocabulary.hpa2018 import CHANNELS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 48, 4), dtype=np.uint8)
@@ -93,3 +94,25 @@ def test_the_endoplasmic_reticulum_is_yellow_at_six_tenths() -> None:
 
 def test_a_black_image_stays_black() -> None:
     assert pseudo_colour(np.zeros((4, 4, 4), np.uint8), CHANNELS).max() == 0
+
+
+@pytest.mark.parametrize(("n", "n_panels"), [(1, 2), (3, 3), (4, 3), (6, 3), (8, 3)])
+@pytest.mark.parametrize("size", [48, 300])
+def test_any_number_of_channels_is_drawn_and_one_alone_is_not_drawn_twice(
+    n: int, n_panels: int, size: int
+) -> None:
+    roles = ("protein", "nucleus", *["other"] * 6)[:n]
+    channels = Channels(
+        tuple(
+            Channel(f"c{place}", role, color)
+            for place, (role, color) in enumerate(zip(roles, list(COLORS)[:n], strict=True))
+        )
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (size, size, n), dtype=np.uint8)
+    picture = draw_example(pixels, np.zeros((2, 2), np.float32), channels)
+    shown = min(size, 256)
+    gap = shown // 48
+    assert picture.shape == (shown, n_panels * shown + (n_panels - 1) * gap, 3)
+    np.testing.assert_array_equal(  # without heat, the last two panels are the protein
+        picture[:, -shown:], picture[:, -2 * shown - gap : -shown - gap]
+    )

@@ -39,7 +39,7 @@ def pages(packed_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         small_evaluation(),
         replace(FACTS, changed=CHANGED, unchanged="", image_side_um=163.84, no_scale_bar=""),
     )
-    picture = draw_example(draw_pixels(3, 96), np.ones((3, 3), np.float32))
+    picture = draw_example(draw_pixels(3, 96), np.ones((3, 3), np.float32), hpa2018.CHANNELS)
     examples = [
         GalleryImage(label, kind, LONG, (label, 1), (2,), 0.2, 0.5, f"{label}-{number}.jpg")
         for label in range(N_LABELS)

@@ -13,8 +13,10 @@ from hpa.errors import UserError
 from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.shown import ShownScale
-from hpa.thresholds.thresholds_file import read_thresholds, thresholds_to_json
+from hpa.thresholds.thresholds_file import read_thresholds, thresholds_digest, thresholds_to_json
 from hpa.vocabulary import hpa2018
+from support.paths import ROOT
+from support.scripts import run_script
 
 LABELS = hpa2018.LABELS.names
 N_LABELS = len(LABELS)
@@ -123,3 +125,47 @@ def test_a_wrong_value_is_named_by_its_place(
     change(document)
     with pytest.raises(UserError, match=named):
         reread(document, tmp_path)
+
+
+def test_a_file_of_an_earlier_version_has_the_labels_of_the_competition(tmp_path: Path) -> None:
+    thresholds = make_thresholds()
+    document = thresholds_to_json(thresholds)
+    before = thresholds_digest(thresholds)
+    del document["labels"]
+    again = reread(document, tmp_path)
+    assert again.labels == hpa2018.LABELS
+    assert thresholds_digest(again) == before
+
+
+def test_classes_that_are_not_those_of_the_labels_are_named(tmp_path: Path) -> None:
+    document = thresholds_to_json(make_thresholds())
+    document["labels"] = document["labels"][:27]
+    with pytest.raises(UserError, match=r"classes: .*missing \[\], unknown \['Rods & rings'\]"):
+        reread(document, tmp_path)
+    document["labels"] = ["Vesicles"] * 2
+    with pytest.raises(UserError, match="labels: the name 'vesicles' is given 2 times"):
+        reread(document, tmp_path)
+    document["labels"] = 5
+    with pytest.raises(UserError, match="labels: not a list of labels"):
+        reread(document, tmp_path)
+
+
+@pytest.mark.parametrize("n_columns", [1, 5])
+def test_thresholds_are_fitted_to_the_scores_of_any_program(tmp_path: Path, n_columns: int) -> None:
+    """The file names its labels, or the one error says how to."""
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    random = np.random.default_rng(0)
+    y_true = (random.random((40, n_columns)) < 0.4).astype(np.uint8)
+    arrays = {"ids": np.arange(40), "y_true": y_true, "y_prob": 0.5 * y_true + 0.3}
+    names = [f"Structure {number}" for number in range(n_columns)]
+    options = ("--scores", "other.npz", "--output", "thresholds.json")
+    np.savez(tmp_path / "other.npz", allow_pickle=False, **arrays)
+    refused = run_script(tmp_path, "threshold", *options)
+    assert (refused.returncode, "does not name its labels" in refused.stderr) == (2, True)
+    assert not (tmp_path / "thresholds.json").exists()
+    np.savez(tmp_path / "other.npz", allow_pickle=False, **arrays, labels=np.array(names))
+    fitted = run_script(tmp_path, "threshold", *options)
+    assert fitted.returncode == 0, fitted.stderr
+    thresholds, _ = read_thresholds(tmp_path / "thresholds.json")
+    assert thresholds.labels.names == tuple(names)
+    assert (thresholds.predict(arrays["y_prob"].astype(np.float32)) == y_true).all()

@@ -14,7 +14,7 @@ from hpa.data.packed.packed_images import PackedImages
 from hpa.reports import data_quality
 from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_words, findings
 from hpa.reports.heatmaps import plot_cooccurrence
-from hpa.reports.html import figure_uri, image_uri, render
+from hpa.reports.html import figure_uri, first, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
 from hpa.reports.shown_classes import of_all
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, house_style, rows_high
@@ -81,7 +81,10 @@ def plot_counts(counts: pd.DataFrame) -> Figure:
     axes.tick_params(length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
-    axes.legend(loc="lower right")
+    if of_all(len(table)):  # the end of a long chart is out of sight
+        figure.legend(loc="outside upper right", ncols=len(splits))
+    else:
+        axes.legend(loc="lower right")
     return figure
 
 
@@ -158,7 +161,7 @@ def _picture(rgb: np.ndarray, side_um: float | None) -> dict[str, Any]:
 def _labels(row: pd.Series, labels: Labels) -> str:
     if row["split"] == UNLABELLED:
         return "label unknown"
-    return ", ".join(labels.names[column] for column in labels.parse(row["Target"])) or "no label"
+    return first([labels.names[column] for column in labels.parse(row["Target"])], 8) or "no label"
 
 
 def _white(row: pd.Series, channels: Channels) -> str:

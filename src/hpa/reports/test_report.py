@@ -16,7 +16,6 @@ from hpa.reports.heatmaps import plot_false_predictions
 from hpa.reports.html import figure_uri, first, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
 from hpa.reports.shown_classes import of_all
-from hpa.reports.summary import headline
 from hpa.reports.training_curve import plot_losses, plot_macro_f1
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
@@ -48,7 +47,6 @@ def report_page(
         classes=evaluation.classes.to_dict("records"),
         labels=test.labels.labels,
         channels=channels.channels,
-        headline=headline(evaluation),
         of_all=of_all,
         n_groups=len(np.unique(test.groups)),
         rounds=[figure_uri(plot(training), kind="svg") for plot in ROUNDS if training],

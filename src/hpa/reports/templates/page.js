@@ -23,7 +23,7 @@ enlarged.onclick = event => { if (event.target === enlarged) enlarged.close(); }
 const widths = new ResizeObserver(entries => entries.forEach(({ target }) => {
   const scrolls = target.scrollWidth > target.clientWidth + 1;
   target.previousElementSibling.hidden = !scrolls;
-  scrolls ? target.setAttribute("tabindex", "0") : target.removeAttribute("tabindex");
+  scrolls || target.scrollHeight > target.clientHeight + 1 ? target.setAttribute("tabindex", "0") : target.removeAttribute("tabindex");
 }));
 document.querySelectorAll(".wide").forEach(each => {
   const hint = document.createElement("p");
