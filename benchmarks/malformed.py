@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-CHANNELS = ("red", "green", "blue", "yellow")
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.channels import PROTEIN
+
 JSON = "application/json"
 MAX_IMAGES = 64
+CHANNELS = list(hpa2018.CHANNELS.channels)
+"""Channels of the served model; `benchmarks/serving.py` sets others."""
 Draw = random.Random
 Request = tuple[str, bytes]
 """Kind of fault, and bytes."""
@@ -58,8 +62,13 @@ def png(draw: Draw, size: int = 64) -> bytes:
 
 
 def image(draw: Draw, size: int = 64) -> dict[str, Any]:
-    """Draw the four channels of an image as base64 PNGs."""
-    return {name: _text(png(draw, size)) for name in CHANNELS}
+    """Draw the channels of an image as base64 PNGs."""
+    return {channel.name: _text(png(draw, size)) for channel in CHANNELS}
+
+
+def protein() -> str:
+    """Return the name of the channel that no request may lack."""
+    return next(channel.name for channel in CHANNELS if channel.role == PROTEIN)
 
 
 def body(*images: Any) -> bytes:
@@ -85,9 +94,9 @@ def _png(
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
-def _green(draw: Draw, value: Any) -> bytes:
-    """Replace the green channel of a valid request."""
-    return post(body(image(draw) | {"green": value}))
+def _protein(draw: Draw, value: Any) -> bytes:
+    """Replace the protein channel of a valid request."""
+    return post(body(image(draw) | {protein(): value}))
 
 
 def _cut_json(draw: Draw, _: int) -> bytes:
@@ -115,12 +124,12 @@ def _wrong_document(draw: Draw, _: int) -> bytes:
     one = image(draw)
     choices: list[Any] = [
         None, 7, "text", [], {}, [one], {"records": [one]}, {"inputs": 3}, {"instances": "a"},
-        {"dataframe_records": one | {"green": 1}}, {"dataframe_records": 3},
+        {"dataframe_records": one | {protein(): 1}}, {"dataframe_records": 3},
         {"dataframe_records": None}, {"dataframe_records": ["a", 1]}, {"dataframe_records": []},
-        {"dataframe_records": [[]]}, {"dataframe_split": {"columns": ["green"], "data": [[1]]}},
+        {"dataframe_records": [[]]}, {"dataframe_split": {"columns": [protein()], "data": [[1]]}},
         {"dataframe_split": {"columns": 3}}, {"dataframe_split": []}, {"messages": [{"role": "a"}]},
         {"dataframe_records": [one], "inputs": [one]}, {"dataframe_records": [{}]},
-        {"dataframe_records": [{"purple": one["green"]}]}, {"prompt": "x"}, {"input": {"a": 1}},
+        {"dataframe_records": [{"purple": one[protein()]}]}, {"prompt": "x"}, {"input": {"a": 1}},
         {"dataframe_records": [one] * (MAX_IMAGES + 1)},
     ]  # fmt: skip
     return post(json.dumps(draw.choice(choices)).encode())
@@ -133,13 +142,13 @@ def _wrong_type(draw: Draw, _: int) -> bytes:
         [[None] * 8] * 8, [[-1] * 8] * 8, [[256] * 8] * 8, [[0.5] * 8] * 8, [[10**400] * 8] * 8,
         [[{}] * 8] * 8, [row] * 4, [[0] * 5000], row, [[True, "1"]], [["1", "2"], ["3", "4"]],
     ]  # fmt: skip
-    return _green(draw, draw.choice(choices))
+    return _protein(draw, draw.choice(choices))
 
 
 def _no_number(draw: Draw, _: int) -> bytes:
     word = draw.choice(["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
     rows = ", ".join(["[" + ", ".join([word] * 64) + "]"] * 64)
-    whole = body(image(draw) | {"green": "HERE"}).decode()
+    whole = body(image(draw) | {protein(): "HERE"}).decode()
     return post(whole.replace('"HERE"', f"[{rows}]").encode())
 
 
@@ -150,7 +159,7 @@ def _deep(draw: Draw, _: int) -> bytes:
 
 def _bad_base64(draw: Draw, _: int) -> bytes:
     text = draw.choice(["", "###", "a", "QUJD*", "data:image/png;base64,!", " \n", "ÄÖÜ", "\ud800"])
-    return _green(draw, text)
+    return _protein(draw, text)
 
 
 def _no_image(draw: Draw, _: int) -> bytes:
@@ -164,7 +173,7 @@ def _no_image(draw: Draw, _: int) -> bytes:
         whole[60 + draw.randrange(len(whole) - 120)] ^= 1 + draw.randrange(255)
     else:
         whole = bytearray(draw.randbytes(draw.randrange(400)))
-    return _green(draw, _text(bytes(whole)))
+    return _protein(draw, _text(bytes(whole)))
 
 
 def _other_image(draw: Draw, _: int) -> bytes:
@@ -180,7 +189,7 @@ def _other_image(draw: Draw, _: int) -> bytes:
         ]
     )  # fmt: skip
     Image.new(mode, size).save(content, kind)
-    return _green(draw, _text(content.getvalue()))
+    return _protein(draw, _text(content.getvalue()))
 
 
 def _other_samples(draw: Draw, _: int) -> bytes:
@@ -189,7 +198,7 @@ def _other_samples(draw: Draw, _: int) -> bytes:
     n_bytes = 64 * n_samples * depth // 8
     rows = b"".join(b"\0" + draw.randbytes(n_bytes) for _ in range(64))
     content = _png(64, 64, zlib.compress(rows), samples=(depth, colour_type))
-    return _green(draw, _text(content))
+    return _protein(draw, _text(content))
 
 
 def _bomb(draw: Draw, _: int) -> bytes:
@@ -206,7 +215,7 @@ def _bomb(draw: Draw, _: int) -> bytes:
         _png(4096, 4096, zlib.compress(bytes(64))),
         _png(64, 64, zlib.compress(bytes(64)), extra),
     ]
-    return _green(draw, _text(draw.choice(choices)))
+    return _protein(draw, _text(draw.choice(choices)))
 
 
 def _compressed(draw: Draw, _: int) -> bytes:

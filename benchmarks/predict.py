@@ -24,7 +24,12 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-CHANNELS = ("red", "green", "blue", "yellow")
+sys.path.insert(0, str(ROOT / "src"))
+
+from hpa.inference.models import read_model_vocabulary  # noqa: E402
+from hpa.tracking.registered_models import model_folder  # noqa: E402
+from hpa.vocabulary.channels import Channels  # noqa: E402
+
 N_DRAWN, DRAWN_PX, N_CORES = 60, 512, 2
 
 
@@ -48,9 +53,11 @@ def main() -> None:
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:N_CORES])
 
+    with model_folder(arguments.model) as folder:
+        channels = read_model_vocabulary(folder).channels
     with TemporaryDirectory(prefix="hpa-predict-") as name:
-        images = arguments.images or draw_images(Path(name) / "many")
-        one = first_image(images, Path(name) / "one")
+        images = arguments.images or draw_images(Path(name) / "many", channels)
+        one = first_image(images, Path(name) / "one", channels)
         alone = [run(one, arguments.model) for _ in range(arguments.rounds)]
         rounds = [run(images, arguments.model) for _ in range(arguments.rounds)]
     first_s = median(each.first_s for each in [*alone, *rounds])
@@ -93,23 +100,24 @@ def children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def draw_images(folder: Path) -> Path:
-    """Write images of blurred noise in four channels."""
+def draw_images(folder: Path, channels: Channels) -> Path:
+    """Write images of blurred noise in each channel."""
     folder.mkdir()
     random = np.random.default_rng(0)
     for number in range(N_DRAWN):
-        for channel in CHANNELS:
+        for channel in channels.names:
             noise = random.integers(0, 256, (DRAWN_PX, DRAWN_PX), np.uint8)
             plane = cv2.GaussianBlur(noise, (0, 0), 2)
             cv2.imwrite(str(folder / f"image{number:02d}_{channel}.png"), plane)
     return folder
 
 
-def first_image(folder: Path, target: Path) -> Path:
+def first_image(folder: Path, target: Path, channels: Channels) -> Path:
     """Link the files of one image into a folder of their own."""
     target.mkdir()
-    green = min(folder.rglob("*_green.*"))
-    for path in green.parent.glob(f"{green.stem.removesuffix('_green')}_*"):
+    end = f"_{channels.names[channels.protein]}"
+    protein = min(folder.rglob(f"*{end}.*"))
+    for path in protein.parent.glob(f"{protein.stem.removesuffix(end)}_*"):
         (target / path.name).symlink_to(path.resolve())
     return target
 

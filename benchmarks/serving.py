@@ -31,10 +31,13 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+import malformed  # noqa: E402
 from malformed import body, draw_request, image, post  # noqa: E402
 
 from hpa.config.params import load_params  # noqa: E402
+from hpa.inference.models import read_model_vocabulary  # noqa: E402
 from hpa.tracking.address import tracking_uri  # noqa: E402
+from hpa.tracking.registered_models import model_folder  # noqa: E402
 
 START_S, RESPONSE_S = 300, 120
 MAX_GROWTH_MB = 150
@@ -55,6 +58,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
 
+    with model_folder(arguments.model) as folder:
+        malformed.CHANNELS[:] = read_model_vocabulary(folder).channels.channels
     draw = random.Random(arguments.seed)
     good = [body(image(draw, arguments.image_size)) for _ in range(arguments.clients)]
     with served(arguments.model) as (port, process):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser
 
-from hpa.labels import LABELS
+from hpa.vocabulary.hpa2018 import LABELS
 from support.browsers import needs_chromium
 from support.paths import ROOT
 
@@ -28,7 +28,7 @@ GIT = "git -c user.name=t -c user.email=t@example.org"
 STAGE = f"""
 import json, pathlib, numpy as np, pandas as pd, yaml
 gamma = yaml.safe_load(open("params.yaml"))["loss"]["gamma"]
-labels, better = {LABELS!r}, gamma / 10
+labels, better = {LABELS.names!r}, gamma / 10
 for name in ("model", "reports"):
     pathlib.Path(name).mkdir(exist_ok=True)
 steps = np.arange(1, 5)
@@ -183,7 +183,7 @@ def test_plots_fit_the_screen_offline_with_titles_units_and_a_colour_per_revisio
         ((_, settings),) = plot.items()
         wanted = [settings[part] for part in ("title", "x_label", "y_label") if part in settings]
         assert [each for each in (*wanted, *revisions) if each not in text] == []
-    assert all(label in texts[2] for label in LABELS)
+    assert all(label in texts[2] for label in LABELS.names)
 
 
 def test_every_plot_has_a_title_units_and_one_of_our_templates() -> None:

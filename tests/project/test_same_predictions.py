@@ -19,11 +19,11 @@ from hpa.app.views import Views
 from hpa.config.params import load_params
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.inference.classifier import Classifier
-from hpa.labels import CHANNELS, LABELS
-from hpa.serving.registry import model_folder
 from hpa.system.files import read_json
 from hpa.thresholds.thresholds_file import read_thresholds
 from hpa.tracking.model_files import request
+from hpa.tracking.registered_models import model_folder
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.clones import ROOT
 from support.scripts import environment_of, run_script
 from support.worlds import IDS
@@ -86,9 +86,9 @@ def test_the_same_image_gets_the_same_probabilities_and_labels_everywhere(
     scores = thresholds.shown(evaluated.y_prob)
     assert evaluated.y_pred.sum(axis=1).tolist() == [1] * len(evaluated)
     ids = [str(each) for each in evaluated.ids[:3]]
-    labels = [[LABELS[row.argmax()]] for row in evaluated.y_pred[:3]]
+    labels = [[LABELS.names[row.argmax()]] for row in evaluated.y_pred[:3]]
     assert set(ids) <= set(IDS)
-    files = {each: {c: raw_world / f"train/{each}_{c}.png" for c in CHANNELS} for each in ids}
+    files = {each: {c: raw_world / f"train/{each}_{c}.png" for c in CHANNELS.names} for each in ids}
 
     for model in ("model", "models:/hpa@champion"):
         paths = [str(path) for each in files.values() for path in each.values()]

@@ -1,6 +1,8 @@
 """Models of any labels and channels are served by their names, and never replace one another."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -160,3 +162,23 @@ def test_predictions_of_other_labels_than_the_model_s_are_refused(
     np.savez_compressed(path, **stored | {"labels": np.array(OTHER_NAMES.labels.names)})
     with pytest.raises(UserError, match="of different vocabularies"):
         promote(registry, run_id, PARAMS, None)
+
+
+@pytest.mark.slow
+def test_the_command_says_the_difference_and_starts_another_registered_model(
+    tmp_path: Path, registry: Registry, first: str
+) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, str(ROOT / "src/promote.py"), *arguments]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+
+    promote(registry, first, PARAMS, None)
+    other = make_run(tmp_path / "other", 0.9, vocabulary=FEW)
+    refused = command(other, "--force", "our own labels")
+    assert refused.returncode == 2
+    assert "received:   labels without 28: Nucleoplasm" in refused.stderr
+    assert "--as NAME" in refused.stderr
+    done = command(other, "--as", "mitosis")
+    assert done.returncode == 0, done.stderr
+    assert "version 1 is champion now, instead of none: models:/mitosis@champion" in done.stdout
+    assert registry.champion() == "1"
