@@ -5,7 +5,7 @@ INSTALLED = .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check app ui experiments dashboard lock
+.PHONY: help setup repro test check folds app ui experiments dashboard lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ check: setup  ## lint, formatting, types, layers, and the picture of the rooms
 	mypy
 	PYTHONPATH=src lint-imports --no-logo
 	python docs/draw_rooms.py --check
+
+folds: setup  ## train one network per fold (split.n_folds), as one model: models/
+	python src/folds.py
 
 app: setup  ## use the trained model in the browser: http://127.0.0.1:8000
 	python src/app.py

@@ -57,18 +57,25 @@ def missing_folds(folder: Path, missing: Sequence[int], n_folds: int) -> UserErr
     )
 
 
-def require_alike(a: Mapping[str, Any], b: Mapping[str, Any], *, path: Path, like: str) -> None:
+def require_alike(
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    *,
+    path: Path,
+    like: str,
+    may_differ: Sequence[str] = OWN,
+) -> None:
     """Refuse a fold with other parameters, data, labels or channels than the rest.
 
     Args:
-        a, b: provenance of the rest, and of the fold.
+        a, b: provenance of the rest, and of the fold; `may_differ` are parameters that may.
         path: of the fold's network.
         like: ends the sentence "it was not trained ...".
 
     Raises:
         UserError: it lists what differs.
     """
-    if differing := list(_differences(a, b)):
+    if differing := list(_differences(a, b, may_differ)):
         raise UserError(
             f"{path} was not trained {like}",
             expected="the same parameters, data, labels and channels in every fold",
@@ -78,11 +85,13 @@ def require_alike(a: Mapping[str, Any], b: Mapping[str, Any], *, path: Path, lik
         )
 
 
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
+def _differences(
+    a: Mapping[str, Any], b: Mapping[str, Any], may_differ: Sequence[str]
+) -> Iterator[str]:
     """Yield what two provenances state differently, the vocabulary in its own words."""
     for section in ("params", "data"):
         one, other = a.get(section, {}), b.get(section, {})
-        for key in sorted((one.keys() & other.keys()) - set(OWN)):
+        for key in sorted((one.keys() & other.keys()) - set(may_differ)):
             if one[key] != other[key]:
                 yield f"{key}: {_short(other[key])} there, {_short(one[key])} expected"
     if difference := vocabulary_of(a).difference(vocabulary_of(b)):

@@ -173,6 +173,7 @@ def _position(trial: FrozenTrial, unit: str) -> str:
 
 
 def in_words(seconds: float | None) -> str:
+    """Return the time that is left in minutes and hours."""
     if seconds is None:
         return "estimating time left"
     minutes = round(seconds / 60)

@@ -18,6 +18,8 @@ IMAGES = {
 REPEAT = {
     "search": "Result: the command in `search/best.yaml` among the artifacts. Resume the study: "
     "`python src/search.py`",
+    "folds": "Repeat the runs of the folds, nested in this one: `python src/reproduce.py RUN`. "
+    "Resume it: `python src/folds.py`",
     "trial": "Repeat it as a run of its own: `dvc exp run -S KEY=VALUE …` with all that differs",
 }
 """Ways to repeat the stages that `src/reproduce.py` refuses."""

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from hpa.config.params import Params
-from hpa.data.packed.assignment import HOLDOUT, SPLITS, read_assignment
+from hpa.data.packed.assignment import HOLDOUT, NO_FOLD, SPLITS, read_assignment
 from hpa.errors import UserError
 from hpa.system.backends import chosen_backend
 from hpa.system.files import SOURCE_DIR, code_sha256, digest, sha256
@@ -161,14 +161,17 @@ def datasets(lock: Path) -> list[dict[str, str]]:
     ]
 
 
-def split_datasets(split_dir: Path, fold: int) -> list[dict[str, str]]:
+def split_datasets(split_dir: Path, fold: int | None) -> list[dict[str, str]]:
     """Return the images of each split as fields of MLflow's datasets; [] without an assignment.
 
     `digest` is that of the image names, in any order: of two runs with the same one, the metrics of
-    that split are of the same images.
+    that split are of the same images. Without a fold, val holds the images of all folds.
     """
     try:
-        images = read_assignment(split_dir, fold).groupby("split")["Id"].apply(sorted)
+        assignment = read_assignment(split_dir, fold or 0)
+        if fold is None:
+            assignment.loc[assignment["fold"] != NO_FOLD, "split"] = "val"
+        images = assignment.groupby("split")["Id"].apply(sorted)
         return [
             {
                 "name": f"{split} images",

@@ -142,7 +142,18 @@ def environment_differs(run: PastRun, clone: Path) -> bool:
 
 
 def _refuse_search(run: PastRun) -> None:
-    """Refuse the runs of a study: what a trial draws depends on the trials before it."""
+    """Refuse the runs of a study: what a trial draws depends on the trials before it.
+
+    The run of k folds is refused as well: its trainings are runs of their own.
+    """
+    if "started.folds" in run.tags:
+        raise UserError(
+            "the run of an ensemble is repeated fold by fold",
+            expected="the run of a fold, nested in it",
+            received=f"run {run.run_id} of python src/folds.py",
+            remedy="repeat the runs of its folds: make ui lists them; or all of it, at its commit: "
+            "python src/folds.py --output FOLDER",
+        )
     begun = [stage for stage in SEARCH_STAGES if f"started.{stage}" in run.tags]
     if begun:
         raise UserError(

@@ -50,6 +50,8 @@ from hpa.tracking.views import MADE_BY, PIPELINE
 RUN_NAME = "mlflow.runName"
 STUDY = "optuna.study"
 """Tag of a search and of its trials, with the study's name."""
+FOLDS = "folds"
+"""Stage of an ensemble of all folds, each of which is a run nested in its own."""
 BESIDE = ("search", "promote", "serve", "app")
 """Sections that no stage of the pipeline reads."""
 
@@ -279,6 +281,7 @@ def _begin(
         "keras.backend": params.train.backend,
         "params.sha256": _digest(params),
     }
+    values = {k: v for k, v in params.flat().items() if (stage, k) != (FOLDS, "train.fold")}
     recorder.send(
         "begin",
         key=recorder.key,
@@ -287,14 +290,15 @@ def _begin(
         name=tags.get(RUN_NAME) or run_name(changes, origin),
         note=description(stage, params, changes, origin),
         parent=parent,
-        params=_logged(params.flat(), sections),
+        params=_logged(values, sections),
         tags={MADE_BY: _made_by(tags), **origin, "process": processes.identity(), **tags},
         time=_now(),
         context=_context(history),
         experiment=chosen_experiment(),
         store=public(tracking_uri()),
     )
-    data = split_datasets(SPLIT_DIR, params.train.fold) + datasets(Path("dvc.lock"))
+    fold = None if stage == FOLDS else params.train.fold
+    data = split_datasets(SPLIT_DIR, fold) + datasets(Path("dvc.lock"))
     recorder.send("inputs", datasets=data, opening=True)
     origin_files = _write_origin(recorder.folder, params)
     recorder.send("files", paths=origin_files, folder=None, opening=True)
