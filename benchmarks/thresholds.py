@@ -27,7 +27,6 @@ from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-from hpa.labels import N_LABELS
 from hpa.metrics.predictions import Scores
 from hpa.metrics.ranking import best_macro_f1, rank_scores
 from hpa.thresholds.blending import blend_rule
@@ -88,13 +87,13 @@ def draw(kind: str, n_rows: int, seed: int) -> Draw:
     """Draw fit and test rows of a world."""
     random = np.random.default_rng([77, seed, n_rows, WORLDS.index(kind)])
     rates = COUNTS / N_IMAGES
-    distance = random.uniform(1.0, 3.2, N_LABELS)
+    distance = random.uniform(1.0, 3.2, len(hpa2018.LABELS))
     scale, offset, bend = np.exp(random.normal(0, 0.4, 28)), *random.normal(0, 1, (2, 28))
-    changed = np.minimum(rates * np.exp(random.normal(0, 0.5, N_LABELS)), 0.6)
+    changed = np.minimum(rates * np.exp(random.normal(0, 0.5, len(hpa2018.LABELS))), 0.6)
     test_rates = changed if kind == "shifted" else rates
     arrays: list[np.ndarray] = []
     for n, each in ((n_rows, rates), (TEST_ROWS, test_rates)):
-        y_true = (random.random((n, N_LABELS)) < each).astype(np.uint8)
+        y_true = (random.random((n, len(hpa2018.LABELS))) < each).astype(np.uint8)
         signal = distance * (y_true - 0.5) + random.normal(size=y_true.shape)
         logits = distance * signal + logit(rates)
         if kind == "warped":

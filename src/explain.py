@@ -11,7 +11,7 @@ from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, REPORTS_DIR, SCORES_DIR
 from hpa.config.inherited import inherited_params
 from hpa.inference.models import find_models, require_scored_by
-from hpa.metrics.origins import require_same_origin
+from hpa.metrics.origins import require_same_origin, require_same_vocabulary
 from hpa.metrics.predictions import Scores
 from hpa.system.backends import prepare_backend
 from hpa.thresholds.thresholds_file import read_thresholds
@@ -35,6 +35,12 @@ def main(argv: list[str] | None = None) -> None:
         names=(str(THRESHOLDS_PATH), str(SCORES_PATH)),
         remedy="fit the thresholds to the present scores: python src/threshold.py; or, for those "
         "of params.yaml: dvc repro threshold",
+    )
+    require_same_vocabulary(
+        thresholds.labels,
+        test.labels,
+        names=(str(THRESHOLDS_PATH), str(SCORES_PATH)),
+        remedy="fit the thresholds to the present scores: python src/threshold.py",
     )
     prepare_backend(models[0].backend, required_by=f"the training of {models[0].path}")
 

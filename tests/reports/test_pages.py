@@ -4,20 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hpa.data.packed.packed_images import PackedImages, read_index
-from hpa.data.splits.splitting import write_split
-from hpa.reports.data_quality import inspect
+from hpa.data.splits.splitting import label_counts, write_split
+from hpa.reports.data_quality import Quality, channel_drift, inspect
 from hpa.reports.data_quality_page import quality_page
 from hpa.reports.gallery import GalleryImage, write_gallery
-from hpa.reports.grad_cam_gallery import KINDS, draw_example
+from hpa.reports.grad_cam_gallery import KINDS, choose_examples, draw_example
 from hpa.reports.model_card import card_page, model_card
 from hpa.reports.test_report import report_page
 from hpa.vocabulary import hpa2018
+from hpa.vocabulary.channels import Channel, Channels
+from hpa.vocabulary.document import Vocabulary
 from support.browsers import needs_chromium
-from support.evaluations import FACTS, PROVENANCE, small_evaluation
+from support.evaluations import FACTS, PROVENANCE, labels_of, scores, small_evaluation
 from support.worlds import draw_pixels
 
 LABELS = hpa2018.LABELS.names
@@ -211,3 +214,119 @@ def test_paper_shows_all_pictures_and_no_controls(browser: Browser, pages: Path)
     for control in ("nav", ".unfold", ".hint", "a.up"):
         assert page.locator(f"{control}:visible").count() == 0
     assert page.pdf()
+
+
+@pytest.fixture(scope="module", params=[1, 5, 300])
+def pages_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with report, card and quality page of a laboratory with its own vocabulary."""
+    n, folder = request.param, tmp_path_factory.mktemp("classes")
+    labels, channels = labels_of(n), CHANNELS_OF[n]
+    evaluation, test = small_evaluation(labels), scores("test", 2, labels)
+    examples = [
+        (
+            GalleryImage(
+                label, kind, str(test.ids[row]), (), (0,), 0.2, 0.5, f"{label}-{kind}.jpg"
+            ),
+            draw_example(draw_pixels(row, 96, len(channels)), np.ones((3, 3)), channels),
+        )
+        for label, kind, row in choose_examples(
+            test.labelled(), evaluation.test.y_pred, n_per_label=1, seed=0
+        )
+    ]
+    write_gallery(folder / "gallery", examples, note="")
+    vocabulary = Vocabulary(labels, channels)
+    provenance = PROVENANCE | {"vocabulary": vocabulary.to_json()}
+    card = model_card(evaluation, [provenance], FACTS)
+    quality, images = quality_of(vocabulary)
+    for name, text in {
+        "report": report_page(evaluation, folder / "gallery", FACTS, channels),
+        "quality": quality_page(quality, images, FACTS),
+        "model_card": card_page(card),
+    }.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return folder
+
+
+CHANNELS_OF = {
+    1: Channels((Channel("gfp", "protein", "green"),)),
+    5: Channels((Channel("gfp", "protein", "#11ee33"), Channel("dapi", "nucleus", "blue"))),
+    300: Channels(
+        (
+            Channel("gfp", "protein", "green", "tagged protein"),
+            Channel("dapi", "nucleus", "blue"),
+            *(Channel(color, "other", color) for color in ("red", "cyan", "magenta", "white")),
+        )
+    ),
+}
+
+
+def quality_of(vocabulary: Vocabulary) -> tuple[Quality, PackedImages]:
+    """Return the tables of 30 images, of which one is blank and two are alike."""
+    labels, channels, n_rows = vocabulary.labels, vocabulary.channels, 30
+    random, split = np.random.default_rng(0), np.resize(["train", "val", "test"], n_rows)
+    targets = [
+        labels.format(np.flatnonzero(row).tolist())
+        for row in random.random((n_rows, len(labels))) < 0.4
+    ]
+    index = pd.DataFrame({"Id": [f"i{row}" for row in range(n_rows)], "split": split, "blank": ""})
+    index["Target"], index["picture"] = targets, [0, *range(n_rows - 1)]
+    index.loc[3, "blank"] = channels.names[-1]
+    for name in channels.names:
+        index[f"{name}_mean"], index[f"{name}_std"] = random.random(n_rows) / 9, 0.1
+        index[f"{name}_saturated"] = 0.0
+    counts = label_counts(index, labels, index)
+    quality = Quality(index, counts, channel_drift(index, channels), vocabulary)
+
+    class Images:
+        def read(self, rows: np.ndarray) -> np.ndarray:
+            return np.stack([draw_pixels(int(row), 48, len(channels)) for row in rows])
+
+    return quality, Images()  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", MAX_HEIGHT_PX)
+def test_pages_of_1_5_and_300_labels_open_fit_and_are_bounded(
+    browser: Browser, pages_of: Path, name: str, size: str
+) -> None:
+    path = pages_of / f"{name}.html"
+    assert path.stat().st_size < 6_000_000
+    page = open_page(browser, path, size)
+    width = SIZES[size]["viewport"]["width"]  # type: ignore[index]
+    shape = page.evaluate("[document.documentElement.scrollWidth, document.body.scrollHeight]")
+    assert shape[0] == width
+    assert shape[1] < 21_000
+    text = page.inner_text("body")
+    assert not {"1 classes", "undefined", "nan"} & set(text.replace(",", " ").split("\n"))
+    assert " 1 classes" not in text
+
+
+def test_the_report_of_many_labels_can_be_sorted_and_read_by_keyboard(
+    browser: Browser, pages_of: Path
+) -> None:
+    page = open_page(browser, pages_of / "report.html", "desk")
+    rows = page.locator("#classes tbody tr")
+    region = page.locator("#classes .wide")
+    is_tall = rows.count() == 300
+    assert (region.get_attribute("tabindex") == "0") == is_tall
+    assert region.bounding_box()["height"] < 900  # type: ignore[index]
+    page.locator("#classes th button", has_text="images").first.click()
+    support = [
+        int(each) for each in page.locator("#classes tbody td:nth-child(2)").all_inner_texts()
+    ]
+    assert support == sorted(support, reverse=True)
+    if is_tall:
+        region.focus()
+        page.keyboard.press("End")
+        page.wait_for_function("each => each.scrollTop > 1000", arg=region.element_handle())
+        box = page.locator("#classes thead th").first.bounding_box()
+        top = region.bounding_box()
+        assert box is not None
+        assert top is not None
+        assert abs(box["y"] - top["y"]) < 60  # the heading stays in sight
+        assert (
+            page.locator("#curves figure").count() == page.locator("#gallery details").count() == 40
+        )
+        expect(page.locator("#curves .note")).to_contain_text("the 40 of 300 classes with the most")
+        expect(page.locator("#confusions")).to_contain_text(
+            "the 40 of 300 classes that are confused"
+        )
