@@ -12,12 +12,17 @@ import pytest
 
 from hpa.data.images.decoding import read_image
 from hpa.data.packed.packed_images import PackedImages, read_index, read_quarantine
+from hpa.data.packed.vocabulary import read_vocabulary, write_vocabulary
 from hpa.data.packing import pack
 from hpa.data.splits.duplicates import duplicate_groups
+from hpa.data.splits.splitting import split_images
 from hpa.errors import UserError
 from hpa.system.cluster import workers_of
 from hpa.system.files import sha256
-from hpa.vocabulary.hpa2018 import CHANNELS
+from hpa.vocabulary.channels import Channel, Channels
+from hpa.vocabulary.document import Vocabulary
+from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
+from hpa.vocabulary.labels import Label, Labels
 from support.worlds import (
     IDS,
     N_LABELLED,
@@ -26,6 +31,7 @@ from support.worlds import (
     digests,
     draw_pixels,
     pack_small,
+    write_csv,
     write_image,
 )
 
@@ -257,3 +263,51 @@ def test_the_real_sample_is_packed(real_data: Path, tmp_path: Path) -> None:
     assert index["green_mean"].between(0.001, 0.5).all()
     rounded = read_index(tmp_path / "p")
     pd.testing.assert_frame_equal(rounded, index, atol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 5, 6, 8])
+def test_any_number_of_channels_is_packed_by_name(tmp_path: Path, n_channels: int) -> None:
+    channels = Channels(
+        tuple(
+            Channel(f"c.{k}", "protein" if k == n_channels - 1 else "other", "white")
+            for k in range(n_channels)
+        )
+    )
+    vocabulary = Vocabulary(Labels((Label(4, "Axoneme"), Label(9, "Cytosol"))), channels)
+    write_csv(tmp_path / "raw/train.csv", ("Id", "Target"), [("a", "9"), ("b", "4 9"), ("c", "4")])
+    pixels = {name: draw_pixels(seed, 96, n_channels) for seed, name in enumerate("abc")}
+    pixels["c"] = np.minimum(np.rot90(pixels["a"]), 253) + np.uint8(2)  # a turned, brighter copy
+    for image_id, image in pixels.items():
+        write_image(tmp_path / "raw/train", image_id, image, channels)
+    write_vocabulary(tmp_path / "raw", vocabulary)
+    pack(tmp_path / "raw", tmp_path / "packed", image_size=32, shard_rows=2, n_jobs=1)
+
+    assert read_vocabulary(tmp_path / "packed") == vocabulary
+    images, index = PackedImages(tmp_path / "packed"), read_index(tmp_path / "packed")
+    assert images.row_shape == (32, 32, n_channels)
+    rows = images.read(np.arange(3))
+    assert list(index["Target"]) == ["9", "4 9", "4"]
+    assert list(index)[5:-3] == [
+        f"c.{k}_{what}" for k in range(n_channels) for what in ("mean", "std", "saturated")
+    ]
+    for k in range(n_channels):
+        plane = cv2.resize(pixels["b"][..., k], (32, 32), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(rows[1, ..., k], plane)
+        assert index[f"c.{k}_mean"][1] == pytest.approx(plane.mean() / 255, abs=1e-6)
+    assert {len(each) for cell in index["hash"] for each in cell.split()} == {16 * n_channels}
+    shares = {"test_fraction": 0.2, "val_fraction": 0.2, "n_folds": 1, "seed": 0}
+    with pytest.raises(UserError, match=r"received:   2 labelled group"):
+        split_images(index, vocabulary.labels, hash_distance=6, **shares)
+
+
+def test_a_folder_of_an_earlier_version_is_packed_with_the_competition_s_vocabulary(
+    packed_world: Path, raw_world: Path
+) -> None:
+    assert not (raw_world / "vocabulary.json").exists()
+    assert read_vocabulary(packed_world) == HPA_2018
+
+
+def test_a_damaged_vocabulary_is_refused(own_world: Path, tmp_path: Path) -> None:
+    (own_world / "vocabulary.json").write_text('{"labels": []}')
+    with pytest.raises(UserError, match=r"vocabulary\.json is not a vocabulary(.|\n)*dvc repro"):
+        pack_small(own_world, tmp_path / "packed")

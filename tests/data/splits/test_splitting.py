@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from hpa.data.splits.splitting import (
 )
 from hpa.errors import UserError
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
+from hpa.vocabulary.labels import Label, Labels
 from support.worlds import digests, write_csv, write_image
 
 DEFAULTS: dict[str, Any] = {
@@ -464,3 +466,39 @@ def test_real_label_rates_are_as_accurate_as_without_groups(
         ours = counts[f"{name}_error"].abs()
         assert ours.mean() <= theirs.mean()
         assert ours.max() <= theirs.max() + 0.01  # 2 of 11 images: .2121 of 4,661, .2071 of 4,680
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_one_label_alone_is_stratified(n_folds: int) -> None:
+    """A third of 90 images has it: 6 of 18 in test, 6 of 18 in val; or 8 of 24 in each fold."""
+    ids = pd.Series([f"i{number}" for number in range(90)])
+    index = pd.DataFrame({"Id": ids, "group": ids, "hash": distinct_hashes(ids)})
+    index = index.assign(Target=["7" if number % 3 == 0 else "" for number in range(90)])
+    index["labelled"] = True
+    labels = Labels((Label(7, "Axoneme"),))
+    assignment = split_images(eight_views(index), labels, **{**DEFAULTS, "n_folds": n_folds})
+    counts = label_counts(index, labels, assignment)
+    assert list(counts["label"]) == ["Axoneme"]
+    assert counts[list(SPLITS)].values.tolist() == [[18, 6, 6] if n_folds == 1 else [16, 8, 6]]
+    assert shortfalls(index, labels, assignment) == []
+
+
+@pytest.mark.parametrize("per_group", [1, 5])
+def test_300_rare_labels_are_split_in_seconds(per_group: int) -> None:
+    """Each image has three labels of 300, with frequencies as 1 over rank."""
+    random = np.random.default_rng(0)
+    labels = Labels.named([f"Part no {number}" for number in range(300)])
+    share = 1 / np.arange(1, 301) / (1 / np.arange(1, 301)).sum()
+    ids = pd.Series([f"i{number}" for number in range(1200)])
+    targets = [labels.format(random.choice(300, 3, replace=False, p=share)) for _ in ids]
+    groups = [str(number // per_group) for number in range(1200)]
+    index = pd.DataFrame({"Id": ids, "Target": targets, "group": groups, "labelled": True})
+    index = eight_views(index.assign(hash=distinct_hashes(ids)))
+    started = time.process_time()
+    assignment = split_images(index, labels, **DEFAULTS)
+    assert time.process_time() - started < 20
+    counts = label_counts(index, labels, assignment).set_index("label")
+    y_true = pd.DataFrame(labels.indicators(index["Target"]), columns=labels.names)
+    frequent = y_true.groupby(assignment["group"]).any().sum() >= 3
+    empty = (counts.loc[frequent, list(SPLITS)] == 0).sum().sum()
+    assert empty <= 0.05 * 3 * frequent.sum()

@@ -54,7 +54,7 @@ def divide(
     present = (counts > 0).astype(int)
     part = np.zeros(len(counts), dtype=int)
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
-    part[next(splitter.split(present, present))[1]] = 1
+    part[next(splitter.split(present, _indicators(present)))[1]] = 1
     amounts = np.column_stack([counts, n_images])
     part = _polish(part, amounts, fraction)
     needed = np.outer(need, present.sum(axis=0) >= sum(need))
@@ -76,12 +76,17 @@ def divide_evenly(counts: np.ndarray, n_images: np.ndarray, n_parts: int, seed: 
     present = (counts > 0).astype(int)
     part = np.zeros(len(counts), dtype=int)
     folds = MultilabelStratifiedKFold(n_parts, shuffle=True, random_state=seed)
-    for number, (_, members) in enumerate(folds.split(present, present)):
+    for number, (_, members) in enumerate(folds.split(present, _indicators(present))):
         part[members] = number
     frequent = present.sum(axis=0) >= n_parts
     part = spread(part, counts, np.outer(np.ones(n_parts, dtype=int), frequent))
     part = _level(part, np.column_stack([counts, n_images]), n_parts, frequent)
     return complete(part, counts, np.ones(n_parts, dtype=int), frequent)
+
+
+def _indicators(present: np.ndarray) -> np.ndarray:
+    """Return a label alone together with its absence: the package takes two columns or more."""
+    return present if present.shape[1] > 1 else np.hstack([present, 1 - present])
 
 
 def rate_errors(counts: np.ndarray, n_images: np.ndarray) -> np.ndarray:
