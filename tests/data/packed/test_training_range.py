@@ -12,9 +12,11 @@ from hpa.data.packed.training_range import (
     describe,
     fit_training_range,
     measure_training_images,
+    orders_of,
 )
 from hpa.data.splits.splitting import write_split
 from hpa.errors import UserError
+from hpa.vocabulary.channels import Channel, Channels
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.worlds import draw_pixels
 
@@ -87,3 +89,61 @@ def test_a_range_without_a_key_is_refused(seen: TrainingRange) -> None:
     del document["focus"]
     with pytest.raises(UserError, match="KeyError: 'focus'"):
         TrainingRange.from_json(document, CHANNELS)
+
+
+def any_channels(n_channels: int) -> Channels:
+    return Channels(
+        tuple(
+            Channel(f"c{k}", "protein" if k == 0 else "other", "white") for k in range(n_channels)
+        )
+    )
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 5, 8])
+def test_any_number_of_channels_has_a_range_that_survives_json(n_channels: int) -> None:
+    channels = any_channels(n_channels)
+    dim = np.array([1, 2, 4, 8, 16, 3, 6, 12], np.uint8)[:n_channels]
+    images = [draw_pixels(seed, 32, n_channels) // dim for seed in range(40)]
+    seen = fit_training_range(images, channels)
+    # 3 single measures per channel, and a correlation per pair
+    assert len(seen.mean) == 3 * n_channels + n_channels * (n_channels - 1) // 2
+    again = TrainingRange.from_json(json.loads(json.dumps(seen.to_json())), channels)
+    assert [again.flags(image) for image in images] == [seen.flags(image) for image in images]
+    assert sum(bool(seen.flags(image)) for image in images) <= 1
+    assert seen.flags(0 * images[0]) == [
+        f"the {name} channel shows nothing" for name in channels.names
+    ]
+    assert seen.flags(0 * images[0], black=channels.names) == []
+    assert "the c0 channel is brighter than any training image" in seen.flags(255 - images[0] // 4)
+
+
+def test_an_exchange_of_two_among_six_channels_is_flagged() -> None:
+    channels = any_channels(6)
+    dim = np.array([1, 2, 4, 8, 16, 24], np.uint8)
+    seen = fit_training_range((draw_pixels(seed, 32, 6) // dim for seed in range(60)), channels)
+    image = (draw_pixels(99, 32, 6) // dim)[..., [0, 4, 2, 3, 1, 5]]
+    assert "channels may be swapped: c4 looks like c1, c1 looks like c4" in seen.flags(image)
+
+
+@pytest.mark.parametrize(("n_channels", "n_orders"), [(1, 1), (2, 2), (4, 24), (5, 11), (8, 29)])
+def test_orders_are_all_of_four_channels_and_the_exchanges_of_more(
+    n_channels: int, n_orders: int
+) -> None:
+    orders = orders_of(n_channels)
+    assert (len(orders), len(set(orders))) == (n_orders, n_orders)  # 1 + 5 · 4 / 2 = 11
+    assert orders[0] == tuple(range(n_channels))
+    assert all(sorted(order) == list(range(n_channels)) for order in orders)
+    if n_channels > 4:
+        assert all(sum(k != each for k, each in enumerate(order)) == 2 for order in orders[1:])
+
+
+def test_the_range_of_other_channels_is_refused(seen: TrainingRange) -> None:
+    with pytest.raises(UserError, match="KeyError: 'c0'"):
+        TrainingRange.from_json(seen.to_json(), any_channels(4))
+
+
+def test_the_range_of_an_earlier_version_is_read(seen: TrainingRange) -> None:
+    """Its channels stand under their names, in the order of the competition."""
+    document = json.loads(json.dumps(seen.to_json()))
+    assert list(document["brightness"]) == ["red", "green", "blue", "yellow"]
+    assert TrainingRange.from_json(document, CHANNELS).flags(stained(3)) == []
