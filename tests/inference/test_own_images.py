@@ -132,6 +132,18 @@ def test_networks_of_another_vocabulary_than_the_images_are_not_scored(
         assert "dvc repro train" in str(refused.value)
 
 
+def test_the_score_stage_says_the_difference_before_it_loads_a_network(tmp_path: Path) -> None:
+    write_json(tmp_path / "data/packed/vocabulary.json", make_vocabulary(5, 3).to_json())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/best.keras").write_bytes(b"")
+    write_json(tmp_path / "model/provenance.json", {"params": {"train.fold": 0}, "run_id": "r"})
+    command = [sys.executable, str(ROOT / "src/score.py"), "--params", str(ROOT / "params.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "data/packed and model/best.keras are of different vocabularies" in done.stderr
+    assert "channels red, green, blue, yellow instead of DAPI-405.1, ch1, GFP" in done.stderr
+
+
 @pytest.mark.parametrize(("words", "difference"), OTHERS[:2], ids=["renamed", "turned"])
 def test_thresholds_of_other_labels_than_the_network_s_are_refused(
     tmp_path: Path, words: Vocabulary, difference: str

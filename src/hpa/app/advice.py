@@ -29,8 +29,8 @@ ADVICE = (
     ),
     (
         r"sharper or noisier than any training image",
-        "Noise, sharpening, or another magnification. Compare the size of the nuclei with the "
-        "examples; average frames rather than sharpen.",
+        "Noise, sharpening, or another magnification. Compare the size of the cells with that in "
+        "the training images; average frames rather than sharpen.",
     ),
     (
         r"channels may be swapped",
@@ -67,6 +67,7 @@ ADVICE = (
     ),
     (r"channels of unequal size", "Export all channels of an image at the same size."),
     (r"no \S+ channel, which shows", "Add the file of the protein stain."),
+    (r"unknown (field|channels)", "Send the channels of this model, under their names."),
     (r"MB or more are too large", "Send smaller images, or raise serve.max_request_mb."),
     (r"too many large requests", "Wait a moment and try again."),
 )
