@@ -29,6 +29,7 @@ def main() -> None:
             image_size=params.pack.image_size,
             shard_rows=params.pack.shard_rows,
             odd_size=params.pack.odd_size,
+            framing=params.pack.framing,
             max_unreadable_fraction=params.pack.max_unreadable_fraction,
         )
     n_blank = int((index["blank"] != "").sum())

@@ -140,6 +140,7 @@ def test_problems_come_in_the_order_of_the_file(tmp_path: Path, document: dict[s
         ("split.test_fraction", 0),
         ("split.holdout_fraction", -0.1),
         ("pack.odd_size", "stretch"),
+        ("pack.framing", "cell"),
         ("pack.max_unreadable_fraction", 0.51),
         ("threshold.fixed", 1),
     ],

@@ -95,12 +95,14 @@ def test_a_damaged_archive_tells_nothing(tmp_path: Path) -> None:
 def test_images_are_read_as_the_training_images_were(folder: Path) -> None:
     params = {
         "pack.odd_size": "crop",
+        "pack.framing": "content",
         "fetch.sixteen_bit_white": 4095,
         "fetch.missing_channels": "yellow",
     }
+    assert Classifier(folder).rules(SERVE).framing == "none"  # a model of an earlier version
     edit(folder / "provenance.json", params=params)
     rules = Classifier(folder).rules(SERVE)
-    assert (rules.odd_size, rules.sixteen_bit_white) == ("crop", 4095)
+    assert (rules.odd_size, rules.framing, rules.sixteen_bit_white) == ("crop", "content", 4095)
     stated = Classifier(folder).rules(replace(SERVE, sixteen_bit_white=65535))
     assert stated.sixteen_bit_white == 65535
 

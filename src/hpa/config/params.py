@@ -126,6 +126,8 @@ def _contradictions(params: Params) -> list[str]:
          "null if loss.name is not 'focal'"),
         (train.head_steps < train.n_steps, "train.head_steps",
          f"less than train.n_steps ({train.n_steps})"),
+        (params.pack.framing == "none" or params.evaluate.image_side_um is None,
+         "evaluate.image_side_um", "null if pack.framing is 'content': images differ in scale"),
         (train.batch_size % train.n_devices == 0, "train.batch_size",
          f"a multiple of train.n_devices ({train.n_devices})"),
     ]  # fmt: skip

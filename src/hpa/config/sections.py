@@ -63,6 +63,7 @@ class Pack(Section):
     image_size: Annotated[Whole, Field(ge=32, le=2048, multiple_of=32)]
     shard_rows: Count
     odd_size: Literal["refuse", "pad", "crop"]
+    framing: Literal["none", "content"]
     max_unreadable_fraction: Annotated[Number, Field(ge=0, le=0.5)]
 
 

@@ -33,6 +33,7 @@ def pack(
     image_size: int,
     shard_rows: int,
     odd_size: str = "refuse",
+    framing: str = "none",
     max_unreadable_fraction: float = 0.0,
     n_jobs: int = -1,
 ) -> pd.DataFrame:
@@ -48,6 +49,7 @@ def pack(
         image_size: height and width S of the packed images in pixels.
         shard_rows: images per shard.
         odd_size: treatment of images that are not square, a key of `ODD_SIZES`.
+        framing: a key of `FRAMINGS`.
         max_unreadable_fraction: largest fraction of images that may be unreadable; these get no
             row and are listed in quarantine.csv. More of them end the run.
         n_jobs: number of processes; -1 for one per core.
@@ -62,6 +64,7 @@ def pack(
         "image_size": image_size,
         "shard_rows": shard_rows,
         "odd_size": odd_size,
+        "framing": framing,
         "max_unreadable_fraction": max_unreadable_fraction,
     }
     vocabulary = read_vocabulary(raw_dir)
@@ -73,6 +76,7 @@ def pack(
         "channels": vocabulary.channels.names,
         "image_size": image_size,
         "odd_size": odd_size,
+        "framing": framing,
     }
     tasks = [
         plan_shard(images.iloc[first : first + shard_rows], *folders, **rules)

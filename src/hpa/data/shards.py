@@ -16,7 +16,7 @@ import kornia_rs
 import numpy as np
 import pandas as pd
 
-from hpa.data.images import decoding
+from hpa.data.images import decoding, framing
 from hpa.data.images.catalogue import channel_path
 from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, read_image, view_hashes
 from hpa.system.files import atomic_path, digest, read_json, sha256, write_json
@@ -36,6 +36,7 @@ class PackingTask:
     channels: Sequence[str]
     image_size: int
     odd_size: str
+    framing: str
 
     @property
     def pixels_path(self) -> Path:
@@ -52,10 +53,10 @@ def plan_shard(images: pd.DataFrame, raw_dir: Path, shards_dir: Path, **rules: A
     """Name a shard by all that decides its bytes: files, rules, code, decoder and resizer.
 
     A file is identified by its name, size and modification time, as in `make`. The `images` are
-    rows of the catalogue, the `rules` are `channels`, `image_size` and
-    `odd_size` of `PackingTask`.
+    rows of the catalogue, the `rules` are `channels`, `image_size`, `odd_size` and `framing` of
+    `PackingTask`.
     """
-    code = [sha256(Path(file)) for file in (decoding.__file__, __file__)]
+    code = [sha256(Path(file)) for file in (decoding.__file__, framing.__file__, __file__)]
     content: list[Any] = [cv2.__version__, kornia_rs.__version__, code, rules]
     for folder, image_id in zip(images["folder"], images["Id"], strict=True):
         for channel in rules["channels"]:
@@ -89,9 +90,8 @@ def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
         _write_header(file, (len(task.images), *shape))
         for folder, image_id in zip(task.images["folder"], task.images["Id"], strict=True):
             try:
-                pixels = read_image(
-                    task.raw_dir / folder, image_id, task.channels, task.image_size, square
-                )
+                place = task.raw_dir / folder, image_id
+                pixels = read_image(*place, task.channels, task.image_size, square, task.framing)
             except UnreadableImageError as error:
                 cells = (image_id, str(error.path.relative_to(task.raw_dir)), error.reason)
                 unreadable.append(dict(zip(QUARANTINE_COLUMNS, cells, strict=True)))

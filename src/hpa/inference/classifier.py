@@ -114,6 +114,7 @@ class Classifier:
             tinted=serve.tinted,
             sixteen_bit_white=white,
             max_size_px=serve.max_size_px,
+            framing=str(self._trained_with("pack.framing") or "none"),
         )
 
     def _trained_with(self, key: str) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from kornia_rs.io import decode_image_png_u8
 
 from hpa.data.images.catalogue import channel_path
+from hpa.data.images.framing import FRAMINGS
 from hpa.data.images.headers import PNG_SIGNATURE, DamagedFileError, png_chunks, png_problem
 from hpa.errors import UserError
 
@@ -68,20 +69,24 @@ def read_image(
     names: Sequence[str],
     image_size: int,
     square: Callable[[np.ndarray], np.ndarray] = ODD_SIZES["refuse"],
+    framing: str = "none",
 ) -> np.ndarray:
     """Read the K channels `names` of an image as uint8[S,S,K], S = `image_size`.
 
     Larger originals are resized by area averaging, smaller ones bilinearly. All channels must have
-    the same size; `square` (see `ODD_SIZES`) makes them square.
+    the same size; `framing` (a key of `FRAMINGS`) cuts them, and `square` (see `ODD_SIZES`) makes
+    them square.
 
     Raises:
         UnreadableImageError: a channel is not a whole 8-bit grey PNG, differs in size from the
             others, or is not square.
     """
     channels = [read_channel(channel_path(folder, image_id, name)) for name in names]
-    squares = [square(channel) for channel in channels]
+    same_size = len({channel.shape for channel in channels}) == 1
+    framed = FRAMINGS[framing](channels) if same_size else channels
+    squares = [square(channel) for channel in framed]
     height, width = squares[0].shape
-    if len({channel.shape for channel in channels}) > 1 or height != width:
+    if not same_size or height != width:
         sizes = [
             f"{name} {channel.shape[1]}×{channel.shape[0]}"
             for name, channel in zip(names, channels, strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
 from hpa.data.images.formats import InvalidImageError, decode_grey, read_content
+from hpa.data.images.framing import FRAMINGS
 from hpa.vocabulary.channels import Channel, Channels
 
 
@@ -27,6 +28,7 @@ class ReadingRules:
         tinted: accept colour images that show a channel in its own colour.
         sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
         max_size_px: larger images are refused before they are decompressed.
+        framing: a key of `FRAMINGS`.
     """
 
     channels: Channels
@@ -35,6 +37,7 @@ class ReadingRules:
     tinted: bool
     sixteen_bit_white: int | None
     max_size_px: int = MAX_SIZE_PX
+    framing: str = "none"
 
 
 def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> list[np.ndarray]:
@@ -74,7 +77,8 @@ def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
     Raises:
         InvalidImageError: they are not square, and `odd_size` is `refuse`.
     """
-    squares = [ODD_SIZES[rules.odd_size](plane) for plane in planes]
+    framed = FRAMINGS[rules.framing](planes)
+    squares = [ODD_SIZES[rules.odd_size](plane) for plane in framed]
     height, width = squares[0].shape
     if height != width:
         raise InvalidImageError(
