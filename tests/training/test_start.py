@@ -13,10 +13,12 @@ from hpa.errors import UserError
 from hpa.model import resnet
 from hpa.model.archive_origin import embed_provenance
 from hpa.model.pretrained import find_weights
-from hpa.model.resnet import HEAD
+from hpa.model.resnet import BACKBONE, HEAD
 from hpa.model.weights import weights_sha256
 from hpa.system.files import read_json, sha256, write_json
 from hpa.training import provenance, start
+from hpa.training.checkpoints import Checkpoints
+from hpa.training.loop import fit
 from hpa.training.recipe import compiled_networks
 from hpa.training.start import require_kept, start_of, start_tags, started_from
 from hpa.vocabulary.channels import PROTEIN, Channel, Channels
@@ -25,6 +27,7 @@ from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
 from hpa.vocabulary.labels import Labels
 from support.older_models import SMALL, random_network, write_older_model
 from support.paths import ROOT
+from support.trainings import split_in_order
 
 PARAMS = load_params(ROOT / "params.yaml")
 OWN = Vocabulary(Labels.named(["Axoneme", "Cytosol"]), CHANNELS)
@@ -182,3 +185,39 @@ def test_a_folder_without_a_network_is_refused_and_other_weights_are_no_older_mo
         find_weights("absent")
     with pytest.raises(UserError, match="holds no model"):
         start_of("absent/best.keras")
+
+
+@pytest.mark.slow
+def test_a_training_from_an_older_model_resumes_to_the_same_bits(
+    older: keras.Model, packed_world: Path, root: Path
+) -> None:
+    """The backbone stays as it was: its learning rate is 0, and head and statistics learn."""
+    small = {"n_steps": 3, "validate_every": 2, "batch_size": 4, "checkpoint_every": 1}
+    slow = {"head_steps": 1, "depth_factors": "0 0 1"}
+    params = from_weights("pretrained/base")
+    params = replace(params, train=replace(params.train, **small, **slow))
+    split_dir = split_in_order(packed_world, root / "split", n_train=8)
+
+    def train(folder: str) -> Checkpoints:
+        kept = Checkpoints(root / folder, {})
+        where = {"packed_dir": packed_world, "split_dir": split_dir, "model_dir": root / folder}
+        fit(params, **where, on_round=lambda *_: None, checkpoints=kept, announce=False)
+        return kept
+
+    whole = train("whole").newest()
+    train("cut")
+    shutil.rmtree(max((root / "cut").rglob("step-*")))  # as if killed in the last step
+    again = train("cut").newest()
+    assert whole
+    assert again
+    assert whole.history == again.history
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+    network = keras.saving.load_model(root / "cut/last.keras", compile=False)
+    kernels, first = (
+        each.get_layer(BACKBONE).get_layer("conv1_conv").get_weights()[0]
+        for each in (network, older)
+    )
+    np.testing.assert_array_equal(kernels, first)
+    rows, old_rows = (each.get_layer(HEAD).get_weights()[0] for each in (network, older))
+    assert np.abs(rows - old_rows).max() > 0
