@@ -23,6 +23,8 @@ def make_vocabulary(n_labels: int, n_channels: int) -> Vocabulary:
     """Return labels whose names are not plain, and channels of which the last shows the protein."""
     labels = [Label(7 + 2 * k, f"type {k}") for k in range(n_labels)]
     labels[0] = Label(3, 'A&B <b>"x"</b>', "<i>first</i> & only", "#aa3377")
+    if n_labels > 1:
+        labels[1] = Label(9, "x" * 80)
     channels = [Channel(f"ch{k}", OTHER, COLORS[k]) for k in range(n_channels)]
     if n_channels > 1:
         channels[0] = Channel("DAPI-405.1", NUCLEUS, "blue", "DNA & more")
