@@ -15,7 +15,7 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiment import prepare_workspace, run_stage
 from hpa.config import command_line
@@ -74,6 +74,9 @@ def parse() -> tuple[Params, Namespace]:
     for key in ("train.fold", "score.models"):
         if key in arguments.overrides:
             parser.error(f"--{key} does not apply: all folds are trained, into --output")
+    folder = arguments.output.resolve()
+    if folder == Path.cwd() or folder.name in ("data", "model", "scores", "reports"):
+        parser.error(f"--output {arguments.output} has the name of a folder of the pipeline")
     if arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"--output {arguments.output} is a file, not a folder")
     stated = params.split.n_folds
@@ -100,7 +103,8 @@ def run(params: Params, arguments: Namespace) -> str:
     missing = missing_folds(params, folder, PACKED_DIR, SPLIT_DIR)
     begun = read_json(folder / RUN)["run_id"] if (folder / RUN).is_file() else None
     upstream = os.environ.get("MLFLOW_RUN_ID") or begun
-    name = " ".join([f"{len(folds)} folds", *map(as_word, arguments.overrides.items())])
+    changed = [f"{short_key(key)}={value}" for key, value in arguments.overrides.items()]
+    name = " ".join([f"{len(folds)} folds", *changed])
     with (
         TemporaryDirectory(prefix="hpa-folds-") as temporary,
         stage_run("folds", params, sections=SECTIONS, upstream=upstream, name=name) as run_id,
@@ -123,23 +127,12 @@ def run(params: Params, arguments: Namespace) -> str:
     return run_id
 
 
-def as_word(item: tuple[str, Any]) -> str:
-    """Name a parameter in the name of a run.
-
-    >>> as_word(("loss.gamma", 1))
-    'gamma=1'
-    """
-    return f"{short_key(item[0])}={item[1]}"
-
-
 def prepare(workspace: Path, params: Params, folder: Path) -> Path:
     """Prepare a folder in which the stages after the training run on all networks."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder if folder.is_absolute() or ".." not in folder.parts else folder.resolve()
-    if not place.is_absolute():
-        (workspace / place).parent.mkdir(parents=True, exist_ok=True)
-        (workspace / place).symlink_to(folder.resolve())
-    prepare_workspace(workspace, changed_params(params, {"score.models": str(place)}))
+    name = folder.resolve().name
+    (workspace / name).symlink_to(folder.resolve())
+    prepare_workspace(workspace, changed_params(params, {"score.models": name}))
     return workspace
 
 
@@ -165,20 +158,14 @@ def macro_f1_of(model: "Model") -> float:
 
 def summary(by_fold: list[float], metrics: dict[str, float]) -> str:
     """Describe macro F1 of the folds, of all out of fold, and of the ensemble on test."""
-    lines = [
-        f"fold {fold}: macro F1 {value:.3f}, on its own val images"
-        for fold, value in enumerate(by_fold)
-    ]
     low, high = (metrics.get(f"test/macro_f1_{end}") for end in ("low", "high"))
-    interval = f", 95 % interval {low:.3f} to {high:.3f}" if low is not None else ""
-    return "\n".join(
-        [
-            *lines,
-            f"out of fold: macro F1 {metrics['val/macro_f1_cross_fitted']:.3f}, by cross-fitted "
-            "thresholds",
-            f"ensemble on test: macro F1 {metrics['test/macro_f1']:.3f}{interval}",
-        ]
-    )
+    interval = "no interval: too few positives"
+    if low is not None and high is not None:
+        interval = f"95 % interval {low:.3f} to {high:.3f}"
+    own = [f"fold {k}: macro F1 {value:.3f}, on its own val" for k, value in enumerate(by_fold)]
+    out_of_fold = f"out of fold: macro F1 {metrics['val/macro_f1_cross_fitted']:.3f}, cross-fitted"
+    test = f"ensemble on test: macro F1 {metrics['test/macro_f1']:.3f}, {interval}"
+    return "\n".join([*own, out_of_fold, test])
 
 
 if __name__ == "__main__":

@@ -133,11 +133,14 @@ def test_the_folder_predicts_what_was_scored(folds: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_stages_by_hand_give_the_same_numbers(folds: Path, tmp_path: Path) -> None:
+def test_the_stages_by_hand_give_the_same_numbers(
+    folds: Path, raw_world: Path, tmp_path: Path
+) -> None:
     """As `dvc repro` runs them with score.models: models."""
     for name in ("data", "models"):
         (tmp_path / name).symlink_to(folds / name)
-    write_params(tmp_path, **WHOLE, **{"score.models": "models"})
+    own = {"fetch.path": str(raw_world), "score.models": "models"}
+    write_params(tmp_path, **WHOLE, **own)
     for stage in ("score", "threshold", "explain", "evaluate"):
         done = run_script(tmp_path, stage)
         assert done.returncode == 0, done.stderr
@@ -196,10 +199,10 @@ def test_a_killed_command_resumes_to_the_same_bits(
     assert done.returncode == 2
     assert "no fold-2/best.keras" in done.stderr
     assert "python src/folds.py --output models" in done.stderr
-    done = run_script(workspace, "folds", "--learning_rate", "0.002")
+    done = run_script(workspace, "folds", "--train.learning_rate", "0.004")
     assert done.returncode == 2
     assert "fold-0/best.keras was not trained as the parameters say now" in done.stderr
-    assert "train.learning_rate: 0.003 there, 0.002 expected" in done.stderr
+    assert "train.learning_rate: 0.002 there, 0.004 expected" in done.stderr
 
 
 @pytest.mark.slow
@@ -242,11 +245,15 @@ def test_an_ensemble_is_promoted_and_served_like_one_model(
 def test_an_interrupted_command_ends_its_trainings_and_its_runs(
     raw_world: Path, packed_world: Path, tmp_path: Path
 ) -> None:
+    """Below `mlflow run`, whose run is that of the ensemble."""
     workspace = make_workspace(
         tmp_path / "w", raw_world, packed_world, **{"train.n_steps": 100_000}
     )
+    client = local_client(workspace)
+    begun = client.create_run("0", tags={"mlflow.source.type": "PROJECT"}).info.run_id
+    environment = environment_of(workspace) | {"MLFLOW_RUN_ID": begun}
     command = [sys.executable, str(ROOT / "src/folds.py"), "--workers", "2"]
-    with subprocess.Popen(command, cwd=workspace, env=environment_of(workspace)) as process:
+    with subprocess.Popen(command, cwd=workspace, env=environment) as process:
         deadline = time.monotonic() + 300
         while len(list(workspace.glob("models/fold-*/.partial-*/best.keras"))) < 2:
             assert process.poll() is None
@@ -254,7 +261,9 @@ def test_an_interrupted_command_ends_its_trainings_and_its_runs(
             time.sleep(0.1)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(120) == 143
-    parent, nested = nested_runs(workspace)
+    parent, nested = client.get_run(begun), list(client.search_runs(["0"]))
+    nested.remove(next(run for run in nested if run.info.run_id == begun))
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {begun}
     assert parent.info.status == "KILLED"
     assert [run.info.status for run in nested] == ["KILLED", "KILLED"]
     assert not list(workspace.glob("models/fold-*/best.keras"))
@@ -269,6 +278,7 @@ def test_an_interrupted_command_ends_its_trainings_and_its_runs(
         (["--workers", "0"], 3, "--workers takes 1 or more"),
         (["--fold", "2"], 3, "--train.fold does not apply: all folds are trained"),
         ([], 3, "data/split has another number of folds than params.yaml"),
+        (["--output", "model"], 2, "--output model has the name of a folder of the pipeline"),
         (["--output", "params.yaml"], 2, "--output params.yaml is a file"),
     ],
 )
