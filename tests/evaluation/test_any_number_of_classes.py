@@ -137,7 +137,9 @@ def test_tables_and_figures_are_drawn(evaluation: Evaluation, tmp_path: Path) ->
     assert len(logged_tables(evaluation)["precision_recall"]) == 20 * n_present
     assert len(false_prediction_table(evaluation)) <= 40 * 40
     if n_classes in (1, 5):
-        assert all(path.stat().st_size < 300_000 for path in write_figures(evaluation, tmp_path))
+        figures = write_figures(evaluation, tmp_path)
+        assert len(figures) == (4 if n_classes == 1 else 5)
+        assert all(path.stat().st_size < 300_000 for path in figures)
 
 
 def test_the_summary_says_over_how_many_classes_macro_f1_is_taken(evaluation: Evaluation) -> None:

@@ -17,10 +17,12 @@ from hpa.metrics.predictions import Scores
 from hpa.reports.class_figures import plot_f1_by_class, plot_thresholds
 from hpa.reports.curves import plot_precision_recall
 from hpa.reports.figures import write_figures
-from hpa.reports.heatmaps import pair_shares, plot_false_predictions
+from hpa.reports.heatmaps import most_paired, pair_shares, plot_false_predictions
 from hpa.reports.summary import summary
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
+from support.evaluations import small_evaluation
 from support.paths import ROOT
 
 LABELS = hpa2018.LABELS.names
@@ -141,3 +143,17 @@ def test_reports_load_neither_keras_nor_mlflow() -> None:
         [sys.executable, "-c", script], cwd=source_dir, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("n_classes", [2, 45])
+def test_names_of_any_length_and_with_dollar_signs_are_drawn(
+    n_classes: int, tmp_path: Path
+) -> None:
+    """matplotlib reads text between dollar signs as formulas, and warns if no room is left."""
+    labels = Labels.named(f"{number} $\\frac$ {'long ' * 12}x" for number in range(n_classes))
+    evaluation = small_evaluation(labels)
+    assert len(write_figures(evaluation, tmp_path)) == 5
+    axes = plot_f1_by_class(evaluation.classes, 0.5).axes[0]
+    assert all(len(text.get_text()) == 40 for text in axes.get_yticklabels())
+    shares, support = pair_shares(evaluation.test.y_true, evaluation.test.y_true)
+    assert len(most_paired(shares, support)) == min(n_classes, 40)

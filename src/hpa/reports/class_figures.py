@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hpa.reports.shown_classes import of_all, shown_classes
+from hpa.reports.shown_classes import of_all, short, shown_classes
 from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style, rows_high
 
 SHORT = 12  # rows of a chart too low for a legend inside
@@ -72,7 +72,7 @@ def _titled(title: str, classes: pd.DataFrame) -> str:
 
 
 def _label_rows(axes: Axes, table: pd.DataFrame) -> None:
-    axes.set_yticks(table.index, table["label"])
+    axes.set_yticks(table.index, [short(name) for name in table["label"]])
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.tick_params(length=0, which="both")
     axes.grid(axis="x", zorder=0)

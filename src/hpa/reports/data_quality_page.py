@@ -16,7 +16,7 @@ from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_w
 from hpa.reports.heatmaps import plot_cooccurrence
 from hpa.reports.html import figure_uri, first, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import of_all
+from hpa.reports.shown_classes import of_all, short
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, house_style, rows_high
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
@@ -75,7 +75,7 @@ def plot_counts(counts: pd.DataFrame) -> Figure:
     for row, numbers in enumerate(table[splits].to_numpy()):
         text = " + ".join(f"{n:,}" for n in numbers)
         axes.text(left[row] + 0.006 * left.max(), row, text, va="center", size=8)
-    axes.set_yticks(rows, table["label"])
+    axes.set_yticks(rows, [short(name) for name in table["label"]])
     width = (1.01 + 0.05 * len(splits)) * max(left.max(), 1)  # room for the numbers
     axes.set(ylim=(-0.7, len(table) - 0.3), xlim=(0, width), xlabel="images")
     axes.tick_params(length=0)

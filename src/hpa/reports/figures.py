@@ -28,6 +28,8 @@ def write_figures(evaluation: Evaluation, figures_dir: Path) -> list[Path]:
         "precision_recall": lambda: plot_precision_recall(evaluation),
         "calibration": lambda: plot_calibration(evaluation),
     }
+    if len(classes) == 1:  # which is confused with no other
+        del figures["false_predictions"]
     paths = [figures_dir / f"{name}.png" for name in figures]
     for path, draw in zip(paths, figures.values(), strict=True):
         with house_style(), atomic_path(path) as temporary:

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from hpa.reports.shown_classes import shown_classes
+from hpa.reports.shown_classes import short, shown_classes
 from hpa.reports.style import FAINT, INK, PALE, house_style
 from hpa.thresholds.fitting import FEW_POSITIVES
 from hpa.vocabulary.labels import Labels
@@ -16,9 +16,9 @@ def plot_false_predictions(y_true: np.ndarray, y_pred: np.ndarray, labels: Label
     """Draw, for images with label i (row), the share falsely predicted as label j (column)."""
     # The same scale in every run, so that the figures of two runs can be compared.
     figure = _plot_pairs(*pair_shares(y_true, y_pred > y_true), labels, highest=0.5)
-    axes = figure.axes[0]
-    axes.set(ylabel="true label (images)", xlabel="falsely predicted label")
-    axes.set_title("False positives, in % of the images with the true label")
+    figure.axes[0].set(ylabel="true label (images)", xlabel="falsely predicted label")
+    title = "False positives, in % of the images with the true label"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
 
 
@@ -57,9 +57,10 @@ def _plot_pairs(
     """
     chosen = most_paired(shares, support)
     own = np.eye(len(labels), dtype=bool)
-    n, names = len(chosen), [labels.names[column] for column in chosen]
+    n, names = len(chosen), [short(labels.names[column]) for column in chosen]
     shares, support, own = shares[np.ix_(chosen, chosen)], support[chosen], own[:n, :n]
-    figure = Figure(figsize=(4 + 0.25 * n, 3.5 + 6 * n / 28), layout="constrained")
+    n_high = max(n, 8)  # room for the names around a few cells
+    figure = Figure(figsize=(4 + n_high / 4, 3.5 + 6 * n_high / 28), layout="constrained")
     axes = figure.add_subplot()
     shown = np.ma.masked_where(own | (support == 0)[:, None], shares)
     image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=highest)

@@ -16,6 +16,15 @@ def shown_classes(weights: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-weights, kind="stable")[:MAX_CLASSES])
 
 
+def short(name: str, n: int = 40) -> str:
+    """Cut a name of more than `n` characters, for which a figure has no room.
+
+    >>> short("Nucleoli fibrillar center", 12)
+    'Nucleoli fi…'
+    """
+    return name if len(name) <= n else f"{name[: n - 1]}…"
+
+
 def of_all(n_classes: int, what: str = "with the most test images") -> str:
     """Describe the choice in words; "" if all are shown.
 

@@ -23,6 +23,7 @@ STYLE: dict[str, Any] = {
     "ytick.color": INK,
     "grid.color": LINE,
     "legend.frameon": False,
+    "text.parse_math": False,  # a label may hold dollar signs
     "svg.hashsalt": "hpa",  # the same ids, so the same bytes, every time
 }
 

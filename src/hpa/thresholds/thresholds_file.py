@@ -166,7 +166,7 @@ def _parse(document: object, name: str) -> tuple[_Document, Labels]:
         place = ".".join(map(str, first["loc"])) or "the document"
         wrong, received = f"{place}: {first['msg']}", repr(first["input"])[:200]
     except ValueError as error:
-        wrong, received = f"labels: {error}", repr(document["labels"])[:200]  # type: ignore[index]
+        wrong, received = f"labels: {error}"[:400], repr(document["labels"])[:200]  # type: ignore[index]
     raise UserError(
         f"{name} holds no thresholds",
         expected=wrong,
