@@ -84,7 +84,7 @@ def test_a_stage_lists_exactly_the_sections_that_its_script_reads(stage: str) ->
 
 def test_the_root_of_the_package_holds_errors_seeds_and_the_vocabulary_only() -> None:
     names = {path.name for path in (ROOT / "src/hpa").glob("*.py")}
-    assert names == {"__init__.py", "errors.py", "labels.py", "seeds.py"}
+    assert names == {"__init__.py", "errors.py", "seeds.py"}
 
 
 def test_every_room_says_in_one_sentence_what_it_holds_and_what_it_may_import() -> None:
