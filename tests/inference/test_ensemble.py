@@ -194,6 +194,15 @@ def test_data_that_differs_between_folds_is_refused(folder: Path) -> None:
         require_whole(find_models(folder), folder)
 
 
+def test_folds_that_started_from_two_models_are_refused(folder: Path) -> None:
+    """As after an alias that moved in between."""
+    for fold in FOLDS:
+        provenance = folder / f"fold-{fold}/provenance.json"
+        edit(provenance, "started_from", sha256="ab"[fold > 1] * 64)
+    with pytest.raises(UserError, match=r"model\.weights: SHA-256 bbbbbbbbbbbb there"):
+        require_whole(find_models(folder), folder)
+
+
 def test_seeds_of_one_fold_are_an_ensemble_as_they_are(folder: Path) -> None:
     for fold in FOLDS:
         edit(folder / f"fold-{fold}/provenance.json", "params", **{"train.fold": 0})

@@ -94,6 +94,9 @@ def _differences(
         for key in sorted((one.keys() & other.keys()) - set(may_differ)):
             if one[key] != other[key]:
                 yield f"{key}: {_short(other[key])} there, {_short(one[key])} expected"
+    one, other = ((each.get("started_from") or {}).get("sha256") for each in (a, b))
+    if one and other and one != other:
+        yield f"model.weights: {_short(other)} there, {_short(one)} expected"
     if difference := vocabulary_of(a).difference(vocabulary_of(b)):
         yield difference
 

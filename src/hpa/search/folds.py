@@ -22,6 +22,7 @@ from hpa.search.progress import in_words
 from hpa.system.files import SOURCE_DIR
 from hpa.system.workers import resource_shares, start_worker, stop_workers
 from hpa.tracking.model_files import BESIDE_WEIGHTS
+from hpa.training.start import start_of
 
 MADE_BY = ("model", "loss", "augment", "train")
 """Sections of params.yaml that decide a network, beside those that the data says itself."""
@@ -68,6 +69,8 @@ def missing_folds(params: Params, folder: Path, packed_dir: Path, split_dir: Pat
         flat = changed_params(params, {"train.fold": fold}).flat()
         decided = {key: flat[key] for key in flat if key.partition(".")[0] in MADE_BY}
         wanted = {"params": decided, "vocabulary": vocabulary}
+        if start := start_of(params.model.weights):
+            wanted["started_from"] = {"sha256": start.sha256}
         like, may_differ = "as the parameters say now", ("train.checkpoint_every",)
         require_alike(wanted, model.origin, path=path, like=like, may_differ=may_differ)
     return missing
