@@ -15,7 +15,7 @@ from hpa.config.params import load_params
 from hpa.data.images.file_names import no_channel
 from hpa.data.images.user_files import find_images
 from hpa.errors import UserError
-from hpa.inference.batch import predict_files
+from hpa.inference.batch import line, predict_files
 from hpa.inference.classifier import Classifier
 from hpa.inference.models import find_models, read_model_vocabulary, require_words_of
 from hpa.system.files import read_json, write_json
@@ -40,7 +40,7 @@ def write_images(folder: Path, channels: Channels, n: int = 2) -> None:
 
 @pytest.mark.parametrize(("n_labels", "n_channels"), [(1, 1), (5, 3), (28, 4), (300, 6), (5, 8)])
 def test_every_output_has_a_row_per_label_of_the_model(
-    tmp_path: Path, n_labels: int, n_channels: int
+    tmp_path: Path, n_labels: int, n_channels: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = make_vocabulary(n_labels, n_channels)
     model, images = write_model_folder(tmp_path / "model", words), tmp_path / "images"
@@ -49,6 +49,9 @@ def test_every_output_has_a_row_per_label_of_the_model(
     assert (len(found.images), found.passed_over) == (2, {})
     for name in ("out.csv", "out.json"):
         assert predict_files(found.images, model, SERVE, tmp_path / name) == {}
+    said = capsys.readouterr().out
+    assert 1 <= said.count("? do not rely on ") <= 2 * 28
+    assert ("other labels: see the model card" in said) == (n_labels == 300)
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == [*words.labels.names] * 2
@@ -61,6 +64,16 @@ def test_every_output_has_a_row_per_label_of_the_model(
         found_now = [each["probability"] for each in document["classes"]]
         np.testing.assert_allclose(found_now, expected, atol=1e-5)
         assert not [flag for flag in document["flags"] if "shows nothing" in flag]
+
+
+def test_the_terminal_shows_the_most_probable_of_very_many_labels() -> None:
+    classes = [
+        {"label": f"type {k}", "present": True, "probability": k / 300, "flags": []}
+        for k in range(300)
+    ]
+    shown = line({"image": "a", "flags": [], "classes": classes}, width=1)
+    assert shown.startswith("a  type 299 1.00, type 298 0.99, ")
+    assert shown.endswith(", type 272 0.91, and 272 more")
 
 
 def test_an_absent_channel_is_black_and_flagged_and_that_of_the_protein_required(

@@ -15,6 +15,8 @@ from hpa.inference.classifier import CLASS_FLAGS, Classifier
 from hpa.inference.writers import open_output
 from hpa.system.progress import progress
 
+N_SHOWN, N_WEAK = 28, 28
+"""Labels of an image, and labels not to rely on, that the terminal shows; files hold all."""
 N_READERS = 2  # OpenCV and Pillow release Python's global lock while they decode
 
 
@@ -51,8 +53,10 @@ def predict_files(
                     if each["present"] and each["flags"]
                 }
             bar.update(len(names))
-    for label, flags in sorted(weak_labels.items()):
+    for label, flags in sorted(weak_labels.items())[:N_WEAK]:
         print(f"? do not rely on {label}: {flags}")
+    if len(weak_labels) > N_WEAK:
+        print(f"? nor on {len(weak_labels) - N_WEAK} other labels: see the model card")
     return failures
 
 
@@ -63,6 +67,8 @@ def line(document: dict[str, Any], width: int) -> str:
         for each in sorted(document["classes"], key=lambda each: -each["probability"])
         if each["present"]
     ]
+    if len(labels) > N_SHOWN:
+        labels = [*labels[:N_SHOWN], f"and {len(labels) - N_SHOWN} more"]
     name = document["image"]
     shown = name if len(name) <= width else f"…{name[-width + 1 :]}"
     lines = [f"{shown:<{width}}  {', '.join(labels) or 'no label above its threshold'}"]
