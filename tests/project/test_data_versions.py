@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.packed.record import RECORD
+from hpa.data.packed.vocabulary import FILE_NAME
 from hpa.vocabulary.hpa2018 import HPA_2018
 from support.clones import ROOT, link_environment, make_clone, shell
 from support.servers import Response, serve
@@ -64,8 +65,12 @@ def forgotten(folder: Path) -> Iterator[None]:
 
 
 def images_in(raw_dir: Path) -> dict[str, bytes]:
-    """Return images and tables of data/raw, without the record of how they were fetched."""
-    return {name: content for name, content in digests(raw_dir).items() if name != RECORD}
+    """Return images and tables of data/raw, without their vocabulary and record."""
+    return {
+        name: content
+        for name, content in digests(raw_dir).items()
+        if name not in (RECORD, FILE_NAME)
+    }
 
 
 @pytest.fixture(scope="module")
