@@ -1,7 +1,8 @@
 """Fetch the images into data/raw, one folder in Kaggle's layout.
 
-    python src/fetch.py            90 seconds for the default 2,000 synthetic images
+    python src/fetch.py            some minutes for the default 6,000 synthetic images
     dvc exp run -S fetch.source=local -S fetch.path=FOLDER     your own images
+    … -S fetch.labels=from_table                               with labels of your own
     dvc exp run -S fetch.source=kaggle                         the competition's, with a token
     dvc exp run -S fetch.source=hpa -S fetch.path=TABLE.csv    the public atlas, by a table of Ids
 
