@@ -49,6 +49,27 @@ def test_the_stages_of_a_pipeline_share_one_finished_run(
     require_complete(store, train, shared_root)
 
 
+def test_a_stage_within_another_logs_to_its_run_and_ends_nothing(
+    store: mlflow.MlflowClient,
+) -> None:
+    """As src/folds.py scores and evaluates all networks in the run that theirs are nested in."""
+    with stage_run("folds", PARAMS, sections=("train", "score")) as outer:
+        with stage_run("score", PARAMS, sections=("score",), upstream="another") as inner:
+            log_metrics({"val/loss": 0.5})
+        assert inner == outer
+        assert store.get_run(outer).info.status == "RUNNING"
+        with stage_run("train", PARAMS, sections=("train",), parent=outer) as nested:
+            assert nested != outer
+    run = store.get_run(outer)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["val/loss"] == 0.5
+    assert {run.data.tags[f"stage.{stage}"] for stage in ("folds", "score")} == {"finished"}
+    assert "train.fold" not in run.data.params
+    assert store.get_run(nested).data.tags["mlflow.parentRunId"] == outer
+    with pytest.raises(UserError, match="repeated fold by fold"):
+        prepare_clone(past_run(outer), Path("clone"))
+
+
 @pytest.fixture(scope="module")
 def served_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose store `mlflow ui` created, with artifacts behind its server."""
