@@ -4,7 +4,7 @@
 
 Every stage does the same when it starts. Calls wait for the store and the experiment that were
 chosen when they were made; `--here` sends them to those chosen now. After the project's folder was
-moved, the registry's champion is registered again at its new place.
+moved, the registry's champions are registered again at their new place.
 """
 
 import argparse

@@ -84,6 +84,24 @@ def test_a_copy_serves_its_own_champion_and_leaves_the_original_alone(
     assert files(old) == before
 
 
+def test_champions_of_all_names_follow_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, copy = tmp_path / "old", tmp_path / "copy"
+    work_in(old, monkeypatch)
+    for name in (NAME, "mitosis"):
+        with open_registry(name) as registry:
+            make_champion(registry, name, tmp_path)
+    shutil.copytree(old, copy)
+    work_in(copy, monkeypatch)
+    with open_registry():
+        pass
+    for name in (NAME, "mitosis"):
+        version = open_store().get_model_version_by_alias(name, CHAMPION)
+        assert str(version.version) == "2"
+        assert str(copy) in version.source
+
+
 def test_a_version_without_a_run_or_of_another_place_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from hpa.config.sections import Serve
 from hpa.errors import UserError
 from hpa.system.files import repository_root
-from hpa.tracking.address import public, tracking_uri
+from hpa.tracking.address import local_folder, public, tracking_uri
 from hpa.tracking.artifacts import artifact_uri, artifacts_of
 from hpa.tracking.logged_models import download_file, files_of, ready_model
 from hpa.tracking.mlflow_store import open_store
@@ -98,11 +98,12 @@ class Registry:
             files_of(self._client, model).log_artifact(str(path))
 
     def follow_move(self) -> None:
-        """Let MLflow's own commands find the champion after the folder was moved or copied."""
+        """Register a champion again whose files were moved or copied with the folder."""
         champion = self.champion()
         if champion and (found := self._in_place(champion)) != champion:
             self._client.set_registered_model_alias(self.name, CHAMPION, found)
-            print(f"the folder was moved: champion {champion} is registered again as {found}")
+            moved = f"champion {champion} of {self.name} is registered again as {found}"
+            print(f"the folder was moved: {moved}")
 
     def tag(self, version: str, tags: dict[str, str]) -> None:
         """Set tags of a version."""
@@ -181,7 +182,7 @@ def open_registry(name: str = NAME) -> Iterator[Registry]:
     with FileLock(repository_root() / LOCK):
         try:
             registry = Registry(name)
-            registry.follow_move()
+            _follow_moves()
             yield registry
         except MlflowException as error:
             raise UserError(
@@ -190,6 +191,14 @@ def open_registry(name: str = NAME) -> Iterator[Registry]:
                 received=str(error).strip().splitlines()[0],
                 remedy="start the server, or set MLFLOW_TRACKING_URI; the champion is unchanged",
             ) from error
+
+
+def _follow_moves() -> None:
+    """Let MLflow's own commands find all champions after the folder was moved or copied."""
+    client = open_store()
+    if local_folder(str(client.tracking_uri)) is not None:
+        for model in client.search_registered_models():
+            Registry(model.name).follow_move()
 
 
 def _source(client: mlflow.MlflowClient, run_id: str) -> str:
