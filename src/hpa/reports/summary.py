@@ -26,7 +26,8 @@ def summary(evaluation: Evaluation) -> str:
     """Return the main results in plain text."""
     metrics, flagged = evaluation.metrics, evaluation.flagged
     score, constant = metrics["test/macro_f1"], metrics["test/macro_f1_of_constant"]
-    ratio = f" (macro F1 is {score / constant:.1f} times as high)" if constant > 0 else ""
+    name = "macro F1" if len(evaluation.test.labels) > 1 else "F1"
+    ratio = f" ({name} is {score / constant:.1f} times as high)" if constant > 0 else ""
     interval = f"no interval: {evaluation.too_few}"
     if not evaluation.too_few:
         low, high = metrics["test/macro_f1_low"], metrics["test/macro_f1_high"]
