@@ -148,3 +148,9 @@ def test_documents_of_labels_are_read_back_and_lists_of_names_of_earlier_version
     assert Labels.from_json(["Rim", "Rod"]) == Labels.named(["Rim", "Rod"])
     with pytest.raises(ValueError, match="not a list of labels"):
         Labels.from_json([{"name": "Rim", "size": 3}])
+
+
+def test_names_that_differ_only_in_case_are_one_in_any_script() -> None:
+    labels = Labels.named(["Fuß", "µ-tubule", "Ζωή"])
+    assert labels.split("FUSS; μ-TUBULE|ζωή") == ((0, 1, 2), [])
+    assert labels.split("Fuss") == ((0,), [])

@@ -130,7 +130,11 @@ class Labels:
                 if word := match["name"] or match["number"]:
                     columns.append(self._columns[plain(word)])
             elif match := _UNKNOWN.match(text, place):
-                unknown.append(match["word"].strip())
+                word = match["word"].strip()
+                if plain(word) in self._columns:  # such as STRASSE for Straße
+                    columns.append(self._columns[plain(word)])
+                else:
+                    unknown.append(word)
             else:
                 break
             place = match.end()
