@@ -12,7 +12,7 @@ stopped.
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpa.config import command_line
 from hpa.config.folders import MODEL_DIR, PACKED_DIR, SPLIT_DIR
@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     # Import late, here and below: this takes seconds, and a wrong command line should fail at once.
     from hpa.system.devices import device_in_use
     from hpa.tracking.stage_run import log_artifacts, log_tags, log_weights, stage_run
+    from hpa.tracking.views import MADE_BY
     from hpa.training.checkpoints import Checkpoints, checkpoints_root
     from hpa.training.provenance import checkpoint_key
     from hpa.training.recipe import require_known_labels
@@ -67,8 +68,11 @@ def main(argv: list[str] | None = None) -> None:
     unfinished, model_dir = Checkpoints(root, key), arguments.output
     if others := summary(root, unfinished.folder):
         print(others, flush=True)
-    name = f"fold {params.train.fold} of {params.split.n_folds}" if arguments.parent else None
-    stage = stage_run("train", params, sections=SECTIONS, parent=arguments.parent, name=name)
+    nested: dict[str, Any] = {}
+    if parent := arguments.parent:
+        name = f"fold {params.train.fold} of {params.split.n_folds}"
+        nested = {"parent": parent, "name": name, "tags": {MADE_BY: f"folds of {parent[:8]}"}}
+    stage = stage_run("train", params, sections=SECTIONS, **nested)
     with unfinished.held(), stage as run_id:
         if origin:
             log_tags(start_tags(origin))

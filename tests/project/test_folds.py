@@ -107,6 +107,8 @@ def test_the_runs_of_the_folds_are_nested_in_one_that_has_the_results(folds: Pat
     assert [run.info.run_name for run in nested] == [f"fold {k} of 3" for k in range(N_FOLDS)]
     assert {run.info.status for run in (parent, *nested)} == {"FINISHED"}
     assert [run.data.params["train.fold"] for run in nested] == ["0", "1", "2"]
+    assert {run.data.tags["made_by"] for run in nested} == {f"folds of {parent.info.run_id[:8]}"}
+    assert parent.data.tags["made_by"] == "pipeline"
     assert "train.fold" not in parent.data.params
     data = {each.dataset.name: each.dataset for each in parent.inputs.dataset_inputs}
     n_val = len(Scores.read(folds / "models/scores/val.npz").ids)
