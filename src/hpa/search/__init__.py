@@ -1,1 +1,1 @@
-"""Hyper-parameter search with Optuna. May import every room except app."""
+"""Hyper-parameter search with Optuna, and trainings of folds. May import every room except app."""
