@@ -138,13 +138,16 @@ def unused(labels: Labels, targets: Iterable[str]) -> str:
     """Describe the labels that no `Target` of numbers has, in a line; "" if all occur.
 
     >>> unused(Labels.named(["Nucleoplasm", "Cytosol"]), ["0", ""])
-    '1 of 2 labels without an image: Cytosol'
+    '1 of 2 labels without an image (fetch.labels=from_table omits them): Cytosol'
     """
     used = {column for text in targets for column in labels.parse(text)}
     names = [name for column, name in enumerate(labels.names) if column not in used]
-    return f"{len(names)} of {len(labels)} labels without an image: {', '.join(names)}" * bool(
-        names
-    )
+    if not names:
+        return ""
+    listed = ", ".join(names[:MAX_LISTED])
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    omitted = "(fetch.labels=from_table omits them)"
+    return f"{len(names)} of {len(labels)} labels without an image {omitted}: {listed}{more}"
 
 
 def _normalised(text: str) -> str:

@@ -12,9 +12,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
 MAX_PAIRS = 400
-"""Largest number of pairs of a rare label and a part for the program: 300 take 0.1 s, 500 take 16 s,
-900 take minutes. Beyond, the greedy search decides: of 300 labels in 100 groups of 30 images, it
-leaves 35 of 810 pairs empty where the program leaves 18 in half a minute."""
+"""Largest number of pairs of a rare label and a part for the program: 300 take 0.1 s, 500 take
+16 s, 900 take minutes. Beyond, the greedy search decides: of 300 labels in 100 groups of 30 images,
+it leaves 35 of 810 pairs empty where the program leaves 18 in half a minute."""
 
 
 def spread(part: np.ndarray, counts: np.ndarray, need: np.ndarray) -> np.ndarray:

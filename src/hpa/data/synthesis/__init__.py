@@ -1,1 +1,1 @@
-"""Simulated microscope: label sets and cells drawn for them. May import the vocabulary and seeds."""
+"""Simulated microscope: label sets, and cells drawn for them. May import vocabulary and seeds."""
