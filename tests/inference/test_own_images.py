@@ -190,4 +190,4 @@ def test_the_command_names_images_of_own_channels_and_what_it_lacks(tmp_path: Pa
     assert "what to do: Add the file of the protein stain." in done.stderr
     done = predict(str(images / "cell0_yellow.png"))
     assert done.returncode == 2
-    assert "expected: <name>_<channel> with DAPI-405.1, ch1, GFP" in done.stderr
+    assert "<name>_<channel> with DAPI-405.1, ch1, GFP" in done.stderr

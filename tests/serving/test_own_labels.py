@@ -136,6 +136,7 @@ def test_a_champion_is_never_replaced_by_a_model_of_another_vocabulary(
     assert registry.champion() == "1"
 
 
+@pytest.mark.slow
 def test_models_of_own_labels_are_compared_and_rolled_back_under_their_name(
     tmp_path: Path, registry: Registry
 ) -> None:
