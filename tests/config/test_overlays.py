@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 import apply_params
-from hpa.config.overlays import leaves
+from hpa.config.overlays import leaves, merged_params
 from hpa.config.params import load_params
 from hpa.errors import UserError
 from support.paths import ROOT
 
-HPA2018_PATH = ROOT / "params" / "hpa2018.yaml"
+HPA2018_PATH, CELLS_PATH = ROOT / "params" / "hpa2018.yaml", ROOT / "params" / "cells.yaml"
 HPA2018: dict[str, Any] = {
     "fetch.source": "kaggle",
     "pack.image_size": 256,
@@ -67,14 +67,16 @@ def test_the_competition_s_recipe_changes_exactly_its_own_values(
 ) -> None:
     before = read_leaves(params_path)
     apply(HPA2018_PATH, params_path, monkeypatch)
+    assert read_leaves(HPA2018_PATH) == HPA2018
     assert read_leaves(params_path) == {**before, **HPA2018}
     merged = load_params(params_path)
     assert dict(leaves(asdict(merged))) == {**before, **HPA2018}
 
 
-def test_the_competition_s_recipe_repeats_no_default() -> None:
-    defaults, overlay = read_leaves(ROOT / "params.yaml"), read_leaves(HPA2018_PATH)
-    assert overlay == HPA2018
+@pytest.mark.parametrize("path", [HPA2018_PATH, CELLS_PATH])
+def test_a_recipe_is_valid_and_repeats_no_default(path: Path) -> None:
+    merged_params(ROOT / "params.yaml", path)
+    defaults, overlay = read_leaves(ROOT / "params.yaml"), read_leaves(path)
     assert not [key for key, value in overlay.items() if defaults[key] == value]
 
 
@@ -152,3 +154,15 @@ def test_a_wrong_overlay_is_refused_and_params_yaml_stays(
 def test_a_missing_overlay_is_refused(params_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
         apply(params_path.with_name("nowhere.yaml"), params_path, monkeypatch)
+
+
+def test_the_recipe_for_cells_frames_them_and_starts_from_an_older_model_with_a_fresh_head(
+    params_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = load_params(params_path)
+    apply(CELLS_PATH, params_path, monkeypatch)
+    params = load_params(params_path)
+    assert (params.fetch.labels, params.pack.framing) == ("from_table", "content")
+    assert params.model.weights == "pretrained/simulated"
+    assert params.model.pooling != default.model.pooling  # see hpa.model.transfer.Taken
+    assert params.train.n_steps % params.train.validate_every == 0
