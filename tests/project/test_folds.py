@@ -40,7 +40,7 @@ def make_workspace(folder: Path, raw_dir: Path, packed_dir: Path, **more: object
     """Link packed images, and split them into three folds."""
     (folder / "data").mkdir(parents=True)
     (folder / "data/packed").symlink_to(packed_dir)
-    write_params(folder, **WHOLE, **{"fetch.path": str(raw_dir)}, **more)
+    write_params(folder, **{**WHOLE, "fetch.path": str(raw_dir), **more})
     done = run_script(folder, "split")
     assert done.returncode == 0, done.stderr
     return folder
