@@ -22,6 +22,7 @@ from hpa.thresholds.fitting import NO_POSITIVES, fit_by_rule
 from hpa.thresholds.shown import fit_shown_scale
 from hpa.thresholds.thresholds_file import thresholds_to_json
 
+MAX_WARNINGS = 8
 SCORES_PATH, THRESHOLDS_PATH = SCORES_DIR / "val.npz", MODEL_DIR / "thresholds.json"
 
 
@@ -95,9 +96,12 @@ def write(thresholds: Thresholds, val: Scores, params: Params, path: Path) -> No
 
 def warn_of_absent_labels(thresholds: Thresholds) -> None:
     """Name the labels that no image of val has."""
-    for label, flags in zip(thresholds.labels.names, thresholds.flags, strict=True):
-        if NO_POSITIVES in flags:
-            print(f"warning: {label} has no positives here: its threshold depends on other classes")
+    pairs = zip(thresholds.labels.names, thresholds.flags, strict=True)
+    absent = [label for label, flags in pairs if NO_POSITIVES in flags]
+    for label in absent[:MAX_WARNINGS]:
+        print(f"warning: {label} has no positives here: its threshold depends on other classes")
+    if len(absent) > MAX_WARNINGS:
+        print(f"warning: {len(absent) - MAX_WARNINGS} more labels have no positives here")
 
 
 def describe(thresholds: Thresholds) -> str:

@@ -59,11 +59,12 @@ def test_too_few_positives_give_no_interval_and_are_not_called_better() -> None:
     assert "not shown to be better" in as_text(confirmation)
 
 
-def test_encoded_decisions_decode_to_the_same() -> None:
-    y_pred = np.random.default_rng(0).integers(0, 2, (45, 28), dtype=np.uint8)
+@pytest.mark.parametrize("n_classes", [1, 5, 28, 300])
+def test_encoded_decisions_decode_to_the_same(n_classes: int) -> None:
+    y_pred = np.random.default_rng(0).integers(0, 2, (45, n_classes), dtype=np.uint8)
     text = encode_decisions(y_pred)
     assert text.isascii()
-    np.testing.assert_array_equal(decode_decisions(text, (45, 28)), y_pred)
+    np.testing.assert_array_equal(decode_decisions(text, y_pred.shape), y_pred)
 
 
 @pytest.mark.parametrize("n_copies", [1, 4])

@@ -150,12 +150,13 @@ def test_classes_that_are_not_those_of_the_labels_are_named(tmp_path: Path) -> N
         reread(document, tmp_path)
 
 
-@pytest.mark.parametrize("n_columns", [1, 5])
+@pytest.mark.parametrize("n_columns", [1, 5, 40])
 def test_thresholds_are_fitted_to_the_scores_of_any_program(tmp_path: Path, n_columns: int) -> None:
     """The file names its labels, or the one error says how to."""
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     random = np.random.default_rng(0)
     y_true = (random.random((40, n_columns)) < 0.4).astype(np.uint8)
+    y_true[:, 5:] = 0
     arrays = {"ids": np.arange(40), "y_true": y_true, "y_prob": 0.5 * y_true + 0.3}
     names = [f"Structure {number}" for number in range(n_columns)]
     options = ("--scores", "other.npz", "--output", "thresholds.json")
@@ -166,6 +167,10 @@ def test_thresholds_are_fitted_to_the_scores_of_any_program(tmp_path: Path, n_co
     np.savez(tmp_path / "other.npz", allow_pickle=False, **arrays, labels=np.array(names))
     fitted = run_script(tmp_path, "threshold", *options)
     assert fitted.returncode == 0, fitted.stderr
+    warnings = [line for line in fitted.stdout.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == (9 if n_columns == 40 else 0)  # 35 labels have no positives
+    assert all(line == "warning: 27 more labels have no positives here" for line in warnings[8:])
     thresholds, _ = read_thresholds(tmp_path / "thresholds.json")
     assert thresholds.labels.names == tuple(names)
-    assert (thresholds.predict(arrays["y_prob"].astype(np.float32)) == y_true).all()
+    y_pred = thresholds.predict(arrays["y_prob"].astype(np.float32))
+    assert (y_pred[:, :5] == y_true[:, :5]).all()
