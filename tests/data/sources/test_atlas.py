@@ -18,10 +18,13 @@ import pytest
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
+from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import downloads
 from hpa.data.sources.atlas import _read_atlas_table, fetch_atlas
 from hpa.errors import UserError
+from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
+from hpa.vocabulary.labels import Label, Labels
 from support.paths import ROOT
 from support.servers import Request, Response, Server, serve
 from support.worlds import draw_pixels, write_csv
@@ -392,3 +395,17 @@ def test_a_url_cannot_write_outside_the_cache(
     with pytest.raises(UserError, match="4 not found"):
         fetch(table_path=tmp_path / "urls.csv")
     assert not re.findall(r"\.\.", " ".join(each.path for each in server.requests))
+
+
+def test_a_laboratory_s_labels_are_fetched_from_the_atlas(
+    fetch: Callable[..., None], table: Path, tmp_path: Path
+) -> None:
+    write_csv(table, ("Id", "Target"), [(IDS[0], "Axoneme; 9"), (IDS[1], "9"), (IDS[2], "")])
+    labels = Labels((Label(4, "Axoneme"), Label(9, "Basal body")))
+    fetch(labels=labels)
+    vocabulary = read_vocabulary(tmp_path / "raw")
+    assert vocabulary == Vocabulary(labels, CHANNELS)
+    assert list(read_catalogue(tmp_path / "raw", vocabulary)["Target"]) == ["4 9", "9", ""]
+    with pytest.raises(UserError, match="2 rows, lines 2, 3: unknown label '9'") as caught:
+        fetch(labels=Labels.named(["Axoneme"]))
+    assert "Axoneme'" not in str(caught.value)

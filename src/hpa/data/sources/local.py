@@ -1,8 +1,7 @@
 """Source `local`: PNG, TIFF or JPEG files in a folder of Kaggle's layout, or listed in a CSV."""
 
-import re
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import antibodies, with_groups
 from hpa.data.images.file_names import list_passed_over, reason_to_pass, split_name
-from hpa.data.images.formats import SUFFIXES
 from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
+from hpa.data.sources.absent_channels import absent_channels, endings_of
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
 from hpa.errors import UserError
@@ -21,7 +20,6 @@ from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
 
 NO_ROW = "no row of the tables has its name as Id"
-MAX_ENDINGS = 8
 
 
 def fetch_local(
@@ -104,7 +102,9 @@ def _read_folder(folder: Path, vocabulary: Vocabulary, may_lack: Collection[str]
     found = {name: _files_by_channel(folder / name, channels) for name in images["folder"].unique()}
     seen = {channel for each in found.values() for _, channel in each}
     if absent := [name for name in channels.names if name not in seen and name not in may_lack]:
-        raise _absent_channels(absent, channels, f"file of {folder}", _endings(folder, list(found)))
+        raise absent_channels(
+            absent, channels, f"file of {folder}", endings_of(folder, list(found))
+        )
     for channel in channels.names:
         images[channel] = [
             _only_file(found[name].pop((image_id, channel), []))
@@ -146,7 +146,7 @@ def _read_paths(path: Path, vocabulary: Vocabulary, may_lack: Collection[str]) -
         columns = [str(name) for name in table if name not in ("line", "labelled", "folder")]
         filled = [f"{name} (empty)" if name in empty else name for name in columns]
         found = f"the columns {', '.join(filled)}"
-        raise _absent_channels(absent, channels, f"column of {path}", found)
+        raise absent_channels(absent, channels, f"column of {path}", found)
     catalogue.check_ids(table, str(path))
     for channel in channels.names:
         cells = table.get(channel, [""] * len(table))
@@ -166,41 +166,6 @@ def _read_paths(path: Path, vocabulary: Vocabulary, may_lack: Collection[str]) -
             f"{untracked_advice(path.parent)}",
         )
     return with_groups(table, antibodies(list(table["Id"])))
-
-
-def _absent_channels(absent: list[str], channels: Channels, place: str, received: str) -> UserError:
-    """Return the error of channels that nothing is named after."""
-    protein = channels.names[channels.protein]
-    return UserError(
-        f"no {place} is the channel {' or '.join(absent)}",
-        expected=f"one for each of fetch.channels: {', '.join(channels.names)}",
-        received=received,
-        remedy="set fetch.channels to the names that occur (docs/labels.md), or rename these"
-        + (
-            f"; fetch.missing_channels makes any but {protein} black, if it truly is missing"
-            if set(absent) != {protein}
-            else ""
-        ),
-    )
-
-
-def _endings(folder: Path, names: list[str]) -> str:
-    """Describe in what the names of the pictures in a folder's subfolders end, most first."""
-    pictures = [
-        path
-        for name in names
-        for path in (folder / name).glob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
-    if not pictures:
-        return f"no PNG, TIFF or JPEG in {' or '.join(str(folder / name) for name in names)}"
-    ends = Counter(
-        "_" + re.split("_" if "_" in path.stem else "[- ]", path.stem)[-1] for path in pictures
-    )
-    ordered = sorted(ends.items(), key=lambda each: (-each[1], each[0]))
-    listed = ", ".join(f"{end} ({n})" for end, n in ordered[:MAX_ENDINGS])
-    more = f" and {len(ends) - MAX_ENDINGS} more" if len(ends) > MAX_ENDINGS else ""
-    return f"{len(pictures)} pictures whose names end in {listed}{more}"
 
 
 def _require_same_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
