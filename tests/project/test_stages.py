@@ -169,9 +169,8 @@ def test_the_networks_of_all_folds_judge_each_learner_out_of_fold(
     ):
         done = run_script(tmp_path, stage, *arguments)
         assert done.returncode == 0, done.stderr
-    assert (
-        "ensemble of 2 networks, whose predictions are combined" in (tmp_path / "reports/model_card.md").read_text()
-    )
+    card = (tmp_path / "reports/model_card.md").read_text()
+    assert "ensemble of 2 networks, whose predictions are combined" in card
     assignment = pd.read_csv(tmp_path / "data/split/assignment.csv")
     val = assignment["Id"][assignment["fold"] >= 0]
     assert list(Scores.read(tmp_path / "scores/val.npz").ids) == list(val)
