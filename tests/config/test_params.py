@@ -93,7 +93,8 @@ def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_na
         "received 'focall'",
         "loss.alpha: expected a number from 0.001 to 0.999 or 'balanced' or LABEL x ALPHA, by "
         "number or name, separated by spaces or semicolons, such as '27x0.9 15x0.75' or 'Golgi "
-        "apparatus x0.9' (each label at most once, alphas from 0.001 to 0.999) or null, received 1.5",
+        "apparatus x0.9' (each label at most once, alphas from 0.001 to 0.999) or null, received "
+        "1.5",
         "pack.image_size: expected a whole number from 32 to 2048, a multiple of 32, received 100",
         "train.n_steps: expected a whole number at least 1, received 1.5",
         "score.batch_size: expected a whole number at least 1, received True",
