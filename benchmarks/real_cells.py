@@ -35,7 +35,7 @@ from hpa.evaluation.paired_bootstrap import compare
 from hpa.metrics.counts import count_outcomes
 from hpa.metrics.f1 import f1, macro_f1
 from hpa.metrics.predictions import Scores
-from hpa.model.pretrained import find_weights
+from hpa.system.backends import prepare_backend
 from hpa.system.files import digest, read_json, sha256, write_json
 from hpa.thresholds.decisions import decide
 from hpa.thresholds.thresholds_file import read_thresholds
@@ -84,6 +84,8 @@ def parse() -> argparse.Namespace:
 
 def available_starts(model: Path, imagenet: str) -> dict[str, str]:
     """Return `model.weights` of each start; say if ImageNet's are left out."""
+    from hpa.model.pretrained import find_weights  # loads Keras
+
     starts = {SCRATCH: "none", "from simulated images": str(model.resolve())}
     try:
         if imagenet:
@@ -168,4 +170,5 @@ def together(runs: list[dict[str, Any]], column: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    prepare_backend()
     main()
