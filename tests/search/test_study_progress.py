@@ -99,7 +99,7 @@ def test_the_line_names_each_running_trial_its_step_and_the_time_left(study: Stu
 
 
 def test_hours_are_told_in_words() -> None:
-    assert [progress._in_words(s) for s in (5, 150, 4000)] == [
+    assert [progress.in_words(s) for s in (5, 150, 4000)] == [
         "less than a minute left",
         "about 2 min left",
         "about 1 h 7 min left",
