@@ -158,13 +158,16 @@ def macro_f1_of(model: "Model") -> float:
 
 def summary(by_fold: list[float], metrics: dict[str, float]) -> str:
     """Describe macro F1 of the folds, of all out of fold, and of the ensemble on test."""
+    from hpa.evaluation.headline_metrics import f1_name
+
+    score = f1_name(int(metrics["test/n_classes"]))
     low, high = (metrics.get(f"test/macro_f1_{end}") for end in ("low", "high"))
     interval = "no interval: too few positives"
     if low is not None and high is not None:
         interval = f"95 % interval {low:.3f} to {high:.3f}"
-    own = [f"fold {k}: macro F1 {value:.3f}, on its own val" for k, value in enumerate(by_fold)]
-    out_of_fold = f"out of fold: macro F1 {metrics['val/macro_f1_cross_fitted']:.3f}, cross-fitted"
-    test = f"ensemble on test: macro F1 {metrics['test/macro_f1']:.3f}, {interval}"
+    own = [f"fold {k}: {score} {value:.3f}, on its own val" for k, value in enumerate(by_fold)]
+    out_of_fold = f"out of fold: {score} {metrics['val/macro_f1_cross_fitted']:.3f}, cross-fitted"
+    test = f"ensemble on test: {score} {metrics['test/macro_f1']:.3f}, {interval}"
     return "\n".join([*own, out_of_fold, test])
 
 

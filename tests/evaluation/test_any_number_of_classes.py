@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
+import folds
 from hpa.evaluation.paired_bootstrap import compare
 from hpa.evaluation.report_data import Evaluation
 from hpa.evaluation.submission import submission
@@ -154,6 +155,15 @@ def test_the_summary_says_over_how_many_classes_macro_f1_is_taken(evaluation: Ev
             f"(over these {evaluation.metrics['test/macro_f1_present_classes']:.3f}), on 60 test"
         )
     assert len(text) < 6000
+
+
+def test_f1_of_one_class_is_not_called_a_mean(evaluation: Evaluation) -> None:
+    test, by_fold = evaluation.test, [0.5, 0.25]
+    decisions = test.y_true, test.groups, test.y_pred, test.y_pred
+    compared = as_text(compare(*decisions, test.labels, 0, 20), "one", "other")
+    for text in (compared, folds.summary(by_fold, evaluation.metrics)):
+        assert (": macro F1 0." in text) == (len(test.labels) > 1) == ("macro" in text)
+        assert (": F1 0." in text) == (len(test.labels) == 1)
 
 
 def test_the_card_names_labels_and_channels(evaluation: Evaluation) -> None:

@@ -14,6 +14,11 @@ from hpa.thresholds.decisions import Thresholds
 HEADLINES = ("macro", "micro", "weighted", "sample")
 
 
+def f1_name(n_classes: int) -> str:
+    """Return the name of macro F1 in texts: of a single class, it is not a mean."""
+    return "macro F1" if n_classes > 1 else "F1"
+
+
 def headline_metrics(
     test: EvaluatedSplit,
     val_true: np.ndarray,

@@ -8,6 +8,7 @@ mean over classes; the class margin limits the loss of any one class.
 
 import numpy as np
 
+from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.paired_bootstrap import PairedComparison
 
 
@@ -23,13 +24,13 @@ def objections(
         class_margin: F1 that any class may lose.
         min_support: images of a class below which its loss is ignored.
     """
-    low, high = comparison.interval
+    (low, high), name = comparison.interval, f1_name(len(comparison.labels))
     reasons = []
     if comparison.too_few:
-        reasons.append(f"macro F1 cannot be compared: {comparison.too_few}")
+        reasons.append(f"{name} cannot be compared: {comparison.too_few}")
     if low < -macro_margin:
         reasons.append(
-            f"macro F1 may fall by {-low:.3f}, more than {macro_margin:g}: difference "
+            f"{name} may fall by {-low:.3f}, more than {macro_margin:g}: difference "
             f"{comparison.difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}"
         )
     losses = comparison.class_f1[0] - comparison.class_f1[1]

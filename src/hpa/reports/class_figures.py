@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hpa.evaluation.headline_metrics import f1_name
 from hpa.reports.shown_classes import of_all, short, shown_classes
 from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style, rows_high
 
@@ -18,7 +19,7 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     table = _most(classes).sort_values(["f1", "support"], kind="stable", ignore_index=True)
     figure = Figure(figsize=(9, rows_high(8.5, len(table))), layout="constrained")
     axes = figure.add_subplot()
-    rows, constant = table.index, table["constant_f1"]
+    rows, constant, score = table.index, table["constant_f1"], f1_name(len(classes))
     axes.barh(rows, table["f1"], color=flag_colours(list(table["flags"])), height=0.72, zorder=2)
     axes.scatter(constant, rows, marker="|", s=110, linewidths=2.2, color=ORANGE, zorder=3)
     axes.axvline(macro_f1, color=INK, linewidth=1, linestyle=DASHED, zorder=1)
@@ -29,11 +30,11 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     _label_rows(axes, table)
     axes.set(xlim=(0, 1.1), xlabel="F1 on test (in brackets: images with the class)")
     axes.set_xticks(np.linspace(0, 1, 6))
-    axes.set_title(_titled(f"F1 by class: macro F1 {macro_f1:.3f}", classes))
+    axes.set_title(_titled(f"F1 by class: {score} {macro_f1:.3f}", classes))
     if len(table) < SHORT:  # no room beside the bars
-        figure.legend(handles=_f1_legend(), loc="outside lower left", ncols=4)
+        figure.legend(handles=_f1_legend(score), loc="outside lower left", ncols=4)
     else:
-        axes.legend(handles=_f1_legend(), loc="lower right")
+        axes.legend(handles=_f1_legend(score), loc="lower right")
     return figure
 
 
@@ -79,10 +80,10 @@ def _label_rows(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_axisbelow(True)
 
 
-def _f1_legend() -> list[Line2D]:
+def _f1_legend(score: str) -> list[Line2D]:
     return [
         Line2D([], [], color=BLUE, linewidth=7, label="class"),
         Line2D([], [], color=GREY, linewidth=7, label="class with a quality flag"),
         Line2D([], [], color=ORANGE, marker="|", ls="", ms=11, mew=2.2, label="best constant"),
-        Line2D([], [], color=INK, linewidth=1, linestyle=DASHED, label="macro F1"),
+        Line2D([], [], color=INK, linewidth=1, linestyle=DASHED, label=score),
     ]

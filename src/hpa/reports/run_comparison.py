@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.paired_bootstrap import PairedComparison
 from hpa.evaluation.test_predictions import FILE_NAME, EvaluatedSplit
 
@@ -33,11 +34,11 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
         low, high = comparison.interval
         judgement = f"95% interval {low:+.3f} to {high:+.3f}; "
         judgement += f"probability that B is better: {comparison.better:.3f}"
-    differences = comparison.class_f1[1] - comparison.class_f1[0]
-    width = max(30, *(len(name) + 1 for name in comparison.labels.names))
+    names, differences = comparison.labels.names, comparison.class_f1[1] - comparison.class_f1[0]
+    width, score = max(30, *(len(each) + 1 for each in names)), f1_name(len(names))
     lines = [
-        f"A {name_a}: macro F1 {comparison.macro_f1[0]:.3f}",
-        f"B {name_b}: macro F1 {comparison.macro_f1[1]:.3f}",
+        f"A {name_a}: {score} {comparison.macro_f1[0]:.3f}",
+        f"B {name_b}: {score} {comparison.macro_f1[1]:.3f}",
         f"B minus A: {comparison.difference:+.3f}, {judgement}",
         f"on the same {comparison.n_images:,} test images, "
         f"resampled in {comparison.n_groups:,} groups",
@@ -53,7 +54,7 @@ def as_text(comparison: PairedComparison, name_a: str, name_b: str) -> str:
             interval = "no positives"
         better = f"{comparison.class_better[index]:.2f}" if known else ""
         lines.append(
-            f"{comparison.labels.names[index]:{width}}{comparison.support[index]:7,}{a:8.3f}{b:8.3f}"
+            f"{names[index]:{width}}{comparison.support[index]:7,}{a:8.3f}{b:8.3f}"
             f"{differences[index]:+9.3f}{interval:>20}{better:>7}"
         )
     return "\n".join(lines)

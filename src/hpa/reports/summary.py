@@ -2,6 +2,7 @@
 
 import textwrap
 
+from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.report_data import Evaluation
 from hpa.reports.html import counted, first
 
@@ -26,7 +27,7 @@ def summary(evaluation: Evaluation) -> str:
     """Return the main results in plain text."""
     metrics, flagged = evaluation.metrics, evaluation.flagged
     score, constant = metrics["test/macro_f1"], metrics["test/macro_f1_of_constant"]
-    name = "macro F1" if len(evaluation.test.labels) > 1 else "F1"
+    name = f1_name(len(evaluation.test.labels))
     ratio = f" ({name} is {score / constant:.1f} times as high)" if constant > 0 else ""
     interval = f"no interval: {evaluation.too_few}"
     if not evaluation.too_few:

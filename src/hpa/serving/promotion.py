@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from hpa.config.params import Params
 from hpa.errors import UserError
+from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.noninferiority import objections
 from hpa.inference.models import read_model_vocabulary
 from hpa.serving.judgement import Judgement, OtherVocabularyError, judge
@@ -131,8 +132,9 @@ def _judgement_text(judgement: Judgement) -> list[str]:
     if not comparison.too_few:
         interval = f"95 % interval {low:+.3f} to {high:+.3f}"
     lines = [
-        f"macro F1 {new:.3f}, the champion's {old:.3f}: difference {comparison.difference:+.3f}, "
-        f"{interval}, on the same {comparison.n_images:,} {judgement.split} images"
+        f"{f1_name(len(comparison.labels))} {new:.3f}, the champion's {old:.3f}: difference "
+        f"{comparison.difference:+.3f}, {interval}, on the same {comparison.n_images:,} "
+        f"{judgement.split} images"
     ]
     if judgement.again:
         lines.append(judgement.again)
