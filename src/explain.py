@@ -18,6 +18,10 @@ from hpa.thresholds.thresholds_file import read_thresholds
 
 SCORES_PATH, GALLERY_DIR = SCORES_DIR / "test.npz", REPORTS_DIR / "gallery"
 THRESHOLDS_PATH = MODEL_DIR / "thresholds.json"
+REMEDY = (
+    "fit the thresholds to the present scores: python src/threshold.py; or, for those of "
+    "params.yaml: dvc repro threshold"
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,19 +33,9 @@ def main(argv: list[str] | None = None) -> None:
     params = inherited_params(params, made_with)
     models = find_models(Path(params.score.models))
     require_scored_by(models, test.origin, SCORES_PATH, PACKED_DIR / "index.csv")
-    require_same_origin(
-        beside["origin"],
-        test.origin,
-        names=(str(THRESHOLDS_PATH), str(SCORES_PATH)),
-        remedy="fit the thresholds to the present scores: python src/threshold.py; or, for those "
-        "of params.yaml: dvc repro threshold",
-    )
-    require_same_vocabulary(
-        thresholds.labels,
-        test.labels,
-        names=(str(THRESHOLDS_PATH), str(SCORES_PATH)),
-        remedy="fit the thresholds to the present scores: python src/threshold.py",
-    )
+    names = str(THRESHOLDS_PATH), str(SCORES_PATH)
+    require_same_origin(beside["origin"], test.origin, names=names, remedy=REMEDY)
+    require_same_vocabulary(thresholds.labels, test.labels, names=names, remedy=REMEDY)
     prepare_backend(models[0].backend, required_by=f"the training of {models[0].path}")
 
     # Import late: this takes seconds, and wrong inputs should fail at once.

@@ -26,10 +26,8 @@ def submission(ids: np.ndarray, y_pred: np.ndarray, labels: Labels) -> pd.DataFr
 
 def unlabelled_submission(path: Path, thresholds: Thresholds) -> pd.DataFrame:
     """Return the submission for the scores at `path`; no rows without such a file."""
+    labels = thresholds.labels
     if not path.exists():
-        return submission(
-            np.empty(0, np.str_), np.empty((0, len(thresholds.labels)), np.uint8), thresholds.labels
-        )
+        return submission(np.empty(0, np.str_), np.empty((0, len(labels)), np.uint8), labels)
     unlabelled = Scores.read(path)
-    y_pred = decide(thresholds, unlabelled.y_prob)
-    return submission(unlabelled.ids, y_pred, thresholds.labels)
+    return submission(unlabelled.ids, decide(thresholds, unlabelled.y_prob), labels)

@@ -154,12 +154,11 @@ def _fetched_differently(a: EvaluatedSplit, b: EvaluatedSplit) -> list[str]:
     """
     one, other = a.origin.params, b.origin.params
     keys = {key for key in one.keys() & other.keys() if key.startswith("fetch.")} - APART
-    channels = [
-        fetched_channels(params.get("fetch.channels", hpa2018.NAME))
-        for params in (one, other)
-        if "fetch.source" in params
-    ]
-    differing = channels[0].difference(channels[1]) if len(channels) == 2 else ""
+    differing = ""
+    if "fetch.source" in one and "fetch.source" in other:
+        stated = (params.get("fetch.channels", hpa2018.NAME) for params in (one, other))
+        channels, others = map(fetched_channels, stated)
+        differing = channels.difference(others)
     return [f"channels {differing} in B"] * bool(differing) + [
         f"{key} {one[key]!r} in A, {other[key]!r} in B"
         for key in sorted(keys)

@@ -14,9 +14,9 @@ from hpa.data.packed.packed_images import PackedImages
 from hpa.reports import data_quality
 from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_words, findings
 from hpa.reports.heatmaps import plot_cooccurrence
-from hpa.reports.html import figure_uri, first, image_uri, render
+from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import of_all, short
+from hpa.reports.shown_classes import first, of_all, short
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, house_style, rows_high
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
@@ -27,8 +27,8 @@ MAX_COPIES = 4  # images shown of each group of duplicates
 
 def quality_page(quality: Quality, images: PackedImages, facts: RunFacts) -> str:
     """Return the page."""
-    side_um, channels = facts.image_side_um, quality.vocabulary.channels
-    labels = quality.vocabulary.labels
+    labels, channels = quality.vocabulary.labels, quality.vocabulary.channels
+    side_um = facts.image_side_um
     y_true = labels.indicators(quality.index["Target"][quality.index["split"] != UNLABELLED])
     return render(
         "data_quality.html",
@@ -55,7 +55,7 @@ def quality_page(quality: Quality, images: PackedImages, facts: RunFacts) -> str
         UNREMARKABLE=(data_quality.ALIKE, data_quality.MAY_BE_CHANCE),
         MAX_SHOWN=data_quality.MAX_SHOWN,
         MAX_COPIES=MAX_COPIES,
-        HONEST=_honest(channels.names),
+        planes_note=_planes_note(channels.names),
         SATURATED=SATURATED,
     )
 
@@ -142,12 +142,11 @@ def _highest(pixels: np.ndarray, channels: Channels) -> str:
     return ", ".join(f"{channel} {level}" for channel, level in levels)
 
 
-def _honest(names: Sequence[str]) -> str:
+def _planes_note(names: Sequence[str]) -> str:
     """Explain `_planes`."""
     shown = f"From left to right {', '.join(names)} at their" if names[1:] else f"{names[0]} at its"
-    return (
-        f"{shown} own grey levels: 0 is black, 255 is white. The highest level of each is stated."
-    )
+    levels = "own grey levels: 0 is black, 255 is white. The highest level of each is stated."
+    return f"{shown} {levels}"
 
 
 def _picture(rgb: np.ndarray, side_um: float | None) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def choose_examples(
 def draw_example(pixels: np.ndarray, heat: np.ndarray, channels: Channels) -> np.ndarray:
     """Return all channels, the protein, and the protein under the map, as RGB uint8[S,3S+2g,3].
 
-    With one channel, the protein stands alone beside the map: uint8[S,2S+g,3].
+    With one channel, the first panel is left out: uint8[S,2S+g,3].
 
     Args:
         pixels: uint8[S,S,K].

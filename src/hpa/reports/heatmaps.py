@@ -56,13 +56,12 @@ def _plot_pairs(
     Of many labels, those of most pairs are drawn.
     """
     chosen = most_paired(shares, support)
-    own = np.eye(len(labels), dtype=bool)
     n, names = len(chosen), [short(labels.names[column]) for column in chosen]
-    shares, support, own = shares[np.ix_(chosen, chosen)], support[chosen], own[:n, :n]
+    shares, support = shares[np.ix_(chosen, chosen)], support[chosen]
     n_high = max(n, 8)  # room for the names around a few cells
     figure = Figure(figsize=(4 + n_high / 4, 3.5 + 6 * n_high / 28), layout="constrained")
     axes = figure.add_subplot()
-    shown = np.ma.masked_where(own | (support == 0)[:, None], shares)
+    shown = np.ma.masked_where(np.eye(n, dtype=bool) | (support == 0)[:, None], shares)
     image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=highest)
     axes.set_facecolor(PALE)
     for row, column in np.argwhere(shown.filled(0) >= SHOWN_FRACTION):

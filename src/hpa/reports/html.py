@@ -4,7 +4,6 @@ import base64
 import io
 import math
 import re
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from jinja2.nodes import EvalContext
 from matplotlib.figure import Figure
 
 from hpa.reports import style
-from hpa.reports.shown_classes import MAX_CLASSES
+from hpa.reports.shown_classes import first
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 METADATA = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
@@ -59,16 +58,6 @@ def counted(n: int, noun: str) -> str:
     """
     plural = "" if n == 1 else "es" if noun.endswith("s") else "s"
     return f"{n:,} {noun}{plural}"
-
-
-def first(names: Sequence[str], n: int = MAX_CLASSES) -> str:
-    """Join names, at most n of them.
-
-    >>> first(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(names[:n]) + more
 
 
 def records(table: pd.DataFrame) -> list[dict[Any, Any]]:

@@ -1,5 +1,7 @@
 """Classes for which a figure or a page has room, if there are many."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 MAX_CLASSES = 40
@@ -23,6 +25,16 @@ def short(name: str, n: int = 40) -> str:
     'Nucleoli fi…'
     """
     return name if len(name) <= n else f"{name[: n - 1]}…"
+
+
+def first(names: Sequence[str], n: int = MAX_CLASSES) -> str:
+    """Join names, at most `n` of them.
+
+    >>> first(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
 
 
 def of_all(n_classes: int, what: str = "with the most test images") -> str:

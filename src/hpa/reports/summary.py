@@ -4,7 +4,8 @@ import textwrap
 
 from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.report_data import Evaluation
-from hpa.reports.html import counted, first
+from hpa.reports.html import counted
+from hpa.reports.shown_classes import first
 
 
 def headline(evaluation: Evaluation) -> str:

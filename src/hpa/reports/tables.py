@@ -39,11 +39,7 @@ def precision_recall_table(evaluation: Evaluation) -> pd.DataFrame:
         recall, precision = precision_recall(ranking, int(index))
         cuts = np.searchsorted(recall, RECALLS - 1e-9)
         rows += [
-            {
-                "label": labels[index],
-                "precision": value,
-                "recall": round(float(wanted), 2),
-            }
+            {"label": labels[index], "precision": value, "recall": round(float(wanted), 2)}
             for wanted, value in zip(RECALLS, precision[cuts], strict=True)
         ]
     return pd.DataFrame(rows, columns=["label", "precision", "recall"])

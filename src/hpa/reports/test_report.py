@@ -13,9 +13,9 @@ from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.reports.curves import METHODS, panel, precision_recall_curves, reliability_curves
 from hpa.reports.gallery import read_gallery
 from hpa.reports.heatmaps import plot_false_predictions
-from hpa.reports.html import figure_uri, first, image_uri, render
+from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import of_all
+from hpa.reports.shown_classes import first, of_all
 from hpa.reports.training_curve import plot_losses, plot_macro_f1
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
