@@ -150,10 +150,10 @@ def keep(workspace: Path, folder: Path) -> None:
 
 def macro_f1_of(model: "Model") -> float:
     """Return macro F1 of a network on its own val images, by cross-fitted thresholds."""
-    rounds, best_by = model.origin["history"], model.origin["params"]["train.best_by"]
-    best = min if best_by == "loss" else max
-    values = rounds[f"val/{best_by}"]
-    return float(rounds["val/macro_f1"][values.index(best(values))])
+    from hpa.reports.training_curve import History
+
+    history = History.of("", model.origin)
+    return float(history.values("val/macro_f1")[history.kept])
 
 
 def summary(by_fold: list[float], metrics: dict[str, float]) -> str:

@@ -94,12 +94,12 @@ def run_study(params: Params, work: Callable[..., None]) -> None:
     from hpa.search.report import study_facts, study_page
     from hpa.system.files import atomic_path
     from hpa.tracking.run_place import places
-    from hpa.tracking.stage_run import log_artifacts, log_metrics, stage_run
+    from hpa.tracking.stage_run import STUDY, log_artifacts, log_metrics, stage_run
 
     print(f"study {study.name}: {study.n_done()} of {study.n_trials} trials are done", flush=True)
     sections = ("model", "loss", "augment", "train", "score", "threshold", "search")
     upstream = os.environ.get("MLFLOW_RUN_ID") or study.parent_run_id
-    name, tags = f"search {study.name}", {"optuna.study": study.name}
+    name, tags = f"search {study.name}", {STUDY: study.name}
     with stage_run(
         "search", params, sections=sections, upstream=upstream, tags=tags, name=name
     ) as run:

@@ -50,6 +50,11 @@ class SeedComparison:
     interval: list[float] | None
     probability_better: float
 
+    @property
+    def n_ahead(self) -> int:
+        """Number of seeds with which the best is ahead."""
+        return sum(b > a for a, b in zip(self.current, self.best, strict=True))
+
 
 @dataclass(frozen=True)
 class Confirmation:
@@ -205,13 +210,12 @@ def as_text(confirmation: Confirmation) -> str:
     interval = "no interval: too few positives"
     if result.interval is not None:
         interval = "95 % interval {:+.4f} to {:+.4f}".format(*result.interval)
-    ahead = sum(b > a for a, b in zip(result.current, result.best, strict=True))
     verdict = "better" if confirmation.is_better else "not shown to be better"
     lines += [
         f"at full length, mean of {len(result.seeds)} seeds: {np.mean(result.best):.4f}, the "
         f"current parameters {np.mean(result.current):.4f}",
         f"difference {result.difference:+.4f}, {interval}, ahead "
-        f"with {ahead} of {len(result.seeds)} seeds: {verdict}",
+        f"with {result.n_ahead} of {len(result.seeds)} seeds: {verdict}",
         f"run the pipeline with its parameters: {confirmation.command}",
     ]
     return "\n".join(lines)

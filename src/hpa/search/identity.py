@@ -67,9 +67,11 @@ def here(backend: str, weights: list[str]) -> dict[str, Any]:
     """
     code = [*stage_code("train", "threshold"), *(Path(__file__).with_name(name) for name in CODE)]
     vocabulary = read_vocabulary(PACKED_DIR)
-    found: dict[str, Any] = {"code.sha256": code_sha256(code)}
-    found |= {"labels": list(vocabulary.labels.names)}
-    found |= {"channels": ", ".join(vocabulary.channels.names)}
+    found: dict[str, Any] = {
+        "code.sha256": code_sha256(code),
+        "labels": list(vocabulary.labels.names),
+        "channels": ", ".join(vocabulary.channels.names),
+    }
     found |= {f"version of {name}": _version(name) for name in (*PACKAGES, backend)}
     for name in weights:
         path = repository_root() / name / WEIGHTS

@@ -15,13 +15,7 @@ from hpa.errors import UserError
 from hpa.search.progress import ProgressDisplay
 from hpa.search.study import Study
 from hpa.system.cluster import workers_of
-from hpa.system.workers import (
-    THREADS,
-    Environment,
-    resource_shares,
-    start_worker,
-    stop_workers,
-)
+from hpa.system.workers import THREADS, Environment, resource_shares, start_worker, stop_workers
 
 FORWARDED = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "KERAS_BACKEND", "DVC_ROOT")
 """Environment variables that workers of a cluster take from this process."""

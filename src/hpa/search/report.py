@@ -51,15 +51,14 @@ def study_page(study: Study, confirmation: Confirmation) -> str:
     """Return the page."""
     best, searched = study.optuna.best_trial, list(read_space(study.params))
     sections = list(_sections(study, best, searched))
-    titles = ["Result", *(section.title for section in sections), "Trials"]
+    anchors = {section.title: section.id for section in sections}
     return render(
         "study.html",
         title=f"Search {study.name}",
         facts=study_facts(study),
-        names={title: title.lower().replace(" ", "-") for title in titles},
+        names={"Result": "result", **anchors, "Trials": "trials"},
         confirmation=confirmation,
         comparison=confirmation.comparison,
-        ahead=_seeds_ahead(confirmation),
         mean=np.mean,
         now=current(read_space(study.params), study.params),
         best=best,
@@ -130,11 +129,6 @@ def _number_of_current(study: Study, complete: Sequence[FrozenTrial]) -> int | N
     """Return the number of the trial with the current parameters."""
     wanted = current(read_space(study.params), study.params)
     return next((trial.number for trial in complete if trial.params == wanted), None)
-
-
-def _seeds_ahead(confirmation: Confirmation) -> int:
-    found = confirmation.comparison
-    return sum(b > a for a, b in zip(found.current, found.best, strict=True)) if found else 0
 
 
 def _rank(trial: FrozenTrial) -> tuple[bool, float, int]:

@@ -32,7 +32,7 @@ from hpa.thresholds.blending import blend_rule
 from hpa.thresholds.cross_fitting import cross_fitted_decisions
 from hpa.thresholds.fitting import fit_thresholds
 from hpa.thresholds.thresholds_file import thresholds_to_json
-from hpa.tracking.stage_run import log_artifacts, log_metrics, log_tags, stage_run
+from hpa.tracking.stage_run import STUDY, log_artifacts, log_metrics, log_tags, stage_run
 from hpa.training.checkpoints import Checkpoints, TrainingHeldError, checkpoints_root
 from hpa.training.loop import Examples, examples_of, fit
 from hpa.training.provenance import checkpoint_key
@@ -62,13 +62,9 @@ def search_trial(
         with _held_checkpoints(trial, study, params) as checkpoints:
             on_round = _pruning(trial, params.train.n_steps)
             val, y_prob = _train(trial, params, on_round, checkpoints, build_networks)
-            thresholds = fit_thresholds(
-                val.y_true,
-                y_prob,
-                read_vocabulary(PACKED_DIR).labels,
-                seed=params.threshold.seed,
-                groups=_groups(val),
-            )
+            labels, seed = read_vocabulary(PACKED_DIR).labels, params.threshold.seed
+            groups = _groups(val)
+            thresholds = fit_thresholds(val.y_true, y_prob, labels, seed=seed, groups=groups)
             value, folder = thresholds.cross_fitted_macro_f1, _model_dir(checkpoints)
             write_json(folder / "thresholds.json", thresholds_to_json(thresholds))
             log_metrics({VALUE: value}, params.train.n_steps)
@@ -91,17 +87,9 @@ def comparison_trial(
         _nested_run(trial, study, params, {"candidate": name}),
         _held_checkpoints(trial, study, params) as checkpoints,
     ):
-        val, y_prob = _train(
-            trial,
-            params,
-            lambda step, metrics: log_metrics(metrics, step),
-            checkpoints,
-            build_networks,
-        )
-        seed = params.threshold.seed
-        y_pred = cross_fitted_decisions(
-            val.y_true, y_prob, _groups(val), blend_rule(seed), seed=seed
-        )
+        val, y_prob = _train(trial, params, _log_round, checkpoints, build_networks)
+        seed, groups = params.threshold.seed, _groups(val)
+        y_pred = cross_fitted_decisions(val.y_true, y_prob, groups, blend_rule(seed), seed=seed)
         value = macro_f1(count_outcomes(val.y_true, y_pred))
         log_metrics({VALUE: value}, params.train.n_steps)
         trial.set_user_attr("y_pred", encode_decisions(y_pred))
@@ -120,7 +108,7 @@ def _nested_run(
         upstream=trial.user_attrs.get("run_id"),
         parent=study.parent_run_id,
         tags={
-            "optuna.study": study.name,
+            STUDY: study.name,
             "optuna.trial": str(trial.number),
             "device": device_in_use(),
             **start_tags(started_from(params, read_vocabulary(PACKED_DIR))),
@@ -209,6 +197,10 @@ def _predict_val(params: Params, path: Path) -> tuple[Examples, np.ndarray]:
 
 def _groups(val: Examples) -> np.ndarray:
     return read_assignment(SPLIT_DIR)["group"].to_numpy(np.int64)[val.rows]
+
+
+def _log_round(step: int, metrics: dict[str, float]) -> None:
+    log_metrics(metrics, step)
 
 
 def _pruning(trial: optuna.Trial, n_steps: int) -> OnRound:
