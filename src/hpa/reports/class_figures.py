@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hpa.evaluation.headline_metrics import f1_name
-from hpa.reports.shown_classes import of_all, short, shown_classes
-from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style, rows_high
+from hpa.reports.shown_classes import describe_part, shortened, shown_classes
+from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, height_of, house_style
 
 SHORT = 12  # rows of a chart too low for a legend inside
 
@@ -16,8 +16,8 @@ SHORT = 12  # rows of a chart too low for a legend inside
 @house_style()
 def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
     """Draw F1 and support of each class, best on top, beside the best constant prediction."""
-    table = _most(classes).sort_values(["f1", "support"], kind="stable", ignore_index=True)
-    figure = Figure(figsize=(9, rows_high(8.5, len(table))), layout="constrained")
+    table = _shown(classes).sort_values(["f1", "support"], kind="stable", ignore_index=True)
+    figure = Figure(figsize=(9, height_of(8.5, len(table))), layout="constrained")
     axes = figure.add_subplot()
     rows, constant, score = table.index, table["constant_f1"], f1_name(len(classes))
     axes.barh(rows, table["f1"], color=flag_colours(list(table["flags"])), height=0.72, zorder=2)
@@ -41,10 +41,10 @@ def plot_f1_by_class(classes: pd.DataFrame, macro_f1: float) -> Figure:
 @house_style()
 def plot_thresholds(classes: pd.DataFrame) -> Figure:
     """Draw the threshold of each class and the positives it was fitted to, rarest on top."""
-    table = _most(classes).sort_values(
+    table = _shown(classes).sort_values(
         "val_support", ascending=False, kind="stable", ignore_index=True
     )
-    figure = Figure(figsize=(9, rows_high(8.5, len(table))), layout="constrained")
+    figure = Figure(figsize=(9, height_of(8.5, len(table))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     rows, colours = table.index, flag_colours(list(table["flags"]))
     left.hlines(rows, 0.5, table["threshold"], color=colours, linewidth=2, zorder=2)
@@ -63,17 +63,17 @@ def plot_thresholds(classes: pd.DataFrame) -> Figure:
     return figure
 
 
-def _most(classes: pd.DataFrame) -> pd.DataFrame:
+def _shown(classes: pd.DataFrame) -> pd.DataFrame:
     return classes.iloc[shown_classes(classes["support"].to_numpy())]
 
 
 def _titled(title: str, classes: pd.DataFrame) -> str:
-    part = of_all(len(classes))
+    part = describe_part(len(classes))
     return f"{title}\n{part}" if part else title
 
 
 def _label_rows(axes: Axes, table: pd.DataFrame) -> None:
-    axes.set_yticks(table.index, [short(name) for name in table["label"]])
+    axes.set_yticks(table.index, [shortened(name) for name in table["label"]])
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.tick_params(length=0, which="both")
     axes.grid(axis="x", zorder=0)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from hpa.evaluation.report_data import Evaluation
 from hpa.metrics.curves import precision_recall
 from hpa.metrics.ranking import Ranking, rank_scores
-from hpa.reports.shown_classes import of_all, short, shown_classes
+from hpa.reports.shown_classes import describe_part, shortened, shown_classes
 from hpa.reports.style import BLUE, DASHED, GREY, INK, ORANGE, flag_colours, house_style
 
 METHODS = {  # calibration methods for readers
@@ -36,10 +36,10 @@ def plot_precision_recall(evaluation: Evaluation) -> Figure:
     for axes, (index, draw) in zip(grid, curves.items(), strict=False):
         row = classes.iloc[index]
         draw(axes)
-        title = f"{short(row['label'], 30)}\nF1 {row['f1']:.2f}, n {row['support']:,}"
+        title = f"{shortened(row['label'], 30)}\nF1 {row['f1']:.2f}, n {row['support']:,}"
         axes.set_title(title, fontsize=8, pad=4)
     title = "Precision and recall on test; the dot is the threshold"
-    if part := of_all(len(classes)):
+    if part := describe_part(len(classes)):
         title = f"{title}; {part}"
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("recall", fontsize=9)

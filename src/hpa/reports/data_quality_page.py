@@ -16,8 +16,8 @@ from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_w
 from hpa.reports.heatmaps import plot_cooccurrence
 from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import first, of_all, short
-from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, house_style, rows_high
+from hpa.reports.shown_classes import describe_part, first_names, shortened
+from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, height_of, house_style
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
 
@@ -38,7 +38,7 @@ def quality_page(quality: Quality, images: PackedImages, facts: RunFacts) -> str
         splits=_labelled_splits(quality.counts),
         counts=figure_uri(plot_counts(quality.counts)),
         cooccurrence=figure_uri(plot_cooccurrence(y_true, labels)) if len(labels) > 1 else None,
-        part=of_all(len(labels), "that occur together most"),
+        part=describe_part(len(labels), "that occur together most"),
         brightness=figure_uri(plot_brightness(quality.index, channels)),
         drift=quality.drift,
         blank=quality.blank,
@@ -66,7 +66,7 @@ def plot_counts(counts: pd.DataFrame) -> Figure:
     splits = _labelled_splits(counts)
     order = counts[splits].sum(axis=1).sort_values(kind="stable").index
     table = counts.loc[order].reset_index(drop=True)
-    figure = Figure(figsize=(9, rows_high(7.5, len(table))), layout="constrained")
+    figure = Figure(figsize=(9, height_of(7.5, len(table))), layout="constrained")
     axes = figure.add_subplot()
     rows, left = np.arange(len(table)), np.zeros(len(table))
     for split in splits:
@@ -75,13 +75,13 @@ def plot_counts(counts: pd.DataFrame) -> Figure:
     for row, numbers in enumerate(table[splits].to_numpy()):
         text = " + ".join(f"{n:,}" for n in numbers)
         axes.text(left[row] + 0.006 * left.max(), row, text, va="center", size=8)
-    axes.set_yticks(rows, [short(name) for name in table["label"]])
+    axes.set_yticks(rows, [shortened(name) for name in table["label"]])
     width = (1.01 + 0.05 * len(splits)) * max(left.max(), 1)  # room for the numbers
     axes.set(ylim=(-0.7, len(table) - 0.3), xlim=(0, width), xlabel="images")
     axes.tick_params(length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
-    if of_all(len(table)):  # the end of a long chart is out of sight
+    if describe_part(len(table)):  # the end of a long chart is out of sight
         figure.legend(loc="outside upper right", ncols=len(splits))
     else:
         axes.legend(loc="lower right")
@@ -160,7 +160,8 @@ def _picture(rgb: np.ndarray, side_um: float | None) -> dict[str, Any]:
 def _labels(row: pd.Series, labels: Labels) -> str:
     if row["split"] == UNLABELLED:
         return "label unknown"
-    return first([labels.names[column] for column in labels.parse(row["Target"])], 8) or "no label"
+    names = [labels.names[column] for column in labels.parse(row["Target"])]
+    return first_names(names, 8) or "no label"
 
 
 def _white(row: pd.Series, channels: Channels) -> str:

@@ -16,7 +16,7 @@ from hpa.metrics.origins import UNKNOWN, Origin
 from hpa.metrics.predictions import Scores
 from hpa.model.grad_cam import activation_maps
 from hpa.reports.gallery import GalleryImage, write_gallery
-from hpa.reports.shown_classes import of_all, shown_classes
+from hpa.reports.shown_classes import describe_part, shown_classes
 from hpa.seeds import stream
 from hpa.system.progress import progress
 from hpa.thresholds.decisions import Thresholds, decide
@@ -62,7 +62,7 @@ def explain_examples(
         pixels = images.read(rows[[row for _, _, row in batch]])
         maps = np.mean([activation_maps(each, pixels) for each in models], axis=0)
         note = f"The maps are enlarged from {maps.shape[1]} × {maps.shape[2]} pixels."
-        if part := of_all(y_true.shape[1]):
+        if part := describe_part(y_true.shape[1]):
             note += f" Shown are {part}."
         for (label, kind, row), image, heat in zip(batch, pixels, maps, strict=True):
             example = GalleryImage(

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from hpa.reports.shown_classes import short, shown_classes
+from hpa.reports.shown_classes import shortened, shown_classes
 from hpa.reports.style import FAINT, INK, PALE, house_style
 from hpa.thresholds.fitting import FEW_POSITIVES
 from hpa.vocabulary.labels import Labels
@@ -56,7 +56,7 @@ def _plot_pairs(
     Of many labels, those of most pairs are drawn.
     """
     chosen = most_paired(shares, support)
-    n, names = len(chosen), [short(labels.names[column]) for column in chosen]
+    n, names = len(chosen), [shortened(labels.names[column]) for column in chosen]
     shares, support = shares[np.ix_(chosen, chosen)], support[chosen]
     n_high = max(n, 8)  # room for the names around a few cells
     figure = Figure(figsize=(4 + n_high / 4, 3.5 + 6 * n_high / 28), layout="constrained")

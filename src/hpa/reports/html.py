@@ -15,7 +15,7 @@ from jinja2.nodes import EvalContext
 from matplotlib.figure import Figure
 
 from hpa.reports import style
-from hpa.reports.shown_classes import first
+from hpa.reports.shown_classes import first_names
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 METADATA = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
@@ -76,7 +76,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "records": records, "first_names": first}
+    environment.filters |= {"number": number, "records": records, "first_names": first_names}
     environment.globals["counted"] = counted
     environment.globals["style"] = style
     return environment

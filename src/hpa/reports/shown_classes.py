@@ -18,29 +18,29 @@ def shown_classes(weights: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-weights, kind="stable")[:MAX_CLASSES])
 
 
-def short(name: str, n: int = 40) -> str:
+def shortened(name: str, n: int = 40) -> str:
     """Cut a name of more than `n` characters, for which a figure has no room.
 
-    >>> short("Nucleoli fibrillar center", 12)
+    >>> shortened("Nucleoli fibrillar center", 12)
     'Nucleoli fi…'
     """
     return name if len(name) <= n else f"{name[: n - 1]}…"
 
 
-def first(names: Sequence[str], n: int = MAX_CLASSES) -> str:
+def first_names(names: Sequence[str], n: int = MAX_CLASSES) -> str:
     """Join names, at most `n` of them.
 
-    >>> first(["a", "b", "c"], 2)
+    >>> first_names(["a", "b", "c"], 2)
     'a, b and 1 more'
     """
     more = f" and {len(names) - n} more" if len(names) > n else ""
     return ", ".join(names[:n]) + more
 
 
-def of_all(n_classes: int, what: str = "with the most test images") -> str:
+def describe_part(n_classes: int, what: str = "with the most test images") -> str:
     """Describe the choice in words; "" if all are shown.
 
-    >>> of_all(28), of_all(300)
+    >>> describe_part(28), describe_part(300)
     ('', 'the 40 of 300 classes with the most test images')
     """
     if n_classes <= MAX_CLASSES:

@@ -31,7 +31,7 @@ house_style = partial(style.context, ["default", STYLE])
 """Draw in the project's style, whatever the user's matplotlibrc says."""
 
 
-def rows_high(height: float, n_rows: int) -> float:
+def height_of(height: float, n_rows: int) -> float:
     """Return the height in inches of a figure of `n_rows` that is `height` high at 28 rows."""
     return max(2.2, height * n_rows / 28)
 

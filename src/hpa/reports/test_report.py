@@ -15,7 +15,7 @@ from hpa.reports.gallery import read_gallery
 from hpa.reports.heatmaps import plot_false_predictions
 from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import first, of_all
+from hpa.reports.shown_classes import describe_part, first_names
 from hpa.reports.training_curve import plot_losses, plot_macro_f1
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
@@ -47,7 +47,7 @@ def report_page(
         classes=evaluation.classes.to_dict("records"),
         labels=test.labels.labels,
         channels=channels.channels,
-        of_all=of_all,
+        describe_part=describe_part,
         n_groups=len(np.unique(test.groups)),
         rounds=[figure_uri(plot(training), kind="svg") for plot in ROUNDS if training],
         precision_recall={
@@ -71,7 +71,7 @@ def report_page(
 
 def _names(labels: Labels, columns: Sequence[int]) -> str:
     """Name labels, of which a poor model may predict all; at most MAX_NAMES of them."""
-    return first([labels.names[column] for column in columns], MAX_NAMES) or "none"
+    return first_names([labels.names[column] for column in columns], MAX_NAMES) or "none"
 
 
 def _false_predictions(test: EvaluatedSplit) -> str:

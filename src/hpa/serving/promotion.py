@@ -14,6 +14,7 @@ from hpa.errors import UserError
 from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.noninferiority import objections
 from hpa.inference.models import read_model_vocabulary
+from hpa.reports.shown_classes import first_names
 from hpa.serving.judgement import Judgement, OtherVocabularyError, judge
 from hpa.serving.registry import Registry
 from hpa.serving.run_artifacts import check_model, collect, finished_run
@@ -76,7 +77,8 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         judgement, reasons = None, []
         if before is not None:
             try:
-                judgement = compare_with_champion(registry, before, folder, params)
+                with model_folder(f"{SCHEME}{registry.name}/{before}") as champion:
+                    judgement = judge(champion, folder, params)
                 reasons = objections(
                     judgement.comparison,
                     macro_margin=params.promote.macro_margin,
@@ -93,7 +95,7 @@ def promote(registry: Registry, run_id: str, params: Params, force: str | None) 
         else:
             check_version(registry, version)
         registry.describe(version, (folder / "model_card.md").read_text(encoding="utf-8"))
-        tags = _made_by(run) | _words(folder) | _tags(before, judgement, reasons, force)
+        tags = _made_by(run) | _vocabulary(folder) | _tags(before, judgement, reasons, force)
     done = not reasons or force is not None
     registry.tag(version, tags)
     if done:
@@ -173,14 +175,6 @@ def check_version(registry: Registry, version: str) -> None:
         check_model(folder)
 
 
-def compare_with_champion(
-    registry: Registry, version: str, folder: Path, params: Params
-) -> Judgement:
-    """Compare a model folder with the champion's; see `judge`."""
-    with model_folder(f"{SCHEME}{registry.name}/{version}") as champion:
-        return judge(champion, folder, params)
-
-
 def _register(registry: Registry, run_id: str, folder: Path, params: Params) -> str:
     """Register the model that the run has in MLflow; a run of an earlier version gets one first."""
     if version := registry.register_logged(run_id):
@@ -202,15 +196,12 @@ def _made_by(run: PastRun) -> dict[str, str]:
     return tags
 
 
-def _words(folder: Path) -> dict[str, str]:
+def _vocabulary(folder: Path) -> dict[str, str]:
     """Name labels and channels for the registry's page."""
-    words = read_model_vocabulary(folder)
-    names = words.labels.names
-    more = f" and {len(names) - N_NAMES} more" if len(names) > N_NAMES else ""
-    return {
-        "labels": f"{len(names)}: {', '.join(names[:N_NAMES])}{more}",
-        "channels": ", ".join(words.channels.names),
-    }
+    vocabulary = read_model_vocabulary(folder)
+    names = vocabulary.labels.names
+    labels = f"{len(names)}: {first_names(names, N_NAMES)}"
+    return {"labels": labels, "channels": ", ".join(vocabulary.channels.names)}
 
 
 def _tags(
