@@ -4,7 +4,7 @@
     python src/predict.py 'plate7/*_green.tif' more.csv --output predictions.csv
     python src/predict.py FOLDER --model models:/hpa@champion --output predictions.json
 
-Channels are those of the model. A file or a glob stands for whole images: their other channels are
+Channels are those of the model. A file or a glob selects whole images: their other channels are
 read from the same folder. Files that are passed over are listed first.
 
 The first prediction takes some ten seconds, then a core does several images per second. Each line

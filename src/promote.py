@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
         dest="name",
         default="hpa",
         metavar="NAME",
-        help="of the registered model (default: hpa)",
+        help="name of the registered model (default: hpa)",
     )
     return parser
 

@@ -112,15 +112,8 @@ def _judge_on(
     except UserError as difference:
         old, new, again = _judge_again(champion, folder, split, new, params, difference)
     settings = params.promote
-    comparison = compare(
-        old.y_true,
-        old.groups,
-        old.y_pred,
-        new.y_pred,
-        old.labels,
-        settings.seed,
-        settings.n_draws,
-    )
+    decisions = old.y_true, old.groups, old.y_pred, new.y_pred
+    comparison = compare(*decisions, old.labels, settings.seed, settings.n_draws)
     return Judgement(comparison, split, again)
 
 
@@ -164,15 +157,15 @@ _ARRAYS = ("ids", "groups", "y_true", "y_prob", "y_pred")
 def _require_images(folder: Path, new: EvaluatedSplit, difference: UserError) -> None:
     """Refuse to judge if data/packed is not what the run was evaluated on."""
     index = PACKED_DIR / "index.csv"
-    words = read_model_vocabulary(folder).difference(read_vocabulary(PACKED_DIR))
+    differs = read_model_vocabulary(folder).difference(read_vocabulary(PACKED_DIR))
     digests = read_json(folder / "provenance.json").get("data", {})
     known = new.origin.data.get(index.name) or digests.get(str(index))
     found = sha256(index) if index.is_file() else "none"
-    if known != found or words:
+    if known != found or differs:
         raise UserError(
             "the champion cannot be judged on the images of this run: they are not in data/packed",
             expected=f"{index} with SHA-256 {known}, for a champion that was not evaluated on them",
-            received=f"SHA-256 {found}; {words or str(difference).splitlines()[0]}",
+            received=f"SHA-256 {found}; {differs or str(difference).splitlines()[0]}",
             remedy=f"restore the data of this run (git checkout COMMIT, dvc checkout); {FORCE}",
         ) from difference
 

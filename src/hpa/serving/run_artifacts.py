@@ -103,8 +103,8 @@ def _require_own_predictions(folder: Path, classifier: Classifier) -> None:
             remedy = "evaluate this model with them (dvc repro), then promote that run"
             own = replace(beside["origin"], networks=networks)
             require_same_origin(own, found.origin, names=names, remedy=remedy)
-            words = classifier.vocabulary.labels
-            require_same_vocabulary(words, found.labels, names=names, remedy=remedy)
+            labels = classifier.vocabulary.labels
+            require_same_vocabulary(labels, found.labels, names=names, remedy=remedy)
 
 
 def _with_upstream(run: PastRun) -> Iterator[PastRun]:

@@ -44,8 +44,8 @@ def model_folder(source: str) -> Iterator[Path]:
                 f"{source} cannot be read from the registry",
                 expected=f"a registered model, such as {SCHEME}{NAME}@{CHAMPION}",
                 received=str(error),
-                remedy="name a registered model and its alias, or a model folder; if the store is "
-                "away or another one, start its server or set MLFLOW_TRACKING_URI",
+                remedy="name a registered model and its alias, or a model folder; or start the "
+                "server of the store, or name another store: MLFLOW_TRACKING_URI",
             ) from error
         yield copied / "artifacts" / "model"
 

@@ -39,7 +39,7 @@ def places(run_id: str, report: str = REPORT) -> str:
 
 
 def comparison(run_id: str) -> str:
-    """Return the line that says where a run stands beside the others; also if the store is away."""
+    """Return the line that tells where to compare a run with others; also if the store is away."""
     run = _found(run_id)
     where = f", {_all_runs(run)}" if run else ""
     return f"run {run_id}: compare with others by `make ui`{where}"

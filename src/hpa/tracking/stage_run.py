@@ -115,6 +115,9 @@ def stage_run(
     The run ends FINISHED; FAILED after an exception, which the tag `failure` names; or KILLED
     after Ctrl-C or SIGTERM. Runs of this machine whose process is gone are first ended as KILLED.
 
+    Within the block of another stage, as of `src/folds.py`, it logs to that stage's run, which
+    has the parameters of both.
+
     Args:
         stage: the stage's name.
         params: all parameters in force, those inherited from earlier stages included.
@@ -125,9 +128,6 @@ def stage_run(
         tags: additional tags.
         name: of the run; by default all that differs from the committed parameters.
         stops: exceptions that are not failures: they too end the run as KILLED.
-
-    Within the block of another stage, as of `src/folds.py`, it logs to that stage's run, which
-    has the parameters of both.
     """
     if parent is None and (around := _open.get(None)) is not None:
         yield around.run_id

@@ -11,6 +11,10 @@ export function splitName(path, channels) {
   return [match[1], channels.find(({ name }) => name.toLowerCase() === channel).name];
 }
 
+/** Return the image name of a file of any name. */
+export const imageName = (file, channels) =>
+  splitName(file.name, channels)?.[0] ?? file.name.replace(/\.[^.]+$/, "");
+
 /** Group files into images; files without a channel in their name are `rest`. */
 export function groupFiles(files, channels) {
   const images = new Map(), rest = [], twice = [];

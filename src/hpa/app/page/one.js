@@ -3,7 +3,7 @@
 import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
 import { fullTitle, inWords, nameEnds, proteinOf, shortTitles } from "./channels.js";
-import { acceptDrops, groupFiles, splitName } from "./files.js";
+import { acceptDrops, groupFiles, imageName } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
 import { firstNames, LabelList } from "./labels.js";
 import { Picture } from "./picture.js";
@@ -80,7 +80,7 @@ export class OneImage {
     if (!file) return;
     this.files = { ...this.files, [channel]: file };
     this.origin = "";
-    this.name ||= splitName(file.name, this.model.channels)?.[0] ?? file.name.replace(/\.[^.]+$/, "");
+    this.name ||= imageName(file, this.model.channels);
     this.showSlots();
     byId(`slot-${channel}`).focus();
     if (this.names.every(each => this.files[each])) this.predict();
@@ -88,8 +88,11 @@ export class OneImage {
 
   /** Take files with their channels in their names. */
   take(files) {
-    const { images, rest, twice } = groupFiles(files, this.model.channels);
-    if (this.names.length === 1 && files.length === 1) return this.open(...this.only(files[0]));
+    const { channels } = this.model, { images, rest, twice } = groupFiles(files, channels);
+    // The file of a single channel may have any name.
+    if (channels.length === 1 && files.length === 1) {
+      return this.open(imageName(files[0], channels), { [this.protein]: files[0] });
+    }
     if (images.size > 1) return this.passOn(images, [...rest, ...twice]);
     showProblem(byId("one-problem"), null);
     if (images.size === 1) {
@@ -101,12 +104,6 @@ export class OneImage {
       if (several && found[this.protein]) this.predict();
     }
     if (rest.length || twice.length) this.showUnassigned(rest, twice);
-  }
-
-  /** Return name and files of an image of a single channel, whatever its file is called. */
-  only(file) {
-    const [channel] = this.names, stem = file.name.replace(/\.[^.]+$/, "");
-    return [splitName(file.name, this.model.channels)?.[0] ?? stem, { [channel]: file }];
   }
 
   showUnassigned(rest, twice) {
