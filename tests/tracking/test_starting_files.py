@@ -113,6 +113,23 @@ def test_a_run_without_a_finished_training_is_refused(project: Path, tmp_path: P
         fetch_network(f"runs:/{run_id}", tmp_path)
 
 
+def test_an_ensemble_is_refused_with_the_runs_of_its_networks(
+    champion: mlflow.MlflowClient, project: Path, tmp_path: Path
+) -> None:
+    networks = [{"path": f"fold-{k}/best.keras", "run_id": f"{k}" * 32} for k in range(2)]
+    folder = project / "ensemble/artifacts/model"
+    folder.mkdir(parents=True)
+    write_json(folder / "provenance.json", {"networks": networks})
+    with stage_run("folds", PARAMS, sections=("train",)) as run_id:
+        log_artifacts([folder / "provenance.json"], "model")
+    version = champion.create_model_version("hpa", str(project / "ensemble"), run_id).version
+    for source in (f"runs:/{run_id}", f"models:/hpa/{version}"):
+        with pytest.raises(UserError, match="is an ensemble of 2 networks") as caught:
+            fetch_network(source, tmp_path)
+        assert f"fold-1/best.keras of run {'1' * 32}" in str(caught.value)
+        assert f"name one of them: runs:/{'0' * 32}" in str(caught.value)
+
+
 def test_a_store_that_is_away_is_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

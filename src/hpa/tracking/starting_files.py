@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hpa.errors import UserError
-from hpa.system.files import repository_root, sha256
+from hpa.system.files import read_json, repository_root, sha256
 from hpa.tracking.logged_models import WEIGHTS, download
 from hpa.tracking.mlflow_store import past_run
 from hpa.tracking.registered_models import SCHEME, model_folder
@@ -31,16 +31,37 @@ def fetch_network(source: str, folder: Path) -> Path:
     """
     if source.startswith(SCHEME):
         with model_folder(source) as registered:
-            return _copied(source, [registered / Path(name).name for name in NETWORK], folder)
+            paths = [registered / Path(name).name for name in NETWORK]
+            require_one_network(source, paths[1])
+            return _copied(source, paths, folder)
     run_id: str | None = full_run_id(source.removeprefix(RUNS))
     while run_id:
         with TemporaryDirectory(prefix="hpa-network-") as temporary:
             found = [download(run_id, name, Path(temporary)) for name in NETWORK]
             paths = [path for path in found if path]
+            if found[1]:
+                require_one_network(source, found[1])
             if len(paths) == len(NETWORK):
                 return _copied(source, paths, folder)
         run_id = past_run(run_id).tags.get("upstream_run_id")
     raise _without_network(source)
+
+
+def require_one_network(source: str, provenance: Path) -> None:
+    """Refuse an ensemble, which `networks` in its provenance tell.
+
+    Raises:
+        UserError: it names the networks, and the run of each.
+    """
+    networks = read_json(provenance).get("networks", []) if provenance.is_file() else []
+    if networks:
+        raise UserError(
+            f"{source} is an ensemble of {len(networks)} networks",
+            expected="one network: a training starts from the weights of one",
+            received=", ".join(f"{each['path']} of run {each['run_id']}" for each in networks),
+            remedy=f"name one of them: {RUNS}{networks[0]['run_id']}, or its file, such as "
+            f"models/{networks[0]['path']}",
+        )
 
 
 def fetch_start(tags: Mapping[str, str], folder: Path) -> Path:
