@@ -85,8 +85,11 @@ def parse() -> tuple[Params, Namespace]:
         raise UserError(
             "params.yaml does not say into how many folds the images are split",
             expected="split.n_folds of 2 or more there, 5 say: the split stage makes them",
-            received=f"split.n_folds: {present}",
-            remedy=f"set it to {stated if stated > 1 else 5} in params.yaml, then run: "
+            received=f"split.n_folds: {present}"
+            + (f", but {stated} on the command line" if stated != present else ""),
+            remedy="run it without --split.n_folds: python src/folds.py"
+            if stated == 1 < present
+            else f"set it to {stated if stated > 1 else 5} in params.yaml, then run: "
             "python src/folds.py",
         )
     return params, arguments

@@ -281,7 +281,8 @@ def test_an_interrupted_command_ends_its_trainings_and_its_runs(
     [
         ([], 1, "set it to 5 in params.yaml, then run: python src/folds.py"),
         (["--n_folds", "5"], 1, "set it to 5 in params.yaml, then run: python src/folds.py"),
-        (["--n_folds", "5"], 3, "received:   split.n_folds: 3"),
+        (["--n_folds", "5"], 3, "received:   split.n_folds: 3, but 5 on the command line"),
+        (["--n_folds", "1"], 3, "run it without --split.n_folds: python src/folds.py"),
         (["--workers", "0"], 3, "--workers takes 1 or more"),
         (["--fold", "2"], 3, "--train.fold does not apply: all folds are trained"),
         ([], 3, "data/split has another number of folds than params.yaml"),
