@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -18,6 +19,8 @@ from hpa.reports.class_figures import plot_f1_by_class, plot_thresholds
 from hpa.reports.curves import plot_precision_recall
 from hpa.reports.figures import write_figures
 from hpa.reports.heatmaps import most_paired, pair_shares, plot_false_predictions
+from hpa.reports.html import figure_uri
+from hpa.reports.style import house_style
 from hpa.reports.summary import summary
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.vocabulary import hpa2018
@@ -157,3 +160,12 @@ def test_names_of_any_length_and_with_dollar_signs_are_drawn(
     assert all(len(text.get_text()) == 40 for text in axes.get_yticklabels())
     shares, support = pair_shares(evaluation.test.y_true, evaluation.test.y_true)
     assert len(most_paired(shares, support)) == min(n_classes, 40)
+
+
+@pytest.mark.parametrize("name", ["細胞核", "جدار", "A\u0378"])
+def test_a_name_in_a_script_without_a_font_is_drawn_without_a_warning(name: str) -> None:
+    """Warnings are errors here."""
+    with house_style():
+        figure = Figure(layout="constrained")
+        figure.subplots().set_xticks([0, 1], [name, "x"])
+    assert figure_uri(figure, kind="svg").startswith("data:image/svg+xml,")

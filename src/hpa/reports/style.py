@@ -1,9 +1,12 @@
 """Colours and matplotlib settings that all figures and pages share."""
 
-from functools import partial
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-from matplotlib import style
+from matplotlib import font_manager, style
 
 BLUE, ORANGE, GREY, INK = "#2a6f97", "#e07a1f", "#b8c0c8", "#26323c"
 PLUM, FAINT, LINE, PALE = "#8a6fb0", "#93a0ac", "#e6eaee", "#eef1f4"
@@ -27,8 +30,28 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "hpa",  # the same ids, so the same bytes, every time
 }
 
-house_style = partial(style.context, ["default", STYLE])
-"""Draw in the project's style, whatever the user's matplotlibrc says."""
+FALLBACKS = (
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei",
+    "Arial Unicode MS", "Hiragino Sans", "PingFang SC", "Malgun Gothic", "Yu Gothic",
+)  # fmt: skip
+"""Fonts for characters that DejaVu Sans lacks, such as Chinese ones, if they are installed."""
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the project's style, whatever the user's matplotlibrc says.
+
+    A character that no installed font has is drawn as a box; tables and pages still have it.
+    """
+    with style.context(["default", STYLE | {"font.family": _fonts()}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
+        yield
+
+
+@cache
+def _fonts() -> list[str]:
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
 
 
 def height_of(height: float, n_rows: int) -> float:
