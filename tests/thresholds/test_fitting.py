@@ -16,6 +16,7 @@ from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule, fit_thresholds
 from hpa.thresholds.thresholds_file import thresholds_to_json
 from hpa.vocabulary import hpa2018
+from hpa.vocabulary.labels import Labels
 
 N_LABELS = len(hpa2018.LABELS)
 
@@ -245,3 +246,13 @@ def test_on_half_splits_of_real_scores_the_blend_beats_the_sweep(
         blended = held_out.f1_at(choose_blend(ranking, seed).values).mean()
         gains.append(blended - held_out.f1_at(sweep(ranking)[0]).mean())
     assert np.mean(gains) > gain
+
+
+def test_few_groups_that_fill_unequal_numbers_of_folds_get_a_blend() -> None:
+    """Four groups of two images and two labels, as in a pilot study."""
+    y_true = np.array([[0, 1]] * 3 + [[1, 1], [1, 0], [1, 1], [1, 0], [1, 0]], np.uint8)
+    groups = np.repeat(np.arange(4), 2)
+    for seed in range(5):
+        y_prob = np.random.default_rng(seed).uniform(0.6, 0.7, y_true.shape).astype(np.float32)
+        labels = Labels.named(["a", "b"])
+        assert len(fit_thresholds(y_true, y_prob, labels, seed=seed, groups=groups).values) == 2

@@ -221,3 +221,11 @@ def test_a_training_from_an_older_model_resumes_to_the_same_bits(
     np.testing.assert_array_equal(kernels, first)
     rows, old_rows = (each.get_layer(HEAD).get_weights()[0] for each in (network, older))
     assert np.abs(rows - old_rows).max() > 0
+
+
+def test_the_folder_of_an_ensemble_is_refused_with_the_runs_of_its_networks(tmp_path: Path) -> None:
+    networks = [{"path": f"fold-{k}/best.keras", "run_id": f"{k}" * 32} for k in range(3)]
+    write_json(tmp_path / "provenance.json", {"networks": networks})
+    with pytest.raises(UserError, match="is an ensemble of 3 networks") as caught:
+        start_of(str(tmp_path))
+    assert f"fold-2/best.keras of run {'2' * 32}" in str(caught.value)

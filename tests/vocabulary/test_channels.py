@@ -51,3 +51,13 @@ def test_a_vocabulary_is_read_back_and_its_difference_names_labels_and_channels(
     assert HPA_2018.difference(other) == ("channels dapi, gfp instead of red, green, blue, yellow")
     with pytest.raises(ValueError, match="not a vocabulary"):
         Vocabulary.from_json({"labels": []})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": "A"}, {"name": "A", "role": "protein", "colour": "red"}, "A", None]
+)
+def test_what_is_not_a_channel_is_shown_with_the_keys_of_one(wrong: object) -> None:
+    with pytest.raises(ValueError, match="is not a channel: expected name, role, color") as caught:
+        Channels.from_json([wrong])  # type: ignore[list-item]
+    assert repr(wrong) in str(caught.value)
+    assert "__init__" not in str(caught.value)

@@ -151,7 +151,11 @@ class _CrossValidatedF1:
         enough = ranking.support >= N_FOLDS
         self.counted = enough if enough.any() else np.ones_like(enough)
         self.part_logits, self.training_support, keys, truths = [], [], [], []
+        self.first_of_repeat: list[
+            int
+        ] = []  # few groups may fill fewer folds in one repeat than in another
         for repeat in range(N_REPEATS):
+            self.first_of_repeat.append(len(keys))
             random = stream(seed, "choosing folds", repeat)
             folds = stratified_folds(ranking.truth, ranking.groups, random)
             for fold in range(folds.max() + 1):
@@ -173,10 +177,11 @@ class _CrossValidatedF1:
         folds = zip(self.part_logits, self.training_support, strict=True)
         logits = [(setting.shares(support) * parts).sum(axis=0) for parts, support in folds]
         ends = np.searchsorted(self.keys, self.lift - np.concatenate(logits), "right")
-        shape = (N_REPEATS, -1, len(self.support))
         hits = self.positives[ends] - self.positives[self.start]
-        true_positives = hits.reshape(shape).sum(axis=1)
-        n_predicted = (ends - self.start).reshape(shape).sum(axis=1)
+        true_positives, n_predicted = (
+            np.add.reduceat(counts.reshape(-1, len(self.support)), self.first_of_repeat)
+            for counts in (hits, ends - self.start)
+        )
         f1 = 2 * true_positives / np.maximum(n_predicted + self.support, 1)
         return float((f1 * self.counted).mean())
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpa.config.params import Params
 from hpa.errors import UserError
-from hpa.inference.models import BEST, Model, find_models
+from hpa.inference.models import BEST, PROVENANCE, Model, find_models
 from hpa.system.files import repository_root, sha256
 from hpa.tracking.address import tracking_uri
-from hpa.tracking.starting_files import fetch_network, is_tracked
+from hpa.tracking.starting_files import fetch_network, is_tracked, require_one_network
 from hpa.vocabulary.document import Vocabulary
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def start_of(weights: str) -> Start | None:
 def _start_of(weights: str, root: Path, store: str) -> Start | None:
     path = _fetched(weights) if is_tracked(weights) else root / weights
     if path.suffix != ".keras":
+        require_one_network(weights, path / PROVENANCE)
         path = path / BEST
         if not path.is_file():
             return None

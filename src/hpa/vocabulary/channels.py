@@ -109,10 +109,15 @@ class Channels:
         Raises:
             ValueError: it is none.
         """
-        try:
-            return cls(tuple(Channel(**each) for each in document))
-        except TypeError as error:
-            raise ValueError(f"not a list of channels: {error}") from error
+        required, optional = ("name", "role", "color"), ("description",)
+        for each in document:
+            given = set(each) if isinstance(each, Mapping) else set()
+            if not set(required) <= given <= {*required, *optional}:
+                raise ValueError(
+                    f"{each!r} is not a channel: expected {', '.join(required)}, and optionally "
+                    f"{optional[0]}"
+                )
+        return cls(tuple(Channel(**each) for each in document))
 
 
 def problems(channels: Sequence[Channel]) -> list[str]:
