@@ -151,11 +151,10 @@ class _CrossValidatedF1:
         enough = ranking.support >= N_FOLDS
         self.counted = enough if enough.any() else np.ones_like(enough)
         self.part_logits, self.training_support, keys, truths = [], [], [], []
-        self.first_of_repeat: list[
-            int
-        ] = []  # few groups may fill fewer folds in one repeat than in another
+        # Few groups may fill fewer folds in one repeat than in another.
+        self.first_of_repeat: list[int] = []
         for repeat in range(N_REPEATS):
-            self.first_of_repeat.append(len(keys))
+            self.first_of_repeat.append(len(truths))
             random = stream(seed, "choosing folds", repeat)
             folds = stratified_folds(ranking.truth, ranking.groups, random)
             for fold in range(folds.max() + 1):
