@@ -150,11 +150,12 @@ class _CrossValidatedF1:
         self.support = ranking.support
         enough = ranking.support >= N_FOLDS
         self.counted = enough if enough.any() else np.ones_like(enough)
-        self.part_logits, self.training_support, keys, truths = [], [], [], []
+        keys: list[np.ndarray] = []
+        self.part_logits, self.training_support, truths = [], [], []
         # Few groups may fill fewer folds in one repeat than in another.
         self.first_of_repeat: list[int] = []
         for repeat in range(N_REPEATS):
-            self.first_of_repeat.append(len(truths))
+            self.first_of_repeat.append(len(keys))
             random = stream(seed, "choosing folds", repeat)
             folds = stratified_folds(ranking.truth, ranking.groups, random)
             for fold in range(folds.max() + 1):
