@@ -15,7 +15,7 @@ from hpa.config.inherited import inherited_params
 from hpa.data.packed.record import data_parameters
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.inference.ensemble import require_whole
-from hpa.inference.models import find_models, require_same_data, require_words_of
+from hpa.inference.models import find_models, require_same_data, require_vocabulary
 from hpa.system.backends import prepare_backend
 
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     params, _ = command_line.parse(command_line.parser(__doc__, "score"), argv)
     models = find_models(Path(params.score.models))
     require_whole(models, Path(params.score.models))
-    require_words_of(models, read_vocabulary(PACKED_DIR), PACKED_DIR)
+    require_vocabulary(models, read_vocabulary(PACKED_DIR), PACKED_DIR)
     require_same_data(models, PACKED_DIR / "index.csv", SPLIT_DIR / "assignment.csv")
     made_with = data_parameters(PACKED_DIR, SPLIT_DIR)
     prepare_backend(models[0].backend, required_by=f"the training of {models[0].path}")

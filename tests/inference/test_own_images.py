@@ -17,7 +17,7 @@ from hpa.data.images.user_files import find_images
 from hpa.errors import UserError
 from hpa.inference.batch import line, predict_files
 from hpa.inference.classifier import Classifier
-from hpa.inference.models import find_models, read_model_vocabulary, require_words_of
+from hpa.inference.models import find_models, read_model_vocabulary, require_vocabulary
 from hpa.system.files import read_json, write_json
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
@@ -137,10 +137,10 @@ def test_networks_of_another_vocabulary_than_the_images_are_not_scored(
         (tmp_path / name).mkdir()
         (tmp_path / name / "best.keras").write_bytes(b"")
         write_json(tmp_path / name / "provenance.json", document)
-    require_words_of(find_models(tmp_path / "1/best.keras"), HPA_2018, Path("data/packed"))
+    require_vocabulary(find_models(tmp_path / "1/best.keras"), HPA_2018, Path("data/packed"))
     for models in (tmp_path / "2/best.keras", tmp_path):
         with pytest.raises(UserError, match="of different vocabularies") as refused:
-            require_words_of(find_models(models), HPA_2018, Path("data/packed"))
+            require_vocabulary(find_models(models), HPA_2018, Path("data/packed"))
         assert difference in str(refused.value)
         assert "dvc repro train" in str(refused.value)
 

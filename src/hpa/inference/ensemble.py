@@ -39,12 +39,12 @@ def require_whole(models: Sequence[Model], path: Path) -> None:
     if path.is_file() or (len(found) == 1 and len(models) > 1):
         return
     if missing := sorted(set(range(n_folds)) - found):
-        raise missing_folds(path, missing, n_folds)
+        raise incomplete_error(path, missing, n_folds)
     for other in models[1:]:
         require_alike(first.origin, other.origin, path=other.path, like=f"like {first.path}")
 
 
-def missing_folds(folder: Path, missing: Sequence[int], n_folds: int) -> UserError:
+def incomplete_error(folder: Path, missing: Sequence[int], n_folds: int) -> UserError:
     """Return the error of a folder that lacks the networks of some folds."""
     names = ", ".join(fold_dir(folder, fold).name for fold in missing)
     return UserError(

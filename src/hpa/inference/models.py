@@ -162,7 +162,7 @@ def require_complete(folder: Path) -> None:
         )
 
 
-def require_words_of(models: list[Model], data: Vocabulary, path: Path) -> None:
+def require_vocabulary(models: list[Model], data: Vocabulary, path: Path) -> None:
     """Refuse networks whose labels or channels are not those of the data in `path`.
 
     Raises:

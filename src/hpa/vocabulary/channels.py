@@ -23,7 +23,7 @@ COLORS = {
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,30}")
 """A name is part of file names, `<Id>_<channel>.png`, and of columns, `<channel>_mean`."""
 RESERVED = {"id", "target", "group", "line", "labelled", "folder", "name", "predicted", "url"}
-"""Columns of tables that are no channel."""
+"""Columns of tables that are not channels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Channel:
 
     @property
     def shows(self) -> str:
-        """What it shows, in words: `microtubules`, `protein`, `nucleus`; "" if nobody says."""
+        """Structure that it shows, such as `microtubules` or `nucleus`; "" if unknown."""
         return self.description or ("" if self.role == OTHER else self.role)
 
 
@@ -107,7 +107,7 @@ class Channels:
         """Read the document of `to_json`, or `fetch.channels` of params.yaml.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a list of channels.
         """
         required, optional = ("name", "role", "color"), ("description",)
         for each in document:

@@ -171,9 +171,9 @@ def fit_training_range(images: Iterable[np.ndarray], channels: Channels) -> Trai
     """Fit the ranges and the Gaussian to images, each uint8[S,S,K]."""
     pairs = [_range_and_measures(pixels) for pixels in images]
     ranges, measures = (np.array(each) for each in zip(*pairs, strict=True))
-    rightly = measures[:, 0]
-    mean = rightly.mean(axis=0)
-    covariance = np.cov(rightly, rowvar=False, bias=True)
+    in_order = measures[:, 0]
+    mean = in_order.mean(axis=0)
+    covariance = np.cov(in_order, rowvar=False, bias=True)
     # Shrunk towards the diagonal: with few images the covariance is singular.
     spread = np.diag(np.maximum(np.diag(covariance), 1e-4))
     precision = np.linalg.inv(0.9 * covariance + 0.1 * spread)
