@@ -46,8 +46,8 @@ def read_labels_csv(path: Path) -> Labels:
             f"{path}, which fetch.labels names, is missing",
             expected="a CSV with the columns number and name, optionally description and color",
             received=f"no such file (from {Path.cwd()})",
-            remedy=f"write it into {WATCHED}, one label per line; or set fetch.labels to from_table, "
-            f"for the names that your table holds{untracked_advice(path)}",
+            remedy=f"write it into {WATCHED}, one label per line; or set fetch.labels to "
+            f"from_table, for the names that your table holds{untracked_advice(path)}",
         )
     if not path.resolve().is_relative_to(WATCHED.resolve()):
         print(
