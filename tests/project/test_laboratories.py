@@ -67,7 +67,7 @@ LABORATORIES = {
         (DAPI, ("c1", "other", "#ff8000"), GFP),
     ),
     "28 labels, 4 channels": Laboratory(
-        tuple(f"Structure {chr(65 + k)}" for k in range(28)),
+        tuple(f"Structure {k:02d}" for k in range(28)),
         (GFP, DAPI, ("ER", "other", "yellow"), ("actin", "other", "magenta")),
     ),
     "300 labels, 6 channels": Laboratory(
