@@ -146,8 +146,8 @@ def test_a_process_stays_with_the_model_that_its_alias_named_first(
     first = start.start_of(source)
     assert first
     write_model(project / "third/artifacts/model", "third")
-    champion.create_model_version("hpa", str(project / "third"), run_id)
-    champion.set_registered_model_alias("hpa", "champion", "2")
+    third = champion.create_model_version("hpa", str(project / "third"), run_id)
+    champion.set_registered_model_alias("hpa", "champion", third.version)
     again = start.start_of(source)
     assert again
     assert again.sha256 == first.sha256 == sha256(first.model.path)
