@@ -195,7 +195,7 @@ def labels_in(arrays: dict[str, np.ndarray], path: Path) -> Labels:
     versions lack it: 28 columns are then those of the competition.
 
     Raises:
-        UserError: there is no such key, and another number of columns; or its content is wrong.
+        UserError: the key is missing and the columns are not 28, or its content is wrong.
     """
     if "labels" in arrays:
         stored = arrays["labels"].astype(np.str_)

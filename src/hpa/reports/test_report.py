@@ -75,7 +75,7 @@ def _names(labels: Labels, columns: Sequence[int]) -> str:
 
 
 def _false_predictions(test: EvaluatedSplit) -> str:
-    """Draw the heat map; "" for a single class, of which there are no pairs."""
+    """Draw the heat map; "" for a single class, which has no pairs."""
     if len(test.labels) == 1:
         return ""
     return figure_uri(plot_false_predictions(test.y_true, test.y_pred, test.labels), kind="svg")

@@ -28,7 +28,7 @@ def finished_run(run_id: str) -> PastRun:
     """Look up a run that evaluated what would be served: a network, or an ensemble that it logged.
 
     Raises:
-        UserError: there is no such run, it is not finished, or it evaluated something else.
+        UserError: the run does not exist, is not finished, or evaluated something else.
     """
     run = past_run(run_id)
     if run.status != "FINISHED":

@@ -150,7 +150,8 @@ def problems(channels: Sequence[Channel]) -> list[str]:
         if channel.color == "#000000"
     ]
     found += [
-        f"the name {name!r} is given twice" for name in {n for n in names if names.count(n) > 1}
+        f"the name {name!r} is given twice"
+        for name in dict.fromkeys(n for n in names if names.count(n) > 1)
     ]
     if roles.count(PROTEIN) != 1:
         found.append(f"{roles.count(PROTEIN)} channels have the role protein, expected one")

@@ -38,7 +38,7 @@ def reason_to_pass(path: PurePath, channels: Channels) -> str | None:
 
 
 def no_channel(channels: Channels) -> str:
-    """Return the reason to pass over a file that is no channel by its name."""
+    """Return the reason to pass over a file whose name does not end in a channel."""
     return f"the name does not end in {', '.join(f'_{each}' for each in channels.names)}"
 
 
