@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from hpa.data.images.decoding import read_image
 from hpa.inference.classifier import Classifier
@@ -163,6 +163,23 @@ def test_a_single_green_file_is_predicted_on_request_with_flags(page: Page, imag
     flags = page.locator("#flags")
     expect(flags).to_contain_text("The red, blue and yellow channels show nothing.")
     expect(flags).to_contain_text("Check that the file is the right one")
+
+
+def test_files_chosen_before_the_model_is_known_are_predicted_then(
+    browser: Browser, server: tuple[str, int], images: Path
+) -> None:
+    page = browser.new_page()
+    held: list[Route] = []
+    page.route("**/api/model", lambda route: held.append(route))
+    with page.expect_request("**/api/model"):
+        page.goto(server[0])
+    upload(page, files_of(images, "cell1"))
+    page.locator("#many-files").set_input_files(files_of(images, "cell2"))
+    held[0].continue_()
+    expect(page.locator("#result-name")).to_have_text("cell1")
+    page.get_by_role("tab", name="Many images").click()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    page.close()
 
 
 def test_files_can_be_dropped(page: Page, images: Path) -> None:

@@ -56,6 +56,17 @@ function pathOf(file) {
   return file.path || file.webkitRelativePath || file.name;
 }
 
+/** Let an input accept chosen files; `use` receives them, also those chosen while the page loaded. */
+export function acceptChosen(input, use) {
+  const take = () => {
+    if (!input.files.length) return;
+    use([...input.files]);
+    input.value = "";
+  };
+  input.onchange = take;
+  queueMicrotask(take); // after both tabs are made
+}
+
 /** Let an element accept dropped files; `use` receives them. */
 export function acceptDrops(element, use) {
   for (const kind of ["dragenter", "dragover"]) {

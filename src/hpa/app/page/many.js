@@ -3,7 +3,7 @@
 import { bytesOf, exampleFiles, RequestError, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
 import { inWords, nameEnds, proteinOf } from "./channels.js";
-import { acceptDrops, groupFiles } from "./files.js";
+import { acceptChosen, acceptDrops, groupFiles } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
 
 const N_CHIPS = 12;
@@ -17,12 +17,7 @@ export class ManyImages {
     this.introduce();
     byId("many-examples").hidden = !examples.length;
     acceptDrops(byId("many"), files => this.take(files));
-    for (const id of ["many-folder", "many-files"]) {
-      byId(id).onchange = event => {
-        this.take([...event.target.files]);
-        event.target.value = "";
-      };
-    }
+    for (const id of ["many-folder", "many-files"]) acceptChosen(byId(id), files => this.take(files));
     byId("many-examples").onclick = () => this.takeExamples(examples);
     byId("many-stop").onclick = () => this.stop?.abort();
     byId("many-filter").onchange = event => (byId("many-result").dataset.show = event.target.value);

@@ -3,7 +3,7 @@
 import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
 import { fullTitle, inWords, nameEnds, proteinOf, shortTitles } from "./channels.js";
-import { acceptDrops, groupFiles, imageName } from "./files.js";
+import { acceptChosen, acceptDrops, groupFiles, imageName } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
 import { firstNames, LabelList } from "./labels.js";
 import { Picture } from "./picture.js";
@@ -34,10 +34,7 @@ export class OneImage {
 
   wire() {
     acceptDrops(byId("one"), files => this.take(files));
-    byId("one-files").onchange = event => {
-      this.take([...event.target.files]);
-      event.target.value = "";
-    };
+    acceptChosen(byId("one-files"), files => this.take(files));
     byId("one-predict").onclick = () => this.predict();
     byId("one-clear").onclick = () => this.clear();
     byId("map-off").onclick = () => this.choose(null);
