@@ -1,7 +1,7 @@
-"""Messages about a user's mistake: one shape for all, and suggestions for misspelled names."""
+"""Messages about a user's mistake: one shape, suggestions for misspelled names, long lists cut."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,3 +36,23 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
         )
     ]
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def first_names(names: Sequence[str], n: int = 8) -> str:
+    """Join names, at most `n` of them.
+
+    >>> first_names(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
+
+
+def first_lines(lines: Sequence[str], n: int = 8) -> list[str]:
+    """Return at most `n` lines, and one that counts the others.
+
+    >>> first_lines(["a", "b", "c"], 2)
+    ['a', 'b', '… and 1 more']
+    """
+    more = [f"… and {len(lines) - n} more"] if len(lines) > n else []
+    return [*lines[:n], *more]

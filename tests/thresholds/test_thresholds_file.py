@@ -82,7 +82,7 @@ def test_labels_are_written_in_the_competitions_order_and_read_in_any(tmp_path: 
 def test_a_label_missing_or_misspelt_in_json_is_named(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     document["classes"]["Nucleus"] = document["classes"].pop("Cytosol")
-    with pytest.raises(UserError, match=r"missing \['Cytosol'\], unknown \['Nucleus'\]"):
+    with pytest.raises(UserError, match="missing Cytosol; unknown Nucleus"):
         reread(document, tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_a_threshold_edited_to_one_is_refused(tmp_path: Path) -> None:
 def test_thresholds_of_another_version_of_the_file_are_refused(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     del document["plain"]["global"]["thresholds"]["Cytosol"]
-    with pytest.raises(UserError, match=r"plain\.global\.thresholds: .*missing \['Cytosol'\]"):
+    with pytest.raises(UserError, match=r"plain\.global\.thresholds: .*missing Cytosol"):
         reread(document, tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_a_file_of_an_earlier_version_has_the_labels_of_the_competition(tmp_path
 def test_classes_that_are_not_those_of_the_labels_are_named(tmp_path: Path) -> None:
     document = thresholds_to_json(make_thresholds())
     document["labels"] = document["labels"][:27]
-    with pytest.raises(UserError, match=r"classes: .*missing \[\], unknown \['Rods & rings'\]"):
+    with pytest.raises(UserError, match=r"classes: .*unknown Rods & rings"):
         reread(document, tmp_path)
     document["labels"] = ["Vesicles"] * 2
     with pytest.raises(UserError, match="labels: the name 'vesicles' is given 2 times"):

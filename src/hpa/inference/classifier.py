@@ -16,7 +16,13 @@ from hpa.data.batches.packed_batches import turned
 from hpa.data.images.user_images import ReadingRules
 from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
-from hpa.inference.models import BEST, network_files, read_vocabulary_of, require_complete
+from hpa.inference.models import (
+    BEST,
+    PROVENANCE,
+    network_files,
+    read_vocabulary_of,
+    require_complete,
+)
 from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
 from hpa.metrics.origins import (
     Origin,
@@ -66,7 +72,7 @@ class Classifier:
                 model.
         """
         require_complete(folder)
-        self.origin: dict[str, Any] = read_json(folder / "provenance.json")
+        self.origin: dict[str, Any] = read_json(folder / PROVENANCE)
         self.vocabulary = read_vocabulary_of(self.origin, folder)
         self.thresholds, beside = read_thresholds(folder / "thresholds.json")
         self._augmentation, self._merge = _views(beside["score"], folder)
@@ -75,7 +81,7 @@ class Classifier:
         require_same_vocabulary(
             self.vocabulary.labels,
             self.thresholds.labels,
-            names=(f"{folder}/provenance.json", f"{folder}/thresholds.json"),
+            names=(f"{folder}/{PROVENANCE}", f"{folder}/thresholds.json"),
             remedy=REMEDY,
         )
         self.class_flags = _class_flags(folder / CLASS_FLAGS, self.thresholds, beside["origin"])
@@ -89,7 +95,7 @@ class Classifier:
         digest = self.origin.get("archives", {}).get(name)
         if not isinstance(digest, str):
             raise UserError(
-                f"{folder}/provenance.json has no digest of {name}",
+                f"{folder}/{PROVENANCE} has no digest of {name}",
                 expected=f'"archives": {{"{name}": SHA-256}}',
                 received="none",
                 remedy="train again, or copy the whole model folder from where it was trained",
@@ -126,17 +132,16 @@ class Classifier:
 
         The thresholds were fitted to such probabilities, with the same views.
         """
-        logits = [
-            merge_views(
-                lambda view, network=network: self._logits(  # type: ignore[misc]
-                    network, turned(pixels, view), batch_size
-                ),
-                self._augmentation,
-                self._merge,
-            )
-            for network in self.networks
-        ]
+        logits = [self._merged(network, pixels, batch_size) for network in self.networks]
         return sigmoid(np.add.reduce(logits) / len(logits))
+
+    def _merged(self, network: "keras.Model", pixels: np.ndarray, batch_size: int) -> np.ndarray:
+        """Return the logits float32[N,C] of a network, merged over the views."""
+        return merge_views(
+            lambda view: self._logits(network, turned(pixels, view), batch_size),
+            self._augmentation,
+            self._merge,
+        )
 
     def _logits(self, network: "keras.Model", pixels: np.ndarray, batch_size: int) -> np.ndarray:
         """Run a network in batches of one size, so that it is compiled only once."""
@@ -207,7 +212,7 @@ def _check_network(
         for path, said in zip(paths, listed, strict=True)
     ]
     others = {
-        "provenance.json": listed,
+        PROVENANCE: listed,
         "thresholds.json": thresholds.networks,
         "training_range.json": networks_of(BEST, seen),
     }

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hpa.errors import UserError
+from hpa.errors import UserError, first_lines
 from hpa.model.first_layer import CONV1, PURE, filter_norms, kernel_of
 from hpa.model.resnet import BACKBONE, BLOCKS, FILTERS
 from hpa.system.files import repository_root, sha256
@@ -153,11 +153,10 @@ def check_layout(folder: Path) -> None:
     """
     problems = _config_problems(folder) + _weight_problems(folder / WEIGHTS)
     if problems:
-        more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
         raise UserError(
             f"model.weights: {folder} does not contain a ResNet-34 in timm's layout",
             expected=f"{CONFIG} with architecture resnet34; {WEIGHTS} with its keys and shapes",
-            received="\n    ".join(["", *problems[:8], *more]),
+            received="\n    ".join(["", *first_lines(problems)]),
             remedy=f"use the files of {IMAGENET}, or of another resnet34 of timm",
         )
 

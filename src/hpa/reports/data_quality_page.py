@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from hpa.data.images.rendering import protein, pseudo_colour, side_by_side
 from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED
 from hpa.data.packed.packed_images import PackedImages
+from hpa.errors import first_names
 from hpa.reports import data_quality
 from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_words, findings
 from hpa.reports.heatmaps import plot_cooccurrence
 from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import describe_part, first_names, shortened
+from hpa.reports.shown_classes import describe_part, shortened
 from hpa.reports.style import BLUE, GREY, INK, ORANGE, PLUM, height_of, house_style
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels
@@ -161,7 +162,7 @@ def _labels(row: pd.Series, labels: Labels) -> str:
     if row["split"] == UNLABELLED:
         return "label unknown"
     names = [labels.names[column] for column in labels.parse(row["Target"])]
-    return first_names(names, 8) or "no label"
+    return first_names(names) or "no label"
 
 
 def _white(row: pd.Series, channels: Channels) -> str:

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_eval_con
 from jinja2.nodes import EvalContext
 from matplotlib.figure import Figure
 
+from hpa.errors import first_names
 from hpa.reports import style
-from hpa.reports.shown_classes import first_names
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 METADATA = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}

@@ -1,7 +1,5 @@
 """Classes for which a figure or a page has room, if there are many."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 MAX_CLASSES = 40
@@ -25,16 +23,6 @@ def shortened(name: str, n: int = 40) -> str:
     'Nucleoli fi…'
     """
     return name if len(name) <= n else f"{name[: n - 1]}…"
-
-
-def first_names(names: Sequence[str], n: int = MAX_CLASSES) -> str:
-    """Join names, at most `n` of them.
-
-    >>> first_names(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(names[:n]) + more
 
 
 def describe_part(n_classes: int, what: str = "with the most test images") -> str:

@@ -2,10 +2,11 @@
 
 import textwrap
 
+from hpa.errors import first_names
 from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.report_data import Evaluation
 from hpa.reports.html import counted
-from hpa.reports.shown_classes import first_names
+from hpa.reports.shown_classes import MAX_CLASSES
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -49,6 +50,6 @@ def summary(evaluation: Evaluation) -> str:
         subject = several if len(evaluation.classes) > 1 else "the class has"
         lines.append(f"{subject} quality flags:")
         for note, rows in flagged.groupby("flags", sort=False):
-            text = f"{note}: {first_names(list(rows['label']))}"
+            text = f"{note}: {first_names(list(rows['label']), MAX_CLASSES)}"
             lines.append(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="      "))
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hpa.errors import first_names
 from hpa.evaluation.report_data import Evaluation
 from hpa.evaluation.test_predictions import EvaluatedSplit
 from hpa.reports.curves import METHODS, panel, precision_recall_curves, reliability_curves
@@ -15,7 +16,7 @@ from hpa.reports.gallery import read_gallery
 from hpa.reports.heatmaps import plot_false_predictions
 from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um
-from hpa.reports.shown_classes import describe_part, first_names
+from hpa.reports.shown_classes import describe_part
 from hpa.reports.training_curve import plot_losses, plot_macro_f1
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.labels import Labels

@@ -10,11 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hpa.config.params import Params
-from hpa.errors import UserError
+from hpa.errors import UserError, first_names
 from hpa.evaluation.headline_metrics import f1_name
 from hpa.evaluation.noninferiority import objections
 from hpa.inference.models import read_model_vocabulary
-from hpa.reports.shown_classes import first_names
 from hpa.serving.judgement import Judgement, OtherVocabularyError, judge
 from hpa.serving.registry import Registry
 from hpa.serving.run_artifacts import check_model, collect, finished_run

@@ -15,7 +15,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from hpa.errors import UserError
+from hpa.errors import UserError, first_names
 from hpa.metrics.origins import Origin
 from hpa.system.files import digest, read_json
 from hpa.thresholds.decisions import PlainRule, Thresholds
@@ -93,12 +93,9 @@ def _check_keys(mapping: object, names: Iterable[str]) -> object:
         missing = [name for name in names if name not in mapping]
         unknown = [key for key in mapping if key not in names]
         if missing or unknown:
-            raise ValueError(f"missing {_first(missing)}, unknown {_first(unknown)}")
+            parts = {"missing": first_names(missing), "unknown": first_names(unknown)}
+            raise ValueError("; ".join(f"{key} {names}" for key, names in parts.items() if names))
     return mapping
-
-
-def _first(names: list[str], n: int = 8) -> str:
-    return f"{names[:n]}{f' and {len(names) - n} more' if len(names) > n else ''}"
 
 
 @BeforeValidator

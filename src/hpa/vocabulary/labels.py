@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from hpa.errors import first_names
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -160,7 +162,7 @@ class Labels:
         first, last = self.numbers[0], self.numbers[-1]
         if last - first + 1 == len(self):
             return f"label numbers from {first} to {last}"
-        return f"the label numbers {_first([str(number) for number in self.numbers])}"
+        return f"the label numbers {first_names([str(number) for number in self.numbers])}"
 
     @cached_property
     def _columns(self) -> dict[str, int]:
@@ -205,7 +207,7 @@ class Labels:
         absent = [name for name in self.names if name not in other.names]
         added = [name for name in other.names if name not in self.names]
         parts = [
-            f"{title} {len(names)}: {_first(names)}"
+            f"{title} {len(names)}: {first_names(names)}"
             for title, names in (("without", absent), ("in addition", added))
             if names
         ]
@@ -286,8 +288,3 @@ def problems(labels: Sequence[Label]) -> list[str]:
         if len(names) > 1
     ]
     return found
-
-
-def _first(names: Sequence[str], n: int = 8) -> str:
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(names[:n]) + more

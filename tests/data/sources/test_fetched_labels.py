@@ -65,6 +65,18 @@ def test_a_csv_needs_no_description_and_no_color(
     assert capsys.readouterr().out == ""
 
 
+def test_a_column_that_is_not_used_is_named_with_the_one_that_was_meant(
+    watched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = watched / "labels.csv"
+    path.write_text("number,name,colour,GO term\n0,Nucleoli,#00ff00,GO:0005730\n")
+    assert read_labels_csv(path) == Labels.named(["Nucleoli"])
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path}: the column colour is not used; did you mean color?",
+        f"{path}: the column GO term is not used",
+    ]
+
+
 def test_all_that_is_wrong_in_a_csv_is_listed_once_with_its_line(watched: Path) -> None:
     path = write(
         watched / "labels.csv",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hpa.errors import UserError, did_you_mean
+from hpa.errors import UserError, did_you_mean, first_lines
 from hpa.vocabulary.labels import MAX_LABELS, Labels
 
 DELIMITERS = (",", ";", "\t")
@@ -106,7 +106,7 @@ def read_labels(table: pd.DataFrame, path: Path, labels: Labels, *, required: bo
             expected=f"{labels.described_numbers}, or names such as {labels.names[0]}, each once, "
             "separated by spaces, semicolons, bars, or commas within quotes",
             received="\n    ".join(
-                ["", *_first(lacking, MAX_LABELS), *_first(problems, MAX_LISTED)]
+                ["", *first_lines(lacking, MAX_LABELS), *first_lines(problems, MAX_LISTED)]
             ),
             remedy="correct them, remove these labels or rows, or name your own labels by "
             "fetch.labels (docs/labels.md)",
@@ -219,8 +219,3 @@ def _rows(text: str, delimiter: str, *, strict: bool = True) -> Iterator[tuple[i
 
 def _most_first(item: tuple[str, list[Any]]) -> tuple[int, str]:
     return -len(item[1]), item[0]
-
-
-def _first(problems: list[str], n: int) -> list[str]:
-    more = [f"… and {len(problems) - n} more"] if len(problems) > n else []
-    return problems[:n] + more

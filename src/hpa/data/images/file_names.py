@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path, PurePath
 
 from hpa.data.images.formats import SUFFIXES
+from hpa.errors import first_names
 from hpa.vocabulary.channels import Channels
 
 HIDDEN = "hidden"
@@ -54,6 +55,5 @@ def list_passed_over(passed_over: Mapping[Path, str]) -> list[str]:
     lines = []
     for reason in dict.fromkeys(passed_over.values()):
         files = [str(path) for path, each in passed_over.items() if each == reason]
-        more = f" and {len(files) - N_NAMES} more" if len(files) > N_NAMES else ""
-        lines.append(f"passed over ({reason}): {', '.join(files[:N_NAMES])}{more}")
+        lines.append(f"passed over ({reason}): {first_names(files, N_NAMES)}")
     return lines

@@ -5,10 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from hpa.data.images.formats import SUFFIXES
-from hpa.errors import UserError
+from hpa.errors import UserError, first_names
 from hpa.vocabulary.channels import Channels
-
-MAX_ENDINGS = 8
 
 
 def absent_channels(absent: list[str], channels: Channels, place: str, received: str) -> UserError:
@@ -41,6 +39,5 @@ def endings_of(folder: Path, names: list[str]) -> str:
         "_" + re.split("_" if "_" in path.stem else "[- ]", path.stem)[-1] for path in pictures
     )
     ordered = sorted(ends.items(), key=lambda each: (-each[1], each[0]))
-    listed = ", ".join(f"{end} ({n})" for end, n in ordered[:MAX_ENDINGS])
-    more = f" and {len(ends) - MAX_ENDINGS} more" if len(ends) > MAX_ENDINGS else ""
-    return f"{len(pictures)} pictures whose names end in {listed}{more}"
+    listed = first_names([f"{end} ({n})" for end, n in ordered])
+    return f"{len(pictures)} pictures whose names end in {listed}"

@@ -17,7 +17,7 @@ from hpa.data.images.csv_tables import ATLAS_ID, antibodies, with_groups
 from hpa.data.sources.downloads import download_images
 from hpa.data.sources.layout import ABSENT, lacking, write_layout
 from hpa.data.sources.tables import read_table
-from hpa.errors import UserError
+from hpa.errors import UserError, first_names
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS
 from hpa.vocabulary.labels import Labels
@@ -73,13 +73,13 @@ def fetch_atlas(
         raise UserError(
             f"the atlas lacks channels of images in {table_path}",
             expected=f"{', '.join(CHANNELS.names)} of every image",
-            received=f"{len(missing)} not found (404): {_first(missing)}",
+            received=f"{len(missing)} not found (404): {first_names(missing)}",
             remedy="remove those rows, skip such images with fetch.skip_absent=true, or make an "
             "absent yellow or red channel black with fetch.missing_channels; finished downloads "
             "are kept",
         )
     if skipped:
-        print(f"skipped {len(skipped)} images that the atlas lacks: {_first(sorted(skipped))}")
+        print(f"skipped {len(skipped)} images that the atlas lacks: {first_names(sorted(skipped))}")
     write_layout(
         raw_dir,
         images,
@@ -164,7 +164,3 @@ def _cache_path(cache_dir: Path, url: str) -> Path:
     parts = urlsplit(url)
     words = [word for word in parts.path.split("/") if word not in ("", ".", "..")]
     return cache_dir.joinpath(parts.netloc.replace(":", "_"), *words)
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hpa.data.images.csv_tables import MAX_LISTED, lines_of, read_csv
-from hpa.errors import UserError
+from hpa.errors import UserError, did_you_mean, first_lines, first_names
 from hpa.system.files import untracked_advice
 from hpa.vocabulary import hpa2018
 from hpa.vocabulary.labels import MAX_LABELS, SEPARATORS, Label, Labels, plain, problems
 
 FROM_TABLE = "from_table"
+REQUIRED, OPTIONAL = ["number", "name"], ["description", "color"]
 WATCHED = Path("own/labels")
 """The folder in which DVC notices an edit of the labels."""
 NUMBERS = re.compile(r"[-+]?\d+(\.\d*)?( [-+]?\d+(\.\d*)?)*")
@@ -54,7 +55,11 @@ def read_labels_csv(path: Path) -> Labels:
             f"{path} is outside {WATCHED}, the folder that DVC watches: after an edit of it, run "
             "dvc repro --force fetch"
         )
-    rows = read_csv(path, ["number", "name"], ["description", "color"]).to_dict("records")
+    table = read_csv(path, REQUIRED, OPTIONAL)
+    for column in table.columns.difference(["line", *REQUIRED, *OPTIONAL], sort=False):
+        known = did_you_mean(column, [*REQUIRED, *OPTIONAL])
+        print(f"{path}: the column {column} is not used{known}")
+    rows = table.to_dict("records")
     labels, wrong, lines = [], [], defaultdict(list)
     for row in rows:
         label, found = _label(row)
@@ -118,13 +123,14 @@ def labels_in_table(path: Path) -> Labels:
         for problem in problems([Label(0, name)])
     ]
     if wrong or not 1 <= len(names) <= MAX_LABELS:
-        more = [f"… and {len(wrong) - MAX_LISTED} more"] if len(wrong) > MAX_LISTED else []
         raise UserError(
             f"fetch.labels cannot be from_table: {path} "
             + ("holds numbers alone" if names and len(numbers) == len(names) else "does not fit"),
             expected=f"1 to {MAX_LABELS} names of labels in the column Target, separated by "
             f"{' '.join(SEPARATORS)}",
-            received="\n    ".join([f"{len(names)} different ones", *wrong[:MAX_LISTED], *more]),
+            received="\n    ".join(
+                [f"{len(names)} different ones", *first_lines(wrong, MAX_LISTED)]
+            ),
             remedy="write names; or name the numbers in a CSV with the columns number and name, "
             f"and set fetch.labels to it: {WATCHED}/labels.csv (docs/labels.md)",
         )
@@ -144,10 +150,8 @@ def unused(labels: Labels, targets: Iterable[str]) -> str:
     names = [name for column, name in enumerate(labels.names) if column not in used]
     if not names:
         return ""
-    listed = ", ".join(names[:MAX_LISTED])
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    omitted = "(fetch.labels=from_table omits them)"
-    return f"{len(names)} of {len(labels)} labels without an image {omitted}: {listed}{more}"
+    count = f"{len(names)} of {len(labels)} labels without an image"
+    return f"{count} (fetch.labels=from_table omits them): {first_names(names, MAX_LISTED)}"
 
 
 def _normalised(text: str) -> str:
