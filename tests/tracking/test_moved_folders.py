@@ -48,7 +48,7 @@ def artifact(run_id: str, name: str, folder: Path) -> Path | None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A project folder in which a run was made."""
     folder = tmp_path_factory.mktemp("made") / "old"
-    with pytest.MonkeyPatch.context() as patch, chdir(folder.parent):
+    with pytest.MonkeyPatch.context() as patch:
         work_in(folder, patch)
         return folder, track()
 
