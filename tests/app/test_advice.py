@@ -4,7 +4,8 @@ import pytest
 
 from hpa.app.advice import advise
 from hpa.app.views import Views
-from hpa.data.images.formats import InvalidImageError, decode_grey
+from hpa.data.images.formats import decode_grey
+from hpa.data.images.opened import InvalidImageError
 from hpa.data.packed.training_range import orders_of
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.page_forms import bomb, float_tiff, png

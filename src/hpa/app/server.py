@@ -23,7 +23,7 @@ from hpa.app.origin_guard import OriginGuard
 from hpa.app.uploads import read_images
 from hpa.app.views import Views
 from hpa.config.sections import App
-from hpa.data.images.formats import InvalidImageError
+from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.rendering import display_weights
 from hpa.errors import UserError
 from hpa.serving.request_limits import RequestLimits

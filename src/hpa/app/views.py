@@ -13,7 +13,7 @@ from hpa.app.advice import advise
 from hpa.app.examples import encoded
 from hpa.app.uploads import Images
 from hpa.config.sections import App, Serve
-from hpa.data.images.formats import InvalidImageError
+from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.rendering import stretched
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.errors import UserError

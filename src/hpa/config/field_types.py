@@ -5,7 +5,8 @@ an error would derive from the type.
 """
 
 import math
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -42,6 +43,35 @@ def _values(low: float, high: float, step: float) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def _pattern(text: str) -> str:
+    """Accept a regular expression with the groups that name an image."""
+    try:
+        groups = set(re.compile(text).groupindex)
+    except re.error as error:
+        raise ValueError("malformed") from error
+    if not groups & {"name", "well"} or not groups <= {"name", "well", "field", "channel"}:
+        raise ValueError("malformed")
+    return text
+
+
+def _places(text: str) -> str:
+    """Accept a text of entries `CHANNEL=PLACE`, each channel once."""
+    pairs = [[word.strip() for word in each.split("=", 1)] for each in text.split(";")]
+    if not all(len(each) == 2 and all(each) for each in pairs):
+        raise ValueError("malformed")
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("malformed")
+    return text
+
+
+def _percentiles(text: str) -> str:
+    """Accept two percentiles, the lower one first."""
+    low, high = map(float, text.split())
+    if not 0 <= low < high <= 100:
+        raise ValueError("malformed")
+    return text
 
 
 FROM_TEXT = BeforeValidator(_number_from_text)
@@ -100,5 +130,48 @@ ChannelList = Annotated[
         strict=True,
         description="a list such as [{name: dapi, role: nucleus, color: blue}, {name: gfp, "
         "role: protein, color: green}]",
+    ),
+]
+FilePattern = Annotated[
+    Text,
+    AfterValidator(_pattern),
+    Field(
+        description="a regular expression for the names of files, with the group name or well, and "
+        r"optionally field and channel, such as '(?P<name>.+)_w(?P<channel>\\d)'"
+    ),
+]
+FoundAs = Annotated[
+    Text,
+    AfterValidator(_places),
+    Field(
+        description="CHANNEL=PLACE separated by semicolons, such as 'red=3; green=GFP': the place "
+        "is the name of a channel in the files or in their names, or its number from 1"
+    ),
+]
+SliceRule = Annotated[
+    Literal["refuse", "max"] | Annotated[Whole, Field(ge=1)],
+    Field(description="refuse, max, or the number of a slice from 1"),
+]
+DepthName = Annotated[
+    Literal["percentile", "set_percentile", "bits", "refuse"]
+    | Annotated[Whole, Field(ge=1, le=2**32 - 1)],
+    Field(
+        description="percentile, set_percentile, bits, refuse, or the value that becomes white, "
+        "such as 4095"
+    ),
+]
+Percentiles = Annotated[
+    Text,
+    AfterValidator(_percentiles),
+    Field(description="two percentiles from 0 to 100, such as '0 99.99'"),
+]
+PixelSize = Annotated[Number, Field(ge=0.001, le=1000)]
+SourceList = Annotated[
+    list[dict[str, Any]],
+    Field(
+        strict=True,
+        min_length=1,
+        description="a list such as [{name: plate7, source: local, path: own/plate7}, {name: "
+        "atlas, source: hpa, path: own/hpav18.csv}]",
     ),
 ]

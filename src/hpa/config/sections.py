@@ -15,14 +15,21 @@ from hpa.config.field_types import (
     ChannelList,
     Count,
     DepthFactors,
+    DepthName,
+    FilePattern,
     Flag,
+    FoundAs,
     Fraction,
     Hosts,
     LabelAlphas,
     LabelRepeats,
     Number,
+    Percentiles,
+    PixelSize,
     Seed,
+    SliceRule,
     Slug,
+    SourceList,
     Text,
     Whole,
 )
@@ -38,8 +45,9 @@ class Section:
 class Fetch(Section):
     """Source of the images."""
 
-    source: Literal["synthetic", "kaggle", "hpa", "local"]
+    source: Literal["synthetic", "kaggle", "hpa", "local", "several"]
     path: Text
+    sources: SourceList | None
     competition: Slug
     base_url: Address
     n_connections: Annotated[Whole, Field(ge=1, le=16)]
@@ -47,8 +55,14 @@ class Fetch(Section):
     skip_absent: Flag
     labels: Text
     channels: Literal["hpa2018"] | ChannelList
+    label_map: Text | None
     missing_channels: Text | None
-    sixteen_bit_white: Annotated[Whole, Field(ge=255, le=65535)] | None
+    pattern: FilePattern | None
+    found_as: FoundAs | None
+    z: SliceRule
+    depth: DepthName
+    percentiles: Percentiles
+    pixel_size_um: PixelSize | None
     n_images: Annotated[Whole, Field(ge=28)]
     n_unlabelled: Annotated[Whole, Field(ge=0)]
     image_size: Annotated[Whole, Field(ge=64, le=2048)]
@@ -62,8 +76,9 @@ class Pack(Section):
 
     image_size: Annotated[Whole, Field(ge=32, le=2048, multiple_of=32)]
     shard_rows: Count
-    odd_size: Literal["refuse", "pad", "crop"]
+    odd_size: Literal["refuse", "pad", "crop", "tiles"]
     framing: Literal["none", "content"]
+    pixel_size_um: PixelSize | None
     max_unreadable_fraction: Annotated[Number, Field(ge=0, le=0.5)]
 
 
@@ -76,6 +91,7 @@ class Split(Section):
     holdout_fraction: Annotated[Number, Field(ge=0, le=0.8)]
     n_folds: Annotated[Whole, Field(ge=1, le=100)]
     hash_distance: Annotated[Whole, Field(ge=0, le=32)]
+    train_only: Text | None
     seed: Seed
 
 
@@ -224,7 +240,11 @@ class Serve(Section):
 
     batch_size: Annotated[Whole, Field(ge=1, le=1024)]
     tinted: Flag
-    sixteen_bit_white: Annotated[Whole, Field(ge=255, le=65535)] | None
+    pattern: FilePattern | None
+    found_as: FoundAs | None
+    z: SliceRule | None
+    depth: DepthName | None
+    pixel_size_um: PixelSize | None
     max_size_px: Annotated[Whole, Field(ge=32, le=8192)]
     max_request_mb: Annotated[Whole, Field(ge=1, le=1024)]
     max_images: Annotated[Whole, Field(ge=1, le=10_000)]

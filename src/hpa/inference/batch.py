@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hpa.config.sections import Serve
-from hpa.data.images.formats import InvalidImageError
+from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
 from hpa.inference.classifier import CLASS_FLAGS, Classifier
 from hpa.inference.writers import open_output

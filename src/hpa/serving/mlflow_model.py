@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from mlflow.exceptions import MlflowException
 
 from hpa.config.sections import Serve
-from hpa.data.images.formats import InvalidImageError
+from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.user_images import read_planes, to_pixels
 from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend

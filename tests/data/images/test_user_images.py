@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hpa.data.images.decoding import read_image
-from hpa.data.images.formats import InvalidImageError
+from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels, write_image

@@ -1,8 +1,8 @@
 """Catalogue of the images of a folder: Ids, labels, groups, and a check that the files exist.
 
-The layout is Kaggle's: `train.csv` (`Id,Target` and optionally `group`) with
-`train/<Id>_<channel>.png`; `sample_submission.csv` (`Id,Predicted`) with `test/`
-lists unlabelled images, and may be absent.
+The layout is Kaggle's: `train.csv` (`Id,Target`, optionally `group`, `source` and `pixel_size_um`)
+with `train/<Id>_<channel>.png`; `sample_submission.csv` (`Id,Predicted`, optionally `source` and
+`pixel_size_um`) with `test/` lists unlabelled images, and may be absent.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,8 @@ MAX_ID_BYTES = 200
 """A file name may have 255 with the channel, the suffix and the prefix of temporary files."""
 LABELLED_CSV, LABELLED_FOLDER = "train.csv", "train"
 UNLABELLED_CSV, UNLABELLED_FOLDER = "sample_submission.csv", "test"
+FACTS = ("source", "pixel_size_um")
+"""Optional columns of both CSVs: the name of the source, and micrometres or ""."""
 
 
 def read_catalogue(raw_dir: Path, vocabulary: Vocabulary) -> pd.DataFrame:
@@ -38,7 +40,7 @@ def read_catalogue(raw_dir: Path, vocabulary: Vocabulary) -> pd.DataFrame:
         One row per image, labelled ones first, in the order of the CSVs: `Id`, `Target` (`""`
         if unlabelled), `group` (that of the CSV or else the Id, and equal for all images of an
         antibody of the atlas, see `csv_tables.with_groups`), `labelled` (bool), `folder` (`train`
-        or `test`).
+        or `test`), and those of `FACTS` that a CSV has, "" where it does not say.
 
     Raises:
         UserError: a CSV is missing, empty or lacks a column; an Id is duplicated, empty or not a
@@ -54,10 +56,11 @@ def read_tables(raw_dir: Path, labels: Labels) -> pd.DataFrame:
     """Read the catalogue without checking that the channel files exist."""
     tables = [_read_labelled(raw_dir / LABELLED_CSV, labels)]
     if (raw_dir / UNLABELLED_CSV).is_file():
-        ids = read_csv(raw_dir / UNLABELLED_CSV, ["Id"])["Id"]
-        table = pd.DataFrame({"Id": ids, "Target": "", "group": ids})
-        tables.append(table.assign(labelled=False, folder=UNLABELLED_FOLDER))
-    catalogue = pd.concat(tables, ignore_index=True)
+        rows = read_csv(raw_dir / UNLABELLED_CSV, ["Id"], FACTS)
+        table = pd.DataFrame({"Id": rows["Id"], "Target": "", "group": rows["Id"]})
+        table = table.assign(labelled=False, folder=UNLABELLED_FOLDER)
+        tables.append(pd.concat([table, rows[[each for each in FACTS if each in rows]]], axis=1))
+    catalogue = pd.concat(tables, ignore_index=True).fillna("")
     check_ids(catalogue, f"the CSVs of {raw_dir}")
     return catalogue
 
@@ -68,12 +71,13 @@ def channel_path(folder: Path, image_id: str, channel: str) -> Path:
 
 
 def _read_labelled(path: Path, labels: Labels) -> pd.DataFrame:
-    table = read_csv(path, ["Id", "Target"], ["group"])
+    table = read_csv(path, ["Id", "Target"], ["group", *FACTS])
     if table.empty:
         raise bad_table(path, ["Id", "Target"], "a header without rows")
     table["Target"] = read_labels(table, path, labels, required=True)
+    facts = table[[each for each in FACTS if each in table]]
     table = with_groups(table, antibodies(list(table["Id"])))[["Id", "Target", "group"]]
-    return table.assign(labelled=True, folder=LABELLED_FOLDER)
+    return pd.concat([table.assign(labelled=True, folder=LABELLED_FOLDER), facts], axis=1)
 
 
 def check_ids(catalogue: pd.DataFrame, place: str) -> None:

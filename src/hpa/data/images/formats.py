@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hpa.data.images.decoding import MAX_SIZE_PX
 from hpa.data.images.headers import SEVERAL, announced_problem
+from hpa.data.images.opened import InvalidImageError
 from hpa.errors import UserError
 from hpa.vocabulary.channels import Channel
 
@@ -28,10 +29,6 @@ STRAY_BLOCK_PX, STRAY_LEVELS, STRAY_FRACTION = 16, 12, 0.25
 """A tinted picture may hold light of other colours up to 12 grey levels and a quarter of its own
 light, in the mean of each block of 16×16 pixels: twice what JPEG of quality 50 adds at most."""
 GREY_16 = {"I;16", "I;16B", "I;16L"}
-
-
-class InvalidImageError(ValueError):
-    """Error for bytes that are not a usable image; the message describes them."""
 
 
 def read_grey(

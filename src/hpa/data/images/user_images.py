@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
-from hpa.data.images.formats import InvalidImageError, decode_grey, read_content
+from hpa.data.images.formats import decode_grey, read_content
 from hpa.data.images.framing import FRAMINGS
+from hpa.data.images.opened import InvalidImageError
 from hpa.vocabulary.channels import Channel, Channels
 
 

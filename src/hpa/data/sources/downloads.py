@@ -11,7 +11,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, Retry
 from urllib3.exceptions import InvalidHeader
 
-from hpa.data.images.formats import InvalidImageError, decode
+from hpa.data.images.formats import decode
+from hpa.data.images.opened import InvalidImageError
 from hpa.errors import UserError
 from hpa.system.files import atomic_path
 from hpa.system.progress import progress

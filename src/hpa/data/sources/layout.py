@@ -111,8 +111,9 @@ def _write_image(
 def _write_tables(folder: Path, images: pd.DataFrame) -> None:
     labelled = images[images["labelled"]]
     grouped = (labelled["group"] != labelled["Id"]).any()
-    columns = ["Id", "Target", "group"] if grouped else ["Id", "Target"]
+    facts = [each for each in catalogue.FACTS if each in images]
+    columns = ["Id", "Target", *["group"] * bool(grouped), *facts]
     labelled[columns].to_csv(folder / catalogue.LABELLED_CSV, index=False)
     if not images["labelled"].all():
-        unlabelled = images.loc[~images["labelled"], ["Id"]].assign(Predicted="0")
+        unlabelled = images.loc[~images["labelled"], ["Id", *facts]].assign(Predicted="0")
         unlabelled.to_csv(folder / catalogue.UNLABELLED_CSV, index=False)
