@@ -1,0 +1,201 @@
+"""OME-Zarr 0.4 and 0.5 (and what older versions share with them): a folder, or a zip file of one.
+
+Level 0 of the pyramid is read, one plane at a time. Axes may stand in any order. A collection of
+several images (bioformats2raw) has a scene per image.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
+from hpa.data.images.zarr_codecs import bounded_v2, bounded_v3
+from hpa.data.images.zarr_metadata import (
+    axes_of,
+    channel_names,
+    images,
+    ome_attributes,
+    pixel_size_um,
+)
+from hpa.data.images.zarr_stores import CheckedStore, Folder, Zip, is_key
+
+MAX_CHUNK_BYTES = 512_000_000
+"""Bytes of a decoded chunk, at most; as many are decoded at once."""
+MAX_PLANE_CHUNKS, MAX_SHARD_CHUNKS = 16_384, 262_144
+MAX_CHANNELS = 1_000
+NUMBERS = r"[<>|]?[uif][1248]|u?int(8|16|32|64)|float(16|32|64)"
+
+
+class ZarrImage(OpenedImage):
+    """An image in OME-Zarr."""
+
+    def __init__(self, source: Path | bytes, *, scene: int | None, max_size_px: int) -> None:
+        self._files = (
+            Folder(source) if isinstance(source, Path) and source.is_dir() else Zip(source)
+        )
+        self._store = CheckedStore(self._files)
+        try:
+            self._open(scene, max_size_px)
+        except InvalidImageError:
+            self.close()
+            raise
+        except Exception as error:  # metadata made by hand raise any type
+            self.close()
+            reason = f"OME-Zarr whose metadata are damaged or unknown: {_short(error)}"
+            raise InvalidImageError(reason) from error
+
+    def _open(self, scene: int | None, max_size_px: int) -> None:
+        groups = images(self._store)
+        number = scene or 1
+        if number > len(groups):
+            raise InvalidImageError(f"OME-Zarr of {len(groups)} images: none has number {number}")
+        attributes = ome_attributes(self._store, groups[number - 1])
+        multiscales = attributes["multiscales"][0]
+        path = multiscales["datasets"][0]["path"]
+        if not is_key(path):
+            raise InvalidImageError(f"OME-Zarr whose pixels are elsewhere ({str(path)[:80]!r})")
+        self._path = f"{groups[number - 1]}/{path}".lstrip("/")
+        self._array = _array(self._store, self._path)
+        shape = self._array.shape
+        self._axes = axes_of(multiscales.get("axes"), len(shape))
+        sizes = dict(zip(self._axes, shape, strict=True))
+        _check_sizes(sizes, max_size_px)
+        if any(n > 1 for axis, n in zip(self._axes, shape, strict=True) if axis == "-"):
+            raise InvalidImageError("OME-Zarr with an axis that is not channel, depth or time")
+        self.description = Description(
+            kind="OME-Zarr",
+            height_px=sizes["y"],
+            width_px=sizes["x"],
+            dtype=self._array.dtype.newbyteorder("="),
+            channel_names=channel_names(attributes, sizes.get("c", 1)),
+            n_slices=sizes.get("z", 1),
+            n_times=sizes.get("t", 1),
+            n_scenes=len(groups),
+            pixel_size_um=pixel_size_um(multiscales, self._axes),
+        )
+        self._n_chunks = self._count_chunks()
+        self._store.max_bytes = 2 * MAX_CHUNK_BYTES
+
+    def read(self, channel: int, z: int = 0) -> np.ndarray:
+        """Decode a plane; see `OpenedImage.read`."""
+        at = {"c": channel, "z": z}
+        index = tuple(slice(None) if name in "yx" else at.get(name, 0) for name in self._axes)
+        self._store.n_missing = 0
+        try:
+            with zarr.config.set({"async.concurrency": self._concurrency()}):
+                plane = np.asarray(self._array[index])
+        except InvalidImageError:
+            raise
+        except Exception as error:  # codecs raise any type for damaged chunks
+            reason = f"OME-Zarr whose pixels are cut or damaged: {_short(error)}"
+            raise InvalidImageError(reason) from error
+        if self._store.n_missing >= self._n_chunks:
+            raise InvalidImageError(
+                f"OME-Zarr without pixels: none of the {self._n_chunks} files of channel "
+                f"{channel + 1} is there. Copy the folder again, whole; leave out a black channel"
+            )
+        if self._axes.index("x") < self._axes.index("y"):
+            plane = plane.T
+        return plane.astype(self.description.dtype, copy=False)
+
+    def _count_chunks(self) -> int:
+        """Return the number of files of a plane, after that of chunks is checked."""
+        at = [self._axes.index(axis) for axis in "yx"]
+        shape, chunks = self._array.shape, self._array.chunks
+        if math.prod(-(-shape[each] // chunks[each]) for each in at) > MAX_PLANE_CHUNKS:
+            raise InvalidImageError(
+                f"OME-Zarr in chunks of {chunks[at[0]]}×{chunks[at[1]]} pixels, more than "
+                f"{MAX_PLANE_CHUNKS:,} of a plane: save it again in larger ones"
+            )
+        files = self._array.shards or chunks
+        return math.prod(-(-shape[each] // files[each]) for each in at)
+
+    def _concurrency(self) -> int:
+        """Return the number of chunks to decode at once, so that memory is bounded."""
+        n_bytes = math.prod(self._array.chunks) * self._array.dtype.itemsize
+        return max(1, min(10, MAX_CHUNK_BYTES // n_bytes))
+
+    def close(self) -> None:
+        """Close the zip file."""
+        self._files.close()
+
+
+def _short(error: Exception) -> str:
+    """Return the first line of an error, with its type if it says nothing."""
+    return (str(error).partition("\n")[0] or type(error).__name__)[:200]
+
+
+def _array(store: CheckedStore, path: str) -> Any:
+    """Open the array of a level, after its metadata are checked.
+
+    Raises:
+        InvalidImageError: it is absent, has other values than numbers, or absurd chunks.
+    """
+    if (document := store.read_json(f"{path}/zarr.json")) is not None:
+        name, is_v2 = "zarr.json", False
+        dtype, shape = document["data_type"], document["shape"]
+        chunks = _inner_chunks(document)
+        document = {**document, "attributes": {}, "codecs": bounded_v3(document["codecs"])}
+    elif (document := store.read_json(f"{path}/.zarray")) is not None:
+        name, is_v2 = ".zarray", True
+        dtype, shape, chunks = document["dtype"], document["shape"], document["chunks"]
+    else:
+        raise InvalidImageError(
+            f"OME-Zarr without its part {path!r}, the full resolution: copy the folder again, whole"
+        )
+    if not isinstance(dtype, str) or not re.fullmatch(NUMBERS, dtype):
+        raise InvalidImageError(f"OME-Zarr with values of type {str(dtype)[:40]}, not numbers")
+    _check_numbers(shape)
+    _check_numbers(chunks)
+    n_bytes = math.prod(chunks) * np.dtype(dtype).itemsize
+    if n_bytes > MAX_CHUNK_BYTES:
+        raise InvalidImageError(
+            f"OME-Zarr in chunks of {n_bytes / 1e6:,.0f} MB (at most {MAX_CHUNK_BYTES / 1e6:.0f} "
+            "MB): save it again in chunks of one plane"
+        )
+    if is_v2:
+        document = bounded_v2(document, n_bytes)
+    store.documents = {f"{path}/{name}": json.dumps(document).encode()}
+    return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if is_v2 else 3)
+
+
+def _inner_chunks(document: dict[str, Any]) -> list[int]:
+    """Return the shape of the chunks that are decoded: of version 3, those inside of shards.
+
+    Raises:
+        InvalidImageError: a shard has too many.
+    """
+    chunks = list(document["chunk_grid"]["configuration"]["chunk_shape"])
+    for codec in document["codecs"]:
+        if codec["name"] == "sharding_indexed":
+            inner = list(codec["configuration"]["chunk_shape"])
+            _check_numbers([*chunks, *inner])
+            if math.prod(chunks) > MAX_SHARD_CHUNKS * math.prod(inner):
+                raise InvalidImageError("OME-Zarr in shards of too many chunks")
+            return inner
+    return chunks
+
+
+def _check_numbers(numbers: Any) -> None:
+    """Refuse what is not the shape of an image."""
+    if not (
+        isinstance(numbers, list)
+        and 2 <= len(numbers) <= 8
+        and all(type(each) is int and each > 0 for each in numbers)
+    ):
+        raise InvalidImageError(f"OME-Zarr of shape {str(numbers)[:80]}: not an image")
+
+
+def _check_sizes(sizes: dict[str, int], max_size_px: int) -> None:
+    """Refuse an image that is too large."""
+    if max(sizes["y"], sizes["x"]) > max_size_px:
+        raise InvalidImageError(
+            f"{sizes['x']}×{sizes['y']} pixels (at most {max_size_px}×{max_size_px})"
+        )
+    if sizes.get("c", 1) > MAX_CHANNELS:
+        raise InvalidImageError(f"OME-Zarr of {sizes['c']} channels (at most {MAX_CHANNELS})")

@@ -1,0 +1,241 @@
+"""Files of a Zarr store, in a folder or a zip file, as untrusted input: what is read is bounded.
+
+Nothing outside the folder is read, no link is followed out of it, nothing is fetched from the
+network, and no file is read that is larger than what it may hold.
+"""
+
+import io
+import json
+import os
+import stat
+import zipfile
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+
+from hpa.data.images.opened import InvalidImageError
+
+MAX_DOCUMENT_BYTES = 16_000_000
+"""Bytes of a JSON document of metadata, at most."""
+MAX_ZIP_ENTRIES = 200_000
+ROOT_DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+
+
+class Folder:
+    """Files below a folder, by their keys `a/b/c`."""
+
+    def __init__(self, path: Path) -> None:
+        self._root = Path(os.path.realpath(path))
+        self._inside: dict[Path, bool] = {}
+
+    def read(self, key: str, max_bytes: int) -> io.BufferedIOBase | None:
+        """Open a file; None if it is absent.
+
+        Raises:
+            InvalidImageError: it is larger than `max_bytes`, not a regular file, or elsewhere.
+        """
+        path = self._root / key
+        if path.parent not in self._inside:
+            self._inside[path.parent] = Path(os.path.realpath(path.parent)) == path.parent
+        try:
+            if not self._inside[path.parent]:
+                raise OSError
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise InvalidImageError(f"its part {key} is a link, or cannot be read") from error
+        file = os.fdopen(descriptor, "rb")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+            file.close()
+            raise _too_large(key, status.st_size, max_bytes)
+        return file
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+class Zip:
+    """Files in a zip file, by their keys; its one top folder is left out of them."""
+
+    def __init__(self, source: Path | bytes) -> None:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        try:
+            _count_entries(file)
+            self._zip = zipfile.ZipFile(file)
+            self._prefix = _top_folder(self._zip.namelist())
+        except Exception as error:
+            file.close()
+            if isinstance(error, InvalidImageError):
+                raise
+            raise InvalidImageError(f"a zip file, cut or damaged: {error}") from error
+        self._file, self._last = file, ("", b"")
+
+    def read(self, key: str, max_bytes: int) -> io.BufferedIOBase | None:
+        """Decompress a file; None if it is absent.
+
+        Raises:
+            InvalidImageError: it is larger than `max_bytes`, damaged or compressed in another way.
+        """
+        if self._last[0] != key:
+            try:
+                entry = self._zip.getinfo(self._prefix + key)
+            except KeyError:
+                return None
+            if entry.file_size > max_bytes:
+                raise _too_large(key, entry.file_size, max_bytes)
+            try:
+                with self._zip.open(entry) as file:
+                    self._last = key, file.read(max_bytes)
+            except Exception as error:  # zipfile raises many types for damaged entries
+                raise InvalidImageError(f"its part {key} is cut or damaged: {error}") from error
+        return io.BytesIO(self._last[1])
+
+    def close(self) -> None:
+        """Close the zip file."""
+        self._zip.close()
+        self._file.close()
+
+
+def _too_large(key: str, n_bytes: int, max_bytes: int) -> InvalidImageError:
+    return InvalidImageError(
+        f"its part {key} has {n_bytes:,} bytes (at most {max_bytes:,}), or is not a file"
+    )
+
+
+def _count_entries(file: Any) -> None:
+    """Refuse a zip file of too many entries before they are listed, which takes memory."""
+    n_bytes = file.seek(0, io.SEEK_END)
+    file.seek(max(0, n_bytes - 65_557))
+    tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")
+    n_listed = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    if n_listed == 0xFFFFFFFF and end >= 20:  # zip64: the record before has the true number
+        start = int.from_bytes(tail[end - 12 : end - 4], "little")
+        file.seek(min(start, n_bytes))
+        n_listed = int.from_bytes(file.read(56)[40:48], "little")
+    if n_listed > 46 * MAX_ZIP_ENTRIES * 4:
+        raise InvalidImageError(f"a zip file of more than {MAX_ZIP_ENTRIES:,} entries")
+
+
+def _top_folder(names: list[str]) -> str:
+    """Return the prefix of the store's files: "" or the one top folder that holds a store."""
+    found = {
+        name.removesuffix(document)
+        for name in names
+        for document in ROOT_DOCUMENTS
+        if name.rpartition("/")[2] == document and name.count("/") <= 1
+    } - {"__MACOSX/"}
+    if "" in found:
+        return ""
+    if len(found) != 1:
+        raise InvalidImageError(
+            f"a zip file of {len(found)} OME-Zarr folders" if found else "a zip file, not OME-Zarr"
+        )
+    return found.pop()
+
+
+class CheckedStore(Store):
+    """Read-only Zarr store of files, with documents that replace theirs.
+
+    Attributes:
+        max_bytes: of a chunk's file; larger ones are refused.
+        n_missing: chunks that were asked for and are absent.
+    """
+
+    supports_writes = supports_deletes = supports_listing = False
+
+    def __init__(self, files: Folder | Zip, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
+        super().__init__(read_only=True)
+        self._files, self.max_bytes, self.n_missing = files, max_bytes, 0
+        self.documents: dict[str, bytes] = {}
+
+    def read_json(self, key: str) -> dict[str, Any] | None:
+        """Read a JSON object; None if the file is absent.
+
+        Raises:
+            InvalidImageError: it is too large, damaged, or not an object.
+        """
+        file = self._files.read(key, MAX_DOCUMENT_BYTES) if is_key(key) else None
+        if file is None:
+            return None
+        with file:
+            try:
+                found = json.loads(file.read())
+            except (ValueError, RecursionError) as error:
+                raise InvalidImageError(f"its metadata {key} are cut or damaged") from error
+        if not isinstance(found, dict):
+            raise InvalidImageError(f"its metadata {key} are cut or damaged")
+        return found
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read a document or a chunk's file, or a part of it."""
+        if key in self.documents:
+            return prototype.buffer.from_bytes(self.documents[key])
+        file = self._files.read(key, self.max_bytes) if is_key(key) else None
+        if file is None:
+            self.n_missing += 1
+            return None
+        with file:
+            if isinstance(byte_range, RangeByteRequest):
+                file.seek(byte_range.start)
+                return prototype.buffer.from_bytes(file.read(byte_range.end - byte_range.start))
+            if isinstance(byte_range, SuffixByteRequest):
+                size = file.seek(0, io.SEEK_END)
+                file.seek(max(0, size - byte_range.suffix))
+            elif byte_range is not None:
+                file.seek(byte_range.offset)
+            return prototype.buffer.from_bytes(file.read())
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> list[Buffer | None]:
+        """Read parts of files."""
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        """Return whether a file is there."""
+        raise NotImplementedError
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse to write."""
+        raise NotImplementedError
+
+    async def delete(self, key: str) -> None:
+        """Refuse to delete."""
+        raise NotImplementedError
+
+    def list(self) -> AsyncIterator[str]:
+        """Refuse to list."""
+        raise NotImplementedError
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Refuse to list."""
+        raise NotImplementedError
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Refuse to list."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = Store.__hash__
+
+
+def is_key(text: object) -> bool:
+    """Return whether a text names a file below the folder."""
+    return (
+        isinstance(text, str)
+        and len(text) < 1000
+        and not any(char in text for char in "\\:\0")
+        and all(part not in {"", ".", ".."} for part in text.split("/"))
+    )
