@@ -14,11 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from kornia_rs.io import decode_image_png_u8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hpa.data.images.decoding import MAX_SIZE_PX
-from hpa.data.images.headers import SEVERAL, announced_problem
-from hpa.data.images.opened import InvalidImageError
+from hpa.data.images.headers import SEVERAL, announced_picture, announced_problem
+from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
 from hpa.errors import UserError
 from hpa.vocabulary.channels import Channel
 
@@ -28,7 +29,55 @@ MAX_PIXEL_BYTES, MAX_HEADER_BYTES = 4, 20_000_000
 STRAY_BLOCK_PX, STRAY_LEVELS, STRAY_FRACTION = 16, 12, 0.25
 """A tinted picture may hold light of other colours up to 12 grey levels and a quarter of its own
 light, in the mean of each block of 16×16 pixels: twice what JPEG of quality 50 adds at most."""
+ORIENTATION, TURNED = 0x0112, {5, 6, 7, 8}
+"""The tag of EXIF and TIFF, and its values that exchange height and width."""
 GREY_16 = {"I;16", "I;16B", "I;16L"}
+
+
+class PictureFile(OpenedImage):
+    """A PNG or JPEG: one picture, grey or red-green-blue, upright as its file demands."""
+
+    def __init__(self, source: Path | bytes, *, max_size_px: int) -> None:
+        self._content = source if isinstance(source, bytes) else read_content(source, max_size_px)
+        self._announced = announced = announced_picture(self._content)
+        width, height = announced.width_px, announced.height_px
+        if max(width, height) > max_size_px:
+            raise InvalidImageError(
+                f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})"
+            )
+        if announced.has_exif and _is_on_its_side(self._content):
+            width, height = height, width
+        self.description = Description(
+            kind=announced.kind,
+            height_px=height,
+            width_px=width,
+            dtype=np.dtype(np.uint16 if announced.bits == 16 else np.uint8),
+            is_color_picture=announced.n_samples == 3,
+        )
+
+    def read(self, channel: int, z: int = 0) -> np.ndarray:
+        """Decode the picture as uint8[H,W], uint16[H,W] or uint8[H,W,3]; see `OpenedImage.read`."""
+        if channel or z:
+            raise ValueError(f"a picture has no channel {channel} or slice {z}")
+        announced = self._announced
+        if announced.kind != "PNG" or announced.has_exif or announced.bits != 8:
+            return decode(self._content, max(announced.width_px, announced.height_px))
+        shape = announced.height_px, announced.width_px
+        mode = "mono" if announced.n_samples == 1 else "rgb"
+        try:
+            pixels: np.ndarray = decode_image_png_u8(self._content, shape, mode)
+        except Exception as error:  # the decoder raises plain exceptions
+            raise InvalidImageError(f"pixels that do not decode: {error}") from error
+        return pixels[..., 0] if announced.n_samples == 1 else pixels
+
+
+def _is_on_its_side(content: bytes) -> bool:
+    """Return whether EXIF demands a turn by 90 degrees."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            return image.getexif().get(ORIENTATION, 1) in TURNED
+    except Exception as error:  # Pillow raises many types for damaged tags
+        raise InvalidImageError(f"{len(content)} bytes, cut or damaged: {error}") from error
 
 
 def read_grey(

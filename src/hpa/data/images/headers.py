@@ -11,9 +11,12 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from hpa.data.images.opened import InvalidImageError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -43,6 +46,61 @@ SIGNS = {2: "signed values", 3: "floating-point values", 5: "complex values", 6:
 
 class DamagedFileError(ValueError):
     """Error for a file whose structure is cut or damaged."""
+
+
+@dataclass(frozen=True)
+class AnnouncedPicture:
+    """Contents of a PNG or JPEG as its header states them.
+
+    Attributes:
+        kind: `PNG` or `JPEG`.
+        width_px, height_px: as stored.
+        bits: per sample.
+        n_samples: per pixel.
+        has_exif: it may demand that the picture be turned.
+    """
+
+    kind: str
+    width_px: int
+    height_px: int
+    bits: int
+    n_samples: int
+    has_exif: bool
+
+
+def announced_picture(content: bytes) -> AnnouncedPicture:
+    """Read the header of a PNG or JPEG, and check all checksums of a PNG.
+
+    Raises:
+        InvalidImageError: it is cut, damaged, or holds another kind of picture.
+    """
+    try:
+        if content.startswith(PNG_SIGNATURE):
+            problem = png_problem(content)
+            found = _announced_png(content)
+        elif content.startswith(JPEG_SIGNATURE):
+            found = announced_jpeg(content)
+            problem = _samples_problem([found.bits] * found.n_samples)
+        else:
+            raise InvalidImageError(f"{len(content)} bytes that are not a PNG or JPEG")
+    except DamagedFileError as error:
+        raise InvalidImageError(f"{len(content)} bytes, cut or damaged: {error}") from error
+    if problem:
+        raise InvalidImageError(problem)
+    if not (found.width_px and found.height_px):
+        raise InvalidImageError(f"{len(content)} bytes, cut or damaged: a picture without pixels")
+    return found
+
+
+def _announced_png(content: bytes) -> AnnouncedPicture:
+    width, height, bits, colour_type = struct.unpack_from(">IIBB", content, 16)
+    return AnnouncedPicture(
+        "PNG", width, height, bits, PNG_SAMPLES[colour_type], _has_exif(content)
+    )
+
+
+def _has_exif(content: bytes) -> bool:
+    return any(each in content for each in (b"eXIf", b"Exif\0", b"tiff:Orientation"))
 
 
 def announced_problem(content: bytes) -> str | None:
@@ -186,6 +244,16 @@ def _is_imagej_stack(tags: ImageFileDirectory_v2) -> bool:
 
 def _jpeg_problem(content: bytes) -> str | None:
     """Return why a JPEG is refused by its frame header, or None."""
+    picture = announced_jpeg(content)
+    return _samples_problem([picture.bits] * picture.n_samples)
+
+
+def announced_jpeg(content: bytes) -> AnnouncedPicture:
+    """Read the frame header of a JPEG.
+
+    Raises:
+        DamagedFileError: there is none.
+    """
     position = 2
     while position + 4 <= len(content) and content[position] == 0xFF:
         marker, length = struct.unpack_from(">xBH", content, position)
@@ -197,7 +265,8 @@ def _jpeg_problem(content: bytes) -> str | None:
             frame = content[position + 4 : position + 10]
             if len(frame) < 6:
                 break
-            return _samples_problem([frame[0]] * frame[5])
+            bits, height, width, n_samples = struct.unpack(">BHHB", frame)
+            return AnnouncedPicture("JPEG", width, height, bits, n_samples, _has_exif(content))
         else:
             position += 2 + length
     raise DamagedFileError("a JPEG without a frame header")
