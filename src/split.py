@@ -14,12 +14,14 @@ from hpa.data.packed.packed_images import read_index
 from hpa.data.packed.record import split_record
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.splitting import (
+    label_counts,
     shortfalls,
     split_images,
     unequal_shares,
     worst_rates,
     write_split,
 )
+from hpa.data.splits.training_sources import may_judge, taught
 
 
 def main() -> None:
@@ -31,12 +33,16 @@ def main() -> None:
     record = split_record(asdict(split), PACKED_DIR / "index.csv")
     counts = write_split(SPLIT_DIR, index, labels, assignment, record)
     print(counts.to_string(index=False))
+    judging = may_judge(index, assignment["group"].to_numpy(), split.train_only)
+    if split.train_only:
+        print(taught(index, judging, split.train_only))
+        counts = label_counts(index[judging], labels, assignment[judging])
     for name, (label, error) in worst_rates(counts).items():
         print(f"worst relative error of a label's rate in {name}: {error:+.1%} ({label})")
-    for line in shortfalls(index, labels, assignment):
+    for line in shortfalls(index, labels, assignment, judging):
         print(f"{line}: bring more groups that have it")
     for line in unequal_shares(
-        assignment,
+        assignment[judging],
         test_fraction=split.test_fraction,
         val_fraction=split.val_fraction,
         holdout_fraction=split.holdout_fraction,

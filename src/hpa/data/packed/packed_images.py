@@ -18,7 +18,7 @@ def read_index(packed_dir: Path) -> pd.DataFrame:
     Raises:
         UserError: the index does not exist.
     """
-    texts = dict.fromkeys(("Id", "Target", "group", "folder", "blank", "hash"), str)
+    texts = dict.fromkeys(("Id", "Target", "group", "source", "folder", "blank", "hash"), str)
     try:
         return pd.read_csv(packed_dir / "index.csv", dtype=texts, keep_default_na=False)
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ from hpa.data.packed.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_
 from hpa.data.packed.record import RECORD
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
+from hpa.data.splits.training_sources import may_judge
 from hpa.errors import UserError
 from hpa.system.files import atomic_path, write_json
 from hpa.vocabulary.labels import Labels
@@ -31,22 +32,27 @@ def split_images(
     n_folds: int,
     hash_distance: int,
     seed: int,
+    train_only: str | None = None,
 ) -> pd.DataFrame:
     """Assign each packed image to a split.
 
     The test split depends on `test_fraction` alone, the holdout split on both fractions: all folds
     share the same test images. A label of at least three groups is in train, val and test, unless
     the label sets of the groups make it impossible (see `coverage.complete` and `shortfalls`).
-    With k folds, a label needs k groups outside test to be in every val.
+    With k folds, a label needs k groups outside test to be in every val. Groups that only train do
+    not count: fractions and labels are those of the others.
 
     Args:
-        index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash` (of eight views).
+        index: the packed index: `Id`, `Target`, `group`, `labelled`, `hash` (of eight views), and
+            `source` if it is known.
         labels: the labels of `Target`.
         val_fraction: share for val if `n_folds` is 1; otherwise the folds are equal shares of the
             images outside test and holdout.
         holdout_fraction: share of the images that judge promotions alone; 0 for none.
         hash_distance: bits (of 256, the hash of four channels; of others in proportion) in which
             hashes of the same picture may differ.
+        train_only: names of sources, see `training_sources.may_judge`: their labelled images are
+            in train, in every fold, with all images of their groups and all copies.
 
     Returns:
         `Id`, `group` (a number; its images share a split), `split` (`train`, `val`, `test`,
@@ -54,8 +60,8 @@ def split_images(
         in the order of `index`. The first fold is `val`; for others see `assignment.of_fold`.
 
     Raises:
-        UserError: there are too few groups for three splits, or an earlier version packed the
-            images.
+        UserError: there are too few groups for three splits, an earlier version packed the
+            images, or `train_only` names no source or all.
 
     >>> labels = Labels.named(["Nucleoplasm"])
     >>> index = pd.DataFrame({"Id": list("abcdefghij"), "Target": "0", "group": list("abcdefghij")})
@@ -72,15 +78,17 @@ def split_images(
     duplicates = duplicate_groups(list(index["hash"]), _distance(index["hash"], hash_distance))
     group = _merged_groups(index["group"], duplicates)
     labelled = index["labelled"].to_numpy(bool)
-    names, member = np.unique(group[labelled], return_inverse=True)
+    judging = labelled & may_judge(index, group, train_only)
+    names, member = np.unique(group[judging], return_inverse=True)
     counts = np.zeros((len(names), len(labels)), dtype=int)
-    np.add.at(counts, member, labels.indicators(index["Target"][labelled]))
+    np.add.at(counts, member, labels.indicators(index["Target"][judging]))
     requested = {"test": test_fraction, HOLDOUT: holdout_fraction}
     if n_folds == 1:
         requested["val"] = val_fraction
     split_of_group, fold_of_group = _assign(counts, np.bincount(member), requested, n_folds, seed)
-    split, fold = np.full(len(index), UNLABELLED, dtype=object), np.full(len(index), NO_FOLD)
-    split[labelled], fold[labelled] = split_of_group[member], fold_of_group[member]
+    split = np.where(labelled, "train", UNLABELLED).astype(object)
+    fold = np.full(len(index), NO_FOLD)
+    split[judging], fold[judging] = split_of_group[member], fold_of_group[member]
     columns = {"Id": index["Id"], "group": group, "split": split}
     return pd.DataFrame(columns | ({"fold": fold} if n_folds > 1 else {}))
 
@@ -140,8 +148,12 @@ def worst_rates(counts: pd.DataFrame) -> dict[str, tuple[str, float]]:
     }
 
 
-def shortfalls(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) -> list[str]:
+def shortfalls(
+    index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame, judging: np.ndarray | None = None
+) -> list[str]:
     """Describe the labels missing in test, or in train or val of a fold, one line per split.
+
+    The groups counted are those that may judge, bool[N]; None: all (see `may_judge`).
 
     >>> labels = Labels.named(["Cytosol", "Rods & rings"])
     >>> index = pd.DataFrame({"Target": ["0", "0", "0 1"]})
@@ -150,7 +162,8 @@ def shortfalls(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) ->
     'no image of train has Rods & rings (groups: 1)'
     """
     y_true = pd.DataFrame(labels.indicators(index["Target"]).astype(bool), columns=labels.names)
-    n_groups = y_true.groupby(assignment["group"].to_numpy()).any().sum()
+    counted = y_true if judging is None else y_true[judging]
+    n_groups = counted.groupby(assignment["group"][counted.index].to_numpy()).any().sum()
     sides = {"test": assignment["split"] == "test"}
     n_folds = 1 + assignment["fold"].max() if "fold" in assignment else 1
     for fold in range(n_folds):
@@ -160,7 +173,7 @@ def shortfalls(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) ->
         f"no image of {side} has "
         + ", ".join(f"{each} (groups: {n_groups[each]})" for each in names)
         for side, member in sides.items()
-        if len(names := y_true.columns[(n_groups > 0) & ~y_true[member.to_numpy()].any()])
+        if len(names := y_true.columns[y_true.any() & ~y_true[member.to_numpy()].any()])
     ]
 
 
