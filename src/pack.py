@@ -30,6 +30,7 @@ def main() -> None:
             shard_rows=params.pack.shard_rows,
             odd_size=params.pack.odd_size,
             framing=params.pack.framing,
+            pixel_size_um=params.pack.pixel_size_um,
             max_unreadable_fraction=params.pack.max_unreadable_fraction,
         )
     n_blank = int((index["blank"] != "").sum())

@@ -7,6 +7,7 @@ from hpa.app.views import Views
 from hpa.data.images.formats import decode_grey
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.packed.training_range import orders_of
+from hpa.inference.inputs import Input
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.page_forms import bomb, float_tiff, png
 from support.worlds import draw_pixels
@@ -27,7 +28,8 @@ def test_every_flag_of_the_training_range_has_advice(views: Views) -> None:
         np.repeat(good[..., :1], 4, axis=-1),
         *(draw_pixels(3, IMAGE_SIZE)[..., list(order)] for order in orders_of(4)),
     ]
-    predictions = views.classifier.predict(["x"] * len(images), np.stack(images), batch_size=8)
+    inputs = [Input("x", image[None]) for image in images]
+    predictions = views.classifier.predict(inputs, batch_size=8)
     flags = {flag for prediction in predictions for flag in prediction.flags}
     for kind in ("nothing", "same picture", "dimmer", "brighter", "blurrier", "sharper"):
         assert [flag for flag in flags if kind in flag], kind

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hpa.data import packing, shards
-from hpa.data.images.decoding import read_image
+from hpa.data.images.decoding import read_tiles
 from hpa.data.packed.packed_images import PackedImages
 from hpa.data.packing import pack
 from hpa.errors import UserError
@@ -35,11 +35,11 @@ def pack_in_another_process(preparation: str, raw_dir: Path, packed_dir: Path) -
 
 
 KILL_AT_IMAGE_40 = (
-    "import os, signal\nread, n = shards.read_image, iter(range(99))\n"
+    "import os, signal\nread, n = shards.read_tiles, iter(range(99))\n"
     "def read_or_die(*arguments):\n"
     "    if next(n) == 40: os.kill(os.getpid(), signal.SIGKILL)\n"
     "    return read(*arguments)\n"
-    "shards.read_image = read_or_die"
+    "shards.read_tiles = read_or_die"
 )
 """By then two shards of 16 images are finished, and the third is half written."""
 
@@ -49,11 +49,11 @@ def images_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The Ids of the images that this process decodes, in order."""
     ids: list[str] = []
 
-    def read_and_note(folder: Path, image_id: str, *rest: Any) -> np.ndarray:
+    def read_and_note(folder: Path, image_id: str, *rest: Any) -> list[np.ndarray]:
         ids.append(image_id)
-        return read_image(folder, image_id, *rest)
+        return read_tiles(folder, image_id, *rest)
 
-    monkeypatch.setattr(shards, "read_image", read_and_note)
+    monkeypatch.setattr(shards, "read_tiles", read_and_note)
     return ids
 
 

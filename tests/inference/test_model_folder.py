@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from hpa.config.params import load_params
+from hpa.data.images.framing import FramingRules
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
+from hpa.inference.inputs import Input
 from hpa.inference.models import find_models
 from hpa.model.archive_origin import embed_provenance, embedded_provenance
 from hpa.system.files import sha256
@@ -99,7 +101,7 @@ def test_images_are_read_as_the_training_images_were(folder: Path) -> None:
         "fetch.sixteen_bit_white": 4095,
         "fetch.missing_channels": "yellow",
     }
-    assert Classifier(folder).rules(SERVE).framing == "none"  # a model of an earlier version
+    assert Classifier(folder).framing == FramingRules(32)  # a model of an earlier version
     edit(folder / "provenance.json", params=params)
     rules = Classifier(folder).rules(SERVE)
     assert (rules.odd_size, rules.framing, rules.sixteen_bit_white) == ("crop", "content", 4095)
@@ -112,10 +114,11 @@ def test_a_channel_that_was_black_in_training_is_not_flagged(folder: Path) -> No
 
     pixels = draw_pixels(1, 32)[None].copy()
     pixels[..., 3] = 0
+    given = [Input("x", pixels)]
     flag = "the yellow channel shows nothing"
-    assert flag in Classifier(folder).predict(["x"], pixels, batch_size=1)[0].flags
+    assert flag in Classifier(folder).predict(given, batch_size=1)[0].flags
     edit(folder / "provenance.json", params={"fetch.missing_channels": "yellow"})
-    assert flag not in Classifier(folder).predict(["x"], pixels, batch_size=1)[0].flags
+    assert flag not in Classifier(folder).predict(given, batch_size=1)[0].flags
 
 
 def test_an_embedded_provenance_leaves_the_network_as_it_was(folder: Path) -> None:

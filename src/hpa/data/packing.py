@@ -2,7 +2,7 @@
 
 images.npy               uint8[N,S,S,K]; images-000.npy, images-001.npy … for large N
 vocabulary.json          labels, and channels in the order of the last axis
-index.csv                one row per image: labels, statistics, flags, perceptual hash, CRC-32
+index.csv                one row per image or tile: labels, statistics, flags, hash, CRC-32
 quarantine.csv           images that could not be read and have no row: Id, path, reason
 manifest.json            image size; number of images and SHA-256 of each shard; the parameters
                          of fetch and pack
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
 
 from hpa.data.images.catalogue import read_catalogue
+from hpa.data.images.framing import FramingRules
 from hpa.data.packed.record import raw_record
 from hpa.data.packed.vocabulary import read_vocabulary, write_vocabulary
 from hpa.data.shards import QUARANTINE_COLUMNS, PackingTask, pack_shard, plan_shard
@@ -34,6 +36,7 @@ def pack(
     shard_rows: int,
     odd_size: str = "refuse",
     framing: str = "none",
+    pixel_size_um: float | None = None,
     max_unreadable_fraction: float = 0.0,
     n_jobs: int = -1,
 ) -> pd.DataFrame:
@@ -48,14 +51,13 @@ def pack(
         packed_dir: the packed folder, written whole or not at all.
         image_size: height and width S of the packed images in pixels.
         shard_rows: images per shard.
-        odd_size: treatment of images that are not square, a key of `ODD_SIZES`.
-        framing: a key of `FRAMINGS`.
+        odd_size, framing, pixel_size_um: see `FramingRules`.
         max_unreadable_fraction: largest fraction of images that may be unreadable; these get no
             row and are listed in quarantine.csv. More of them end the run.
         n_jobs: number of processes; -1 for one per core.
 
     Returns:
-        The index, one row per image in the order of the rows.
+        The index, one row per image or tile in the order of the rows.
 
     Raises:
         UserError: the table or an image is invalid, or the disk is full.
@@ -65,6 +67,7 @@ def pack(
         "shard_rows": shard_rows,
         "odd_size": odd_size,
         "framing": framing,
+        "pixel_size_um": pixel_size_um,
         "max_unreadable_fraction": max_unreadable_fraction,
     }
     vocabulary = read_vocabulary(raw_dir)
@@ -72,14 +75,10 @@ def pack(
     parameters = {**raw_record(raw_dir), "pack": settings}
     shards_dir = packed_dir.with_name(f".shards-{packed_dir.name}")
     folders = raw_dir.absolute(), shards_dir.absolute()
-    rules: dict[str, Any] = {
-        "channels": vocabulary.channels.names,
-        "image_size": image_size,
-        "odd_size": odd_size,
-        "framing": framing,
-    }
+    known, channels = with_pixel_sizes(images, raw_dir), vocabulary.channels.names
+    rules = FramingRules(image_size, odd_size, framing, pixel_size_um)
     tasks = [
-        plan_shard(images.iloc[first : first + shard_rows], *folders, **rules)
+        plan_shard(known[first : first + shard_rows], *folders, channels=channels, rules=rules)
         for first in range(0, len(images), shard_rows)
     ]
     n_missing = sum(len(task.images) for task in tasks if not task.description_path.exists())
@@ -135,7 +134,7 @@ def _assemble(
 ) -> pd.DataFrame:
     """Write the packed folder of finished shards, as hard links: a kill loses none of them."""
     measured = pd.DataFrame([row for each in descriptions for row in each["rows"]])
-    index = images.merge(measured, on="Id", how="inner", validate="one_to_one")
+    index = _named(images.merge(measured, on="Id", how="inner", validate="one_to_many"))
     unreadable = [image for each in descriptions for image in each["unreadable"]]
     quarantine = pd.DataFrame(unreadable, columns=list(QUARANTINE_COLUMNS))
     filled = [pair for pair in zip(tasks, descriptions, strict=True) if pair[1]["rows"]]
@@ -157,6 +156,47 @@ def _assemble(
         write_vocabulary(folder, vocabulary)
         write_json(folder / "manifest.json", manifest)
     return index
+
+
+def with_pixel_sizes(images: pd.DataFrame, raw_dir: Path) -> pd.DataFrame:
+    """Add the column `pixel_size_um` to a catalogue as a number, None where it is unknown.
+
+    Raises:
+        UserError: a cell is not a positive number.
+    """
+    texts = images.get("pixel_size_um", pd.Series("", index=images.index))
+    numbers = pd.to_numeric(texts, errors="coerce")
+    wrong = (texts != "") & ~(np.isfinite(numbers) & (numbers > 0))
+    if wrong.any():
+        named = images["Id"][wrong] + ": " + texts[wrong].map(repr)
+        raise UserError(
+            f"pixel sizes in the CSVs of {raw_dir} are not lengths",
+            expected="micrometres, such as 0.325, or an empty cell where they are unknown",
+            received=f"{wrong.sum()}: {', '.join(named[:5])}",
+            remedy="correct the column pixel_size_um",
+        )
+    return images.assign(pixel_size_um=numbers.astype(object).where(numbers.notna(), None))
+
+
+def _named(index: pd.DataFrame) -> pd.DataFrame:
+    """Name the tiles of an image by their number.
+
+    Raises:
+        UserError: another image has such a name.
+
+    >>> _named(pd.DataFrame({"Id": ["a", "b", "b"], "tile": [0, 1, 2]}))["Id"].tolist()
+    ['a', 'b_tile1', 'b_tile2']
+    """
+    tile = index["tile"].astype(str)
+    names = index["Id"].where(tile == "0", index["Id"] + "_tile" + tile)
+    if (double := names.duplicated(keep=False)).any():
+        raise UserError(
+            "tiles would have the Ids of other images",
+            expected="no Id such as plate7_tile1 beside a field plate7 of several tiles",
+            received=", ".join(sorted(set(names[double]))[:5]),
+            remedy="rename those images",
+        )
+    return index.assign(Id=names).drop(columns="tile")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -6,8 +6,8 @@ SHA-256 of its bytes still match.
 """
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,8 @@ import pandas as pd
 
 from hpa.data.images import decoding, framing
 from hpa.data.images.catalogue import channel_path
-from hpa.data.images.decoding import ODD_SIZES, UnreadableImageError, read_image, view_hashes
+from hpa.data.images.decoding import UnreadableImageError, read_tiles, view_hashes
+from hpa.data.images.framing import FramingRules
 from hpa.system.files import atomic_path, digest, read_json, sha256, write_json
 
 BLANK_STD = 1 / 255
@@ -34,9 +35,7 @@ class PackingTask:
     images: pd.DataFrame
     raw_dir: Path
     channels: Sequence[str]
-    image_size: int
-    odd_size: str
-    framing: str
+    rules: FramingRules
 
     @property
     def pixels_path(self) -> Path:
@@ -49,21 +48,33 @@ class PackingTask:
         return self.path.with_suffix(".json")
 
 
-def plan_shard(images: pd.DataFrame, raw_dir: Path, shards_dir: Path, **rules: Any) -> PackingTask:
+def plan_shard(
+    images: pd.DataFrame,
+    raw_dir: Path,
+    shards_dir: Path,
+    *,
+    channels: Sequence[str],
+    rules: FramingRules,
+) -> PackingTask:
     """Name a shard by all that decides its bytes: files, rules, code, decoder and resizer.
 
     A file is identified by its name, size and modification time, as in `make`. The `images` are
-    rows of the catalogue, the `rules` are `channels`, `image_size`, `odd_size` and `framing` of
-    `PackingTask`.
+    rows of the catalogue, whose `pixel_size_um` is a number, or None if it is unknown.
     """
     code = [sha256(Path(file)) for file in (decoding.__file__, framing.__file__, __file__)]
-    content: list[Any] = [cv2.__version__, kornia_rs.__version__, code, rules]
-    for folder, image_id in zip(images["folder"], images["Id"], strict=True):
-        for channel in rules["channels"]:
+    content: list[Any] = [cv2.__version__, kornia_rs.__version__, code, channels, asdict(rules)]
+    for folder, image_id, pixel_size_um in _places(images):
+        content.append(pixel_size_um)
+        for channel in channels:
             path = channel_path(raw_dir / folder, image_id, channel)
             status = path.stat()
             content.append((folder, path.name, status.st_size, status.st_mtime_ns))
-    return PackingTask(shards_dir / digest(content), images, raw_dir, **rules)
+    return PackingTask(shards_dir / digest(content), images, raw_dir, channels, rules)
+
+
+def _places(images: pd.DataFrame) -> Iterator[tuple[str, str, float | None]]:
+    """Yield folder, Id and pixel size of each image."""
+    return zip(images["folder"], images["Id"], images["pixel_size_um"], strict=True)
 
 
 def pack_shard(task: PackingTask) -> dict[str, Any]:
@@ -81,23 +92,26 @@ def pack_shard(task: PackingTask) -> dict[str, Any]:
 
 
 def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
-    """Write the readable images; NumPy leaves room in the header, so it can be rewritten."""
+    """Write the readable images; NumPy leaves room in the header, so it can be rewritten.
+
+    An image of several tiles gives several rows: `tile` is a number from 1, or 0 if there is one.
+    """
     rows: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
-    shape = (task.image_size, task.image_size, len(task.channels))
-    square = ODD_SIZES[task.odd_size]
+    shape = (task.rules.image_size, task.rules.image_size, len(task.channels))
     with path.open("wb") as file:
         _write_header(file, (len(task.images), *shape))
-        for folder, image_id in zip(task.images["folder"], task.images["Id"], strict=True):
+        for folder, image_id, pixel_size_um in _places(task.images):
+            place = task.raw_dir / folder, image_id
             try:
-                place = task.raw_dir / folder, image_id
-                pixels = read_image(*place, task.channels, task.image_size, square, task.framing)
+                tiles = read_tiles(*place, task.channels, task.rules, pixel_size_um)
             except UnreadableImageError as error:
                 cells = (image_id, str(error.path.relative_to(task.raw_dir)), error.reason)
                 unreadable.append(dict(zip(QUARANTINE_COLUMNS, cells, strict=True)))
                 continue
-            file.write(pixels.data)
-            rows.append({"Id": image_id} | measure(pixels, task.channels))
+            for number, pixels in enumerate(tiles, start=int(len(tiles) > 1)):
+                file.write(pixels.data)
+                rows.append({"Id": image_id, "tile": number} | measure(pixels, task.channels))
         file.seek(0)
         _write_header(file, (len(rows), *shape))
     return {"rows": rows, "unreadable": unreadable}

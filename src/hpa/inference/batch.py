@@ -1,17 +1,19 @@
 """Batch inference over image files, in constant memory."""
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from hpa.config.sections import Serve
 from hpa.data.images.opened import InvalidImageError
-from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
+from hpa.data.images.user_images import ReadingRules, read_planes
 from hpa.inference.classifier import CLASS_FLAGS, Classifier
+from hpa.inference.inputs import Input
 from hpa.inference.writers import open_output
 from hpa.system.progress import progress
 
@@ -41,9 +43,12 @@ def predict_files(
     failures: dict[str, str] = {}
     weak_labels: dict[str, str] = {}
     width = min(40, max(map(len, images)))
-    with open_output(output) as write, progress(what="predict", total=len(images)) as bar:
-        for names, pixels in _batches(images, classifier.rules(serve), serve.batch_size, failures):
-            for prediction in classifier.predict(names, pixels, batch_size=serve.batch_size):
+    with (
+        open_output(output, tiles=classifier.framing.odd_size == "tiles") as write,
+        progress(what="predict", total=len(images)) as bar,
+    ):
+        for inputs in _batches(images, classifier, serve, failures):
+            for prediction in classifier.predict(inputs, batch_size=serve.batch_size):
                 document = classifier.document(prediction)
                 write(document)
                 tqdm.write(line(document, width))
@@ -52,7 +57,7 @@ def predict_files(
                     for each in document["classes"]
                     if each["present"] and each["flags"]
                 }
-            bar.update(len(names))
+            bar.update(len(inputs))
     for label, flags in sorted(weak_labels.items())[:N_WEAK]:
         print(f"? do not rely on {label}: {flags}")
     if len(weak_labels) > N_WEAK:
@@ -78,38 +83,43 @@ def line(document: dict[str, Any], width: int) -> str:
 
 def _batches(
     images: dict[str, dict[str, Path]],
-    rules: ReadingRules,
-    batch_size: int,
+    classifier: Classifier,
+    serve: Serve,
     failures: dict[str, str],
-) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Read batch after batch, one ahead of the network; put unreadable images into `failures`.
+) -> Iterator[list[Input]]:
+    """Read batches of `serve.batch_size` images or tiles; put unreadable images into `failures`.
 
-    The first batch is one image, so that its prediction appears at once.
+    The first batch is one image, so that its prediction appears at once. One batch is read ahead
+    of the network; of a model that divides images, a few images alone, as each may be large.
     """
-    names = list(images)
-    starts = range(1, len(names), batch_size)
-    chunks = [names[:1], *(names[start : start + batch_size] for start in starts)]
+    rules, waiting = classifier.rules(serve), deque[tuple[str, Future[Input | str]]]()
+    n_ahead = N_READERS if classifier.framing.odd_size == "tiles" else 2 * serve.batch_size
+    names = iter(images)
+    batch: list[Input] = []
+    n_wanted = 1
     with ThreadPoolExecutor(N_READERS) as readers:
+        while True:
+            for name in islice(names, n_ahead - len(waiting)):
+                waiting.append((name, readers.submit(_read, name, images[name], classifier, rules)))
+            if not waiting:
+                break
+            name, found = waiting.popleft()
+            if isinstance(read := found.result(), str):
+                failures[name] = read
+                continue
+            batch.append(read)
+            if sum(len(each.tiles) for each in batch) >= n_wanted:
+                yield batch
+                batch, n_wanted = [], serve.batch_size
+    if batch:
+        yield batch
 
-        def start(chunk: list[str]) -> list[Future[np.ndarray | str]]:
-            return [readers.submit(_read, images[name], rules) for name in chunk]
 
-        waiting = [start(chunk) for chunk in chunks[:2]]
-        for number, chunk in enumerate(chunks):
-            waiting += [start(later) for later in chunks[number + 2 : number + 3]]
-            good = {}
-            for name, each in zip(chunk, waiting.pop(0), strict=True):
-                if isinstance(found := each.result(), str):
-                    failures[name] = found
-                else:
-                    good[name] = found
-            if good:
-                yield list(good), np.stack(list(good.values()))
-
-
-def _read(files: dict[str, Path], rules: ReadingRules) -> np.ndarray | str:
-    """Return uint8[S,S,K], or the reason why the image cannot be read."""
+def _read(
+    name: str, files: dict[str, Path], classifier: Classifier, rules: ReadingRules
+) -> Input | str:
+    """Return an image as the network sees it, or the reason why it cannot be read."""
     try:
-        return to_pixels(read_planes(files, rules), rules)
+        return classifier.to_input(name, read_planes(files, rules))
     except InvalidImageError as error:
         return str(error)

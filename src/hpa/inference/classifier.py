@@ -4,6 +4,8 @@ Terminal, HTTP server and web page all predict through it.
 """
 
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,11 @@ import numpy as np
 
 from hpa.config.sections import Serve
 from hpa.data.batches.packed_batches import turned
+from hpa.data.images.framing import FramingRules, to_tiles
 from hpa.data.images.user_images import ReadingRules
 from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
+from hpa.inference.inputs import Input
 from hpa.inference.models import (
     BEST,
     PROVENANCE,
@@ -59,6 +63,7 @@ class Prediction:
     y_pred: np.ndarray  # uint8[C]
     labels: list[str]  # names of the predicted labels, the most probable first
     flags: tuple[str, ...]
+    n_tiles: int = 1
 
 
 class Classifier:
@@ -127,50 +132,100 @@ class Classifier:
         """Return a parameter of the training images; None if the model does not say."""
         return self.origin["params"].get(key)
 
-    def probabilities(self, pixels: np.ndarray, *, batch_size: int) -> np.ndarray:
-        """Return float32[N,C] in [0,1] for uint8[N,S,S,K]: the mean logit of all networks.
+    @property
+    def framing(self) -> FramingRules:
+        """Rules by which the training images were scaled, framed and divided."""
+        pixel_size_um = self._trained_with("pack.pixel_size_um")
+        return FramingRules(
+            image_size=self.image_size,
+            odd_size=str(self._trained_with("pack.odd_size") or "refuse"),
+            framing=str(self._trained_with("pack.framing") or "none"),
+            pixel_size_um=None if pixel_size_um is None else float(pixel_size_um),
+        )
+
+    def to_input(
+        self,
+        name: str,
+        planes: list[np.ndarray],
+        *,
+        pixel_size_um: float | None = None,
+        flags: Sequence[str] = (),
+    ) -> Input:
+        """Frame the planes of an image, K uint8[H,W], exactly as `pack` framed training images.
+
+        Args:
+            name: of the image.
+            planes: the channels in the order of the vocabulary.
+            pixel_size_um: of the image; None if unknown.
+            flags: of the reader, to which those of its size are added.
+
+        Raises:
+            InvalidImageError: its size is one that the framing refuses.
+        """
+        return Input(name, np.stack(to_tiles(planes, pixel_size_um, self.framing)), tuple(flags))
+
+    def probabilities(self, pixels: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
+        """Return float32[N,C] in [0,1] for N uint8[S,S,K]: the mean logit of all networks.
 
         The thresholds were fitted to such probabilities, with the same views.
         """
-        logits = [self._merged(network, pixels, batch_size) for network in self.networks]
-        return sigmoid(np.add.reduce(logits) / len(logits))
+        return sigmoid(self._logits(pixels, batch_size))
 
-    def _merged(self, network: "keras.Model", pixels: np.ndarray, batch_size: int) -> np.ndarray:
-        """Return the logits float32[N,C] of a network, merged over the views."""
-        return merge_views(
-            lambda view: self._logits(network, turned(pixels, view), batch_size),
-            self._augmentation,
-            self._merge,
-        )
+    def _logits(self, pixels: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+        """Return the mean logits float64[N,C] of all networks, merged over the views.
 
-    def _logits(self, network: "keras.Model", pixels: np.ndarray, batch_size: int) -> np.ndarray:
-        """Run a network in batches of one size, so that it is compiled only once."""
+        Batches are of one size, so that a network is compiled only once.
+        """
         logits = []
         size = min(batch_size, len(pixels))
         for first in range(0, len(pixels), size):
-            batch = pixels[first : first + size]
+            batch = np.stack(pixels[first : first + size])
             filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-            with self._lock:
-                logits.append(network.predict_on_batch(filled)[: len(batch)])
+            found = [self._merged(network, filled) for network in self.networks]
+            logits.append((np.add.reduce(found) / len(found))[: len(batch)])
         return np.concatenate(logits)
 
-    def predict(self, names: list[str], pixels: np.ndarray, *, batch_size: int) -> list[Prediction]:
-        """Predict the labels of N named images uint8[N,S,S,K]."""
-        y_prob = self.probabilities(pixels, batch_size=batch_size)
+    def _merged(self, network: "keras.Model", batch: np.ndarray) -> np.ndarray:
+        """Return the logits float64[B,C] of a network, merged over the views."""
+
+        def logits_of(view: int) -> np.ndarray:
+            with self._lock:
+                return np.asarray(network.predict_on_batch(turned(batch, view)))
+
+        return merge_views(logits_of, self._augmentation, self._merge)
+
+    def predict(self, inputs: Sequence[Input], *, batch_size: int) -> list[Prediction]:
+        """Predict the labels of images; that of several tiles by their mean logit."""
+        logits = self._logits([tile for each in inputs for tile in each.tiles], batch_size)
+        n_tiles = [len(each.tiles) for each in inputs]
+        ends = np.cumsum(n_tiles)[:-1]
+        y_prob = sigmoid(np.stack([each.mean(axis=0) for each in np.split(logits, ends)]))
         y_pred = decide(self.thresholds, y_prob)
         filled = np.asarray((y_pred > self.thresholds.predict(y_prob)).any(axis=1))
-        black = str(self._trained_with("fetch.missing_channels") or "").split()
-        flags = [self._seen.flags(each, black=black) for each in pixels]
         return [
             Prediction(
-                name,
+                each.name,
                 y_prob[row],
                 y_pred[row],
                 self._names(y_prob[row], y_pred[row]),
-                (*flags[row], *[FILLED] * int(filled[row])),
+                (*each.flags, *self._flags(each.tiles), *[FILLED] * int(filled[row])),
+                len(each.tiles),
             )
-            for row, name in enumerate(names)
+            for row, each in enumerate(inputs)
         ]
+
+    def _flags(self, tiles: np.ndarray) -> list[str]:
+        """Describe how most tiles of an image differ from the training images.
+
+        Of hundreds of tiles, some are always outside the range of the training images.
+        """
+        black = str(self._trained_with("fetch.missing_channels") or "").split()
+        counts = Counter(flag for tile in tiles for flag in self._seen.flags(tile, black=black))
+        n_tiles = len(tiles)
+        if n_tiles == 1:
+            return list(counts)
+        often = {flag: n for flag, n in counts.items() if 2 * n >= n_tiles}
+        return [f"{flag} (in {n} of {n_tiles} tiles)" for flag, n in often.items()]
 
     def _names(self, y_prob: np.ndarray, y_pred: np.ndarray) -> list[str]:
         """Return the names of the predicted labels, the most probable first."""
@@ -180,13 +235,15 @@ class Classifier:
     def document(self, prediction: Prediction) -> dict[str, Any]:
         """Return a prediction as plain values for JSON, classes in the order of the labels.
 
-        Probabilities and thresholds are those that people see: see `Thresholds.shown`.
+        Probabilities and thresholds are those that people see: see `Thresholds.shown`. `tiles`, the
+        number of tiles, is there if the model divides images.
         """
         thresholds = self.thresholds
         shown, limits = thresholds.shown(prediction.y_prob[None])[0], thresholds.shown_values
         return {
             "image": prediction.name,
             "labels": prediction.labels,
+            **({"tiles": prediction.n_tiles} if self.framing.odd_size == "tiles" else {}),
             "flags": list(prediction.flags),
             "classes": [
                 {

@@ -33,10 +33,13 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def open_output(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+def open_output(
+    path: Path | None, *, tiles: bool = False
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Yield a function that writes one document (see `Classifier.document`).
 
-    Without a path it writes nothing. The file appears when the block succeeds.
+    With `tiles`, a CSV has their number. Without a path it writes nothing. The file appears when
+    the block succeeds.
     """
     if path is None:
         yield lambda document: None
@@ -44,7 +47,7 @@ def open_output(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
-        WRITERS[path.suffix.lower()](file) as write,
+        WRITERS[path.suffix.lower()](file, tiles) as write,
     ):
         yield write
 
@@ -52,15 +55,16 @@ def open_output(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]
 def to_csv(documents: list[dict[str, Any]]) -> str:
     """Return documents as the text of a CSV."""
     text = io.StringIO(newline="")
-    with _csv_writer(text) as write:
+    with _csv_writer(text, any("tiles" in document for document in documents)) as write:
         for document in documents:
             write(document)
     return text.getvalue()
 
 
 @contextmanager
-def _csv_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+def _csv_writer(file: TextIO, tiles: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    columns = (*COLUMNS, *["tiles"] * tiles)
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     yield lambda document: writer.writerows(_rows(document))
 
@@ -77,6 +81,7 @@ def _rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "rule": row["rule"],
             "label_flags": "; ".join(row["flags"]),
             "image_flags": "; ".join(document["flags"]),
+            **({"tiles": document["tiles"]} if "tiles" in document else {}),
         }
 
 
@@ -86,7 +91,7 @@ def _harmless(name: str) -> str:
 
 
 @contextmanager
-def _json_writer(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _json_writer(file: TextIO, _: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Write a list, document by document."""
     before = "[\n"
 

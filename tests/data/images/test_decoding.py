@@ -12,13 +12,12 @@ import pytest
 from PIL import Image
 
 from hpa.data.images.decoding import (
-    ODD_SIZES,
-    crop_to_square,
-    pad_to_square,
     perceptual_hash,
     read_channel,
     read_image,
+    read_tiles,
 )
+from hpa.data.images.framing import FramingRules
 from hpa.errors import UserError
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels, write_image
@@ -185,35 +184,15 @@ def test_channels_of_differing_sizes_are_refused(folder: Path) -> None:
 
 def test_an_image_that_is_not_square_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path, "wide", np.zeros((32, 64, 4), np.uint8))
-    with pytest.raises(UserError, match=r"wide_red\.png(.|\n)*red 64×32"):
+    with pytest.raises(UserError, match=r"wide_red\.png(.|\n)*64×32 pixels: not square"):
         read_image(tmp_path, "wide", CHANNELS.names, 32)
 
 
-@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
-def test_a_padded_image_is_whole_and_centred(shape: tuple[int, int]) -> None:
-    plane = np.arange(1, 1 + shape[0] * shape[1], dtype=np.uint8).reshape(shape)
-    side = max(shape)
-    padded = pad_to_square(plane)
-    assert padded.shape == (side, side)
-    top, left = (side - shape[0]) // 2, (side - shape[1]) // 2
-    assert np.array_equal(padded[top : top + shape[0], left : left + shape[1]], plane)
-    assert np.count_nonzero(padded) == plane.size
-
-
-@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 4), (6, 6)])
-def test_a_cropped_image_is_the_central_square(shape: tuple[int, int]) -> None:
-    plane = np.arange(1, 1 + shape[0] * shape[1], dtype=np.uint8).reshape(shape)
-    side = min(shape)
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    expected = plane[top : top + side, left : left + side]
-    assert np.array_equal(crop_to_square(plane), expected)
-
-
-@pytest.mark.parametrize("rule", ODD_SIZES)
+@pytest.mark.parametrize("rule", ["refuse", "pad", "crop", "tiles"])
 def test_no_odd_size_rule_accepts_channels_of_differing_sizes(folder: Path, rule: str) -> None:
     assert cv2.imwrite(str(folder / "cell-1_blue.png"), np.zeros((32, 64), np.uint8))
     with pytest.raises(UserError, match="blue 64×32"):
-        read_image(folder, "cell-1", CHANNELS.names, 64, ODD_SIZES[rule])
+        read_tiles(folder, "cell-1", CHANNELS.names, FramingRules(64, rule))
 
 
 def test_the_hash_has_64_bits_per_channel_in_the_order_of_the_channels() -> None:

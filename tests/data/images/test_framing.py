@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hpa.config.params import load_params
-from hpa.data.images.framing import frame_content
-from hpa.data.images.user_images import ReadingRules, read_planes, to_pixels
+from hpa.data.images.decoding import read_image_planes
+from hpa.data.images.framing import FramingRules, frame_content, to_tiles
 from hpa.data.packed.packed_images import PackedImages
 from hpa.data.packing import pack
 from hpa.errors import UserError
@@ -59,13 +59,11 @@ def test_prediction_frames_an_image_exactly_as_packing_did(own_world: Path, tmp_
     for image_id, place in zip(IDS, [(0, 0), (20, 40), (56, 30)], strict=False):
         write_image(own_world / "train", image_id, cell(*place))
     pack(own_world, tmp_path / "p", image_size=32, shard_rows=64, framing="content", n_jobs=1)
-    rules = ReadingRules(
-        CHANNELS, 32, "refuse", tinted=True, sixteen_bit_white=None, framing="content"
-    )
+    rules = FramingRules(32, framing="content")
     rows = PackedImages(tmp_path / "p").read(np.arange(6))
     for image_id, row in zip(IDS, rows, strict=False):
-        files = {name: own_world / "train" / f"{image_id}_{name}.png" for name in CHANNELS.names}
-        assert np.array_equal(to_pixels(read_planes(files, rules), rules), row)
+        planes = read_image_planes(own_world / "train", image_id, CHANNELS.names)
+        assert np.array_equal(to_tiles(planes, None, rules)[0], row)
     assert np.array_equal(rows[0], rows[1])  # the same cell elsewhere
 
 

@@ -1,7 +1,7 @@
 """Decode the PNG files of an image into one array, and check them."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,8 +9,9 @@ import numpy as np
 from kornia_rs.io import decode_image_png_u8
 
 from hpa.data.images.catalogue import channel_path
-from hpa.data.images.framing import FRAMINGS
+from hpa.data.images.framing import FramingRules, to_tiles
 from hpa.data.images.headers import PNG_SIGNATURE, DamagedFileError, png_chunks, png_problem
+from hpa.data.images.opened import InvalidImageError
 from hpa.errors import UserError
 
 MAX_SIZE_PX = 8192
@@ -31,79 +32,50 @@ class UnreadableImageError(UserError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} cannot be read",
-            expected="a whole 8-bit grey PNG, square (or another pack.odd_size) and of one size "
-            "with the image's other channels",
+            expected="a whole 8-bit grey PNG of one size with the image's other channels, and of a "
+            "shape that pack.odd_size accepts",
             received=reason,
             remedy="fetch the file again or convert it, or remove the image's row from the CSV",
         )
         self.path, self.reason = path, reason
 
 
-def pad_to_square(plane: np.ndarray) -> np.ndarray:
-    """Pad the shorter axis of uint8[H,W] with black on both sides."""
-    height, width = plane.shape
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    return np.pad(plane, ((top, side - height - top), (left, side - width - left)))
-
-
-def crop_to_square(plane: np.ndarray) -> np.ndarray:
-    """Return the central square of uint8[H,W]."""
-    height, width = plane.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return np.ascontiguousarray(plane[top : top + side, left : left + side])
-
-
-ODD_SIZES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "refuse": lambda plane: plane,
-    "pad": pad_to_square,
-    "crop": crop_to_square,
-}
-"""Treatments of odd sizes by the value of `pack.odd_size`; what is not square then is refused."""
-
-
-def read_image(
+def read_tiles(
     folder: Path,
     image_id: str,
     names: Sequence[str],
-    image_size: int,
-    square: Callable[[np.ndarray], np.ndarray] = ODD_SIZES["refuse"],
-    framing: str = "none",
-) -> np.ndarray:
-    """Read the K channels `names` of an image as uint8[S,S,K], S = `image_size`.
+    rules: FramingRules,
+    pixel_size_um: float | None = None,
+) -> list[np.ndarray]:
+    """Read the K channels `names` of an image as uint8[S,S,K], several if it is divided in tiles.
 
-    Larger originals are resized by area averaging, smaller ones bilinearly. All channels must have
-    the same size; `framing` (a key of `FRAMINGS`) cuts them, and `square` (see `ODD_SIZES`) makes
-    them square.
+    All channels must have the same size; `to_tiles` scales, frames and divides them.
 
     Raises:
-        UnreadableImageError: a channel is not a whole 8-bit grey PNG, differs in size from the
-            others, or is not square.
+        UnreadableImageError: a channel is not a whole 8-bit grey PNG or differs in size from the
+            others, or the rules refuse their size.
     """
-    channels = [read_channel(channel_path(folder, image_id, name)) for name in names]
-    same_size = len({channel.shape for channel in channels}) == 1
-    framed = FRAMINGS[framing](channels) if same_size else channels
-    squares = [square(channel) for channel in framed]
-    height, width = squares[0].shape
-    if not same_size or height != width:
-        sizes = [
-            f"{name} {channel.shape[1]}×{channel.shape[0]}"
-            for name, channel in zip(names, channels, strict=True)
-        ]
+    planes = read_image_planes(folder, image_id, names)
+    try:
+        return to_tiles(planes, pixel_size_um, rules)
+    except InvalidImageError as error:
+        raise UnreadableImageError(channel_path(folder, image_id, names[0]), str(error)) from error
+
+
+def read_image(folder: Path, image_id: str, names: Sequence[str], image_size: int) -> np.ndarray:
+    """Read the K channels `names` of a square image as uint8[S,S,K], S = `image_size`."""
+    return read_tiles(folder, image_id, names, FramingRules(image_size))[0]
+
+
+def read_image_planes(folder: Path, image_id: str, names: Sequence[str]) -> list[np.ndarray]:
+    """Read the channels `names` of an image, each uint8[H,W] of one size."""
+    planes = [read_channel(channel_path(folder, image_id, name)) for name in names]
+    if len({plane.shape for plane in planes}) > 1:
+        pairs = zip(names, planes, strict=True)
+        sizes = [f"{name} {plane.shape[1]}×{plane.shape[0]}" for name, plane in pairs]
         path = channel_path(folder, image_id, names[0])
-        raise UnreadableImageError(path, f"sizes {', '.join(sizes)}")
-    return merge_channels(squares, image_size)
-
-
-def merge_channels(squares: list[np.ndarray], image_size: int) -> np.ndarray:
-    """Resize and merge K arrays uint8[H,H] into uint8[S,S,K], S = `image_size`."""
-    height = len(squares[0])
-    if height != image_size:
-        interpolation = cv2.INTER_AREA if height > image_size else cv2.INTER_LINEAR
-        size = (image_size, image_size)
-        squares = [cv2.resize(each, size, interpolation=interpolation) for each in squares]
-    return cv2.merge(squares).reshape(image_size, image_size, len(squares))
+        raise UnreadableImageError(path, f"channels of unequal size: {', '.join(sizes)}")
+    return planes
 
 
 def read_channel(path: Path) -> np.ndarray:

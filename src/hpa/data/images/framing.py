@@ -1,16 +1,177 @@
-"""Framing of an image on its content, so that a cell cut out on black fills the network's input.
+"""Framing: from the planes of an image to the squares that a network sees.
 
-Packing and prediction frame alike: a model's provenance says how its images were framed.
+An image is scaled to `pack.pixel_size_um`, framed on its content, and made square or divided into
+square tiles. Packing and prediction frame alike: a model's provenance says how.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
 
+import cv2
 import numpy as np
+
+from hpa.data.images.opened import InvalidImageError
 
 DARK = 0.05
 """Share of the image's brightest grey level up to which a pixel is black: JPEG leaves traces."""
 MARGIN = 0.04
 """Margin on each side, relative to the longer side of the content."""
+MAX_FACTOR = 16
+"""Largest factor of enlargement, and of the network's input over a field that fills less of it."""
+MAX_SCALED_PX = 8192
+"""Largest height or width after scaling."""
+MAX_TILES = 1024
+"""Largest number of tiles of one image: 32 × 32."""
+WAYS_OUT = "pad, crop or tiles as pack.odd_size accept it"
+
+
+@dataclass(frozen=True)
+class FramingRules:
+    """Rules of framing, as the parameters of `pack` state them.
+
+    Attributes:
+        image_size: height and width S of the network's input, in pixels.
+        odd_size: refuse, pad, crop or tiles.
+        framing: a key of `FRAMINGS`.
+        pixel_size_um: micrometres per pixel to which images are scaled before they are framed; a
+            square is then S pixels of that size. None: squares are resized to S.
+    """
+
+    image_size: int
+    odd_size: str = "refuse"
+    framing: str = "none"
+    pixel_size_um: float | None = None
+
+
+def to_tiles(
+    planes: list[np.ndarray], pixel_size_um: float | None, rules: FramingRules
+) -> list[np.ndarray]:
+    """Turn K uint8[H,W] into the network's input: one uint8[S,S,K], or several tiles.
+
+    Args:
+        planes: the channels, of one size.
+        pixel_size_um: of the image; None if unknown: it is taken as it is, without scaling.
+        rules: see `FramingRules`.
+
+    Raises:
+        InvalidImageError: the size is one that `odd_size` refuses, the factor is absurd, or there
+            are too many tiles.
+
+    >>> tiles = to_tiles([np.zeros((8, 20), np.uint8)], None, FramingRules(4, "tiles"))
+    >>> [tile.shape for tile in tiles]
+    [(4, 4, 1), (4, 4, 1), (4, 4, 1)]
+    """
+    framed = frame(planes, pixel_size_um, rules)
+    side, corners = squares((framed[0].shape[0], framed[0].shape[1]), rules)
+    return [
+        merge_channels([cut(plane, *corner, side) for plane in framed], rules.image_size)
+        for corner in corners
+    ]
+
+
+def frame(
+    planes: list[np.ndarray], pixel_size_um: float | None, rules: FramingRules
+) -> list[np.ndarray]:
+    """Scale K uint8[H,W] to the pixel size of the rules, and frame them on their content."""
+    height, width = scaled_shape((planes[0].shape[0], planes[0].shape[1]), pixel_size_um, rules)
+    if (height, width) != planes[0].shape:
+        smaller = height * width < planes[0].size
+        interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        planes = [cv2.resize(each, (width, height), interpolation=interpolation) for each in planes]
+    return FRAMINGS[rules.framing](planes)
+
+
+def scaled_shape(
+    shape: tuple[int, int], pixel_size_um: float | None, rules: FramingRules
+) -> tuple[int, int]:
+    """Return the height and width of an image after scaling.
+
+    A side that is a multiple of S but for a pixel of rounding becomes that multiple.
+
+    Raises:
+        InvalidImageError: the factor is absurd.
+
+    >>> scaled_shape((1024, 2048), 0.3, FramingRules(96, "tiles", pixel_size_um=3.2))
+    (96, 192)
+    """
+    if rules.pixel_size_um is None or pixel_size_um in (None, rules.pixel_size_um):
+        return shape
+    factor, size = pixel_size_um / rules.pixel_size_um, rules.image_size
+    exact = [side * factor for side in shape]
+    if factor > MAX_FACTOR or max(exact) > MAX_SCALED_PX or max(exact) < size / MAX_FACTOR:
+        raise InvalidImageError(
+            f"{shape[1]}×{shape[0]} pixels of {pixel_size_um:g} µm, which would be "
+            f"{exact[1]:.0f}×{exact[0]:.0f} at the {rules.pixel_size_um:g} µm of "
+            f"pack.pixel_size_um: a wrong pixel size, or a wrong unit"
+        )
+    multiples = [max(1, round(side / size)) * size for side in exact]
+    near = [
+        multiple if abs(multiple - side) <= 1 else max(1, round(side))
+        for multiple, side in zip(multiples, exact, strict=True)
+    ]
+    return near[0], near[1]
+
+
+def squares(shape: tuple[int, int], rules: FramingRules) -> tuple[int, list[tuple[int, int]]]:
+    """Place the squares over a framed image of `shape`.
+
+    Returns:
+        Their side in pixels, and the row and column of each upper left corner, negative where a
+        square extends beyond the image.
+
+    Raises:
+        InvalidImageError: `odd_size` refuses the shape, or there are too many tiles.
+
+    >>> squares((100, 250), FramingRules(96, "tiles"))
+    (100, [(0, 0), (0, 75), (0, 150)])
+    """
+    side = max(shape) if rules.odd_size == "pad" else min(shape)
+    if rules.pixel_size_um is not None:
+        side = rules.image_size
+    if rules.odd_size == "tiles":
+        rows, columns = (_starts(length, side) for length in shape)
+        if (n_tiles := len(rows) * len(columns)) > MAX_TILES:
+            raise InvalidImageError(
+                f"{shape[1]}×{shape[0]} pixels, which are {n_tiles} tiles of {side}×{side} (at "
+                f"most {MAX_TILES}): cut the field, or train with a larger pack.image_size or "
+                "pack.pixel_size_um"
+            )
+        return side, list(product(rows, columns))
+    if rules.odd_size == "refuse" and not _keeps_scale(rules) and shape != (side, side):
+        raise InvalidImageError(_refusal(shape, rules))
+    return side, [(_middle(shape[0], side), _middle(shape[1], side))]
+
+
+def cut_to_middle(shape: tuple[int, int], rules: FramingRules) -> str | None:
+    """Say that the network sees the middle alone of a framed image; None if it sees all of it."""
+    size = rules.image_size
+    if rules.pixel_size_um is None or rules.odd_size == "tiles" or max(shape) <= size:
+        return None
+    return f"only the middle {size}×{size} of {shape[1]}×{shape[0]} pixels is looked at"
+
+
+def cut(plane: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """Cut a square out of uint8[H,W]; what extends beyond it is black."""
+    inside = plane[max(top, 0) : top + side, max(left, 0) : left + side]
+    if inside.shape == (side, side):
+        return inside
+    before = max(-top, 0), max(-left, 0)
+    after = (side - start - n for start, n in zip(before, inside.shape, strict=True))
+    return np.pad(inside, tuple(zip(before, after, strict=True)))
+
+
+def merge_channels(planes: list[np.ndarray], image_size: int) -> np.ndarray:
+    """Resize and merge K arrays uint8[H,H] into uint8[S,S,K], S = `image_size`.
+
+    Larger ones are resized by area averaging, smaller ones bilinearly.
+    """
+    height = len(planes[0])
+    if height != image_size:
+        interpolation = cv2.INTER_AREA if height > image_size else cv2.INTER_LINEAR
+        size = (image_size, image_size)
+        planes = [cv2.resize(each, size, interpolation=interpolation) for each in planes]
+    return cv2.merge(planes).reshape(image_size, image_size, len(planes))
 
 
 def frame_content(planes: list[np.ndarray]) -> list[np.ndarray]:
@@ -42,3 +203,36 @@ FRAMINGS: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
     "content": frame_content,
 }
 """Framings by the value of `pack.framing`, for channels of one size."""
+
+
+def _keeps_scale(rules: FramingRules) -> bool:
+    """Tell whether content is padded or cropped, as a square around it has any size."""
+    return rules.framing == "content" and rules.pixel_size_um is not None
+
+
+def _refusal(shape: tuple[int, int], rules: FramingRules) -> str:
+    height, width = shape
+    if rules.pixel_size_um is None:
+        return f"{width}×{height} pixels: not square ({WAYS_OUT})"
+    size = rules.image_size
+    return (
+        f"{width}×{height} pixels instead of {size}×{size} at the {rules.pixel_size_um:g} µm of "
+        f"pack.pixel_size_um ({WAYS_OUT})"
+    )
+
+
+def _middle(length: int, side: int) -> int:
+    """Return where a square begins that is centred on an axis."""
+    return int((length - side) / 2)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Place the fewest tiles that cover an axis at equal distances.
+
+    >>> _starts(250, 100), _starts(90, 100)
+    ([0, 75, 150], [-5])
+    """
+    if length <= side:
+        return [_middle(length, side)]
+    n_tiles = -(-length // side)
+    return [number * (length - side) // (n_tiles - 1) for number in range(n_tiles)]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hpa.data.images.decoding import MAX_SIZE_PX, ODD_SIZES, merge_channels
+from hpa.data.images.decoding import MAX_SIZE_PX
 from hpa.data.images.formats import decode_grey, read_content
-from hpa.data.images.framing import FRAMINGS
+from hpa.data.images.framing import FramingRules, to_tiles
 from hpa.data.images.opened import InvalidImageError
 from hpa.vocabulary.channels import Channel, Channels
 
@@ -78,14 +78,8 @@ def to_pixels(planes: list[np.ndarray], rules: ReadingRules) -> np.ndarray:
     Raises:
         InvalidImageError: they are not square, and `odd_size` is `refuse`.
     """
-    framed = FRAMINGS[rules.framing](planes)
-    squares = [ODD_SIZES[rules.odd_size](plane) for plane in framed]
-    height, width = squares[0].shape
-    if height != width:
-        raise InvalidImageError(
-            f"{width}×{height} pixels: not square, and the model was trained on square images"
-        )
-    return merge_channels(squares, rules.image_size)
+    framing = FramingRules(rules.image_size, rules.odd_size, rules.framing)
+    return to_tiles(planes, None, framing)[0]
 
 
 def _read_plane(channel: Channel, source: Any, rules: ReadingRules) -> np.ndarray:
