@@ -434,7 +434,7 @@ def test_a_channel_that_no_file_has_is_named_at_once_with_the_endings_that_occur
 
 def test_a_folder_without_pictures_is_said_to_have_none(plate: Path, tmp_path: Path) -> None:
     for path in (plate / "train").iterdir():
-        path.rename(path.with_suffix(".nd2"))
+        path.rename(path.with_suffix(".bmp"))
     with pytest.raises(UserError, match=rf"no PNG, TIFF or JPEG in {plate}/train"):
         fetch(tmp_path / "raw", plate, vocabulary=PLATE)
 

@@ -17,6 +17,10 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.I)
 """The first line by which a spreadsheet announces the delimiter."""
 KAGGLE_TABLES = ("train.csv", "sample_submission.csv")
+SUBCELL_COLUMNS = {"r_image": "red", "y_image": "yellow", "b_image": "blue", "g_image": "green"}
+"""Columns of SubCellPortable's path_list.csv, and the channels of the competition in them."""
+LABEL = "label"
+"""Column that is read as `Target` if a table has a column `well` and none of that name."""
 MAX_LISTED = 30
 ATLAS_ID = re.compile(r"(?:ENSG\d{11}_)?(?P<antibody>\d+)_(?P<rest>\d+_[A-P]\d{1,2}_\d+(?:_\w+)?)")
 """Id of an image of the atlas, in both public spellings: 10580_1610_C1_1 (antibody, plate, well,
@@ -28,8 +32,10 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
 
     Accepted are UTF-8 and, with a byte order mark, UTF-16; commas, semicolons or tabs; any line
     endings; names of columns in any case; white space around cells; rows without content, and
-    empty cells beyond the header. The csv module is used because pandas silently takes the first
-    column of too long rows as the index.
+    empty cells beyond the header. Two tables of other programs are read as they are: the labels of
+    a plate map may be in a column `label` (see `LABEL`), and in one of SubCellPortable lines that
+    begin with # are skipped. The csv module is used because pandas silently takes the first column
+    of too long rows as the index.
 
     Args:
         path: the CSV.
@@ -57,9 +63,10 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
         ]
     except (csv.Error, UnicodeError) as error:
         raise bad_table(path, columns, str(error)) from error
+    rows = _without_comments(rows)
     if not rows:
         raise bad_table(path, columns, "an empty file")
-    known = {name.casefold(): name for name in [*columns, *optional]}
+    known = {name.casefold(): name for name in [*columns, *optional]} | _label_alias(rows[0][1])
     header = [known.get(name.casefold(), name) for name in rows[0][1]]
     invalid = [name for name in columns if name not in header]
     invalid += [name for name in dict.fromkeys([*columns, *optional]) if header.count(name) > 1]
@@ -187,6 +194,24 @@ def _without_separator_line(text: str) -> tuple[str, int]:
     """Remove a first line such as `sep=;`; the header then shows the delimiter."""
     match = SEPARATOR_LINE.match(text)
     return (text[match.end() :], 1) if match else (text, 0)
+
+
+def _without_comments(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Drop the lines of SubCellPortable's table that begin with #, but for such a header."""
+    for place, (line, row) in enumerate(rows):
+        header = [row[0].lstrip("# "), *row[1:]]
+        if not SUBCELL_COLUMNS.keys().isdisjoint(cell.casefold() for cell in header):
+            below = [each for each in rows[place + 1 :] if not each[1][0].startswith("#")]
+            return [(line, header), *below]
+        if not row[0].startswith("#"):
+            break
+    return rows
+
+
+def _label_alias(header: list[str]) -> dict[str, str]:
+    """Return the column that holds the labels of a plate map without a column Target."""
+    names = {name.casefold() for name in header}
+    return {LABEL: "Target"} if "well" in names and "target" not in names else {}
 
 
 def _delimiter(text: str, names: list[str]) -> str:

@@ -1,7 +1,8 @@
 """Find a user's images for prediction: files, folders, globs and tables of paths.
 
-An image is a file per channel, all of one folder (see `file_names`). A file or a glob that names
-one of them names the image, so its answer does not depend on how it was found.
+An image is a file per channel, all of one folder, or one file of all channels (see `file_names`). A
+file or a glob that names one of them names the image, so its answer does not depend on how it was
+found.
 """
 
 import os
@@ -10,9 +11,24 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from hpa.data.images.csv_tables import bad_table, read_csv
-from hpa.data.images.file_names import HIDDEN, list_passed_over, reason_to_pass, split_name
-from hpa.data.images.formats import SUFFIXES
+from hpa.data.images.file_names import (
+    FOLDER_SUFFIX,
+    HIDDEN,
+    NO_CHANNEL,
+    READ_SUFFIXES,
+    TIFF_SUFFIXES,
+    found_as_advice,
+    has_suffix,
+    list_passed_over,
+    no_channel,
+    reason_to_pass,
+    shared_name,
+    split_name,
+    stem_of,
+)
+from hpa.data.images.opening import split_scene
+from hpa.data.images.path_tables import read_paths
+from hpa.data.images.tiff_sets import TiffGlance, glance
 from hpa.errors import UserError
 from hpa.vocabulary.channels import Channels
 
@@ -26,7 +42,9 @@ class FoundImages:
 
     Attributes:
         channels: of every image.
-        images: the path of each channel by image name.
+        pattern, found_as: rules of names, see `file_names.split_name`.
+        images: the path of each channel by image name; a file that holds all channels is the path
+            of each of them.
         passed_over: the reason for each file or folder that is not read.
         named: files that the user named, themselves or by a glob: their folder, the folder to
             which the names of their images are relative, and their paths.
@@ -34,40 +52,83 @@ class FoundImages:
     """
 
     channels: Channels
+    pattern: str | None = None
+    found_as: str | None = None
     images: dict[str, dict[str, Path]] = field(default_factory=dict)
     passed_over: dict[Path, str] = field(default_factory=dict)
     named: dict[tuple[Path, Path], set[Path]] = field(default_factory=dict)
     globbed: set[Path] = field(default_factory=set)
+    _sets: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
+    _channels: dict[Path, str | None] = field(default_factory=dict)
 
-    def add(self, name: str, channel: str, path: Path) -> None:
-        """Add a channel of an image.
+    def add(self, name: str, channel: str | None, path: Path) -> None:
+        """Add a channel of an image, or all of them.
 
         Raises:
             UserError: the image has another file for this channel.
         """
-        other = self.images.setdefault(name, {}).setdefault(channel, path)
-        if other.resolve() != path.resolve():
-            raise UserError(
-                f"two files for the {channel} channel of {name!r}",
-                expected="one file per channel, and a unique name for each image",
-                received=f"{other} and {path}",
-                remedy="rename or omit one of them",
-            )
+        files = self.images.setdefault(name, {})
+        for each in [channel] if channel else self.channels.names:
+            other = files.setdefault(each, path)
+            if other != path and other.resolve() != path.resolve():
+                raise UserError(
+                    f"two files for the {each} channel of {name!r}",
+                    expected="one file per channel, or one of all channels, and a unique name for "
+                    "each image",
+                    received=f"{other} and {path}",
+                    remedy="rename or omit one of them",
+                )
 
     def add_file(self, path: Path, root: Path) -> None:
         """Add a file by its name, or pass it over."""
-        if parts := split_name(path, self.channels):
-            stem, channel = parts
-            inside = path.parent.is_relative_to(root)
-            folder = path.parent.relative_to(root) if inside else path.parent
-            self.add(str(folder / stem), channel, path)
-        else:
-            self.passed_over[path] = str(reason_to_pass(path, self.channels))
+        if isinstance(found := self.read_name(path), str):
+            self.passed_over[path] = found
+            return
+        stem, channel, first = found
+        if first != path:
+            self.passed_over[path] = f"a part of the image that begins with {first.name}"
+        inside = path.parent.is_relative_to(root)
+        folder = path.parent.relative_to(root) if inside else path.parent
+        self.add(str(folder / stem), channel, first)
+        self._channels[first] = channel
+
+    def read_name(self, path: Path) -> tuple[str, str | None, Path] | str:
+        """Return image name, channel and file to read of a file, or the reason to pass it over.
+
+        A TIFF without a channel in its name is opened for a glance, once: it may be one plane, or
+        belong to an image of several files.
+        """
+        if files := self._sets.get(path):
+            return shared_name([*map(stem_of, files)]), None, files[0]
+        rules = {"pattern": self.pattern, "found_as": self.found_as}
+        parts = split_name(path, self.channels, **rules)
+        reason = str(reason_to_pass(path, self.channels, **rules))
+        is_tiff = has_suffix(path, TIFF_SUFFIXES)
+        if (parts and parts[1]) or not (parts or (reason.startswith(NO_CHANNEL) and is_tiff)):
+            return (*parts, path) if parts else reason
+        seen = glance(path) if is_tiff else TiffGlance()
+        if seen.files and not self.pattern:
+            self._sets |= dict.fromkeys(seen.files, seen.files)
+            return self.read_name(path)
+        if parts and seen.is_one_plane and len(self.channels) > 1:
+            return no_channel(self.channels)
+        if not parts and seen.n_channels == 1:
+            return reason
+        return (*parts, path) if parts else (stem_of(path), None, path)
 
     def add_named_file(self, path: Path, root: Path) -> None:
         """Add a file that stands for its image."""
         self.add_file(path, root)
         self.named.setdefault((path.parent, root), set()).add(path)
+
+    def pass_over_others(self) -> None:
+        """Where files name the one channel of the images, pass over files that name none."""
+        naming = {path.parent for path, channel in self._channels.items() if channel}
+        for name, files in list(self.images.items()):
+            path = next(iter(files.values()))
+            if path.parent in naming and self._channels.get(path, "") is None:
+                self.passed_over[path] = no_channel(self.channels)
+                del self.images[name]
 
 
 def check_paths(paths: list[str]) -> None:
@@ -77,26 +138,37 @@ def check_paths(paths: list[str]) -> None:
         UserError: a path does not exist, or a glob matches nothing.
     """
     for text in paths:
-        if not Path(text).exists() and not (has_magic(text) and glob(text, recursive=True)):  # noqa: PTH207
+        is_there = split_scene(Path(text))[0].exists()
+        if not is_there and not (has_magic(text) and glob(text, recursive=True)):  # noqa: PTH207
             raise _nothing_at(text, "", "<name>_<channel>")
 
 
-def find_images(paths: list[str], channels: Channels) -> FoundImages:
+def find_images(
+    paths: list[str],
+    channels: Channels,
+    *,
+    pattern: str | None = None,
+    found_as: str | None = None,
+) -> FoundImages:
     """Find images in files, folders, globs and CSVs.
 
-    Folders are searched recursively, and their images named by relative path. A file or a glob
-    stands for the whole image: its other channels are taken from the same folder. A CSV has the
-    columns Id, that of the protein channel and optionally the others, with paths relative to its
-    folder.
+    Folders are searched recursively, and their images named by relative path; a folder `x.zarr` is
+    one image. A file or a glob stands for the whole image: its other channels are taken from the
+    same folder. `x.lif#3` is the third scene of a file. CSVs are those of `path_tables`.
+
+    Args:
+        paths: as the user wrote them.
+        channels: those of the model.
+        pattern, found_as: rules of names, see `file_names.split_name`.
 
     Raises:
-        UserError: a path matches no image, the name of a file does not end in a channel, or two
+        UserError: a path matches no image, the name of a file is not that of an image, or two
             images have the same name.
     """
-    found = FoundImages(channels)
+    found = FoundImages(channels, pattern, found_as)
     for text in paths:
         path = Path(text)
-        if path.is_dir():
+        if path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
             _add_folder(found, path, path)
         elif path.suffix.lower() == ".csv" and not _is_glob(text):
             _add_table(found, path)
@@ -105,24 +177,29 @@ def find_images(paths: list[str], channels: Channels) -> FoundImages:
         else:
             _add_named(found, path)
     _add_siblings(found)
+    if len(channels) == 1:
+        found.pass_over_others()
     if not found.images:
         raise _not_found(" ".join(paths), found)
     return found
 
 
 def _is_glob(text: str) -> bool:
-    return has_magic(text) and not Path(text).exists()
+    return has_magic(text) and not split_scene(Path(text))[0].exists()
 
 
 def _add_folder(found: FoundImages, folder: Path, root: Path) -> None:
-    for path in _walk(folder, found.passed_over):
+    for path in walk(folder, found.passed_over):
         found.add_file(path, root)
 
 
-def _walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
-    """Yield the files below a folder, but not in folders that are hidden, links or locked."""
+def walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
+    """Yield the files below a folder, but not in folders that are hidden, links or locked.
+
+    A folder `x.zarr` is yielded like a file.
+    """
     for path in sorted(folder.iterdir()):
-        if not path.is_dir():
+        if not path.is_dir() or path.suffix.lower() == FOLDER_SUFFIX:
             yield path
         elif path.name.startswith("."):
             passed_over[path] = HIDDEN
@@ -131,17 +208,14 @@ def _walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
         elif not os.access(path, os.R_OK | os.X_OK):
             passed_over[path] = "a folder without permission to read it"
         else:
-            yield from _walk(path, passed_over)
+            yield from walk(path, passed_over)
 
 
 def _add_table(found: FoundImages, path: Path) -> None:
-    names = found.channels.names
-    required = ["Id", names[found.channels.protein]]
-    for row in read_csv(path, required, names).to_dict("records"):
-        if not row["Id"]:
-            raise bad_table(path, required, f"no Id in line {row['line']}")
-        for channel in names:
-            if row.get(channel):
+    table = read_paths(path, found.channels)
+    for row in table.to_dict("records"):
+        for channel in found.channels.names:
+            if row[channel]:
                 found.add(row["Id"], channel, path.parent / row[channel])
 
 
@@ -150,7 +224,7 @@ def _add_glob(found: FoundImages, text: str) -> None:
     if not matches:
         raise _not_found(text, found)
     for path in matches:
-        if path.is_dir():
+        if path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
             _add_folder(found, path, Path())
         else:
             found.add_named_file(path, Path())
@@ -158,15 +232,17 @@ def _add_glob(found: FoundImages, text: str) -> None:
 
 
 def _add_named(found: FoundImages, path: Path) -> None:
-    if not path.exists():
+    if not split_scene(path)[0].exists():
         raise _not_found(str(path), found)
-    names = ", ".join(found.channels.names)
-    if reason := reason_to_pass(path, found.channels):
+    if isinstance(reason := found.read_name(path), str):
+        names = ", ".join(found.channels.names)
+        advice = found_as_advice([path]) if reason.startswith(NO_CHANNEL) else ""
         raise UserError(
-            f"{path} is not one channel of an image",
-            expected=f"<name>_<channel> with {names}; {', '.join(SUFFIXES)}",
+            f"{path} is not one channel of an image, nor an image of several channels",
+            expected=f"<name>_<channel> with {names}, or one file of all channels; "
+            f"{', '.join(READ_SUFFIXES)}",
             received=f"{path.name} ({reason})",
-            remedy="rename it, or list files and channels in a CSV",
+            remedy=f"rename it, or list files and channels in a CSV{advice}",
         )
     found.add_named_file(path, path.parent)
 
@@ -178,40 +254,56 @@ def _add_siblings(found: FoundImages) -> None:
     all other pictures.
     """
     read = {path for channels in found.images.values() for path in channels.values()}
+    rules = {"pattern": found.pattern, "found_as": found.found_as}
     for (folder, root), files in found.named.items():
-        named = {parts: path for path in files if (parts := split_name(path, found.channels))}
+        named = {parts: path for path in files if (parts := _name_of(found, path))}
         stems = {stem for stem, _ in named}
         folded = {stem.casefold() for stem in stems}
-        for path in sorted(set(folder.iterdir()) - files - read):
-            parts = split_name(path, found.channels)
+        for path in sorted(set(folder.iterdir()) - files - read - set(found.passed_over)):
+            parts = split_name(path, found.channels, **rules)
+            is_near = (not parts or not parts[1]) and _starts_with(path, stems)
             if parts and parts in named:
                 found.passed_over[path] = f"{named[parts].name} was named"
-            elif (parts and parts[0] in stems) or (not parts and _starts_with(path, stems)):
+            elif parts and parts[0] in stems:
                 found.add_file(path, root)
+            elif is_near and isinstance(reason := found.read_name(path), str):
+                found.passed_over[path] = reason
             elif parts and parts[0].casefold() in folded:
                 found.passed_over[path] = OTHER_CAPITALS
-            elif folder in found.globbed and path.suffix.lower() in SUFFIXES:
-                found.passed_over[path] = reason_to_pass(path, found.channels) or NOT_MATCHED
+            elif folder in found.globbed and has_suffix(path, READ_SUFFIXES):
+                found.passed_over[path] = (
+                    reason_to_pass(path, found.channels, **rules) or NOT_MATCHED
+                )
+
+
+def _name_of(found: FoundImages, path: Path) -> tuple[str, str | None] | None:
+    """Return image name and channel of a named file; None if it is passed over."""
+    parts = found.read_name(path)
+    return None if isinstance(parts, str) else parts[:2]
 
 
 def _starts_with(path: Path, stems: Set[str]) -> bool:
     """Return whether the name of a picture begins with a stem, but for signs of a hidden file."""
     name = path.name.lstrip("._")
     starts = {name[:end] for end in range(1, len(name))}
-    return path.suffix.lower() in SUFFIXES and not stems.isdisjoint(starts)
+    return has_suffix(path, READ_SUFFIXES) and not stems.isdisjoint(starts)
 
 
 def _not_found(text: str, found: FoundImages) -> UserError:
     names = found.channels.names
     passed_over = "; ".join(list_passed_over(found.passed_over))
-    expected = f"<name>_{{{','.join(names)}}}, or a CSV with the columns Id, {', '.join(names)}"
+    expected = (
+        f"<name>_{{{','.join(names)}}}, files of all channels such as <name>.ome.tif, or a CSV "
+        f"with the columns Id, {', '.join(names)}"
+    )
     return _nothing_at(text, passed_over, expected)
 
 
 def _nothing_at(text: str, passed_over: str, expected: str) -> UserError:
     return UserError(
         f"there is no image at {text}",
-        expected=f"files, folders, globs or a CSV of PNG, TIFF or JPEG: {expected}",
+        expected=f"files, folders, globs or a CSV of pictures (PNG, TIFF, JPEG) or microscopes' "
+        f"files: {expected}",
         received=passed_over or f"no such files (from {Path.cwd()})",
         remedy="check the path, or rename the files",
     )

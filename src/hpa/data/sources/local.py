@@ -118,7 +118,7 @@ def _read_folder(folder: Path, vocabulary: Vocabulary, may_lack: Collection[str]
     return images
 
 
-def _files_by_channel(folder: Path, channels: Channels) -> dict[tuple[str, str], list[Path]]:
+def _files_by_channel(folder: Path, channels: Channels) -> dict[tuple[str, str | None], list[Path]]:
     """Return the files of a folder by image name and channel; by their own name if it has none."""
     found = defaultdict(list)
     for path in sorted(folder.glob("*")):
