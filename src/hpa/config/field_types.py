@@ -153,11 +153,11 @@ SliceRule = Annotated[
     Field(description="refuse, max, or the number of a slice from 1"),
 ]
 DepthName = Annotated[
-    Literal["percentile", "set_percentile", "bits", "refuse"]
+    Literal["camera", "percentile", "set_percentile", "bits", "refuse"]
     | Annotated[Whole, Field(ge=1, le=2**32 - 1)],
     Field(
-        description="percentile, set_percentile, bits, refuse, or the value that becomes white, "
-        "such as 4095"
+        description="camera, percentile, set_percentile, bits, refuse, or the value that becomes "
+        "white, such as 4095"
     ),
 ]
 Percentiles = Annotated[

@@ -144,7 +144,7 @@ def decode_grey(
     """
     pixels = decode(content, max_size_px)
     if pixels.ndim == 3:
-        pixels = _from_colour(pixels, channel, tinted)
+        pixels = from_colour(pixels, channel, tinted)
     return pixels if pixels.dtype == np.uint8 else _from_16_bits(pixels, sixteen_bit_white)
 
 
@@ -202,7 +202,7 @@ def _has_second(image: Image.Image) -> bool:
     return True
 
 
-def _from_colour(pixels: np.ndarray, channel: Channel, tinted: bool) -> np.ndarray:
+def from_colour(pixels: np.ndarray, channel: Channel, tinted: bool) -> np.ndarray:
     """Reduce uint8[H,W,3] to uint8[H,W]."""
     if (pixels == pixels[..., :1]).all():
         return pixels[..., 0]

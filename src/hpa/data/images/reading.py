@@ -1,0 +1,346 @@
+"""Reading of an image: from files, bytes or numbers to one plane of 8-bit grey per channel.
+
+Fetching, prediction, page and server read alike. A file may hold one channel or several, and is
+then given for each of them. The protein channel is required. Other absent channels are black.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpa.data.images.channel_choice import choose, is_by_position
+from hpa.data.images.decoding import MAX_SIZE_PX
+from hpa.data.images.depth import DepthRule, GreyPlane, to_grey, type_in_words
+from hpa.data.images.formats import from_colour
+from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
+from hpa.data.images.opening import open_image
+from hpa.vocabulary.channels import Channels
+
+SAME_SIZE = 0.01
+"""Relative difference up to which pixel sizes are called equal."""
+PICTURES = ("PNG", "JPEG")
+
+
+class UnreadableSourceError(InvalidImageError):
+    """Error for one of the files of an image: `path`, None if it has none, and `reason`."""
+
+    def __init__(self, place: str, reason: str, path: Path | None) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.path, self.reason = path, reason
+
+
+@dataclass(frozen=True)
+class ReadingRules:
+    """Rules of reading an image.
+
+    Attributes:
+        channels: those to read, in order.
+        tinted: accept color pictures that show a channel in its own color.
+        depth: how other than 8 bits become 8.
+        z: of several slices in depth: `refuse`, `max` for the maximum projection, or the number of
+            one from 1. A file of one slice is read by any.
+        found_as: where a channel is in files of several, see `channel_choice`.
+        pixel_size_um: micrometres, of files that do not state it.
+        max_size_px: larger images are refused before they are decompressed.
+        known_types: types of the values on which the model was trained; None: flag none.
+    """
+
+    channels: Channels
+    tinted: bool = True
+    depth: DepthRule = field(default_factory=DepthRule)
+    z: str | int = "refuse"
+    found_as: str | None = None
+    pixel_size_um: float | None = None
+    max_size_px: int = MAX_SIZE_PX
+    known_types: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImage:
+    """An image as its files hold it.
+
+    Attributes:
+        planes: K uint8[H,W] of one size, in the order of the channels; absent ones are black.
+        pixel_size_um: width and height of a pixel in micrometres; None if unknown.
+        flags: reasons to distrust it, in plain words.
+        facts: the channels that were read, by name.
+        absent: names of channels that are absent.
+    """
+
+    planes: list[np.ndarray]
+    pixel_size_um: float | None
+    flags: tuple[str, ...]
+    facts: dict[str, GreyPlane]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadChannels:
+    """Channels of an image: 8-bit grey by name, pixel size, and notes on their files."""
+
+    grey: dict[str, GreyPlane]
+    pixel_size_um: float | None
+    notes: tuple[str, ...]
+
+
+def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:
+    """Read the channels of an image.
+
+    Args:
+        sources: for each channel a path, the bytes of a file, or an array or nested list [H,W]
+            of integer grey levels from 0 to 255. None counts as absent. A file of several channels
+            is the same path, or the same bytes object, for each of them.
+        rules: see `ReadingRules`.
+
+    Raises:
+        InvalidImageError: a channel is invalid or unknown, that of the protein is absent, or sizes
+            differ.
+    """
+    channels = rules.channels
+    if unknown := sorted(set(sources) - set(channels.names)):
+        known = f"the model has {', '.join(channels.names)}"
+        raise InvalidImageError(f"unknown channels {', '.join(map(repr, unknown))}: {known}")
+    protein = channels.names[channels.protein]
+    if sources.get(protein) is None:
+        raise InvalidImageError(f"no {protein} channel, which shows the protein")
+    read = read_channels(sources, rules)
+    grey = read.grey
+    if protein not in grey:
+        raise InvalidImageError(f"no {protein} channel, which shows the protein: {read.notes[0]}")
+    shape = grey[protein].pixels.shape
+    sizes = [f"{name} {each.pixels.shape[1]}×{each.pixels.shape[0]}" for name, each in grey.items()]
+    if any(each.pixels.shape != shape for each in grey.values()):
+        raise InvalidImageError(f"channels of unequal size: {', '.join(sizes)}")
+    return ReadImage(
+        planes=[
+            grey[name].pixels if name in grey else np.zeros(shape, np.uint8)
+            for name in channels.names
+        ],
+        pixel_size_um=read.pixel_size_um,
+        flags=(*read.notes, *_depth_flags(grey, rules)),
+        facts=grey,
+        absent=tuple(name for name in channels.names if name not in grey),
+    )
+
+
+def read_channels(sources: Mapping[str, Any], rules: ReadingRules) -> ReadChannels:
+    """Read those channels of an image that have a source and that it holds.
+
+    Raises:
+        UnreadableSourceError: a source is invalid.
+        InvalidImageError: the sources contradict each other.
+    """
+    planes: dict[str, np.ndarray] = {}
+    bits: dict[str, int | None] = {}
+    sizes_um: dict[str, float] = {}
+    notes: list[str] = []
+    for names, source in _distinct(sources, rules.channels):
+        with _named(names, source), _opened(source, rules) as image:
+            described = image.description
+            _require_one_field(described, source)
+            places = _places(described, names, sources, rules)
+            for name, place in places.items():
+                if place is not None:
+                    planes[name] = _plane(image, name, place, len(names), rules)
+                    bits[name] = described.bits
+                    if size_um := described.pixel_size_um or rules.pixel_size_um:
+                        sizes_um[name] = size_um
+            notes += _notes(described, places, rules)
+    grey = to_grey(planes, rules.depth, bits)
+    _require_one_pixel_size(sizes_um)
+    return ReadChannels(
+        {name: grey[name] for name in rules.channels.names if name in grey},
+        next(iter(sizes_um.values()), None),
+        tuple(notes),
+    )
+
+
+def _distinct(sources: Mapping[str, Any], channels: Channels) -> Iterator[tuple[list[str], Any]]:
+    """Yield each source once, with the channels that it is given for."""
+    groups: dict[Any, tuple[list[str], Any]] = {}
+    for name in channels.names:
+        if (source := sources.get(name)) is not None:
+            key = source if isinstance(source, Path) else id(source)
+            groups.setdefault(key, ([], source))[0].append(name)
+    yield from groups.values()
+
+
+@contextmanager
+def _named(names: Sequence[str], source: Any) -> Iterator[None]:
+    """Name the channel, or the file of several, in an error."""
+    path = source if isinstance(source, Path) else None
+    place = names[0] if len(names) == 1 else path.name if path else "the file"
+    try:
+        yield
+    except (OSError, InvalidImageError) as error:
+        reason = str(getattr(error, "strerror", None) or error)
+        raise UnreadableSourceError(place, reason, path) from error
+
+
+def _opened(source: Any, rules: ReadingRules) -> OpenedImage:
+    if isinstance(source, Path | bytes):
+        return open_image(source, max_size_px=rules.max_size_px)
+    return Numbers(source, rules.max_size_px)
+
+
+def _require_one_field(described: Description, source: Any) -> None:
+    if described.n_scenes > 1:
+        name = source.name if isinstance(source, Path) else "FILE"
+        raise InvalidImageError(
+            f"{described.n_scenes} fields in one file: name one, such as {name}#2, or export each"
+        )
+    if described.n_times > 1:
+        raise InvalidImageError(
+            f"a time series of {described.n_times} time points: export one, as an image is of one "
+            "moment"
+        )
+
+
+def _places(
+    described: Description, names: Sequence[str], sources: Mapping[str, Any], rules: ReadingRules
+) -> dict[str, int | None]:
+    """Return the index of the plane of each channel; None for those that the file lacks."""
+    n_planes = len(described.channel_names)
+    if described.is_color_picture and len(names) > 1:
+        if rules.found_as is None or described.kind in PICTURES:
+            raise InvalidImageError(
+                "a red-green-blue picture: export each channel alone"
+                + (
+                    "; or say which color shows which channel, such as found_as: red=1; green=2; "
+                    "blue=3"
+                )
+                * (described.kind not in PICTURES)
+            )
+        described = replace(described, channel_names=("red", "green", "blue"))
+    elif n_planes == 1 and len(names) > 1:
+        raise InvalidImageError(f"one channel, not the {len(names)} of {', '.join(names)}")
+    given = [each for each in sources.values() if each is not None]
+    if len(names) < len(given) and is_by_position(described, rules.channels, rules.found_as):
+        raise InvalidImageError(
+            f"{n_planes} channels without names, in a file given for {', '.join(names)} alone: say "
+            f"where it is, found_as: {'; '.join(f'{name}=1' for name in names)}"
+        )
+    return choose(described, rules.channels, rules.found_as, names)
+
+
+def _plane(
+    image: OpenedImage, name: str, place: int, n_named: int, rules: ReadingRules
+) -> np.ndarray:
+    """Read the plane of a channel, [H,W] in the stored type."""
+    described = image.description
+    if described.is_color_picture:
+        picture = image.read(0)
+        if n_named > 1:
+            return np.ascontiguousarray(picture[..., place])
+        channel = rules.channels.channels[rules.channels.names.index(name)]
+        return from_colour(picture, channel, rules.tinted)
+    n_slices, z = described.n_slices, rules.z
+    if n_slices == 1:
+        plane = image.read(place)
+    elif z == "max":
+        plane = image.read(place)
+        for number in range(1, n_slices):
+            plane = np.maximum(plane, image.read(place, number))
+    elif isinstance(z, int) and z <= n_slices:
+        plane = image.read(place, z - 1)
+    else:
+        refused = f"but z is {z}" if isinstance(z, int) else "a stack"
+        raise InvalidImageError(
+            f"{n_slices} slices in depth, {refused}: project them (z: max) or choose one by its "
+            f"number (z: 1 to z: {n_slices})"
+        )
+    return plane.astype(plane.dtype.newbyteorder("="), copy=False)
+
+
+def _notes(
+    described: Description, places: Mapping[str, int | None], rules: ReadingRules
+) -> list[str]:
+    """Say what was assumed of a file of several channels, and what it lacks."""
+    if len(described.channel_names) == 1:
+        return []
+    notes = []
+    if is_by_position(described, rules.channels, rules.found_as):
+        order = ", ".join(rules.channels.names)
+        notes.append(f"the channels in the file have no names: taken in the order {order}")
+    if lacking := [name for name, place in places.items() if place is None]:
+        held = ", ".join(name or "one without a name" for name in described.channel_names)
+        notes.append(f"no channel named {' or '.join(lacking)} in the file, which holds {held}")
+    return notes
+
+
+def _depth_flags(grey: Mapping[str, GreyPlane], rules: ReadingRules) -> list[str]:
+    """Describe conversions that the model was not trained on or that lost something."""
+    if rules.known_types is None:
+        return []
+    flags = []
+    for stored in dict.fromkeys(each.stored for each in grey.values()):
+        if stored not in rules.known_types:
+            known = " and ".join(dict.fromkeys(map(type_in_words, rules.known_types)))
+            flags.append(
+                f"{type_in_words(stored)} values{_scaling(grey, stored)}; the model was trained on "
+                f"{known} images"
+            )
+    for name, each in grey.items():
+        if each.limits and each.cut_fraction > rules.depth.cut_fraction:
+            low, high = each.limits
+            flags.append(
+                f"{each.cut_fraction:.2%} of the {name} channel is outside {low:g} to {high:g} and "
+                "was cut"
+            )
+        if each.is_coarse:
+            flags.append(f"the {name} channel is left with {each.n_levels} grey levels")
+    return flags
+
+
+def _scaling(grey: Mapping[str, GreyPlane], stored: str) -> str:
+    limits = {each.limits for each in grey.values() if each.stored == stored and each.limits}
+    if not limits:
+        return ""
+    if len(limits) > 1:
+        return ", each channel stretched to its own range"
+    low, high = limits.pop()
+    return f", of which {low:g} became black and {high:g} white"
+
+
+def _require_one_pixel_size(sizes_um: Mapping[str, float]) -> None:
+    if sizes_um and max(sizes_um.values()) > (1 + SAME_SIZE) * min(sizes_um.values()):
+        stated = ", ".join(f"{name} {size:g} µm" for name, size in sizes_um.items())
+        raise InvalidImageError(f"channels of unequal pixel size: {stated}")
+
+
+class Numbers(OpenedImage):
+    """An array or nested list [H,W] of grey levels from 0 to 255, as one plane."""
+
+    def __init__(self, source: Any, max_size_px: int) -> None:
+        self._plane = _from_numbers(source, max_size_px)
+        height, width = self._plane.shape
+        self.description = Description("array", height, width, np.dtype(np.uint8))
+
+    def read(self, channel: int, z: int = 0) -> np.ndarray:
+        """Return the grey levels as uint8[H,W]."""
+        return self._plane
+
+
+def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
+    """Return grey levels [H,W] as uint8, if they are valid."""
+    try:
+        numbers = np.asarray(source)
+        if numbers.dtype == object:  # rows of a table are arrays of arrays
+            numbers = np.stack([np.asarray(row) for row in source])
+    except (TypeError, ValueError) as error:
+        raise InvalidImageError("rows of unequal length, or not numbers") from error
+    if numbers.ndim != 2 or not numbers.size:
+        raise InvalidImageError(f"an array of shape {numbers.shape}, not [height, width]")
+    if max(numbers.shape) > max_size_px:
+        height, width = numbers.shape
+        raise InvalidImageError(f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})")
+    if numbers.dtype.kind not in "uif":
+        raise InvalidImageError(f"an array of {numbers.dtype}, not of grey levels")
+    wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
+    if wrong.any():
+        raise InvalidImageError(f"the value {numbers[wrong][0]}, not an integer from 0 to 255")
+    return np.ascontiguousarray(numbers.astype(np.uint8))
