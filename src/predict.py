@@ -1,11 +1,13 @@
 """Name the structures in your own images with a trained model.
 
-    python src/predict.py FOLDER                       every <name>_<channel>.png|tif|jpg below it
+    python src/predict.py FOLDER                       every image below it
     python src/predict.py 'plate7/*_green.tif' more.csv --output predictions.csv
+    python src/predict.py plate7.lif#3                 the third field of a file
     python src/predict.py FOLDER --model models:/hpa@champion --output predictions.json
 
-Channels are those of the model. A file or a glob selects whole images: their other channels are
-read from the same folder. Files that are passed over are listed first.
+An image is a file per channel of the model, <name>_<channel>.png|tif|jpg, or one file of all
+channels such as <name>.ome.tif (docs/data.md). A file or a glob selects whole images: their other
+channels are read from the same folder. Files that are passed over are listed first.
 
 The first prediction takes some ten seconds, then a core does several images per second. Each line
 names an image and its labels with their probabilities. `!` marks a quality flag of the image, `?` a
@@ -54,14 +56,15 @@ def main() -> None:
     from hpa.app.advice import advise
     from hpa.data.images.file_names import list_passed_over
     from hpa.data.images.user_files import check_paths, find_images
-    from hpa.inference.models import read_model_vocabulary
+    from hpa.inference.models import read_model_vocabulary, read_name_rules
     from hpa.inference.writers import check_output
 
     if arguments.output:
         check_output(arguments.output)
     check_paths(arguments.paths)
     with open_model(arguments.model) as folder:
-        found = find_images(arguments.paths, read_model_vocabulary(folder).channels)
+        channels = read_model_vocabulary(folder).channels
+        found = find_images(arguments.paths, channels, **read_name_rules(folder, params.serve))
         images = found.images
         for line in list_passed_over(found.passed_over):
             print(line, file=sys.stderr)

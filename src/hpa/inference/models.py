@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpa.config.sections import Serve
 from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.errors import UserError
 from hpa.metrics.origins import (
@@ -214,3 +215,12 @@ def require_scored_by(models: list[Model], origin: Origin, scores: Path, index: 
     if index.is_file():
         data = Origin(data={index.name: sha256(index)})
         require_same_origin(data, origin, names=(str(index), str(scores)), remedy=remedy)
+
+
+def read_name_rules(folder: Path, serve: Serve) -> dict[str, str | None]:
+    """Return `pattern` and `found_as` of params.yaml, else those of a model's training images."""
+    trained_with = read_json(folder / PROVENANCE).get("params", {})
+    return {
+        key: getattr(serve, key) or trained_with.get(f"fetch.{key}")
+        for key in ("pattern", "found_as")
+    }

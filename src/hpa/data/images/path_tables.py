@@ -61,8 +61,10 @@ def read_paths(
     needed = ["Id", channels.names[channels.protein]]
     if not has_id or (protein and files is None and needed[1] not in listed):
         missing = ", ".join(each for each in needed if each not in table)
-        columns_found = ", ".join(str(each) for each in table if each not in ("line", *columns))
-        raise bad_table(path, [*needed, *columns], f"no column {missing} in: {columns_found}")
+        header = [each for each in table if each != "line"]
+        raise bad_table(
+            path, [*needed, *columns], f"missing or duplicate columns {missing} in {header}"
+        )
     for channel in channels.names:
         table[channel] = table.get(channel, "")
     if files is not None:
