@@ -14,6 +14,7 @@ def test_every_rule_names_parameters_and_allowed_values() -> None:
     for other, value in [*others, *UNLESS.values()]:
         needed = {"stated": {"train.repeats": "27x8"}, "local": {"fetch.path": "own/mine"}}
         needed["hpa"] = {"fetch.path": "own/mine.csv"}
+        needed["several"] = {"fetch.sources": [{"name": "a", "source": "kaggle"}]}
         changed_params(PARAMS, {other: value, **needed.get(value, {})})
     assert {*ONLY_IF, *UNLESS, *NO_RESULT} <= set(KEYS)
     assert len({*ONLY_IF, *UNLESS, *NO_RESULT}) == len(ONLY_IF) + len(UNLESS) + len(NO_RESULT)
@@ -39,3 +40,19 @@ def test_a_parameter_has_an_effect_beside_some_values_of_another(
     assert not has_effect(key, values | {other: without})
     assert has_effect(other, values)
     assert not has_effect("score.batch_size", values)
+
+
+def test_of_several_sources_a_parameter_acts_by_those_that_do_not_state_it() -> None:
+    sources = [
+        {"name": "competition", "source": "kaggle"},
+        {"name": "atlas", "source": "hpa", "path": "own/a.csv", "skip_absent": True},
+    ]
+    values = PARAMS.flat() | {"fetch.source": "several", "fetch.sources": sources}
+    effective = {key for key in KEYS if key.startswith("fetch.") and has_effect(key, values)}
+    assert effective == {
+        f"fetch.{key}"
+        for key in (
+            "source", "sources", "labels", "label_map", "channels", "competition", "base_url",
+            "missing_channels", "depth", "percentiles", "pixel_size_um",
+        )
+    }  # fmt: skip

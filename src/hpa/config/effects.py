@@ -20,11 +20,11 @@ ONLY_IF: dict[str, tuple[str, tuple[Any, ...]]] = {
             "fetch.percentiles",
             "fetch.pixel_size_um",
         ),
-        ("fetch.source", ("local", "hpa", "several")),
+        ("fetch.source", ("local", "hpa")),
     ),
     **dict.fromkeys(
         ("fetch.channels", "fetch.pattern", "fetch.found_as", "fetch.z"),
-        ("fetch.source", ("local", "several")),
+        ("fetch.source", ("local",)),
     ),
     "fetch.sources": ("fetch.source", ("several",)),
     "fetch.base_url": ("fetch.source", ("hpa",)),
@@ -50,6 +50,10 @@ UNLESS: dict[str, tuple[str, Any]] = {
     "explain.seed": ("explain.n_per_label", 0),
 }
 """Another parameter, and the value of it beside which a parameter has none."""
+OF_SEVERAL = tuple(
+    f"fetch.{key}" for key in ("source", "sources", "labels", "label_map", "channels")
+)
+"""Keys of section fetch that decide the set of several sources; others act by these."""
 NO_RESULT = (
     "fetch.n_connections",
     "fetch.requests_per_second",
@@ -62,6 +66,12 @@ NO_RESULT = (
 
 def has_effect(key: str, values: Mapping[str, Any]) -> bool:
     """Tell whether a parameter decides a result beside the other values, by dotted key."""
+    if key.startswith("fetch.") and values["fetch.source"] == "several":
+        return key in OF_SEVERAL or any(
+            has_effect(key, {**values, "fetch.source": entry["source"]})
+            for entry in values["fetch.sources"]
+            if key.removeprefix("fetch.") not in entry
+        )
     if key in ONLY_IF:
         other, allowed = ONLY_IF[key]
         return values[other] in allowed

@@ -1,13 +1,14 @@
 """All parameters: params.yaml read, overridden and checked as a whole."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hpa.config import sections, validation
+from hpa.config.source_list import source_problems, stated_sources
 from hpa.errors import UserError, did_you_mean
 from hpa.vocabulary import hpa2018
 from hpa.vocabulary.channels import Channels
@@ -44,6 +45,7 @@ class Params(sections.Section):
 
 KEYS = validation.keys(Params)
 """Every dotted key of params.yaml."""
+SOURCES_EXPECTED = validation.expectations(Params)["fetch.sources"].removesuffix(" or null")
 
 
 def load_params(path: Path, overrides: Mapping[str, Any] | None = None) -> Params:
@@ -109,14 +111,9 @@ def params_from_document(document: Any, source: str = "the parameters") -> Param
 
 def _contradictions(params: Params) -> list[str]:
     """Describe values that are each allowed but contradict each other."""
-    fetch, split, loss, train = params.fetch, params.split, params.loss, params.train
-    path = fetch.path.lower()
+    split, loss, train = params.split, params.loss, params.train
     shares = split.test_fraction + split.val_fraction + split.holdout_fraction
     rules = [
-        (fetch.source != "local" or not path.endswith(".md"), "fetch.path",
-         "a folder or a table (.csv) if fetch.source is 'local'"),
-        (fetch.source != "hpa" or path.endswith(".csv"), "fetch.path",
-         "a table (.csv) if fetch.source is 'hpa'"),
         (shares < 1, "split.test_fraction + split.val_fraction + split.holdout_fraction",
          "less than 1"),
         (train.fold < split.n_folds, "train.fold", f"less than split.n_folds ({split.n_folds})"),
@@ -132,27 +129,58 @@ def _contradictions(params: Params) -> list[str]:
          f"a multiple of train.n_devices ({train.n_devices})"),
     ]  # fmt: skip
     values = params.flat()
-    return [
+    found = _fetch_problems(params.fetch, "fetch") + _several_problems(params.fetch)
+    return found + [
         f"{key}: expected {expected}, received {values.get(key, round(shares, 6))!r}"
-        for holds, key, expected in [*rules, *_vocabulary_rules(fetch)]
+        for holds, key, expected in rules
         if not holds
-    ] + _channel_problems(fetch)
+    ]
 
 
-def _vocabulary_rules(fetch: sections.Fetch) -> list[tuple[bool, str, str]]:
-    """Return the rules of labels and channels: condition, key, and the values expected."""
-    own = fetch.source in ("local", "hpa")
+def _several_problems(fetch: sections.Fetch) -> list[str]:
+    """Describe entries of fetch.sources that are malformed or contradict themselves."""
+    if fetch.source != "several":
+        return []
+    if not fetch.sources:
+        return [f"fetch.sources: expected {SOURCES_EXPECTED}, received {fetch.sources!r}"]
+    problems = source_problems(fetch)
+    for number, (found, entry) in enumerate(zip(problems.values(), fetch.sources, strict=True)):
+        if not found:
+            own = next(iter(stated_sources(replace(fetch, sources=[entry])).values()))
+            found += _fetch_problems(own, f"fetch.sources[{number}]", within=True)
+    return [line for found in problems.values() for line in found]
+
+
+def _fetch_problems(fetch: sections.Fetch, place: str, *, within: bool = False) -> list[str]:
+    """Describe contradictions of section fetch, or of one source `within` several."""
+    path, source = fetch.path.lower(), repr(fetch.source)
+    maps = (fetch.label_map or "atlas.csv").lower().split(";")
+    own = fetch.source in ("local", "hpa", "several")
     labels = fetch.labels in (hpa2018.NAME, "from_table") or fetch.labels.lower().endswith(".csv")
-    return [
-        (labels, "fetch.labels", "hpa2018, from_table, or a table (.csv) of number and name"),
-        (own or fetch.labels == hpa2018.NAME, "fetch.labels",
-         f"hpa2018 if fetch.source is {fetch.source!r}"),
-        (fetch.source == "local" or fetch.channels == hpa2018.NAME, "fetch.channels",
-         f"hpa2018 if fetch.source is {fetch.source!r}"),
+    rules = [
+        (fetch.source != "local" or not path.endswith(".md"), "path",
+         "a folder or a table (.csv) if fetch.source is 'local'"),
+        (fetch.source != "hpa" or path.endswith(".csv"), "path",
+         "a table (.csv) if fetch.source is 'hpa'"),
+        (within or labels, "labels",
+         "hpa2018, from_table, or a table (.csv) of number and name"),
+        (own or within or fetch.labels == hpa2018.NAME, "labels",
+         f"hpa2018 if fetch.source is {source}"),
+        (fetch.source in ("local", "several") or fetch.channels == hpa2018.NAME, "channels",
+         f"hpa2018 if fetch.source is {source}"),
+        (all(each.strip() == "atlas" or each.strip().endswith(".csv") for each in maps),
+         "label_map", "atlas, a table (.csv) of from and to, or several separated by ;"),
+        (own or within or fetch.label_map is None, "label_map",
+         f"null if fetch.source is {source}"),
     ]  # fmt: skip
+    return [
+        f"{place}.{key}: expected {expected}, received {getattr(fetch, key)!r}"
+        for holds, key, expected in rules
+        if not holds
+    ] + _channel_problems(fetch, place)
 
 
-def _channel_problems(fetch: sections.Fetch) -> list[str]:
+def _channel_problems(fetch: sections.Fetch, place: str) -> list[str]:
     """Describe channels that cannot be, and missing ones that are none of them."""
     try:
         channels = fetched_channels(fetch.channels)
@@ -163,7 +191,7 @@ def _channel_problems(fetch: sections.Fetch) -> list[str]:
     if fetch.missing_channels is None or (absent and set(absent) <= set(may_be)):
         return []
     return [
-        f"fetch.missing_channels: expected null, or some of {' '.join(may_be) or 'no channel'} "
+        f"{place}.missing_channels: expected null, or some of {' '.join(may_be) or 'no channel'} "
         f"(the protein cannot be missing), received {fetch.missing_channels!r}"
     ]
 
