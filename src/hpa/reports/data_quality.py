@@ -8,6 +8,7 @@ import pandas as pd
 
 from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED, read_assignment
 from hpa.data.packed.packed_images import read_index
+from hpa.data.packed.training_range import SATURATED
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.duplicates import duplicate_groups
 from hpa.data.splits.splitting import label_counts
@@ -17,7 +18,6 @@ from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
 
 ALL_SPLITS = (*SPLITS, HOLDOUT, UNLABELLED)
-SATURATED = 0.01  # a channel with a larger fraction of white pixels is overexposed
 ALIKE, MAY_BE_CHANCE = "alike", "may be chance"
 SIZES = ((0.5, "slightly"), (0.8, "clearly"))
 MAX_SHOWN = 12  # images, or groups of duplicates, that the page shows beside the total

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from hpa.data.images.rendering import protein, pseudo_colour, side_by_side
 from hpa.data.packed.assignment import HOLDOUT, SPLITS, UNLABELLED
 from hpa.data.packed.packed_images import PackedImages
+from hpa.data.packed.training_range import SATURATED
 from hpa.errors import first_names
 from hpa.reports import data_quality
-from hpa.reports.data_quality import ALL_SPLITS, SATURATED, Quality, effect_in_words, findings
+from hpa.reports.data_quality import ALL_SPLITS, Quality, effect_in_words, findings
 from hpa.reports.heatmaps import plot_cooccurrence
 from hpa.reports.html import figure_uri, image_uri, render
 from hpa.reports.run_facts import RunFacts, bar_share, bar_um

@@ -6,7 +6,7 @@ likelihood of each order of the channels.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, permutations
 from pathlib import Path
@@ -16,13 +16,16 @@ import cv2
 import numpy as np
 
 from hpa.data.packed.assignment import read_assignment
-from hpa.data.packed.packed_images import PackedImages
+from hpa.data.packed.packed_images import PackedImages, read_index
+from hpa.data.packed.pixel_sizes import PIXEL_SIZE, PixelSizes
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.errors import UserError
 from hpa.vocabulary.channels import Channels
 
 BLANK_STD = 1.0
 """Grey levels: a channel of smaller standard deviation is blank (as in `hpa.data.shards`)."""
+SATURATED = 0.01
+"""A channel with a larger fraction of white pixels is overexposed."""
 N_MEASURED = 2000
 """Largest number of training images measured: more change the range little and take minutes."""
 SWAP_QUANTILE = 0.995
@@ -68,6 +71,7 @@ class TrainingRange:
         swap_margin: log likelihood by which another order of the channels must exceed the given
             one to flag the image as swapped.
         n_images: number of images measured.
+        pixel_sizes: of all training images; None if none has one, or an earlier version trained.
     """
 
     channels: Channels
@@ -77,6 +81,7 @@ class TrainingRange:
     precision: np.ndarray
     swap_margin: float
     n_images: int
+    pixel_sizes: PixelSizes | None = None
 
     def flags(self, pixels: np.ndarray, *, black: Container[str] = ()) -> list[str]:
         """Describe how uint8[S,S,K] differs from the training images, one sentence per difference.
@@ -125,6 +130,7 @@ class TrainingRange:
             "precision": self.precision.tolist(),
             "swap_margin": self.swap_margin,
             "n_images": self.n_images,
+            **({PIXEL_SIZE: self.pixel_sizes.to_json()} if self.pixel_sizes else {}),
         }
 
     @classmethod
@@ -138,6 +144,7 @@ class TrainingRange:
             names = channels.names
             rows = [[document[row][name] for name in names] for row in (BRIGHTNESS, FOCUS)]
             n_measures = 3 * len(names) + len(pairs_of(len(names)))
+            sizes = document.get(PIXEL_SIZE)
             low, high = np.moveaxis(np.array(rows, float), -1, 0)
             return cls(
                 channels=channels,
@@ -147,6 +154,7 @@ class TrainingRange:
                 precision=np.array(document["precision"], float).reshape(n_measures, n_measures),
                 swap_margin=float(document["swap_margin"]),
                 n_images=int(document["n_images"]),
+                pixel_sizes=PixelSizes.from_json(sizes) if sizes else None,
             )
         except (LookupError, TypeError, ValueError) as error:
             raise UserError(
@@ -164,7 +172,8 @@ def measure_training_images(packed_dir: Path, split_dir: Path, *folds: int) -> T
     rows = np.flatnonzero(np.any([split == "train" for split in splits], axis=0))
     chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), N_MEASURED)).astype(int)]
     pixels = (images.read(chosen[[place]])[0] for place in range(len(chosen)))
-    return fit_training_range(pixels, read_vocabulary(packed_dir).channels)
+    seen = fit_training_range(pixels, read_vocabulary(packed_dir).channels)
+    return replace(seen, pixel_sizes=PixelSizes.of(read_index(packed_dir).iloc[rows]))
 
 
 def fit_training_range(images: Iterable[np.ndarray], channels: Channels) -> TrainingRange:

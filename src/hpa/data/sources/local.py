@@ -1,5 +1,6 @@
-"""Source `local`: PNG, TIFF or JPEG files in a folder of Kaggle's layout, or listed in a CSV."""
+"""Source `local`: a user's files in a folder of Kaggle's layout, listed in a CSV, or on plates."""
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Collection
@@ -9,14 +10,20 @@ import pandas as pd
 
 from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import antibodies, with_groups
-from hpa.data.images.file_names import list_passed_over, reason_to_pass, split_name
+from hpa.data.images.file_names import READ_SUFFIXES, has_suffix, list_passed_over
+from hpa.data.images.opening import split_scene
+from hpa.data.images.path_tables import PREFIX, read_paths
+from hpa.data.images.reading import ReadingRules
+from hpa.data.images.user_files import FoundImages, walk
 from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
 from hpa.data.sources.absent_channels import absent_channels, endings_of
-from hpa.data.sources.layout import ABSENT, lacking, write_layout
-from hpa.data.sources.tables import read_table
-from hpa.errors import UserError
+from hpa.data.sources.found import Found
+from hpa.data.sources.layout import lacking, write_layout
+from hpa.data.sources.plate_maps import is_plate_map, read_plate_map, suggested_pattern
+from hpa.data.sources.tables import with_labels
+from hpa.data.sources.written_images import ABSENT
+from hpa.errors import UserError, first_names
 from hpa.system.files import require_free_space, untracked_advice
-from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
 
 NO_ROW = "no row of the tables has its name as Id"
@@ -28,49 +35,102 @@ def fetch_local(
     source_path: Path,
     vocabulary: Vocabulary,
     missing_channels: str | None = None,
-    sixteen_bit_white: int | None = None,
+    pattern: str | None = None,
+    found_as: str | None = None,
+    rules: ReadingRules | None = None,
     n_jobs: int = -1,
-) -> None:
-    """Copy or convert the files that a folder's tables or a CSV list; name a folder's other files.
+) -> Found:
+    """Copy or convert the images of `find_local`.
 
     Args:
         raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
-        source_path: a folder in that layout whose files may also be TIFF or JPEG, or a CSV with
-            the columns Id, Target, optionally group, and one per channel with paths relative to
-            its folder.
-        vocabulary: the labels of the tables, and the channels.
-        missing_channels: names of channels, such as `red yellow`: black if an image lacks them.
-        sixteen_bit_white: the value of 16-bit files that maps to 255; None refuses such files.
+        source_path, vocabulary, missing_channels, pattern, found_as: see `find_local`.
+        rules: of reading; None for those of no parameter.
         n_jobs: number of processes; -1 for one per core.
 
+    Returns:
+        What the files held.
+
     Raises:
-        UserError: the folder or CSV, or a file that it lists, is missing, invalid or inside
-            `raw_dir`; or no file is one of the channels.
+        UserError: as `find_local`; or a file is invalid or inside `raw_dir`.
     """
-    read, channels = (_read_paths if source_path.is_file() else _read_folder), vocabulary.channels
-    images = read(source_path, vocabulary, (missing_channels or "").split())
+    images = find_local(
+        source_path,
+        vocabulary,
+        missing_channels=missing_channels,
+        pattern=pattern,
+        found_as=found_as,
+    )
+    require_outside(raw_dir, source_path, images, vocabulary)
+    return write_layout(
+        raw_dir,
+        images,
+        vocabulary,
+        rules=rules or ReadingRules(vocabulary.channels),
+        may_lack=(missing_channels or "").split(),
+        n_jobs=n_jobs,
+    )
+
+
+def find_local(
+    source_path: Path,
+    vocabulary: Vocabulary,
+    *,
+    missing_channels: str | None = None,
+    pattern: str | None = None,
+    found_as: str | None = None,
+) -> pd.DataFrame:
+    """Find the images that a folder's tables, a CSV or a plate map list; name other files.
+
+    Args:
+        source_path: a folder in Kaggle's layout whose files may be of any format that
+            `file_names` knows; a CSV of paths (see `path_tables`) with the column Target and
+            optionally group; or a plate map (see `plate_maps`).
+        vocabulary: the labels of the tables, and the channels.
+        missing_channels: names of channels, such as `red yellow`, that an image may lack.
+        pattern, found_as: rules of names, see `file_names.split_name`.
+
+    Returns:
+        One row per image, see `write_layout`.
+
+    Raises:
+        UserError: the folder or CSV, or a file that it lists, is missing or invalid; or no file is
+            one of the channels.
+    """
+    channels, may_lack = vocabulary.channels, (missing_channels or "").split()
+    if not source_path.is_file():
+        found = FoundImages(channels, pattern, found_as)
+        images = _read_folder(source_path, vocabulary, found, may_lack)
+    elif is_plate_map(source_path, channels):
+        images = read_plate_map(source_path, vocabulary, pattern=pattern, found_as=found_as)
+        catalogue.check_ids(images, str(source_path))
+    else:
+        images = _read_paths(source_path, vocabulary, may_lack)
     if missing := lacking(images, channels.names, missing_channels):
         others = [name for number, name in enumerate(channels.names) if number != channels.protein]
         raise UserError(
             f"channel files are missing in {source_path}",
-            expected=f"a file (PNG, TIFF or JPEG) for {', '.join(channels.names)} of every image",
+            expected=f"a file for {', '.join(channels.names)} of every image, or one of all",
             received=f"{len(missing)} missing: {', '.join(f'{each}.png' for each in missing[:5])}",
             remedy="restore the files or remove their rows from the CSV"
             + (f"; fetch.missing_channels makes {' or '.join(others)} black" if others else "")
             + untracked_advice(source_path),
         )
-    paths = [Path(each) for channel in channels.names for each in images[channel] if each != ABSENT]
+    return images
+
+
+def require_outside(
+    raw_dir: Path, source_path: Path, images: pd.DataFrame, vocabulary: Vocabulary
+) -> None:
+    """Refuse files inside `raw_dir`, and a disk on which their copies have no room.
+
+    Raises:
+        UserError: as said.
+    """
+    cells = {each for channel in vocabulary.channels.names for each in images[channel]}
+    paths = sorted(split_scene(Path(each))[0] for each in cells - {ABSENT})
     _refuse_inside(raw_dir, [source_path, *paths])
-    n_bytes = sum(path.stat().st_size for path in paths)
-    require_free_space(raw_dir.parent, n_bytes, f"the copy of {source_path}")
-    write_layout(
-        raw_dir,
-        images,
-        vocabulary,
-        tinted=True,
-        sixteen_bit_white=sixteen_bit_white,
-        n_jobs=n_jobs,
-    )
+    require_free_space(raw_dir.parent, sum(map(_size, paths)), f"the copy of {source_path}")
 
 
 def labelled_table(source_path: Path) -> Path:
@@ -80,6 +140,8 @@ def labelled_table(source_path: Path) -> Path:
         UserError: the path is neither.
     """
     if source_path.is_dir():
+        if not (source_path / catalogue.LABELLED_CSV).is_file():
+            raise _no_table(source_path)
         return source_path / catalogue.LABELLED_CSV
     if not source_path.is_file():
         raise UserError(
@@ -93,37 +155,61 @@ def labelled_table(source_path: Path) -> Path:
     return source_path
 
 
-def _read_folder(folder: Path, vocabulary: Vocabulary, may_lack: Collection[str]) -> pd.DataFrame:
+def _no_table(folder: Path) -> UserError:
+    """Return the error of a folder without labels, with what to write and where."""
+    names = [each.name for each in walk(folder, {}) if has_suffix(each, READ_SUFFIXES)]
+    pattern = suggested_pattern(names)
+    columns = "Id, Target and file (or a column per channel), with paths relative to it"
+    return UserError(
+        f"{folder} holds no table of labels",
+        expected=f"{catalogue.LABELLED_CSV} with the columns Id and Target, and train/ with "
+        "<Id>_<channel>.png or files of all channels, <Id>.ome.tif",
+        received=f"{len(names)} images' files" + (f": {first_names(names, 3)}" if names else ""),
+        remedy=f"arrange them so; or set fetch.path to a CSV with the columns {columns}; or, for "
+        f"plates, to a CSV in {folder} with the columns well and label, and fetch.pattern to where "
+        f"the well is in the names{f', such as {pattern!r}' if pattern else ''} (docs/data.md)",
+    )
+
+
+def _read_folder(
+    folder: Path, vocabulary: Vocabulary, found: FoundImages, may_lack: Collection[str]
+) -> pd.DataFrame:
     """Read the tables of a folder in Kaggle's layout, and find the file of each channel."""
     labelled_table(folder)
     _require_same_vocabulary(folder, vocabulary)
     channels = vocabulary.channels
     images = catalogue.read_tables(folder, vocabulary.labels)
-    found = {name: _files_by_channel(folder / name, channels) for name in images["folder"].unique()}
-    seen = {channel for each in found.values() for _, channel in each}
+    files = {name: _files_by_image(folder / name, found) for name in images["folder"].unique()}
+    rows = list(zip(images["folder"], images["Id"], strict=True))
+    listed = [files[name].pop(image_id, {}) for name, image_id in rows]
+    unused = [each for images in files.values() for each in images.values()]
+    # A file of all channels counts if it is an image; one of a channel shows that the channel is.
+    seen = {channel for each in listed for channel in each}
+    seen |= {channel for each in unused for channel in each if len(each) < len(channels)}
     if absent := [name for name in channels.names if name not in seen and name not in may_lack]:
-        raise absent_channels(
-            absent, channels, f"file of {folder}", endings_of(folder, list(found))
-        )
+        endings = endings_of(folder, list(files))
+        raise absent_channels(absent, channels, f"file of {folder}", endings)
     for channel in channels.names:
-        images[channel] = [
-            _only_file(found[name].pop((image_id, channel), []))
-            for name, image_id in zip(images["folder"], images["Id"], strict=True)
-        ]
-    unused = [path for each in found.values() for paths in each.values() for path in paths]
-    for line in list_passed_over(
-        {path: reason_to_pass(path, channels) or NO_ROW for path in unused}
-    ):
+        images[channel] = [_only_file(each.get(channel, [])) for each in listed]
+    for path in sorted(path for each in unused for paths in each.values() for path in paths):
+        found.passed_over.setdefault(path, NO_ROW)
+    for line in list_passed_over(found.passed_over):
         print(line, file=sys.stderr)
     return images
 
 
-def _files_by_channel(folder: Path, channels: Channels) -> dict[tuple[str, str | None], list[Path]]:
-    """Return the files of a folder by image name and channel; by their own name if it has none."""
-    found = defaultdict(list)
+def _files_by_image(folder: Path, found: FoundImages) -> dict[str, dict[str, list[Path]]]:
+    """Return the files of a folder by image name and channel; pass others over."""
+    files: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(folder.glob("*")):
-        found[split_name(path, channels) or (path.name, "")].append(path)
-    return found
+        if isinstance(parts := found.read_name(path), str):
+            found.passed_over[path] = parts
+            continue
+        name, channel, first = parts
+        for each in [channel] if channel else found.channels.names:
+            if first not in files[name][each]:
+                files[name][each].append(first)
+    return files
 
 
 def _only_file(paths: list[Path]) -> str:
@@ -140,7 +226,10 @@ def _only_file(paths: list[Path]) -> str:
 def _read_paths(path: Path, vocabulary: Vocabulary, may_lack: Collection[str]) -> pd.DataFrame:
     """Read a CSV of paths; a channel without a column is absent everywhere."""
     channels = vocabulary.channels
-    table = read_table(path, vocabulary.labels, ["Id"], channels.names)
+    table = read_paths(path, channels, columns=["Target"], optional=["group"], protein=False)
+    table = with_labels(table, path, vocabulary.labels)
+    if PREFIX in table:
+        table["Id"] = table["Id"].str.replace("/", "_")
     empty = [name for name in channels.names if name not in table or not table[name].any()]
     if absent := [name for name in empty if name not in may_lack]:
         columns = [str(name) for name in table if name not in ("line", "labelled", "folder")]
@@ -155,7 +244,7 @@ def _read_paths(path: Path, vocabulary: Vocabulary, may_lack: Collection[str]) -
         f"line {line}: {cell}"
         for channel in channels.names
         for line, cell in zip(table["line"], table[channel], strict=True)
-        if cell != ABSENT and not Path(cell).is_file()
+        if cell != ABSENT and not split_scene(Path(cell))[0].exists()
     ]
     if missing:
         raise UserError(
@@ -179,6 +268,14 @@ def _require_same_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
             received=difference,
             remedy="set fetch.labels and fetch.channels to them, or remove that file if it is old",
         )
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of the files of a folder of OME-Zarr."""
+    if not path.is_dir():
+        return path.stat().st_size
+    places = os.walk(path)
+    return sum((Path(place) / name).stat().st_size for place, _, names in places for name in names)
 
 
 def _refuse_inside(raw_dir: Path, paths: list[Path]) -> None:

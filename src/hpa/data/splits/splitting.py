@@ -75,7 +75,9 @@ def split_images(
     [6, 2, 2]
     """
     _require_views(index["hash"])
-    duplicates = duplicate_groups(list(index["hash"]), _distance(index["hash"], hash_distance))
+    duplicates = duplicate_groups(
+        list(index["hash"]), scaled_distance(index["hash"], hash_distance)
+    )
     group = _merged_groups(index["group"], duplicates)
     labelled = index["labelled"].to_numpy(bool)
     judging = labelled & may_judge(index, group, train_only)
@@ -229,10 +231,10 @@ def _require_views(hashes: pd.Series) -> None:
         )
 
 
-def _distance(hashes: pd.Series, of_256: int) -> int:
+def scaled_distance(hashes: pd.Series, of_256: int) -> int:
     """Scale a number of bits of 256 to the hashes of another number of channels.
 
-    >>> _distance(pd.Series(["0" * 16, "f" * 16]), 6)  # one channel, 64 bits
+    >>> scaled_distance(pd.Series(["0" * 16, "f" * 16]), 6)  # one channel, 64 bits
     2
     """
     n_digits = len(hashes.iloc[0].split()[0])
