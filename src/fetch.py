@@ -11,6 +11,7 @@ The same parameters give the same bytes on every x86-64 machine with AVX2. Downl
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from hpa.config.sections import Fetch
 from hpa.data.packed.record import RECORD, fetch_record
 from hpa.data.sources.atlas import fetch_atlas
 from hpa.data.sources.fetched_labels import fetched_labels
+from hpa.data.sources.found import Found
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.data.sources.local import fetch_local, labelled_table
+from hpa.data.sources.reading_rules import reading_rules
 from hpa.data.sources.synthetic import fetch_synthetic
 from hpa.system.dvc_outputs import restore_outputs
 from hpa.system.files import write_json
@@ -36,8 +39,8 @@ def main() -> None:
     """Fetch from the source that params.yaml names."""
     restore_outputs("fetch")
     params, _ = command_line.parse(command_line.parser(__doc__, "fetch"))
-    SOURCES[params.fetch.source](params.fetch)
-    write_json(RAW_DIR / RECORD, fetch_record(asdict(params.fetch)))
+    found = SOURCES[params.fetch.source](params.fetch)
+    write_json(RAW_DIR / RECORD, fetch_record(asdict(params.fetch), found))
     print(f"images are in {RAW_DIR}")
 
 
@@ -53,15 +56,15 @@ def synthetic(fetch: Fetch) -> None:
     )
 
 
-def local(fetch: Fetch) -> None:
+def local(fetch: Fetch) -> Found:
     """Copy or convert the user's files."""
     labels = fetched_labels(fetch.labels, labelled_table(Path(fetch.path)))
-    fetch_local(
+    return fetch_local(
         RAW_DIR,
         source_path=Path(fetch.path),
         vocabulary=Vocabulary(labels, fetched_channels(fetch.channels)),
         missing_channels=fetch.missing_channels,
-        sixteen_bit_white=fetch.sixteen_bit_white,
+        rules=reading_rules(fetch),
     )
 
 
@@ -70,9 +73,9 @@ def kaggle(fetch: Fetch) -> None:
     fetch_kaggle(RAW_DIR, competition=fetch.competition, cache_dir=CACHE_DIR / "kaggle")
 
 
-def atlas(fetch: Fetch) -> None:
+def atlas(fetch: Fetch) -> Found:
     """Download from the public atlas."""
-    fetch_atlas(
+    return fetch_atlas(
         RAW_DIR,
         table_path=Path(fetch.path),
         labels=fetched_labels(fetch.labels, Path(fetch.path)),
@@ -82,11 +85,16 @@ def atlas(fetch: Fetch) -> None:
         requests_per_second=fetch.requests_per_second,
         skip_absent=fetch.skip_absent,
         missing_channels=fetch.missing_channels,
-        sixteen_bit_white=fetch.sixteen_bit_white,
+        rules=reading_rules(fetch),
     )
 
 
-SOURCES = {"synthetic": synthetic, "local": local, "kaggle": kaggle, "hpa": atlas}
+SOURCES: dict[str, Callable[[Fetch], Found | None]] = {
+    "synthetic": synthetic,
+    "local": local,
+    "kaggle": kaggle,
+    "hpa": atlas,
+}
 
 
 if __name__ == "__main__":

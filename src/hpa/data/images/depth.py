@@ -31,6 +31,14 @@ Limits = tuple[float, float]
 """Values that become black and white."""
 
 
+class DepthError(InvalidImageError):
+    """Error for values of a channel that a rule refuses: `channel` and `reason`."""
+
+    def __init__(self, channel: str, reason: str) -> None:
+        super().__init__(f"{channel}: {reason}")
+        self.channel, self.reason = channel, reason
+
+
 @dataclass(frozen=True)
 class DepthRule:
     """Rule of conversion.
@@ -105,7 +113,7 @@ def to_grey(
         bits: the number of bits that hold signal, where the file states it.
 
     Raises:
-        InvalidImageError: values are not finite, or the rule refuses them; it names the channel.
+        DepthError: values are not finite, or the rule refuses them.
     """
     other = {name: plane for name, plane in planes.items() if plane.dtype != np.uint8}
     for name, plane in other.items():
@@ -131,10 +139,10 @@ def type_in_words(stored: str) -> str:
 
 def _require_numbers(name: str, plane: np.ndarray) -> None:
     if plane.dtype.kind not in "uif":
-        raise InvalidImageError(f"{name}: {plane.dtype} values, not brightness")
+        raise DepthError(name, f"{plane.dtype} values, not brightness")
     if plane.dtype.kind == "f" and not (finite := np.isfinite(plane)).all():
         n_wrong = finite.size - np.count_nonzero(finite)
-        raise InvalidImageError(f"{name}: {n_wrong} pixels are not numbers (NaN or infinite)")
+        raise DepthError(name, f"{n_wrong} pixels are not numbers (NaN or infinite)")
 
 
 def _converted(plane: np.ndarray, limits: Limits) -> GreyPlane:
@@ -173,7 +181,7 @@ def _refused(
 ) -> dict[str, Limits]:
     name, plane = next(iter(planes.items()))
     kind = type_in_words(str(plane.dtype))
-    raise InvalidImageError(f"{name}: {kind} values (brightest {plane.max():g}), not of 8 bits")
+    raise DepthError(name, f"{kind} values (brightest {plane.max():g}), not of 8 bits")
 
 
 def _by_white(
@@ -206,13 +214,11 @@ def _stated_white(kind: np.dtype, bits: int | None) -> tuple[float, str]:
 def _checked(name: str, plane: np.ndarray, white: float, why: str) -> Limits:
     kind = type_in_words(str(plane.dtype))
     if (brightest := float(plane.max())) > white:
-        raise InvalidImageError(
-            f"{name}: {kind} values whose brightest, {brightest:g}, is above {white:g}, {why}"
+        raise DepthError(
+            name, f"{kind} values whose brightest, {brightest:g}, is above {white:g}, {why}"
         )
     if (darkest := float(plane.min())) < 0:
-        raise InvalidImageError(
-            f"{name}: {kind} values below zero (darkest {darkest:g}), which depth cannot make black"
-        )
+        raise DepthError(name, f"{kind} values below zero (darkest {darkest:g})")
     return 0.0, white
 
 
@@ -233,9 +239,9 @@ def _by_set(
 ) -> dict[str, Limits]:
     for name, plane in planes.items():
         if name not in rule.limits:
-            raise InvalidImageError(
-                f"{name}: {type_in_words(str(plane.dtype))} values, but no limits of "
-                "set_percentile are known, as all other images are of 8 bits"
+            kind = type_in_words(str(plane.dtype))
+            raise DepthError(
+                name, f"{kind} values, but set_percentile was set by images of 8 bits alone"
             )
     return {name: rule.limits[name] for name in planes}
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpa.data.images.channel_choice import choose, is_by_position
 from hpa.data.images.decoding import MAX_SIZE_PX
-from hpa.data.images.depth import DepthRule, GreyPlane, to_grey, type_in_words
+from hpa.data.images.depth import DepthError, DepthRule, GreyPlane, to_grey, type_in_words
 from hpa.data.images.formats import from_colour
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
 from hpa.data.images.opening import open_image
@@ -79,12 +79,28 @@ class ReadImage:
 
 
 @dataclass(frozen=True, eq=False)
-class ReadChannels:
-    """Channels of an image: 8-bit grey by name, pixel size, and notes on their files."""
+class StoredChannels:
+    """Channels of an image as stored: planes [H,W] and sources by name, and facts of the files."""
 
-    grey: dict[str, GreyPlane]
+    planes: dict[str, np.ndarray]
+    sources: dict[str, Any]
+    bits: dict[str, int | None]
     pixel_size_um: float | None
     notes: tuple[str, ...]
+
+    def to_grey(self, depth: DepthRule) -> dict[str, GreyPlane]:
+        """Convert the channels to 8-bit grey.
+
+        Raises:
+            UnreadableSourceError: the rule refuses the values of a channel.
+        """
+        try:
+            return to_grey(self.planes, depth, self.bits)
+        except DepthError as error:
+            path = self.sources[error.channel]
+            raise UnreadableSourceError(
+                error.channel, error.reason, path if isinstance(path, Path) else None
+            ) from error
 
 
 def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:
@@ -107,8 +123,8 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:
     protein = channels.names[channels.protein]
     if sources.get(protein) is None:
         raise InvalidImageError(f"no {protein} channel, which shows the protein")
-    read = read_channels(sources, rules)
-    grey = read.grey
+    read = read_stored(sources, rules)
+    grey = read.to_grey(rules.depth)
     if protein not in grey:
         raise InvalidImageError(f"no {protein} channel, which shows the protein: {read.notes[0]}")
     shape = grey[protein].pixels.shape
@@ -127,8 +143,8 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:
     )
 
 
-def read_channels(sources: Mapping[str, Any], rules: ReadingRules) -> ReadChannels:
-    """Read those channels of an image that have a source and that it holds.
+def read_stored(sources: Mapping[str, Any], rules: ReadingRules) -> StoredChannels:
+    """Read those channels of an image that have a source and that it holds, in the stored type.
 
     Raises:
         UnreadableSourceError: a source is invalid.
@@ -142,21 +158,19 @@ def read_channels(sources: Mapping[str, Any], rules: ReadingRules) -> ReadChanne
         with _named(names, source), _opened(source, rules) as image:
             described = image.description
             _require_one_field(described, source)
-            places = _places(described, names, sources, rules)
+            places = _places(described, names, rules)
             for name, place in places.items():
                 if place is not None:
                     planes[name] = _plane(image, name, place, len(names), rules)
                     bits[name] = described.bits
-                    if size_um := described.pixel_size_um or rules.pixel_size_um:
-                        sizes_um[name] = size_um
+                    if described.pixel_size_um:
+                        sizes_um[name] = described.pixel_size_um
             notes += _notes(described, places, rules)
-    grey = to_grey(planes, rules.depth, bits)
     _require_one_pixel_size(sizes_um)
-    return ReadChannels(
-        {name: grey[name] for name in rules.channels.names if name in grey},
-        next(iter(sizes_um.values()), None),
-        tuple(notes),
-    )
+    ordered = {name: planes[name] for name in rules.channels.names if name in planes}
+    protein = rules.channels.names[rules.channels.protein]
+    stated = sizes_um.get(protein) or next(iter(sizes_um.values()), rules.pixel_size_um)
+    return StoredChannels(ordered, dict(sources), bits, stated, tuple(notes))
 
 
 def _distinct(sources: Mapping[str, Any], channels: Channels) -> Iterator[tuple[list[str], Any]]:
@@ -201,7 +215,7 @@ def _require_one_field(described: Description, source: Any) -> None:
 
 
 def _places(
-    described: Description, names: Sequence[str], sources: Mapping[str, Any], rules: ReadingRules
+    described: Description, names: Sequence[str], rules: ReadingRules
 ) -> dict[str, int | None]:
     """Return the index of the plane of each channel; None for those that the file lacks."""
     n_planes = len(described.channel_names)
@@ -218,11 +232,12 @@ def _places(
         described = replace(described, channel_names=("red", "green", "blue"))
     elif n_planes == 1 and len(names) > 1:
         raise InvalidImageError(f"one channel, not the {len(names)} of {', '.join(names)}")
-    given = [each for each in sources.values() if each is not None]
-    if len(names) < len(given) and is_by_position(described, rules.channels, rules.found_as):
+    if len(names) < len(rules.channels) and is_by_position(
+        described, rules.channels, rules.found_as
+    ):
         raise InvalidImageError(
             f"{n_planes} channels without names, in a file given for {', '.join(names)} alone: say "
-            f"where it is, found_as: {'; '.join(f'{name}=1' for name in names)}"
+            f"where it is, by its number: found_as: {'; '.join(f'{name}=1' for name in names)}"
         )
     return choose(described, rules.channels, rules.found_as, names)
 

@@ -1,6 +1,7 @@
 """Record of the parameters that made the data, kept beside it.
 
-    data/raw/parameters.json      section fetch, the keys that matter to its source
+    data/raw/parameters.json      section fetch, the keys that matter to its source; `found`: the
+                                  types of the files' values, and limits of set_percentile
     data/packed/manifest.json     that record, and section pack
     data/split/parameters.json    section split, and the SHA-256 of the index that was split
 
@@ -15,22 +16,34 @@ from hpa.errors import UserError
 from hpa.system.files import read_json, sha256
 
 RECORD = "parameters.json"
+OF_FILES = (
+    "path",
+    "labels",
+    "label_map",
+    "missing_channels",
+    "depth",
+    "percentiles",
+    "pixel_size_um",
+)
 FETCHED_BY = {
     "synthetic": ("n_images", "n_unlabelled", "image_size", "tempering", "seed"),
-    "local": ("path", "labels", "channels", "missing_channels", "sixteen_bit_white"),
+    "local": (*OF_FILES, "channels", "pattern", "found_as", "z"),
     "kaggle": ("competition",),
-    "hpa": ("path", "labels", "base_url", "skip_absent", "missing_channels", "sixteen_bit_white"),
+    "hpa": (*OF_FILES, "base_url", "skip_absent"),
 }
 """Keys of section fetch that decide what each source gives."""
 
 
-def fetch_record(fetch: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the record of a fetched folder.
+def fetch_record(
+    fetch: Mapping[str, Any], found: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the record of a fetched folder; `found` is what its files held.
 
     >>> fetch_record({"source": "kaggle", "competition": "hpa", "n_images": 6000})
     {'fetch': {'source': 'kaggle', 'competition': 'hpa'}}
     """
-    return {"fetch": {key: fetch[key] for key in ("source", *FETCHED_BY[fetch["source"]])}}
+    record = {"fetch": {key: fetch[key] for key in ("source", *FETCHED_BY[fetch["source"]])}}
+    return {**record, **({"found": dict(found)} if found else {})}
 
 
 def split_record(split: Mapping[str, Any], index: Path) -> dict[str, Any]:

@@ -14,9 +14,12 @@ import pandas as pd
 
 from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import ATLAS_ID, antibodies, with_groups
+from hpa.data.images.reading import ReadingRules
 from hpa.data.sources.downloads import download_images
-from hpa.data.sources.layout import ABSENT, lacking, write_layout
+from hpa.data.sources.found import Found
+from hpa.data.sources.layout import lacking, write_layout
 from hpa.data.sources.tables import read_table
+from hpa.data.sources.written_images import ABSENT
 from hpa.errors import UserError, first_names
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS
@@ -41,9 +44,9 @@ def fetch_atlas(
     requests_per_second: float,
     skip_absent: bool = False,
     missing_channels: str | None = None,
-    sixteen_bit_white: int | None = None,
+    rules: ReadingRules | None = None,
     n_jobs: int = -1,
-) -> None:
+) -> Found:
     """Download the four channels of each image of a table, and write them in Kaggle's layout.
 
     Args:
@@ -54,7 +57,7 @@ def fetch_atlas(
         cache_dir: keeps every download, so that a later call resumes.
         n_connections, requests_per_second: see `download_images`.
         skip_absent: skip images that the server does not have, instead of raising an error.
-        missing_channels, sixteen_bit_white, n_jobs: see `fetch_local`.
+        missing_channels, rules, n_jobs: see `fetch_local`.
 
     Raises:
         UserError: the table or a file is invalid, or the server refuses or lacks images.
@@ -80,12 +83,12 @@ def fetch_atlas(
         )
     if skipped:
         print(f"skipped {len(skipped)} images that the atlas lacks: {first_names(sorted(skipped))}")
-    write_layout(
+    return write_layout(
         raw_dir,
         images,
         Vocabulary(labels, CHANNELS),
-        tinted=True,
-        sixteen_bit_white=sixteen_bit_white,
+        rules=rules or ReadingRules(CHANNELS),
+        may_lack=(missing_channels or "").split(),
         n_jobs=n_jobs,
     )
 

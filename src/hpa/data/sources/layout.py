@@ -1,27 +1,24 @@
 """Write image files of any source as one folder in Kaggle's layout, whole or not at all."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import joblib
-import numpy as np
 import pandas as pd
 
 from hpa.data.images import catalogue
-from hpa.data.images.decoding import read_channel
-from hpa.data.images.formats import read_grey
-from hpa.data.images.headers import is_grey_png
+from hpa.data.images.reading import ReadingRules
 from hpa.data.packed.vocabulary import write_vocabulary
 from hpa.data.sources.fetched_labels import unused
-from hpa.data.sources.png_files import write_png
+from hpa.data.sources.found import Found, found, summary, with_pixel_sizes
+from hpa.data.sources.set_percentiles import set_percentiles
+from hpa.data.sources.written_images import ABSENT, write_image
 from hpa.system.files import atomic_path
 from hpa.system.progress import progress
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
-
-ABSENT = ""
-"""Path of a channel that an image lacks."""
 
 
 def write_layout(
@@ -29,44 +26,53 @@ def write_layout(
     images: pd.DataFrame,
     vocabulary: Vocabulary,
     *,
-    tinted: bool,
-    sixteen_bit_white: int | None,
+    rules: ReadingRules,
+    may_lack: Collection[str] = (),
     n_jobs: int = -1,
-) -> None:
+) -> Found:
     """Write the images of a table in Kaggle's layout.
 
     An 8-bit grey PNG is copied byte for byte, and any other file is converted to one of the same
-    size (see `hpa.data.images.formats`). An absent channel becomes black, in the size of
+    size (see `hpa.data.images.reading`). An absent channel becomes black, in the size of
     the protein channel.
 
     Args:
         raw_dir: the folder to write; an older one is replaced.
         images: one row per image: the columns of `catalogue.read_catalogue`, and one per
-            channel with the path of its file, or ABSENT.
+            channel with the path of its file, or ABSENT. A file of several channels has its path
+            in the column of each.
         vocabulary: labels and channels of the images.
-        tinted, sixteen_bit_white: see `formats.read_grey`.
+        rules: of reading.
+        may_lack: channels that become black if a file of several channels lacks them.
         n_jobs: number of processes; -1 for one per core.
+
+    Returns:
+        What the files held.
 
     Raises:
         UserError: a file is invalid.
     """
     if line := unused(vocabulary.labels, images["Target"]):
         print(line)
+    rows = images.to_dict("records")
+    if rules.depth.name == "set_percentile":
+        rules = _with_limits(rows, rules, n_jobs)
     with atomic_path(raw_dir) as folder:
         folder.mkdir()
         for name in images["folder"].unique():
             (folder / name).mkdir()
-        tasks = (
-            joblib.delayed(_write_image)(
-                folder, row, vocabulary.channels, tinted, sixteen_bit_white
-            )
-            for row in images.to_dict("records")
-        )
-        written = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-        for _ in progress(written, what="write", total=len(images)):
-            pass
-        _write_tables(folder, images)
+        tasks = (joblib.delayed(write_image)(folder, row, rules, may_lack) for row in rows)
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        written = {
+            each.image_id: each
+            for each in progress(parallel(tasks), what="write", total=len(images))
+        }
+        ordered = [written[image_id] for image_id in images["Id"]]
+        write_tables(folder, with_pixel_sizes(images, ordered))
         write_vocabulary(folder, vocabulary)
+    for line in summary(ordered, rules):
+        print(line)
+    return found(ordered, rules)
 
 
 def lacking(
@@ -82,33 +88,20 @@ def lacking(
     ]
 
 
-def _write_image(
-    folder: Path,
-    row: dict[str, str],
-    channels: Channels,
-    tinted: bool,
-    sixteen_bit_white: int | None,
-) -> None:
-    shape: tuple[int, ...] = (0, 0)
-    protein = channels.channels[channels.protein]
-    # The protein first: black channels take its size.
-    for channel in sorted(channels.channels, key=lambda each: each != protein):
-        path = catalogue.channel_path(folder / row["folder"], row["Id"], channel.name)
-        if row[channel.name] == ABSENT:
-            write_png(path, np.zeros(shape, np.uint8))
-            continue
-        source = Path(row[channel.name])
-        is_copied = is_grey_png(source)
-        if is_copied:
-            shutil.copyfile(source, path)
-        else:
-            pixels = read_grey(source, channel, tinted=tinted, sixteen_bit_white=sixteen_bit_white)
-            write_png(path, pixels)
-        if channel == protein and ABSENT in [row[each] for each in channels.names]:
-            shape = read_channel(source).shape if is_copied else pixels.shape
+def _with_limits(
+    rows: Sequence[Mapping[str, Any]], rules: ReadingRules, n_jobs: int
+) -> ReadingRules:
+    files = {row["Id"]: _sources(row, rules.channels) for row in rows}
+    limits = set_percentiles(files, rules, rules.depth.percentiles, n_jobs)
+    return replace(rules, depth=replace(rules.depth, limits=limits))
 
 
-def _write_tables(folder: Path, images: pd.DataFrame) -> None:
+def _sources(row: Mapping[str, Any], channels: Channels) -> dict[str, Path]:
+    return {name: Path(row[name]) for name in channels.names if row[name] != ABSENT}
+
+
+def write_tables(folder: Path, images: pd.DataFrame) -> None:
+    """Write the CSVs of a folder in Kaggle's layout."""
     labelled = images[images["labelled"]]
     grouped = (labelled["group"] != labelled["Id"]).any()
     facts = [each for each in catalogue.FACTS if each in images]
