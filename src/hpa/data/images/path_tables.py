@@ -41,45 +41,41 @@ def read_paths(
         protein: whether the column of the protein must occur.
 
     Returns:
-        A row per image: `line`, `Id`, the columns of the CSV, and one per channel with the path
-        as the CSV has it, "" for none. A channel without a column is "" everywhere; `listed` of
-        the attributes `attrs` names those with one.
+        A row per image: `line`, `Id`, and the columns of the CSV; those of channels have the paths
+        as the CSV has them, "" for none.
 
     Raises:
         UserError: the file is missing or not such a CSV, or names addresses instead of files.
     """
-    known = [each for each in FILE_COLUMNS if each not in channels.names]
-    table = read_csv(
-        path, list(columns), ["Id", *optional, *channels.names, *known, PREFIX, *SUBCELL_COLUMNS]
-    )
-    listed = [each for each in channels.names if each in table]
-    if not listed and set(SUBCELL_COLUMNS) & set(table):
+    files = [each for each in FILE_COLUMNS if each not in channels.names]
+    names = ["Id", *optional, *channels.names, *files, PREFIX, *SUBCELL_COLUMNS]
+    table = read_csv(path, list(columns), names)
+    if not set(channels.names) & set(table):
         table = table.rename(columns=_subcell(channels))
-        listed = [each for each in channels.names if each in table]
-    files = next((table[each] for each in known if each in table), None)
-    has_id = "Id" in table or PREFIX in table or files is not None
+    has_files = not table.columns.intersection(files).empty
+    has_id = has_files or "Id" in table or PREFIX in table
     needed = ["Id", channels.names[channels.protein]]
-    if not has_id or (protein and files is None and needed[1] not in listed):
+    if not has_id or (protein and not has_files and needed[1] not in table):
         missing = ", ".join(each for each in needed if each not in table)
-        header = [each for each in table if each != "line"]
-        raise bad_table(
-            path, [*needed, *columns], f"missing or duplicate columns {missing} in {header}"
-        )
-    for channel in channels.names:
-        table[channel] = table.get(channel, "")
-    if files is not None:
-        empty = ~table[list(channels.names)].any(axis=1)
-        for channel in channels.names:
-            table[channel] = table[channel].where(~empty, files)
-        listed = list(channels.names)
+        problem = f"missing or duplicate columns {missing} in {[*table.columns[1:]]}"
+        raise bad_table(path, [*needed, *columns], problem)
+    for column in table.columns.intersection(files):
+        table = _fill(table, column, channels)
     _refuse_addresses(path, table, channels)
     if "Id" not in table:
         table["Id"] = [_id(row, channels) for row in table.to_dict("records")]
-    if not table["Id"].all():
-        line = table["line"][table["Id"] == ""].iloc[0]
-        raise bad_table(path, [*needed, *columns], f"no Id in line {line}")
-    table.attrs["listed"] = listed
     return table
+
+
+def _fill(table: pd.DataFrame, column: str, channels: Channels) -> pd.DataFrame:
+    """Take the files of a column for all channels of the rows that have no file of a channel."""
+    listed = [each for each in channels.names if each in table]
+    is_whole = ~table[listed].astype(bool).any(axis=1)
+    cells = {
+        each: table.get(each, pd.Series("", table.index)).where(~is_whole, table[column])
+        for each in channels.names
+    }
+    return table.assign(**cells)
 
 
 def _subcell(channels: Channels) -> dict[str, str]:
@@ -94,13 +90,13 @@ def _id(row: dict[Any, Any], channels: Channels) -> str:
     """Return the prefix of a row, or the part that the names of its files share."""
     if prefix := row.get(PREFIX, "").strip("_-./ "):
         return str(prefix)
-    paths = [Path(row[each]) for each in dict.fromkeys(channels.names) if row[each]]
+    paths = [Path(row[each]) for each in channels.names if row.get(each)]
     parts = {split_name(path, channels) or (stem_of(path), None) for path in paths}
     return shared_name(sorted({name for name, _ in parts})) if parts else ""
 
 
 def _refuse_addresses(path: Path, table: pd.DataFrame, channels: Channels) -> None:
-    for channel in channels.names:
+    for channel in table.columns.intersection(list(channels.names)):
         found = table[table[channel].str.contains("^[a-z0-9]+://", case=False)]
         if len(found):
             raise UserError(

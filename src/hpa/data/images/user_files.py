@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
+from hpa.data.images.csv_tables import bad_table
 from hpa.data.images.file_names import (
     FOLDER_SUFFIX,
     HIDDEN,
@@ -33,6 +34,7 @@ from hpa.errors import UserError
 from hpa.vocabulary.channels import Channels
 
 OTHER_CAPITALS = "its name differs in capitals from an image that was named"
+ONE_PLANE = "one plane, and the pattern finds no channel in its name"
 NOT_MATCHED = "of an image that no glob matches"
 
 
@@ -111,7 +113,7 @@ class FoundImages:
             self._sets |= dict.fromkeys(seen.files, seen.files)
             return self.read_name(path)
         if parts and seen.is_one_plane and len(self.channels) > 1:
-            return no_channel(self.channels)
+            return ONE_PLANE if self.pattern else no_channel(self.channels)
         if not parts and seen.n_channels == 1:
             return reason
         return (*parts, path) if parts else (stem_of(path), None, path)
@@ -212,10 +214,11 @@ def walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
 
 
 def _add_table(found: FoundImages, path: Path) -> None:
-    table = read_paths(path, found.channels)
-    for row in table.to_dict("records"):
+    for row in read_paths(path, found.channels).to_dict("records"):
+        if not row["Id"]:
+            raise bad_table(path, ["Id"], f"no Id in line {row['line']}")
         for channel in found.channels.names:
-            if row[channel]:
+            if row.get(channel):
                 found.add(row["Id"], channel, path.parent / row[channel])
 
 

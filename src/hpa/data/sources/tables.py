@@ -26,7 +26,11 @@ def read_table(
     Raises:
         UserError: the CSV is missing, has no labelled row, or has unknown labels.
     """
-    table = read_csv(path, [*columns, "Target"], ["group", *optional])
+    return with_labels(read_csv(path, [*columns, "Target"], ["group", *optional]), path, labels)
+
+
+def with_labels(table: pd.DataFrame, path: Path, labels: Labels) -> pd.DataFrame:
+    """Read the column `Target` of a table, see `read_table`; `path` names it in errors."""
     table["Target"] = read_labels(table, path, labels, required=False)
     table["labelled"] = table["Target"] != ""
     if not table["labelled"].any():
