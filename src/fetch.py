@@ -64,6 +64,8 @@ def local(fetch: Fetch) -> Found:
         source_path=Path(fetch.path),
         vocabulary=Vocabulary(labels, fetched_channels(fetch.channels)),
         missing_channels=fetch.missing_channels,
+        pattern=fetch.pattern,
+        found_as=fetch.found_as,
         rules=reading_rules(fetch),
     )
 
