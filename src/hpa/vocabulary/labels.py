@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpa.errors import first_names
+from hpa.errors import did_you_mean, first_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,6 +141,10 @@ class Labels:
                 break
             place = match.end()
         return tuple(sorted(columns)), unknown
+
+    def advice(self, word: str) -> str:
+        """Return a hint at the label of almost the same letters, or "" if there is none."""
+        return did_you_mean(word, self.names, cutoff=0.85)
 
     def format(self, columns: Iterable[int]) -> str:
         """Format a label set as a `Target` cell: ascending numbers separated by spaces."""

@@ -6,7 +6,6 @@ import pytest
 
 from hpa.data.sources.fetched_labels import (
     fetched_labels,
-    labels_in_table,
     read_labels_csv,
     unused,
 )
@@ -31,6 +30,10 @@ def write(path: Path, content: str, encoding: str = "utf-8") -> Path:
 def table(*cells: str) -> Path:
     rows = [f'i{number},"{cell}"' for number, cell in enumerate(cells)]
     return write(Path("table.csv"), "\n".join(["Id,Target", *rows]))
+
+
+def from_table(path: Path) -> Labels:
+    return fetched_labels("from_table", path)
 
 
 def test_the_default_is_the_preset() -> None:
@@ -161,25 +164,25 @@ def test_names_of_a_table_are_sorted_numbered_and_counted(
 @pytest.mark.parametrize("cells", [("0 25", "25", "0"), ("1", "2.0"), ("3;4", "-1"), ("25",)])
 def test_numbers_alone_are_no_names(cells: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=r"holds numbers alone(.|\n)*CSV with the columns number"):
-        labels_in_table(table(*cells))
+        from_table(table(*cells))
 
 
 def test_all_texts_of_a_table_that_are_no_names_are_listed() -> None:
     long = "y" * 81
     with pytest.raises(UserError) as caught:
-        labels_in_table(table("Cytosol; 7", f"Cytosol; {long}", "7; 7 8"))
+        from_table(table("Cytosol; 7", f"Cytosol; {long}", "7; 7 8"))
     said = str(caught.value)
     assert "'7' in 2 rows, lines 2, 4: a number" in said
-    assert "'7 8' in line 4: a number" in said
+    assert "'8' in line 4: a number" in said
     assert f"line 3: the name '{long}' is not allowed" in said
     assert "alone" not in said
 
 
 def test_a_table_without_a_label_or_with_501_is_refused() -> None:
     with pytest.raises(UserError, match="0 different"):
-        labels_in_table(table("", ""))
+        from_table(table("", ""))
     with pytest.raises(UserError, match=r"1 to 500 names(.|\n)*501 different"):
-        labels_in_table(table(*(f"note {number}" for number in range(501))))
+        from_table(table(*(f"note {number}" for number in range(501))))
 
 
 def test_labels_without_an_image_are_named_in_a_line() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from hpa.errors import UserError, did_you_mean, first_lines
-from hpa.vocabulary.labels import MAX_LABELS, Labels
+from hpa.errors import UserError, first_lines
+from hpa.vocabulary.labels import MAX_LABELS, SEPARATORS, Labels
 
 DELIMITERS = (",", ";", "\t")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -98,14 +98,13 @@ def read_labels(table: pd.DataFrame, path: Path, labels: Labels, *, required: bo
             unknown.setdefault(word, []).append((row["line"], place))
         if len(set(columns)) < len(columns):
             problems.append(f"{place}: duplicate label in {text!r}")
-        if required and not columns and not words:
+        if required and not re.sub(rf"[\s{SEPARATORS}]", "", text):
             problems.append(f"{place}: no label in {text!r}")
         targets.append(labels.format(columns))
     if unknown or problems:
         lacking = [
             f"{places[0][1] if len(places) == 1 else lines_of([line for line, _ in places])}: "
-            f"unknown label {word!r}"
-            + did_you_mean(word, labels.names, cutoff=0.85)  # a name of almost the same letters
+            f"unknown label {word!r}" + labels.advice(word)
             for word, places in sorted(unknown.items(), key=_most_first)
         ]
         raise UserError(

@@ -1,13 +1,25 @@
 """Labels that `fetch.labels` names: a preset, a CSV of numbers and names, or those of a table."""
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hpa.data.images.csv_tables import MAX_LISTED, lines_of, read_csv
+from hpa.data.sources.label_map import (
+    GENE_ONTOLOGY as GENE_ONTOLOGY,
+)
+from hpa.data.sources.label_map import (
+    NUMBERS,
+    WATCHED,
+    LabelMap,
+    normalised,
+    note_unwatched,
+    read_map,
+)
 from hpa.errors import UserError, did_you_mean, first_lines, first_names
 from hpa.system.files import untracked_advice
 from hpa.vocabulary import hpa2018
@@ -15,25 +27,71 @@ from hpa.vocabulary.labels import MAX_LABELS, SEPARATORS, Label, Labels, plain, 
 
 FROM_TABLE = "from_table"
 REQUIRED, OPTIONAL = ["number", "name"], ["description", "color"]
-WATCHED = Path("own/labels")
-"""The folder in which DVC notices an edit of the labels."""
-NUMBERS = re.compile(r"[-+]?\d+(\.\d*)?( [-+]?\d+(\.\d*)?)*")
-GENE_ONTOLOGY = re.compile(r"\s*\(GO:[0-9]+\)$", re.I)
 
 
-def fetched_labels(stated: str, table_path: Path) -> Labels:
-    """Return the labels that `fetch.labels` states.
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels of a source.
+
+    Attributes:
+        path: the CSV whose column `Target` holds them; None: the competition's numbers, which mean
+            the labels of hpa2018 whatever `fetch.labels` states.
+        label_map: see `label_map.read_map`.
+    """
+
+    path: Path | None
+    label_map: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Its name in messages."""
+        return "the competition's labels" if self.path is None else str(self.path)
+
+    @cached_property
+    def cells(self) -> list[tuple[str, str]]:
+        """Line and text of each cell."""
+        if self.path is None:
+            return [("0", name) for name in hpa2018.LABELS.names]
+        table = read_csv(self.path, ["Target"])
+        return list(zip(table["line"], table["Target"], strict=True))
+
+
+def fetched_labels(stated: str, table_path: Path, label_map: str | None = None) -> Labels:
+    """Return the labels of one source; see `labels_of_sources`."""
+    return labels_of_sources(stated, [LabelTable(table_path, label_map)])[0]
+
+
+def labels_of_sources(stated: str, tables: Sequence[LabelTable]) -> list[Labels]:
+    """Return the labels that `fetch.labels` states, once for each table, which they read.
+
+    They are the same labels, but each reads the cells of its table through the table's map.
 
     Args:
-        stated: `hpa2018`, `from_table`, or the path of a CSV.
-        table_path: the CSV whose column `Target` holds the labels of the images.
+        stated: `hpa2018`, `from_table` (the names that occur in any table, after the maps), or the
+            path of a CSV.
+        tables: those of the sources.
 
     Raises:
-        UserError: the CSV is missing or malformed, or the table's labels cannot be names.
+        UserError: a CSV is missing or malformed, the tables' labels cannot be names, a map does
+            not fit the labels, or the labels lack one of the competition's.
     """
+    maps = {each.label_map: read_map(each.label_map) for each in tables}
     if stated == hpa2018.NAME:
-        return hpa2018.LABELS
-    return labels_in_table(table_path) if stated == FROM_TABLE else read_labels_csv(Path(stated))
+        labels = hpa2018.LABELS
+    elif stated == FROM_TABLE:
+        labels = _labels_in(tables, maps)
+    else:
+        labels = read_labels_csv(Path(stated))
+    readers = [maps[each.label_map].reader(labels) for each in tables]
+    for text, each in maps.items():
+        mapped = [table for table in tables if table.label_map == text and text]
+        cells = {table.place: [cell for _, cell in table.cells] for table in mapped}
+        for line in each.report(cells, labels):
+            print(line)
+    for table, reader in zip(tables, readers, strict=True):
+        if table.path is None:
+            _require_known(reader, table)
+    return readers
 
 
 def read_labels_csv(path: Path) -> Labels:
@@ -50,11 +108,7 @@ def read_labels_csv(path: Path) -> Labels:
             remedy=f"write it into {WATCHED}, one label per line; or set fetch.labels to "
             f"from_table, for the names that your table holds{untracked_advice(path)}",
         )
-    if not path.resolve().is_relative_to(WATCHED.resolve()):
-        print(
-            f"{path} is outside {WATCHED}, the folder that DVC watches: after an edit of it, run "
-            "dvc repro --force fetch"
-        )
+    note_unwatched(path)
     table = read_csv(path, REQUIRED, OPTIONAL)
     for column in table.columns.difference(["line", *REQUIRED, *OPTIONAL], sort=False):
         known = did_you_mean(column, [*REQUIRED, *OPTIONAL])
@@ -86,7 +140,7 @@ def read_labels_csv(path: Path) -> Labels:
 def _label(row: Mapping[Any, str]) -> tuple[Label, list[str]]:
     """Return the label of a row, and all that is wrong with it."""
     number = _whole(row["number"])
-    texts = (_normalised(row["name"]), _normalised(row.get("description", "")))
+    texts = (normalised(row["name"]), normalised(row.get("description", "")))
     label = Label(number or 0, *texts, row.get("color", ""))
     not_whole = f"the number {row['number']!r} is not whole, from 0 to 999999"
     return label, [not_whole] * (number is None) + problems([label])
@@ -98,23 +152,31 @@ def _whole(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def labels_in_table(path: Path) -> Labels:
-    """Number the names that occur in a table's column `Target`, in alphabetical order; list them.
+def _labels_in(tables: Sequence[LabelTable], maps: Mapping[str | None, LabelMap]) -> Labels:
+    """Number the names that occur in the tables, in alphabetical order; list them.
 
     Names are separated by semicolons, bars or commas, but not by blanks. They are compared without
     regard to case, and spelled as in most cells.
-
-    Raises:
-        UserError: cells hold numbers, or texts that cannot be names; all are listed.
     """
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     lines: dict[str, list[str]] = defaultdict(list)
-    for row in read_csv(path, ["Target"]).to_dict("records"):
-        for word in re.split(f"[{SEPARATORS}]", row["Target"]):
-            if name := GENE_ONTOLOGY.sub("", _normalised(word)):
+    for table in tables:
+        where = "" if len(tables) == 1 else f" of {table.place}"
+        for line, text in table.cells:
+            for name in maps[table.label_map].names(text):
                 spellings[plain(name)][name] += 1
-                lines[plain(name)].append(row["line"])
+                lines[plain(name)] += [f"{line}{where}"] if table.path else []
     names = [spellings[key].most_common(1)[0][0] for key in sorted(spellings)]
+    places = ", ".join(dict.fromkeys(table.place for table in tables))
+    _require_names(names, lines, places)
+    print(f"{len(names)} labels in {places}:")
+    for number, name in enumerate(names):
+        print(f"{number:>5}  {name} ({len(lines[plain(name)])} rows)")
+    return Labels.named(names)
+
+
+def _require_names(names: list[str], lines: Mapping[str, list[str]], places: str) -> None:
+    """Refuse numbers, and texts that cannot be names; all are listed."""
     numbers = [name for name in names if NUMBERS.fullmatch(name)]
     wrong = [f"{name!r} in {lines_of(lines[plain(name)])}: a number" for name in numbers] + [
         f"{lines_of(lines[plain(name)])}: {problem}"
@@ -122,22 +184,30 @@ def labels_in_table(path: Path) -> Labels:
         if name not in numbers
         for problem in problems([Label(0, name)])
     ]
-    if wrong or not 1 <= len(names) <= MAX_LABELS:
+    if not wrong and 1 <= len(names) <= MAX_LABELS:
+        return
+    raise UserError(
+        f"fetch.labels cannot be from_table: {places} "
+        + ("holds numbers alone" if names and len(numbers) == len(names) else "does not fit"),
+        expected=f"1 to {MAX_LABELS} names of labels in the column Target, separated by "
+        f"{' '.join(SEPARATORS)}",
+        received="\n    ".join([f"{len(names)} different ones", *first_lines(wrong, MAX_LISTED)]),
+        remedy="write names; or name the numbers in a CSV with the columns number and name, "
+        f"and set fetch.labels to it: {WATCHED}/labels.csv (docs/labels.md)",
+    )
+
+
+def _require_known(reader: Labels, table: LabelTable) -> None:
+    """Refuse labels that lack one of the competition's, before it is downloaded."""
+    unknown = [name for _, name in table.cells if reader.split(name)[1]]
+    if unknown:
         raise UserError(
-            f"fetch.labels cannot be from_table: {path} "
-            + ("holds numbers alone" if names and len(numbers) == len(names) else "does not fit"),
-            expected=f"1 to {MAX_LABELS} names of labels in the column Target, separated by "
-            f"{' '.join(SEPARATORS)}",
-            received="\n    ".join(
-                [f"{len(names)} different ones", *first_lines(wrong, MAX_LISTED)]
-            ),
-            remedy="write names; or name the numbers in a CSV with the columns number and name, "
-            f"and set fetch.labels to it: {WATCHED}/labels.csv (docs/labels.md)",
+            f"fetch.labels lacks {len(unknown)} of the competition's labels",
+            expected="hpa2018, from_table, or a CSV with all labels of the sources",
+            received=f"without {first_names(unknown, MAX_LISTED)}",
+            remedy="add them, or map them to other labels or to nothing by the label_map of this "
+            "source (docs/labels.md)",
         )
-    print(f"{len(names)} labels in {path}:")
-    for number, name in enumerate(names):
-        print(f"{number:>5}  {name} ({len(lines[plain(name)])} rows)")
-    return Labels.named(names)
 
 
 def unused(labels: Labels, targets: Iterable[str]) -> str:
@@ -152,7 +222,3 @@ def unused(labels: Labels, targets: Iterable[str]) -> str:
         return ""
     count = f"{len(names)} of {len(labels)} labels without an image"
     return f"{count} (fetch.labels=from_table omits them): {first_names(names, MAX_LISTED)}"
-
-
-def _normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
