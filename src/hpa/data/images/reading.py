@@ -123,7 +123,12 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:
     protein = channels.names[channels.protein]
     if sources.get(protein) is None:
         raise InvalidImageError(f"no {protein} channel, which shows the protein")
-    read = read_stored(sources, rules)
+    return to_image(read_stored(sources, rules), rules)
+
+
+def to_image(read: StoredChannels, rules: ReadingRules) -> ReadImage:
+    """Convert the channels of an image, as `read_stored` has them; see `read_planes`."""
+    protein = rules.channels.names[rules.channels.protein]
     grey = read.to_grey(rules.depth)
     if protein not in grey:
         raise InvalidImageError(f"no {protein} channel, which shows the protein: {read.notes[0]}")
@@ -134,12 +139,12 @@ def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:
     return ReadImage(
         planes=[
             grey[name].pixels if name in grey else np.zeros(shape, np.uint8)
-            for name in channels.names
+            for name in rules.channels.names
         ],
         pixel_size_um=read.pixel_size_um,
         flags=(*read.notes, *_depth_flags(grey, rules)),
         facts=grey,
-        absent=tuple(name for name in channels.names if name not in grey),
+        absent=tuple(name for name in rules.channels.names if name not in grey),
     )
 
 
