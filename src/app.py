@@ -2,7 +2,7 @@
 
     python src/app.py                                then open http://127.0.0.1:8000
     python src/app.py --model models:/hpa@champion --port 0
-    python src/app.py --serve.sixteen_bit_white 65535          for 16-bit images
+    python src/app.py --serve.z max                            for stacks in depth
 
 The page is up after ten seconds, for this computer alone, and stores no upload. Ctrl-C ends it.
 """

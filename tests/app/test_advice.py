@@ -4,8 +4,9 @@ import pytest
 
 from hpa.app.advice import advise
 from hpa.app.views import Views
-from hpa.data.images.formats import decode_grey
+from hpa.data.images.depth import DepthRule
 from hpa.data.images.opened import InvalidImageError
+from hpa.data.images.reading import ReadingRules, read_planes
 from hpa.data.packed.training_range import orders_of
 from hpa.inference.inputs import Input
 from hpa.vocabulary.hpa2018 import CHANNELS
@@ -55,6 +56,7 @@ def test_an_unknown_text_has_no_advice() -> None:
     ],
 )
 def test_every_file_that_is_refused_has_advice(content: bytes) -> None:
+    rules = ReadingRules(CHANNELS, depth=DepthRule("refuse"))
     with pytest.raises(InvalidImageError) as refused:
-        decode_grey(content, CHANNELS.channels[1], tinted=True, sixteen_bit_white=None)
+        read_planes({"green": content}, rules)
     assert advise(str(refused.value))

@@ -211,15 +211,16 @@ def test_a_wrong_file_shows_a_reason_and_the_page_stays_usable(
     upload(page, [tmp_path / "bad_green.png", *files_of(images, "bad")])
     page.get_by_role("button", name="Name the structures").click()
     problem = page.locator("#one-problem")
-    expect(problem).to_contain_text("Green: 10 bytes that are not a PNG, TIFF or JPEG.")
-    expect(problem).to_contain_text("Export the channel as PNG, TIFF or JPEG.")
+    expect(problem).to_contain_text("Green: neither a picture (PNG, TIFF, JPEG) nor a microscope's")
+    expect(problem).to_contain_text("Export the image as OME-TIFF, or each channel as PNG")
     (tmp_path / "large_green.png").write_bytes(bytes(1_100_000))
     upload(page, [tmp_path / "large_green.png"])
     page.get_by_role("button", name="Name the structures").click()
     expect(problem).to_contain_text("1.1 MB are too large (at most 1 MB per request).")
     (tmp_path / "notes.txt").write_text("no picture")
     upload(page, [tmp_path / "notes.txt"])
-    expect(problem).to_contain_text("Notes.txt has no channel in its name.")
+    expect(problem).to_contain_text("Notes.txt: neither a picture nor a microscope's file by its")
+    expect(problem).to_contain_text("Drop the file onto the slot of its channel.")
     upload(page, files_of(images, "cell1"))
     expect(page.locator("#result-name")).to_have_text("cell1")
     expect(problem).to_be_hidden()
@@ -245,12 +246,11 @@ def test_a_batch_shows_progress_a_table_failures_and_one_csv(
     expect(status).to_contain_text("6 images;")
     expect(status).to_contain_text("1 that cannot be read")
     expect(status).to_contain_text(
-        "1 files skipped: hidden, second files of a channel, or without a channel in their name "
-        "(readme.txt)"
+        "1 file skipped: readme.txt (neither a picture nor a microscope's file by its name)."
     )
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(6)
-    expect(rows.last).to_contain_text("Cannot be read: green: 10 bytes that are not a PNG")
+    expect(rows.last).to_contain_text("Cannot be read: green: neither a picture (PNG")
     page.get_by_label("Show").select_option("failed")
     expect(page.locator("#rows tr:visible")).to_have_count(1)
     with page.expect_download() as download:
@@ -277,7 +277,7 @@ def test_an_unreadable_image_with_an_odd_name_replaces_no_other(
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text(odd)
-    expect(rows.first).to_contain_text("Cannot be read: red: 10 bytes that are not a PNG")
+    expect(rows.first).to_contain_text("Cannot be read: red: neither a picture (PNG")
     expect(rows.last).to_contain_text(f'{plain} "2"')
     expect(rows.last).not_to_contain_text("Cannot be read")
     found = [each["probability"] for each in response.value.json()["predictions"][1]["classes"]]

@@ -91,13 +91,12 @@ def test_an_absent_channel_gets_a_flag_and_advice(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("files", "status", "said"),
     [
-        (form("a", green=b"no picture"), 422, "green: 10 bytes that are not a PNG"),
+        (form("a", green=b"no picture"), 422, "green: neither a picture (PNG, TIFF, JPEG) nor a"),
         (form("a", green=b""), 422, "green: an empty file"),
         (form("a", red=png(np.zeros((32, 64), np.uint8))), 422, "channels of unequal size"),
         (form("a")[:1], 422, "no green channel"),
-        (form("a", green=png(np.full((64, 64), 300, np.uint16))), 422, "16-bit"),
-        (form("a", green=float_tiff()), 422, "floating-point values (32 bits per sample)"),
-        (form("a", green=bomb()), 422, "decompression bomb"),
+        (form("a", green=float_tiff()), 422, "green: 4096 pixels are not numbers (NaN"),
+        (form("a", green=bomb()), 422, "green: 20000×20000 pixels (at most 256×256)"),
         (form("a", green=png(np.zeros((300, 300), np.uint8))), 422, "at most 256×256"),
         (form("a", green=form("a")[1][1][1][:-30]), 422, "cut or damaged"),
         (form("a", green=bytes(1_100_000)), 413, "1.1 MB or more are too large"),
@@ -124,7 +123,7 @@ def test_an_unreadable_image_of_a_batch_leaves_the_others_their_predictions(
     good, bad, flat = found["predictions"]
     assert [each["image"] for each in found["predictions"]] == ["good", "bad", "flat"]
     assert len(good["classes"]) == len(flat["classes"]) == len(LABELS.names)
-    assert "decompression bomb" in bad["error"]
+    assert "20000×20000 pixels" in bad["error"]
     assert "serve.max_size_px" in bad["advice"]
     assert "bad" not in found["csv"]
 
@@ -146,7 +145,7 @@ def test_images_with_equal_display_names_keep_their_own_predictions(
     files = [*form(bad, green=b"no picture"), *form(good, 1)]
     first, second = client.post("/api/predictions", files=files).json()["predictions"]
     assert first["image"] == second["image"]
-    assert "not a PNG" in first["error"]
+    assert "neither a picture" in first["error"]
     np.testing.assert_allclose(probabilities(second), expected(views, 1), atol=1e-5)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hpa.app.uploads import _readable, _stem
+from hpa.app.uploads import NameRule, _readable, _stem
 from hpa.vocabulary.hpa2018 import CHANNELS
 
 
@@ -20,7 +20,10 @@ from hpa.vocabulary.hpa2018 import CHANNELS
         ("_red.png", "red", "image"),
         ("a\x00b\n_red.png", "red", "a·b·"),
         ("Zelle_ü_red.png", "red", "Zelle_ü"),
+        ("plate/well 3.ome.tif", "image_file", "plate/well 3"),
+        ("well.zarr.zip", "image_file", "well"),
+        ("notes", "image_file", "notes"),
     ],
 )
 def test_an_image_is_named_after_its_file(file_name: str, channel: str, expected: str) -> None:
-    assert _readable(_stem(file_name, channel, CHANNELS)) == expected
+    assert _readable(_stem(file_name, channel, NameRule(CHANNELS))) == expected

@@ -37,20 +37,93 @@ ADVICE = (
         "Check which file shows which stain, and choose the right file for each channel.",
     ),
     (
-        r"16-bit image",
-        "Start the program with --serve.sixteen_bit_white 65535 (or the white value of the "
-        "camera: 4095 for 12 bits), or convert the file to 8 bits.",
+        r"taken in the order",
+        "Check the picture. If the order is another, start the program with a line such as "
+        "--serve.found_as 'green=2; blue=1', or name the channels in the microscope's program.",
     ),
-    (r"not square", "Crop the image to a square."),
-    (r"are not a PNG|an empty file", "Export the channel as PNG, TIFF or JPEG."),
-    (r"cut or damaged", "Copy the file again, or export it again."),
+    (r"red-green-blue picture", "Export each channel alone, in greyscale or in its own colour."),
     (
-        r"pixels \(at most|decompression bomb",
+        r"no channel named .* in the file, which holds|found_as",
+        "Say which channel of the file is which: start the program with a line such as "
+        "--serve.found_as 'green=GFP; blue=1', by name or by number from 1.",
+    ),
+    (
+        r"values.*; the model was trained on",
+        "Export images of the same depth as the training images, or compare the result with that "
+        "of another rule: --serve.depth percentile, or the white of the camera (4095 for 12 bits).",
+    ),
+    (
+        r"and was cut$|is left with \d+ grey levels",
+        "Export the raw values, or state the white of the camera: --serve.depth 4095 for 12 bits.",
+    ),
+    (
+        r"pixel size is unknown",
+        "State it if you know it, in micrometres: --serve.pixel_size_um 0.108. A program that "
+        "saves OME-TIFF writes it into the file.",
+    ),
+    (
+        r"structures look|fine structures are missing",
+        "Another objective or binning than in training: image at the same scale, or train with "
+        "such images.",
+    ),
+    (
+        r"only the middle",
+        "Cut the field into parts, or train with pack.odd_size: tiles, which looks at all of it.",
+    ),
+    (
+        r"which would be .*pixel_size_um",
+        "Check the pixel size in the file, or state it in micrometres: --serve.pixel_size_um 0.108.",
+    ),
+    (
+        r"slices in depth",
+        "Start the program with --serve.z max (maximum projection) or the number of a slice, such "
+        "as --serve.z 3; or export a projection or one slice.",
+    ),
+    (r"time series|time points", "Export one time point as an image of its own."),
+    (
+        r"fields in one file|OME-Zarr folders",
+        "Export one field, or predict one on the terminal by its number: "
+        "python src/predict.py 'FILE#2'.",
+    ),
+    (
+        r"one channel, not the",
+        "Choose the file for its channel alone, in one slot (or field of the form); or export all "
+        "channels into one file.",
+    ),
+    (
+        r"files of an OME-TIFF|description is missing beside it",
+        "Save the image as one OME-TIFF, or predict it on the terminal, where its other files "
+        "are: python src/predict.py FILE.",
+    ),
+    (
+        r"extra `microscopes`",
+        "Or ask the person who runs this page to install the package.",
+    ),
+    (
+        r"pixels are not numbers",
+        "Save the image without them (in ImageJ: Process › Math › NaN Background, value 0).",
+    ),
+    (
+        r"whose brightest|below zero|not of 8 bits|set_percentile are known",
+        "Start the program with --serve.depth camera, which accepts any depth, or with the white "
+        "of the camera (--serve.depth 4095 for 12 bits); or convert the file to 8 bits.",
+    ),
+    (r"not square|pixels instead of", "Crop the image to a square."),
+    (
+        r"neither a picture|are not a PNG|an empty file|not OME-Zarr",
+        "Export the image as OME-TIFF, or each channel as PNG, TIFF or JPEG.",
+    ),
+    (
+        r"pixels \(at most|decompression bomb|which are \d+ tiles",
         "Make the image smaller, or raise serve.max_size_px.",
     ),
     (
-        r"a file of several images|a stack, or larger",
-        "Export one plane of the stack, or its projection.",
+        r"cut or damaged|cut off|are missing|is not there|without its part|OME-TIFF without",
+        "Copy the file again, or export it again.",
+    ),
+    (
+        r"a file of several images|several .*pictures|a stack|of unequal size or type",
+        "Export one plane, with all its channels, into a file of its own.",
     ),
     (
         r"bits? per sample|samples|transparency|a palette|inks|a mask|a negative|zero is black",
@@ -65,11 +138,15 @@ ADVICE = (
         r"a colour image \(",
         "Export the channel in greyscale, or start the program with --tinted true.",
     ),
-    (r"channels of unequal size", "Export all channels of an image at the same size."),
+    (r"channels of unequal (pixel )?size", "Export all channels of an image at the same size."),
     (r"no \S+ channel, which shows", "Add the file of the protein stain."),
     (r"unknown (field|channels)", "Send the channels of this model, under their names."),
     (r"MB or more are too large", "Send smaller images, or raise serve.max_request_mb."),
     (r"too many large requests", "Wait a moment and try again."),
+    (
+        r"OME-Zarr|TIFF|CZI|ND2|LIF|zip file|its (part|metadata)|compressed as|strip or tile",
+        "Save the image again as OME-TIFF, for instance with Fiji (Bio-Formats).",
+    ),
 )
 """Pairs of a pattern and the advice for texts that contain it; the first match counts."""
 

@@ -1,7 +1,7 @@
 """The page's server: static files, examples, the model card and two prediction endpoints.
 
 `POST /api/prediction` takes one image, `POST /api/predictions` several, as a form described in
-`hpa.app.uploads`.
+`hpa.app.uploads`; `POST /api/names` says to which images a list of file names belongs.
 """
 
 import errno
@@ -20,15 +20,18 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from hpa.app.advice import advise
 from hpa.app.examples import SampleImage
 from hpa.app.origin_guard import OriginGuard
-from hpa.app.uploads import read_images
+from hpa.app.uploads import NameRule, read_images
 from hpa.app.views import Views
 from hpa.config.sections import App
+from hpa.data.images.file_names import READ_SUFFIXES
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.rendering import display_weights
 from hpa.errors import UserError
 from hpa.serving.request_limits import RequestLimits
 from hpa.vocabulary.channels import Channels
 
+FORM, JSON = "multipart/form-data", "application/json"
+"""Content types of requests."""
 PAGE_DIR = Path(__file__).parent / "page"
 CARD_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox "
@@ -43,11 +46,12 @@ def make_app(views: Views, examples: list[SampleImage], card: str | None) -> Fas
     max_bytes = views.serve.max_request_mb * 10**6
     hosts = views.app.allowed_hosts.split()
     # The middleware added last is outermost.
-    app.add_middleware(RequestLimits, max_bytes=max_bytes, content_types=("multipart/form-data",))
+    app.add_middleware(RequestLimits, max_bytes=max_bytes, content_types=(FORM, JSON))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_middleware(OriginGuard)
     app.add_exception_handler(StarletteHTTPException, _error_response)
     _add_predictions(app, views, max_bytes)
+    _add_names(app, views.name_rule)
     _add_examples(app, examples)
 
     @app.get("/api/model")
@@ -66,11 +70,11 @@ def make_app(views: Views, examples: list[SampleImage], card: str | None) -> Fas
 
 
 def _add_predictions(app: FastAPI, views: Views, max_bytes: int) -> None:
-    channels = views.vocabulary.channels
+    rule = views.name_rule
 
     @app.post("/api/prediction")
     async def predict_one(request: Request) -> JSONResponse:
-        [(name, files)] = await read_images(request, channels, max_images=1, max_bytes=max_bytes)
+        [(name, files)] = await read_images(request, rule, max_images=1, max_bytes=max_bytes)
         try:
             return JSONResponse(await run_in_threadpool(views.predict_one, name, files))
         except InvalidImageError as error:
@@ -79,13 +83,22 @@ def _add_predictions(app: FastAPI, views: Views, max_bytes: int) -> None:
     @app.post("/api/predictions")
     async def predict_many(request: Request) -> JSONResponse:
         n_images = views.serve.max_images
-        images = await read_images(request, channels, max_images=n_images, max_bytes=max_bytes)
+        images = await read_images(request, rule, max_images=n_images, max_bytes=max_bytes)
         content = await run_in_threadpool(views.predict_many, images)
         if all("error" in each for each in content["predictions"]):
             first = content["predictions"][0]
             error = {"error": first["error"], "advice": first["advice"]}
             return JSONResponse(content | error, 422)
         return JSONResponse(content)
+
+
+def _add_names(app: FastAPI, rule: NameRule) -> None:
+    @app.post("/api/names")
+    async def name_files(request: Request) -> dict[str, Any]:
+        names = await request.json()
+        if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+            raise HTTPException(400, "expected a list of file names")
+        return await run_in_threadpool(rule.describe_all, names)
 
 
 def _add_examples(app: FastAPI, examples: list[SampleImage]) -> None:
@@ -122,6 +135,7 @@ def describe_model(views: Views, *, has_card: bool) -> dict[str, Any]:
         "weights_sha256": str(origin.get("weights_sha256", "")),
         "has_card": has_card,
         "channels": _channels(views.vocabulary.channels),
+        "suffixes": ",".join(READ_SUFFIXES),
         "labels": views.vocabulary.labels.to_json(),
         "max_request_bytes": serve.max_request_mb * 10**6,
         "images_per_request": min(views.app.images_per_request, serve.max_images),

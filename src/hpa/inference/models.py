@@ -218,8 +218,12 @@ def require_scored_by(models: list[Model], origin: Origin, scores: Path, index: 
 
 
 def read_name_rules(folder: Path, serve: Serve) -> dict[str, str | None]:
+    """Return the rules of `name_rules` for a model folder."""
+    return name_rules(read_json(folder / PROVENANCE).get("params", {}), serve)
+
+
+def name_rules(trained_with: Mapping[str, Any], serve: Serve) -> dict[str, str | None]:
     """Return `pattern` and `found_as` of params.yaml, else those of a model's training images."""
-    trained_with = read_json(folder / PROVENANCE).get("params", {})
     return {
         key: getattr(serve, key) or trained_with.get(f"fetch.{key}")
         for key in ("pattern", "found_as")

@@ -1,9 +1,10 @@
 """The MLflow pyfunc model that wraps a model folder for serving.
 
-A row of the input is an image: a column per channel of the model, each the base64 text of a PNG,
-TIFF or JPEG, or an array [H,W] of grey levels; an absent channel is null. A row of the output
-holds `labels` (names), `flags` (quality flags of the image) and, by name, `probabilities`,
-`thresholds` and `label_flags` (reasons to distrust a label in any image, "" without one).
+A row of the input is an image: a column per channel of the model, each the base64 text of a file or
+an array [H,W] of grey levels, an absent channel null; or the column `image_file`, the base64 text
+of a file that holds the channels, such as an OME-TIFF. A row of the output holds `labels` (names),
+`flags` (quality flags of the image) and, by name, `probabilities`, `thresholds` and `label_flags`
+(reasons to distrust a label in any image, "" without one).
 """
 
 import base64
@@ -12,10 +13,11 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -25,10 +27,13 @@ from mlflow.exceptions import MlflowException
 
 from hpa.config.sections import Serve
 from hpa.data.images.opened import InvalidImageError
-from hpa.data.images.user_images import read_planes, to_pixels
+from hpa.data.images.reading import read_planes
 from hpa.serving.request_limits import RequestLimits
 from hpa.system.backends import prepare_backend
-from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.channels import IMAGE_FILE, Channels
+
+if TYPE_CHECKING:
+    from hpa.inference.inputs import Input
 
 MODEL, CONFIG = "model", "serve"
 """Names under which `hpa.tracking.model_files` saves the model folder and the limits."""
@@ -46,7 +51,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         prepare_backend()
         from hpa.inference.classifier import Classifier
 
-        self._serve = Serve(**context.model_config[CONFIG])
+        self._serve = limits(context.model_config[CONFIG])
         self._classifier = Classifier(Path(context.artifacts[MODEL]))
         self._rules = self._classifier.rules(self._serve)
         if SERVER in sys.modules:
@@ -64,17 +69,24 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         if not 0 < len(records) <= self._serve.max_images:
             reason = f"{len(records)} images (from 1 to {self._serve.max_images} per request)"
             raise MlflowException.invalid_parameter_value(reason)
-        pixels = np.stack([self._read(row, each) for row, each in enumerate(records)])
-        names = [f"image {row}" for row in range(len(records))]
-        predictions = self._classifier.predict(names, pixels, batch_size=self._serve.batch_size)
+        inputs = [self._read(row, each) for row, each in enumerate(records)]
+        predictions = self._classifier.predict(inputs, batch_size=self._serve.batch_size)
         return [_response(self._classifier.document(each)) for each in predictions]
 
-    def _read(self, row: int, record: Mapping[Any, Any]) -> np.ndarray:
+    def _read(self, row: int, record: Mapping[Any, Any]) -> "Input":
         try:
-            given = {name: _decode(name, record.get(name)) for name in self._rules.channels.names}
-            return to_pixels(read_planes(given, self._rules), self._rules)
+            read = read_planes(sources(record, self._rules.channels), self._rules)
+            return self._classifier.to_input(
+                f"image {row}", read.planes, pixel_size_um=read.pixel_size_um, flags=read.flags
+            )
         except InvalidImageError as error:
             raise MlflowException.invalid_parameter_value(f"image {row}: {error}") from error
+
+
+def limits(config: Mapping[str, Any]) -> Serve:
+    """Return the saved limits; earlier versions lack some, and had the white of 16-bit files."""
+    values = {"depth": config.get("sixteen_bit_white")} | config
+    return Serve(**{field.name: values.get(field.name) for field in fields(Serve)})
 
 
 def _response(document: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +143,8 @@ def unknown_channels(channels: Channels, body: bytes) -> str:
         columns = _columns(json.loads(body))
     except (ValueError, RecursionError):  # MLflow says what is wrong
         return ""
-    unknown = [str(each) for each in dict.fromkeys(columns) if each not in channels.names]
+    known = (*channels.names, IMAGE_FILE)
+    unknown = [str(each) for each in dict.fromkeys(columns) if each not in known]
     named = ", ".join(repr(each[:40]) for each in unknown[:MAX_NAMED])
     return f"unknown channels {named}: the model has {', '.join(channels.names)}" if named else ""
 
@@ -146,6 +159,31 @@ def _columns(document: Any) -> list[Any]:
         case {"instances": dict(table)} | {"inputs": dict(table)}:
             return list(table)
     return []
+
+
+def sources(record: Mapping[Any, Any], channels: Channels) -> dict[str, Any]:
+    """Return what a row holds for each channel; a file of several channels serves all of them.
+
+    Raises:
+        InvalidImageError: it holds nothing, both a file of several channels and others, or text
+            that is not base64.
+    """
+    names = (*channels.names, IMAGE_FILE)
+    given = {name: _decode(name, record.get(name)) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        protein = channels.names[channels.protein]
+        raise InvalidImageError(
+            f"no {IMAGE_FILE}, and no {protein} channel, which shows the protein"
+        )
+    if IMAGE_FILE not in given:
+        return given
+    if len(given) > 1:
+        others = ", ".join(name for name in given if name != IMAGE_FILE)
+        raise InvalidImageError(f"{IMAGE_FILE} and {others}: send one or the other")
+    if not isinstance(given[IMAGE_FILE], bytes):
+        raise InvalidImageError(f"{IMAGE_FILE}: an array, not the base64 text of a file")
+    return dict.fromkeys(channels.names, given[IMAGE_FILE])
 
 
 def _decode(channel: str, value: Any) -> Any:

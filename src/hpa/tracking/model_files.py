@@ -27,7 +27,7 @@ from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.system.files import read_json
 from hpa.tracking.logged_models import WEIGHTS
 from hpa.tracking.stage_run import finish_model, log_model_files, log_weights
-from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.channels import IMAGE_FILE, Channels
 
 PACKAGE_DIR = Path(__file__).parents[1]
 MODEL, CONFIG = "model", "serve"
@@ -95,10 +95,11 @@ def _model_folder(networks: Sequence[Mapping[str, str]]) -> Path | None:
 def save_model(path: Path, model_dir: Path, serve: Serve) -> None:
     """Write a model folder and its limits as an MLflow model with code and requirements.
 
-    Its inputs are the channels that the provenance in the folder names.
+    Its inputs are the channels that the provenance in the folder names, or a file of all of them.
     """
     channels = vocabulary_of(read_json(model_dir / "provenance.json")).channels
-    inputs = Schema([ColSpec(AnyType(), name, required=False) for name in channels.names])
+    names = (*channels.names, IMAGE_FILE)
+    inputs = Schema([ColSpec(AnyType(), name, required=False) for name in names])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         mlflow.pyfunc.save_model(

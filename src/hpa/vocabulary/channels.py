@@ -24,6 +24,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,30}")
 """A name is part of file names, `<Id>_<channel>.png`, and of columns, `<channel>_mean`."""
 RESERVED = {"id", "target", "group", "line", "labelled", "folder", "name", "predicted", "url"}
 """Columns of tables that are not channels."""
+IMAGE_FILE = "image_file"
+"""Field of a request that holds one file of several channels; `NAME` permits no such channel."""
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,28 @@ export async function fetchJson(address, options) {
   return content;
 }
 
-/** Send images, as [name, files by channel], and return the response. */
+/** Field of a file of several channels. */
+export const IMAGE_FILE = "image_file";
+
+/** Send images, as [name, files by field], and return the response; a field is a channel or IMAGE_FILE. */
 export function send(address, images, signal) {
   const form = new FormData();
   for (const [name, files] of images) {
-    for (const [channel, file] of Object.entries(files)) form.append(channel, file, `${name}_${channel}.png`);
+    for (const [field, file] of Object.entries(files)) {
+      form.append(field, file, field === IMAGE_FILE ? pathOf(file) : `${name}_${field}.png`);
+    }
   }
   return fetchJson(address, { method: "POST", body: form, signal });
+}
+
+/** Return name and field of the `files` of paths, or a reason to skip each, by the rule of all commands; and `advice`. */
+export function nameFiles(paths) {
+  const headers = { "content-type": "application/json" };
+  return fetchJson("api/names", { method: "POST", headers, body: JSON.stringify(paths) });
+}
+
+export function pathOf(file) {
+  return file.path || file.webkitRelativePath || file.name;
 }
 
 /** Estimate the bytes of an image in a request, rounded up. */

@@ -4,6 +4,9 @@ import { make } from "./elements.js";
 
 const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"];
 
+/** Formats of files that hold all channels. */
+export const FORMATS = "OME-TIFF, ImageJ stack, OME-Zarr, CZI, ND2 or LIF";
+
 /** Return a number of channels in words. */
 export const inWords = n => NUMBERS[n] ?? String(n);
 

@@ -1,32 +1,29 @@
-// Group chosen or dropped files into images: a File by name and channel.
+// Group chosen or dropped files into images: a File by name and field.
 
-/** Return image name and channel of a path as hpa.data.images.file_names does, or null. */
-export function splitName(path, channels) {
-  const any = channels.map(({ name }) => name.replace(/[.+-]/g, "\\$&")).join("|");
-  // The shortest name leaves the longest channel.
-  const named = new RegExp(`^(?!(?:.*/)?\\.)((?:.*/)?[^/]+?)[_\\- ](${any})\\.(png|tiff?|jpe?g)$`, "i");
-  const match = named.exec(path);
-  if (!match) return null;
-  const channel = match[2].toLowerCase();
-  return [match[1], channels.find(({ name }) => name.toLowerCase() === channel).name];
-}
+import { IMAGE_FILE, nameFiles, pathOf } from "./api.js";
+import { withoutFolders } from "./archives.js";
 
 /** Return the image name of a file of any name. */
-export const imageName = (file, channels) =>
-  splitName(file.name, channels)?.[0] ?? file.name.replace(/\.[^.]+$/, "");
+export const imageName = async file => (await nameFiles([file.name])).files[0].name;
 
-/** Group files into images; files without a channel in their name are `rest`. */
-export function groupFiles(files, channels) {
-  const images = new Map(), rest = [], twice = [];
-  for (const file of files) {
-    const parts = splitName(pathOf(file), channels);
-    if (!parts) { rest.push(file); continue; }
-    const [name, key] = parts;
-    if (!images.has(name)) images.set(name, {});
-    if (images.get(name)[key]) twice.push(file);
-    else images.get(name)[key] = file;
-  }
-  return { images, rest, twice };
+/** Group files into images; those that belong to none are `left`, each with the reason; `advice` is for them. */
+export async function groupFiles(files, model) {
+  const given = await withoutFolders(files, pathOf, model.max_request_bytes);
+  const { files: named, advice } = await nameFiles(given.map(pathOf));
+  const images = new Map(), left = [];
+  given.forEach((file, k) => {
+    const { name, field } = named[k], held = images.get(name) ?? {};
+    const reason = named[k].reason || doubled(held, field);
+    if (reason) left.push({ file, reason });
+    else images.set(name, { ...held, [field]: file });
+  });
+  return { images, left, advice };
+}
+
+function doubled(held, field) {
+  if (held[field]) return field === IMAGE_FILE ? "a second file of its name" : "a second file of its channel";
+  const others = held[IMAGE_FILE] ?? (field === IMAGE_FILE && Object.values(held)[0]);
+  return others ? `${others.name} is of the same image` : "";
 }
 
 /** Return the dropped files, including those in dropped folders. */
@@ -50,10 +47,6 @@ async function filesBelow(entry) {
     children.push(...some);
   }
   return (await Promise.all(children.map(filesBelow))).flat();
-}
-
-function pathOf(file) {
-  return file.path || file.webkitRelativePath || file.name;
 }
 
 /** Let an input accept chosen files; `use` receives them, also those chosen while the page loaded. */

@@ -3,6 +3,7 @@
 import { fetchJson } from "./api.js";
 import { fullTitle, inWords } from "./channels.js";
 import { byId, make, showProblem, swatch } from "./elements.js";
+import { droppedFiles } from "./files.js";
 import { ManyImages } from "./many.js";
 import { OneImage } from "./one.js";
 
@@ -74,23 +75,43 @@ function fitCard() {
   if (!byId("about").hidden && card) byId("card").style.height = `${card.scrollHeight + 24}px`;
 }
 
+/** Keep files dropped before the model is known, and let no drop replace the page; return their taker. */
+function keepDrops() {
+  let dropped = null, known = false;
+  addEventListener("dragover", event => event.preventDefault());
+  addEventListener("drop", event => {
+    event.preventDefault();
+    if (!known) dropped = droppedFiles(event.dataTransfer);
+  });
+  return async take => {
+    known = true;
+    if (dropped) await take(await dropped);
+  };
+}
+
+/** Let the dialogs for files offer the formats that are read. */
+function offerFormats({ suffixes }) {
+  for (const id of ["one-files", "many-files"]) byId(id).accept = suffixes;
+}
+
 async function main() {
   wireTabs();
   byId("host").textContent = location.host;
-  // A file dropped elsewhere would otherwise replace the page.
-  for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
+  const early = keepDrops();
   addEventListener("resize", fitCard);
   try {
     const [model, examples] = await Promise.all([fetchJson("api/model"), fetchJson("api/examples")]);
     describeModel(model);
-    const one = new OneImage(model, examples, (images, rest) => {
+    offerFormats(model);
+    const one = new OneImage(model, examples, (images, left, advice) => {
       openTab("many");
-      many.run(images, rest);
+      many.run(images, left, advice);
     });
     const many = new ManyImages(model, examples, (name, files) => {
       openTab("one");
       one.open(name, files);
     });
+    await early(files => (byId("many").hidden ? one : many).take(files));
   } catch (error) {
     showProblem(byId("one-problem"), error);
   }

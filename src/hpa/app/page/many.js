@@ -2,7 +2,7 @@
 
 import { bytesOf, exampleFiles, RequestError, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
-import { inWords, nameEnds, proteinOf } from "./channels.js";
+import { FORMATS, inWords, nameEnds, proteinOf } from "./channels.js";
 import { acceptChosen, acceptDrops, groupFiles } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
 
@@ -28,12 +28,16 @@ export class ManyImages {
     byId("many-intro").replaceChildren(make("b", {}, "Drop a folder, or all files of many images here."),
       several ? ` An image has up to ${inWords(channels.length)} files, ` : " The file of an image is named ",
       ...nameEnds(channels, "NAME"), ", as PNG, TIFF or JPEG",
-      several ? `; ${protein}, the protein, is required.` : ".");
+      several ? ` (${protein}, the protein, is required), or one file: ${FORMATS}.` : ".");
   }
 
-  take(files) {
-    const { images, rest, twice } = groupFiles(files, this.model.channels);
-    return this.run(images, [...rest, ...twice]);
+  async take(files) {
+    try {
+      const { images, left, advice } = await groupFiles(files, this.model);
+      await this.run(images, left, advice);
+    } catch (error) {
+      showProblem(byId("many-problem"), error);
+    }
   }
 
   async takeExamples(examples) {
@@ -42,11 +46,12 @@ export class ManyImages {
     return this.run(images, []);
   }
 
-  /** Predict images; `left` are the files that belong to none. */
-  async run(images, left) {
+  /** Predict images; `left` are the files that belong to none, with the reasons, and `advice` is for them. */
+  async run(images, left, advice = "") {
     if (!images.size) {
-      showProblem(byId("many-problem"), new RequestError("no file name ends in a channel",
-        `Name them ${this.names.map(each => `NAME_${each}.png`).join(", ")} (or .tif, .jpg).`));
+      const names = `Name them ${this.names.map(each => `NAME_${each}.png`).join(", ")} (or .tif, .jpg).`;
+      const reason = `no image among the files${left.length ? `: ${skipped(left)}` : ""}`;
+      showProblem(byId("many-problem"), new RequestError(reason, advice || names));
       return;
     }
     this.stop?.abort();
@@ -58,7 +63,7 @@ export class ManyImages {
     } catch (error) {
       if (stop === this.stop && error.name !== "AbortError") showProblem(byId("many-problem"), error);
     }
-    if (stop === this.stop) this.end(images.size, left);
+    if (stop === this.stop) this.end(images.size, left, advice);
   }
 
   begin(total) {
@@ -71,15 +76,12 @@ export class ManyImages {
     byId("many-status").textContent = `0 of ${total} images`;
   }
 
-  end(total, left) {
+  end(total, left, advice) {
     byId("many-progress").hidden = true;
     const parts = [this.n < total ? `${this.n} of ${total} images, then stopped` : `${total} images`];
     parts.push(`${this.flagged} with flags`, `${this.failed} that cannot be read`);
-    if (left.length) {
-      const names = left.slice(0, 3).map(file => file.name).join(", ");
-      parts.push(`${left.length} files skipped: hidden, second files of a channel, or without a channel in their name (${names}${left.length > 3 ? ", …" : ""})`);
-    }
-    byId("many-status").textContent = `${parts.join("; ")}.`;
+    if (left.length) parts.push(`${left.length} ${left.length > 1 ? "files" : "file"} skipped: ${skipped(left)}`);
+    byId("many-status").textContent = `${parts.join("; ")}. ${left.length ? advice : ""}`.trim();
     byId("many-csv").hidden = !this.csv.length;
     if (this.csv.length) offerCsv(byId("many-csv"), this.csv);
   }
@@ -155,6 +157,11 @@ export class ManyImages {
     byId("rows").append(make("tr", { class: "failed" }, make("th", { scope: "row" }, name),
       make("td", { colspan: 2 }, make("b", {}, `Cannot be read: ${error}.`), advice ? ` ${advice}` : "")));
   }
+}
+
+/** List the first of the skipped files, each with its reason. */
+function skipped(left) {
+  return left.slice(0, 3).map(({ file, reason }) => `${file.name} (${reason})`).join(", ") + (left.length > 3 ? ", …" : "");
 }
 
 function allFailed(batch, { message, advice }) {

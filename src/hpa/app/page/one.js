@@ -1,8 +1,8 @@
 // The tab for one image: a slot per channel, then the picture, labels and quality flags.
 
-import { bytesOf, exampleFiles, send, tooLarge } from "./api.js";
+import { bytesOf, exampleFiles, IMAGE_FILE, RequestError, send, tooLarge } from "./api.js";
 import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
-import { fullTitle, inWords, nameEnds, proteinOf, shortTitles } from "./channels.js";
+import { FORMATS, fullTitle, inWords, nameEnds, proteinOf, shortTitles } from "./channels.js";
 import { acceptChosen, acceptDrops, groupFiles, imageName } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
 import { firstNames, LabelList } from "./labels.js";
@@ -28,8 +28,9 @@ export class OneImage {
   introduce() {
     const { channels } = this.model, several = channels.length > 1;
     const what = several ? `Drop the ${inWords(channels.length)} channels of one image here` : "Drop an image here";
-    byId("one-intro").replaceChildren(make("b", {}, what), ", as PNG, TIFF or JPEG.",
-      ...(several ? [" Files named ", ...nameEnds(channels), " fill their slots; drop any other file onto its slot."] : []));
+    byId("one-intro").replaceChildren(make("b", {}, what), ", as PNG, TIFF or JPEG",
+      ...(several ? [`, or one file that holds them: ${FORMATS}. Files named `, ...nameEnds(channels),
+        " fill their slots; drop any other file onto its slot."] : ["."]));
   }
 
   wire() {
@@ -56,13 +57,13 @@ export class OneImage {
 
   showSlots() {
     byId("slots").replaceChildren(...this.model.channels.map(channel => this.slot(channel)));
-    byId("one-predict").disabled = !this.files[this.protein];
+    byId("one-predict").disabled = !(this.files[IMAGE_FILE] ?? this.files[this.protein]);
     byId("one-clear").hidden = !Object.keys(this.files).length;
   }
 
   slot(channel) {
-    const { name } = channel, file = this.files[name];
-    const input = make("input", { type: "file", id: `slot-${name}`, accept: ".png,.tif,.tiff,.jpg,.jpeg" });
+    const { name } = channel, file = this.files[IMAGE_FILE] ?? this.files[name];
+    const input = make("input", { type: "file", id: `slot-${name}`, accept: this.model.suffixes });
     input.onchange = () => this.put(name, input.files[0]);
     const empty = name === this.protein ? "required: choose or drop" : "choose or drop";
     const slot = make("label", { class: file ? "slot full" : "slot" },
@@ -73,42 +74,41 @@ export class OneImage {
   }
 
   /** Put a file with any name into the slot of a channel. */
-  put(channel, file) {
+  async put(channel, file) {
     if (!file) return;
+    if (this.files[IMAGE_FILE]) [this.name, this.files] = ["", {}];
     this.files = { ...this.files, [channel]: file };
     this.origin = "";
-    this.name ||= imageName(file, this.model.channels);
     this.showSlots();
     byId(`slot-${channel}`).focus();
+    this.name ||= await imageName(file);
     if (this.names.every(each => this.files[each])) this.predict();
   }
 
-  /** Take files with their channels in their names. */
-  take(files) {
-    const { channels } = this.model, { images, rest, twice } = groupFiles(files, channels);
-    // The file of a single channel may have any name.
-    if (channels.length === 1 && files.length === 1) {
-      return this.open(imageName(files[0], channels), { [this.protein]: files[0] });
+  /** Take files with their channels in their names, or a file of several channels. */
+  async take(files) {
+    try {
+      // The file of a single channel may have any name.
+      if (this.names.length === 1 && files.length === 1) {
+        return await this.open(await imageName(files[0]), { [this.protein]: files[0] });
+      }
+      const { images, left, advice } = await groupFiles(files, this.model);
+      if (images.size > 1) return this.passOn(images, left, advice);
+      showProblem(byId("one-problem"), null);
+      for (const [name, found] of images) this.add(name, found);
+      if (left.length) throw unassigned(left[0], advice);
+    } catch (error) {
+      showProblem(byId("one-problem"), error);
     }
-    if (images.size > 1) return this.passOn(images, [...rest, ...twice]);
-    showProblem(byId("one-problem"), null);
-    if (images.size === 1) {
-      const [[name, found]] = images;
-      const several = Object.keys(found).length > 1;
-      this.files = several || this.name !== name ? found : { ...this.files, ...found };
-      [this.name, this.origin] = [name, ""];
-      this.showSlots();
-      if (several && found[this.protein]) this.predict();
-    }
-    if (rest.length || twice.length) this.showUnassigned(rest, twice);
   }
 
-  showUnassigned(rest, twice) {
-    const error = rest.length
-      ? new Error(`${rest[0].name} has no channel in its name`)
-      : new Error(`${twice[0].name} is a second file of its channel`);
-    error.advice = "Drop the file onto the slot of its channel.";
-    showProblem(byId("one-problem"), error);
+  /** Add files to an image, or begin another; predict it when it is complete enough. */
+  add(name, found) {
+    const several = Object.keys(found).length > 1, whole = found[IMAGE_FILE] ?? this.files[IMAGE_FILE];
+    this.files = several || whole || this.name !== name ? found : { ...this.files, ...found };
+    [this.name, this.origin] = [name, ""];
+    this.showSlots();
+    if (found[IMAGE_FILE] || (several && found[this.protein])) this.predict();
   }
 
   /** Predict an image immediately. */
@@ -140,12 +140,12 @@ export class OneImage {
     }
   }
 
-  async show({ prediction, picture, maps, advice, csv }) {
+  async show({ prediction, picture, maps, advice, csv, read }) {
     this.maps = maps;
     await this.picture.load(picture);
     this.shown = { colour: new Set(this.names), map: new Set([this.protein]) };
     byId("result-name").textContent = prediction.image;
-    byId("origin").textContent = this.origin;
+    byId("origin").textContent = [this.origin, read].filter(Boolean).join(". ");
     const distrusted = distrustedLabels(prediction);
     byId("found").textContent = prediction.labels.length
       ? `Found: ${firstNames(prediction.labels.map(each => distrusted.has(each) ? `${each} ?` : each))}.`
@@ -201,6 +201,10 @@ export class OneImage {
     return `Orange: the strongest evidence for “${this.label}” (Grad-CAM at ${maps.width} × ${maps.height} `
       + "pixels: a region, not an outline), over the protein in grey.";
   }
+}
+
+function unassigned({ file, reason }, advice) {
+  return new RequestError(`${file.name}: ${reason}`, ["Drop the file onto the slot of its channel.", advice].join(" "));
 }
 
 function flagItem(text, advice) {

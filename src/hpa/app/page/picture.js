@@ -8,7 +8,7 @@ export class Picture {
     this.canvas = canvas;
     this.channels = channels;
     this.planes = {};
-    this.size = 0;
+    [this.width, this.height] = [0, 0];
   }
 
   /** Load the planes of an image: URLs of greyscale PNGs by channel. */
@@ -19,18 +19,19 @@ export class Picture {
       await image.decode();
       return [channel, image];
     }));
-    this.size = loaded[0][1].naturalWidth;
+    ({ naturalWidth: this.width, naturalHeight: this.height } = loaded[0][1]);
     this.planes = Object.fromEntries(loaded.map(([channel, image]) => [channel, values(image)]));
-    this.canvas.width = this.canvas.height = this.size;
+    Object.assign(this.canvas, { width: this.width, height: this.height });
+    this.canvas.style.setProperty("--ratio", this.width / this.height);
   }
 
   /** Paint the channels of a set of names; with a map {height, width, values}, in grey below it. */
   paint(names, map) {
-    const n = this.size ** 2, pixels = new ImageData(this.size, this.size), rgba = pixels.data;
+    const pixels = new ImageData(this.width, this.height), rgba = pixels.data;
     const shown = this.channels.filter(({ name }) => names.has(name))
       .map(({ name, weights }) => [this.planes[name], weights]);
-    const heat = map && enlarge(map, this.size);
-    for (let k = 0, at = 0; k < n; k++, at += 4) {
+    const heat = map && enlarge(map, this.width, this.height);
+    for (let k = 0, at = 0; at < rgba.length; k++, at += 4) {
       if (heat) {
         const grey = Math.max(0, ...shown.map(([plane]) => plane[k])), weight = MOST * heat[k];
         for (let c = 0; c < 3; c++) rgba[at + c] = (1 - weight) * grey + weight * ORANGE[c];
@@ -56,12 +57,12 @@ function values(image) {
 }
 
 /** Enlarge a map bilinearly with replicated borders, as OpenCV's INTER_LINEAR does. */
-function enlarge({ height, width, values }, size) {
-  const columns = places(width, size), rows = places(height, size);
-  const enlarged = new Float32Array(size * size);
+function enlarge({ height, width, values }, toWidth, toHeight) {
+  const columns = places(width, toWidth), rows = places(height, toHeight);
+  const enlarged = new Float32Array(toWidth * toHeight);
   rows.forEach(([top, bottom, down], y) => columns.forEach(([left, right, along], x) => {
     const at = row => (1 - along) * values[row * width + left] + along * values[row * width + right];
-    enlarged[y * size + x] = (1 - down) * at(top) + down * at(bottom);
+    enlarged[y * toWidth + x] = (1 - down) * at(top) + down * at(bottom);
   }));
   return enlarged;
 }

@@ -1,0 +1,188 @@
+"""Files of several channels sent to the page's server, and names of files that it reads."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from hpa.app.server import make_app
+from hpa.app.views import Views
+from hpa.data.images.file_names import reason_to_pass, split_name
+from hpa.inference.classifier import Classifier
+from hpa.model.grad_cam import activation_maps
+from hpa.system.files import read_json, write_json
+from hpa.vocabulary.channels import IMAGE_FILE, NAME
+from hpa.vocabulary.hpa2018 import CHANNELS
+from support.model_folders import write_model_folder
+from support.page_forms import PARAMS, Form, form, ome_tiff, png, tiff, whole_form
+from support.worlds import draw_pixels
+from support.zarr_images import write_ome_zarr, zipped
+
+PIXELS = draw_pixels(3)
+PLANES = np.ascontiguousarray(np.moveaxis(PIXELS, -1, 0))
+
+
+def zarr_zip(folder: Path) -> bytes:
+    return zipped(
+        write_ome_zarr(folder / "x.ome.zarr", PLANES, labels=CHANNELS.names, pixel_size=0.1)
+    ).read_bytes()
+
+
+FILES: dict[str, Callable[[Path], bytes]] = {
+    "x.ome.tif": lambda _: ome_tiff(PIXELS),
+    "x.tif": lambda _: tiff(PLANES[None, None], imagej=True, metadata={"axes": "TZCYX"}),
+    "x.tiff": lambda _: tiff(PIXELS, photometric="minisblack", planarconfig="contig"),
+    "x.zarr.zip": zarr_zip,
+    "x.ozx": zarr_zip,
+}
+
+
+def probabilities(document: dict[str, list[dict[str, float]]]) -> list[float]:
+    return [each["probability"] for each in document["classes"]]
+
+
+@pytest.mark.parametrize("file_name", FILES)
+def test_a_file_of_all_channels_gets_the_probabilities_of_a_file_per_channel(
+    client: TestClient, tmp_path: Path, file_name: str
+) -> None:
+    content = FILES[file_name](tmp_path)
+    by_channel = client.post("/api/prediction", files=form("x", 3)).json()["prediction"]
+    found = client.post("/api/prediction", files=whole_form(f"plate/{file_name}", content)).json()
+    assert found["prediction"]["image"] == "plate/x"
+    np.testing.assert_allclose(
+        probabilities(found["prediction"]), probabilities(by_channel), atol=1e-5
+    )
+
+
+def test_both_kinds_of_files_are_mixed_in_a_batch(client: TestClient) -> None:
+    files = [*form("a", 1), *whole_form("b.ome.tif", ome_tiff(PIXELS)), *form("c", 3)]
+    found = client.post("/api/predictions", files=files).json()["predictions"]
+    assert [each["image"] for each in found] == ["a", "b", "c"]
+    np.testing.assert_allclose(probabilities(found[1]), probabilities(found[2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            [*form("x")[:1], *whole_form("x.ome.tif", b"")],
+            "both as image_file and by channel: send one of them",
+        ),
+        (whole_form("x.ome.tif", b"") + whole_form("x.tif", b""), "two files for one image"),
+    ],
+)
+def test_an_image_is_one_file_or_a_file_per_channel(
+    client: TestClient, files: Form, said: str
+) -> None:
+    refused = client.post("/api/predictions", files=files)
+    assert refused.status_code == 400
+    assert said in refused.json()["error"]
+
+
+def test_no_channel_can_have_the_name_of_the_field_for_all() -> None:
+    assert not NAME.fullmatch(IMAGE_FILE)
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "advised"),
+    [
+        (ome_tiff(np.zeros((5, 4, 8, 8), np.uint8), "ZCYX"), "5 slices in depth", "--serve.z max"),
+        (ome_tiff(np.zeros((3, 8, 8), np.uint8), "TYX"), "time series of 3", "one time point"),
+        (tiff(PLANES[0]), "one channel, not the 4", "for its channel alone"),
+        (tiff(PIXELS[..., :3], photometric="rgb"), "red-green-blue", "each channel"),
+        (tiff(PLANES[:3], photometric="minisblack"), "3 channels", "--serve.found_as"),
+        (png(PIXELS[..., 0]), "one channel, not the 4", "for its channel alone"),
+        (b"\x89nonsense", "neither a picture", "Export the image"),
+        (ome_tiff(PIXELS)[:3000], "the file: ", "again"),
+        (ome_tiff(np.zeros((300, 300, 4), np.uint8)), "at most 256×256", "serve.max_size_px"),
+    ],
+)
+def test_a_file_that_is_not_one_image_of_the_channels_is_refused_with_a_way_out(
+    client: TestClient, content: bytes, said: str, advised: str
+) -> None:
+    refused = client.post("/api/prediction", files=whole_form("x.tif", content))
+    assert refused.status_code == 422
+    assert said in refused.json()["error"]
+    assert advised in refused.json()["advice"]
+
+
+def test_the_server_names_files_as_the_command_does(views: Views) -> None:
+    """Also by the pattern and the words that the model was trained with."""
+    words = {"pattern": None, "found_as": "red=C1; green=C2; blue=C3; yellow=C4"}
+    serve = replace(views.serve, found_as=words["found_as"])
+    client = TestClient(make_app(replace(views, serve=serve), [], None), "http://127.0.0.1:8000")
+    paths = [
+        f"{folder}{stem}{suffix}"
+        for folder in ("", "plate 7/")
+        for stem in ("a_red", "a-Green", "C2-a", "a (3)", ".a_red", "")
+        for suffix in (".png", ".TIF", ".ome.tif", ".czi", ".zarr.zip", ".txt", "")
+    ]
+    found = client.post("/api/names", json=paths).json()["files"]
+    assert len(found) == len(paths)
+    for text, each in zip(paths, found, strict=True):
+        path = Path(text)
+        if parts := split_name(path, CHANNELS, **words):
+            name = str(path.parent / parts[0])
+            assert each == {"name": name, "field": parts[1] or IMAGE_FILE}
+        else:
+            assert each["field"] == ""
+            assert each["reason"] == reason_to_pass(path, CHANNELS, **words)
+
+
+def test_numbers_of_channels_in_names_get_the_line_to_set(client: TestClient) -> None:
+    found = client.post("/api/names", json=["C1-a.tif", "C2-a.tif", "a_red.png"]).json()
+    assert [each["field"] for each in found["files"]] == ["", "", "red"]
+    assert 'found_as: "CHANNEL=C1; CHANNEL=C2"' in found["advice"]
+    assert client.post("/api/names", json=["a_red.png", "b.txt"]).json()["advice"] == ""
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[1]", "[" * 50_000])
+def test_malformed_names_are_a_client_error(client: TestClient, body: str) -> None:
+    headers = {"content-type": "application/json"}
+    refused = client.post("/api/names", content=body, headers=headers)
+    assert refused.status_code == 400
+    assert refused.json()["error"]
+
+
+@pytest.fixture(scope="module")
+def tiling(tmp_path_factory: pytest.TempPathFactory) -> Views:
+    """A model that was trained on tiles of larger fields."""
+    folder = write_model_folder(tmp_path_factory.mktemp("tiles") / "model")
+    origin = read_json(folder / "provenance.json")
+    origin["params"]["pack.odd_size"] = "tiles"
+    write_json(folder / "provenance.json", origin)
+    return Views(Classifier(folder), PARAMS.serve, replace(PARAMS.app, shown_px=64))
+
+
+def test_a_field_of_tiles_is_shown_whole_with_the_maps_of_all_tiles(tiling: Views) -> None:
+    client = TestClient(make_app(tiling, [], None), "http://127.0.0.1:8000")
+    field = np.concatenate([draw_pixels(seed) for seed in (1, 2, 3)], axis=1)
+    content = ome_tiff(field, PhysicalSizeX=0.108, PhysicalSizeY=0.108)
+    found = client.post("/api/prediction", files=whole_form("f.ome.tif", content)).json()
+    assert (
+        found["read"] == "192 × 64 pixels of 0.108 µm, seen as 3 tiles, whose scores are averaged"
+    )
+    assert found["prediction"]["tiles"] == 3
+    [network] = tiling.classifier.networks
+    small = [
+        cv2.resize(draw_pixels(seed), (32, 32), interpolation=cv2.INTER_AREA) for seed in (1, 2, 3)
+    ]
+    heat = np.concatenate(list(activation_maps(network, np.stack(small))), axis=1)
+    maps = found["maps"]
+    rows, columns = maps["height"], maps["width"]
+    assert columns == 3 * rows or (rows, columns) == (21, 64)  # at most 64 cells a side
+    label = int(np.argmax(heat.max(axis=(0, 1))))
+    name = tiling.vocabulary.labels.names[label]
+    expected = heat[..., label]
+    if expected.shape != (rows, columns):
+        expected = cv2.resize(expected, (columns, rows), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(
+        np.reshape(maps["values"][name], (rows, columns)), expected / expected.max(), atol=2e-3
+    )
+    for address in found["picture"].values():
+        assert re.match("data:image/png;base64,", address)
