@@ -25,6 +25,7 @@ def reading_rules(serve: Serve, channels: Channels, made_with: Mapping[str, Any]
     Raises:
         UserError: `serve` names channels that the model lacks, or percentiles that it never saw.
     """
+    made_with = {**made_with, **made_with.get("found.of_sources", {})}
     found_as = made_with.get("fetch.found_as") if serve.found_as is None else serve.found_as
     z = made_with.get("fetch.z") if serve.z is None else serve.z
     own_size = serve.pixel_size_um

@@ -170,7 +170,7 @@ def read_stored(sources: Mapping[str, Any], rules: ReadingRules) -> StoredChanne
                     bits[name] = described.bits
                     if described.pixel_size_um:
                         sizes_um[name] = described.pixel_size_um
-            notes += _notes(described, places, rules)
+            notes += [*_notes(described, places, rules), *image.flags]
     _require_one_pixel_size(sizes_um)
     ordered = {name: planes[name] for name in rules.channels.names if name in planes}
     protein = rules.channels.names[rules.channels.protein]
@@ -308,7 +308,7 @@ def _depth_flags(grey: Mapping[str, GreyPlane], rules: ReadingRules) -> list[str
         if each.limits and each.cut_fraction > rules.depth.cut_fraction:
             low, high = each.limits
             flags.append(
-                f"{each.cut_fraction:.2%} of the {name} channel is outside {low:g} to {high:g} and "
+                f"{each.cut_fraction:.3%} of the {name} channel is outside {low:g} to {high:g} and "
                 "was cut"
             )
         if each.is_coarse:
