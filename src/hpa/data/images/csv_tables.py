@@ -135,7 +135,8 @@ def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
     """Add the column `group` of images that must not be separated.
 
     Images are in one group if their given `group` or their `default` (the antibody, or the Id) is
-    equal, directly or through other images. A group is named after one that is given, if any.
+    equal, directly or through other images. A group is named after one that is given, if any. What
+    was given stays in the column `stated`, "" for nothing.
     """
     parent: dict[tuple[str, bool], tuple[str, bool]] = {}
 
@@ -149,7 +150,8 @@ def with_groups(table: pd.DataFrame, default: list[str]) -> pd.DataFrame:
     for stated, antibody in zip(given, default, strict=True):
         if stated:
             parent[root((antibody, False))] = root((stated, True))
-    return table.assign(group=[root((antibody, False))[0] for antibody in default])
+    group = [root((antibody, False))[0] for antibody in default]
+    return table.assign(group=group, stated=given.fillna(""))
 
 
 def antibodies(image_ids: Sequence[str]) -> list[str]:

@@ -72,7 +72,7 @@ def split_name(
     >>> split_name(Path("C1-a.tif"), CHANNELS, found_as="green=C1")
     ('a', 'green')
     """
-    found = _read_name(path.name, channels, pattern, found_as)
+    found = named(path.name, channels, pattern, found_as)
     return None if isinstance(found, str) else found
 
 
@@ -84,7 +84,7 @@ def reason_to_pass(
     found_as: str | None = None,
 ) -> str | None:
     """Return why a file is passed over by its name, or None."""
-    found = _read_name(path.name, channels, pattern, found_as)
+    found = named(path.name, channels, pattern, found_as)
     return found if isinstance(found, str) else None
 
 
@@ -136,12 +136,12 @@ def found_as_advice(paths: Iterable[PurePath]) -> str:
     """Return the line of params.yaml that gives the numbers in names to channels; "" without any.
 
     >>> found_as_advice([Path("C2-x.tif"), Path("C1-x.tif")])
-    '; if C1, C2 are channels, say which: found_as: "CHANNEL=C1; CHANNEL=C2"'
+    '; to read C1, C2 as channels, set found_as: "CHANNEL=C1; CHANNEL=C2"'
     """
     found = {match[0] for path in paths if (match := NUMBER.search(path.name))}
     words = sorted(found, key=lambda word: int(re.sub(r"\D", "", word)))
     pairs = "; ".join(f"CHANNEL={word}" for word in words)
-    return f'; if {", ".join(words)} are channels, say which: found_as: "{pairs}"' if words else ""
+    return f'; to read {", ".join(words)} as channels, set found_as: "{pairs}"' if words else ""
 
 
 def places(found_as: str | None) -> dict[str, str]:
@@ -154,10 +154,10 @@ def places(found_as: str | None) -> dict[str, str]:
     return {word.strip().casefold(): channel.strip() for channel, word in pairs}
 
 
-def _read_name(
+def named(
     file_name: str, channels: Channels, pattern: str | None, found_as: str | None
 ) -> tuple[str, str | None] | str:
-    """Return image name and channel, or the reason to pass the file over."""
+    """Return image name and channel as `split_name` does, or the reason to pass the file over."""
     if file_name.startswith("."):
         return HIDDEN
     if not (parts := SUFFIX.fullmatch(file_name)):

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from glob import glob, has_magic
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
 
 from hpa.data.images.csv_tables import bad_table
 from hpa.data.images.file_names import (
@@ -21,6 +22,7 @@ from hpa.data.images.file_names import (
     found_as_advice,
     has_suffix,
     list_passed_over,
+    named,
     no_channel,
     reason_to_pass,
     shared_name,
@@ -34,7 +36,9 @@ from hpa.errors import UserError
 from hpa.vocabulary.channels import Channels
 
 OTHER_CAPITALS = "its name differs in capitals from an image that was named"
+FORMATS = "PNG, TIFF, JPEG, OME-Zarr, CZI, ND2 or LIF"
 ONE_PLANE = "one plane, and the pattern finds no channel in its name"
+OTHER_ARCHIVE = "a zip file without an image of OME-Zarr"
 NOT_MATCHED = "of an image that no glob matches"
 
 
@@ -61,6 +65,7 @@ class FoundImages:
     named: dict[tuple[Path, Path], set[Path]] = field(default_factory=dict)
     globbed: set[Path] = field(default_factory=set)
     _sets: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
+    _seen: dict[Path, TiffGlance] = field(default_factory=dict)
     _channels: dict[Path, str | None] = field(default_factory=dict)
 
     def add(self, name: str, channel: str | None, path: Path) -> None:
@@ -102,21 +107,24 @@ class FoundImages:
         """
         if files := self._sets.get(path):
             return shared_name([*map(stem_of, files)]), None, files[0]
-        rules = {"pattern": self.pattern, "found_as": self.found_as}
-        parts = split_name(path, self.channels, **rules)
-        reason = str(reason_to_pass(path, self.channels, **rules))
-        is_tiff = has_suffix(path, TIFF_SUFFIXES)
-        if (parts and parts[1]) or not (parts or (reason.startswith(NO_CHANNEL) and is_tiff)):
-            return (*parts, path) if parts else reason
-        seen = glance(path) if is_tiff else TiffGlance()
+        by_name = named(path.name, self.channels, self.pattern, self.found_as)
+        is_whole = not isinstance(by_name, str) and by_name[1] is None
+        if is_whole and _is_other_archive(path):
+            return OTHER_ARCHIVE
+        is_numbered = isinstance(by_name, str) and by_name.startswith(NO_CHANNEL)
+        if not (is_whole or is_numbered) or not has_suffix(path, TIFF_SUFFIXES):
+            return by_name if isinstance(by_name, str) else (*by_name, path)
+        if path not in self._seen:
+            self._seen[path] = glance(path)
+        seen = self._seen[path]
         if seen.files and not self.pattern:
             self._sets |= dict.fromkeys(seen.files, seen.files)
             return self.read_name(path)
-        if parts and seen.is_one_plane and len(self.channels) > 1:
+        if is_whole and seen.is_one_plane and len(self.channels) > 1:
             return ONE_PLANE if self.pattern else no_channel(self.channels)
-        if not parts and seen.n_channels == 1:
-            return reason
-        return (*parts, path) if parts else (stem_of(path), None, path)
+        if isinstance(by_name, str):
+            return by_name if seen.n_channels == 1 else (stem_of(path), None, path)
+        return (*by_name, path)
 
     def add_named_file(self, path: Path, root: Path) -> None:
         """Add a file that stands for its image."""
@@ -131,6 +139,18 @@ class FoundImages:
             if path.parent in naming and self._channels.get(path, "") is None:
                 self.passed_over[path] = no_channel(self.channels)
                 del self.images[name]
+
+
+def _is_other_archive(path: Path) -> bool:
+    """Return whether a zip file, unless named as one of OME-Zarr, holds none."""
+    if path.suffix.lower() != ".zip" or ".zarr" in path.name.lower():
+        return False
+    try:
+        with ZipFile(path) as archive:
+            names = {PurePosixPath(name).name for name in archive.namelist()}
+    except (OSError, BadZipFile):
+        return True
+    return names.isdisjoint((".zattrs", "zarr.json"))
 
 
 def check_paths(paths: list[str]) -> None:
@@ -239,13 +259,12 @@ def _add_named(found: FoundImages, path: Path) -> None:
         raise _not_found(str(path), found)
     if isinstance(reason := found.read_name(path), str):
         names = ", ".join(found.channels.names)
-        advice = found_as_advice([path]) if reason.startswith(NO_CHANNEL) else ""
+        beside = [path, *path.parent.iterdir()] if found_as_advice([path]) else []
         raise UserError(
             f"{path} is not one channel of an image, nor an image of several channels",
-            expected=f"<name>_<channel> with {names}, or one file of all channels; "
-            f"{', '.join(READ_SUFFIXES)}",
+            expected=f"<name>_<channel> with {names}, or one file of all channels: {FORMATS}",
             received=f"{path.name} ({reason})",
-            remedy=f"rename it, or list files and channels in a CSV{advice}",
+            remedy=f"rename it, or list files and channels in a CSV{found_as_advice(beside)}",
         )
     found.add_named_file(path, path.parent)
 
@@ -259,14 +278,14 @@ def _add_siblings(found: FoundImages) -> None:
     read = {path for channels in found.images.values() for path in channels.values()}
     rules = {"pattern": found.pattern, "found_as": found.found_as}
     for (folder, root), files in found.named.items():
-        named = {parts: path for path in files if (parts := _name_of(found, path))}
-        stems = {stem for stem, _ in named}
+        own = {parts: path for path in files if (parts := _name_of(found, path))}
+        stems = {stem for stem, _ in own}
         folded = {stem.casefold() for stem in stems}
         for path in sorted(set(folder.iterdir()) - files - read - set(found.passed_over)):
             parts = split_name(path, found.channels, **rules)
             is_near = (not parts or not parts[1]) and _starts_with(path, stems)
-            if parts and parts in named:
-                found.passed_over[path] = f"{named[parts].name} was named"
+            if parts and parts in own:
+                found.passed_over[path] = f"{own[parts].name} was named"
             elif parts and parts[0] in stems:
                 found.add_file(path, root)
             elif is_near and isinstance(reason := found.read_name(path), str):
@@ -305,8 +324,7 @@ def _not_found(text: str, found: FoundImages) -> UserError:
 def _nothing_at(text: str, passed_over: str, expected: str) -> UserError:
     return UserError(
         f"there is no image at {text}",
-        expected=f"files, folders, globs or a CSV of pictures (PNG, TIFF, JPEG) or microscopes' "
-        f"files: {expected}",
+        expected=f"files, folders, globs or a CSV of {FORMATS}: {expected}",
         received=passed_over or f"no such files (from {Path.cwd()})",
         remedy="check the path, or rename the files",
     )
