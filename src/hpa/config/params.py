@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from hpa.config import sections, validation
-from hpa.config.source_list import source_problems, stated_sources
+from hpa.config.source_list import OF_FILES, source_problems, stated_sources
 from hpa.errors import UserError, did_you_mean
 from hpa.vocabulary import hpa2018
 from hpa.vocabulary.channels import Channels
@@ -148,7 +148,20 @@ def _several_problems(fetch: sections.Fetch) -> list[str]:
         if not found:
             own = next(iter(stated_sources(replace(fetch, sources=[entry])).values()))
             found += _fetch_problems(own, f"fetch.sources[{number}]", within=True)
+    if not any(problems.values()) and len(sets := _of_set_percentile(fetch)) > 1:
+        return [
+            "fetch.depth: expected set_percentile of one source, as limits are those of a set of "
+            f"files, received it for {', '.join(sets)}"
+        ]
     return [line for found in problems.values() for line in found]
+
+
+def _of_set_percentile(fetch: sections.Fetch) -> list[str]:
+    return [
+        name
+        for name, each in stated_sources(fetch).items()
+        if each.depth == "set_percentile" and each.source in OF_FILES
+    ]
 
 
 def _fetch_problems(fetch: sections.Fetch, place: str, *, within: bool = False) -> list[str]:

@@ -17,6 +17,11 @@ OF_FILES = ("local", "hpa")
 """Sources that read fetch.path."""
 
 
+RULES = ("depth", "percentiles", "pixel_size_um", "z", "found_as", "pattern")
+LOCAL = ("z", "found_as", "pattern")
+"""Rules of reading files, and those of source `local` alone."""
+
+
 @dataclass(frozen=True)
 class _Document(Section):
     fetch: Fetch
@@ -31,6 +36,25 @@ def stated_sources(fetch: Fetch) -> dict[str, Fetch]:
     An entry's own keys replace those of the section.
     """
     return {each["name"]: _section(fetch, each) for each in fetch.sources or ()}
+
+
+def shared_rules(fetch: Fetch) -> dict[str, Any]:
+    """Return how the sources read files if they agree: prediction reads other files alike.
+
+    `of_sources` has the values, by dotted key, that replace those of the section.
+    """
+    sections = [each for each in stated_sources(fetch).values() if each.source in OF_FILES]
+    rules = {
+        key: [getattr(each, key) for each in sections if key not in LOCAL or each.source == "local"]
+        for key in RULES
+    }
+    shared = {
+        f"fetch.{key}": values[0]
+        for key, values in rules.items()
+        if values and all(value == values[0] for value in values)
+    }
+    own = {key: value for key, value in shared.items() if value != getattr(fetch, key[6:])}
+    return {"of_sources": own} if own else {}
 
 
 def source_problems(fetch: Fetch) -> dict[int, list[str]]:

@@ -20,7 +20,7 @@ from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import downloads
-from hpa.data.sources.atlas import _read_atlas_table, fetch_atlas
+from hpa.data.sources.atlas import find_atlas, fetch_atlas
 from hpa.errors import UserError
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
@@ -179,7 +179,7 @@ def test_ids_that_begin_with_the_gene_are_fetched_from_the_same_addresses(
 
 def test_both_public_spellings_of_hpav18_are_read(real_data: Path) -> None:
     for name in ("hpav18_head.csv", "hpav18_ensembl_head.csv"):
-        images = _read_atlas_table(real_data / name, HPA_2018.labels, "https://example.org/images")
+        images = find_atlas(real_data / name, HPA_2018.labels, "https://example.org/images")
         assert images["group"].str.fullmatch(r"\d+").all()
         assert (
             images["red"]

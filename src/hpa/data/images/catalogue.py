@@ -46,18 +46,21 @@ def read_catalogue(raw_dir: Path, vocabulary: Vocabulary) -> pd.DataFrame:
         UserError: a CSV is missing, empty or lacks a column; an Id is duplicated, empty or not a
             file name; a label is unknown; a channel file is missing.
     """
-    catalogue = read_tables(raw_dir, vocabulary.labels)
+    catalogue = read_tables(raw_dir, vocabulary.labels).drop(columns="stated")
     for folder, rows in catalogue.groupby("folder", sort=False):
         _check_files(raw_dir / str(folder), list(rows["Id"]), vocabulary.channels.names)
     return catalogue
 
 
 def read_tables(raw_dir: Path, labels: Labels) -> pd.DataFrame:
-    """Read the catalogue without checking that the channel files exist."""
+    """Read the catalogue without checking that the channel files exist.
+
+    The column `stated` has the group of the CSV, "" if it states none.
+    """
     tables = [_read_labelled(raw_dir / LABELLED_CSV, labels)]
     if (raw_dir / UNLABELLED_CSV).is_file():
         rows = read_csv(raw_dir / UNLABELLED_CSV, ["Id"], FACTS)
-        table = pd.DataFrame({"Id": rows["Id"], "Target": "", "group": rows["Id"]})
+        table = pd.DataFrame({"Id": rows["Id"], "Target": "", "group": rows["Id"], "stated": ""})
         table = table.assign(labelled=False, folder=UNLABELLED_FOLDER)
         tables.append(pd.concat([table, rows[[each for each in FACTS if each in rows]]], axis=1))
     catalogue = pd.concat(tables, ignore_index=True).fillna("")
@@ -76,7 +79,8 @@ def _read_labelled(path: Path, labels: Labels) -> pd.DataFrame:
         raise bad_table(path, ["Id", "Target"], "a header without rows")
     table["Target"] = read_labels(table, path, labels, required=True)
     facts = table[[each for each in FACTS if each in table]]
-    table = with_groups(table, antibodies(list(table["Id"])))[["Id", "Target", "group"]]
+    table = with_groups(table, antibodies(list(table["Id"])))
+    table = table[["Id", "Target", "group", "stated"]]
     return pd.concat([table.assign(labelled=True, folder=LABELLED_FOLDER), facts], axis=1)
 
 

@@ -42,7 +42,14 @@ def fetch_record(
     >>> fetch_record({"source": "kaggle", "competition": "hpa", "n_images": 6000})
     {'fetch': {'source': 'kaggle', 'competition': 'hpa'}}
     """
-    record = {"fetch": {key: fetch[key] for key in ("source", *FETCHED_BY[fetch["source"]])}}
+    kinds = [fetch["source"]]
+    if fetch["source"] == "several":
+        kinds = [each["source"] for each in fetch["sources"]]
+    keys = dict.fromkeys(key for kind in kinds for key in FETCHED_BY[kind])
+    if fetch["source"] == "several":
+        keys = dict.fromkeys(("sources", "labels", "label_map", "channels", *keys))
+        keys.pop("path", None)  # of the section: what DVC watches
+    record = {"fetch": {key: fetch[key] for key in ("source", *keys)}}
     return {**record, **({"found": dict(found)} if found else {})}
 
 

@@ -17,6 +17,7 @@ from hpa.data.images.csv_tables import ATLAS_ID, antibodies, with_groups
 from hpa.data.images.reading import ReadingRules
 from hpa.data.sources.downloads import download_images
 from hpa.data.sources.found import Found
+from hpa.data.sources.label_map import without_dropped
 from hpa.data.sources.layout import lacking, write_layout
 from hpa.data.sources.tables import read_table
 from hpa.data.sources.written_images import ABSENT
@@ -62,7 +63,39 @@ def fetch_atlas(
     Raises:
         UserError: the table or a file is invalid, or the server refuses or lacks images.
     """
-    images = _read_atlas_table(table_path, labels, base_url)
+    images = download_atlas(
+        find_atlas(table_path, labels, base_url),
+        table_path,
+        cache_dir=cache_dir,
+        n_connections=n_connections,
+        requests_per_second=requests_per_second,
+        skip_absent=skip_absent,
+        missing_channels=missing_channels,
+    )
+    return write_layout(
+        raw_dir,
+        images,
+        Vocabulary(labels, CHANNELS),
+        rules=rules or ReadingRules(CHANNELS),
+        may_lack=(missing_channels or "").split(),
+        n_jobs=n_jobs,
+    )
+
+
+def download_atlas(
+    images: pd.DataFrame,
+    table_path: Path,
+    *,
+    cache_dir: Path,
+    n_connections: int,
+    requests_per_second: float,
+    skip_absent: bool,
+    missing_channels: str | None,
+) -> pd.DataFrame:
+    """Download the images of `find_atlas`, and name their files in place of the URLs.
+
+    Arguments and errors are those of `fetch_atlas`; skipped images have no row.
+    """
     files = {
         url: _cache_path(cache_dir, url) for channel in CHANNELS.names for url in images[channel]
     }
@@ -83,18 +116,15 @@ def fetch_atlas(
         )
     if skipped:
         print(f"skipped {len(skipped)} images that the atlas lacks: {first_names(sorted(skipped))}")
-    return write_layout(
-        raw_dir,
-        images,
-        Vocabulary(labels, CHANNELS),
-        rules=rules or ReadingRules(CHANNELS),
-        may_lack=(missing_channels or "").split(),
-        n_jobs=n_jobs,
-    )
+    return images
 
 
-def _read_atlas_table(path: Path, labels: Labels, base_url: str) -> pd.DataFrame:
-    """Read the table, with the URL of each channel in the column of its name."""
+def find_atlas(path: Path, labels: Labels, base_url: str) -> pd.DataFrame:
+    """Read the table, with the URL of each channel in the column of its name.
+
+    Raises:
+        UserError: the table is invalid.
+    """
     table = read_table(path, labels, [], ["Id", "url"])
     if not {"Id", "url"} & set(table):
         raise UserError(
@@ -116,7 +146,7 @@ def _read_atlas_table(path: Path, labels: Labels, base_url: str) -> pd.DataFrame
         _antibody(stem) or each for (stem, _), each in zip(stems, stated, strict=True)
     ]
     _require_no_contradiction(table, path)
-    return with_groups(table, list(table["antibody"]))
+    return without_dropped(with_groups(table, list(table["antibody"])), path)
 
 
 def _antibody(stem: str) -> str:

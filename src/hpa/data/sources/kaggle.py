@@ -57,6 +57,15 @@ def fetch_kaggle(raw_dir: Path, *, competition: str, cache_dir: Path) -> None:
         ) from error
 
 
+def require_credentials() -> None:
+    """Check that Kaggle accepts the user's credentials.
+
+    Raises:
+        UserError: they are missing or invalid.
+    """
+    _client()
+
+
 def _client() -> Any:
     """Return a client with the user's credentials; importing it authenticates, or exits."""
     try:

@@ -18,6 +18,7 @@ from hpa.data.images.user_files import FoundImages, walk
 from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
 from hpa.data.sources.absent_channels import absent_channels, endings_of
 from hpa.data.sources.found import Found
+from hpa.data.sources.label_map import without_dropped
 from hpa.data.sources.layout import lacking, write_layout
 from hpa.data.sources.plate_maps import is_plate_map, read_plate_map, suggested_pattern
 from hpa.data.sources.tables import with_labels
@@ -106,6 +107,7 @@ def find_local(
         catalogue.check_ids(images, str(source_path))
     else:
         images = _read_paths(source_path, vocabulary, may_lack)
+    images = without_dropped(images, source_path)
     if missing := lacking(images, channels.names, missing_channels):
         others = [name for number, name in enumerate(channels.names) if number != channels.protein]
         raise UserError(

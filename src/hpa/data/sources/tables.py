@@ -8,7 +8,7 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import read_csv, read_labels
 from hpa.errors import UserError
-from hpa.vocabulary.labels import Labels
+from hpa.vocabulary.labels import SEPARATORS, Labels
 
 
 def read_table(
@@ -31,8 +31,9 @@ def read_table(
 
 def with_labels(table: pd.DataFrame, path: Path, labels: Labels) -> pd.DataFrame:
     """Read the column `Target` of a table, see `read_table`; `path` names it in errors."""
+    # By the cell: an image whose labels are all dropped is not unlabelled.
+    table["labelled"] = table["Target"].str.contains(rf"[^\s{SEPARATORS}]")
     table["Target"] = read_labels(table, path, labels, required=False)
-    table["labelled"] = table["Target"] != ""
     if not table["labelled"].any():
         raise UserError(
             f"{path} has no labelled image",
