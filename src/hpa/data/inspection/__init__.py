@@ -1,0 +1,1 @@
+"""Inspection of a user's files before anything is fetched or trained."""

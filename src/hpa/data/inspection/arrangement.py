@@ -1,0 +1,263 @@
+"""Arrangement of a user's files: which images they are, and how fetch sees them.
+
+The images are those that fetch finds, or without labels predict. If fetch refuses a table, its
+error is kept, and the files are looked at as predict finds them.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from glob import glob
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpa.config.sections import Fetch
+from hpa.data.images.catalogue import LABELLED_FOLDER, UNLABELLED_FOLDER
+from hpa.data.images.csv_tables import ATLAS_ID
+from hpa.data.images.file_names import FOLDER_SUFFIX, READ_SUFFIXES, has_suffix, list_passed_over
+from hpa.data.images.opening import split_scene
+from hpa.data.images.user_files import check_paths, find_images, walk
+from hpa.data.inspection.channel_rules import KEYS, STATED, ChannelRule, channel_rule
+from hpa.data.inspection.fetched import Fetched, Table, fetched_images, find_table
+from hpa.data.inspection.label_counts import LabelCounts, count_labels
+from hpa.data.inspection.overlay import Setting
+from hpa.data.sources.plate_maps import WELL, suggested_pattern
+from hpa.data.sources.written_images import ABSENT
+from hpa.errors import UserError
+from hpa.vocabulary import hpa2018
+from hpa.vocabulary.hpa2018 import CHANNELS
+
+MAX_FILES = 20_000
+"""Files from whose names channels are guessed."""
+FOLDERS = (LABELLED_FOLDER, UNLABELLED_FOLDER)
+FOLDER, TABLE, PLATE_MAP, ATLAS, FILES = (
+    "a folder in Kaggle's layout",
+    "a table of images",
+    "a plate map",
+    "a table of the public atlas, whose images fetch downloads",
+    "files without a table of labels",
+)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Images, and the parameters of fetch by which they are found.
+
+    Attributes:
+        kind: of the place, in words.
+        channels: of every image, and how they are told apart.
+        images: the file of each channel that an image has, by name of the image.
+        targets, groups: cells of a table, by name of the image; empty without one.
+        labels: counted; None without a table.
+        fetch: the parameters that read them.
+        settings: those to set, with their reasons.
+        passed_over: lines about files that are not read.
+        problems: errors of fetch about the whole.
+    """
+
+    kind: str
+    channels: ChannelRule
+    images: Mapping[str, Mapping[str, Path]]
+    fetch: Fetch
+    targets: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    labels: LabelCounts | None = None
+    settings: tuple[Setting, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def arrange(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrangement:
+    """Find the images at some paths.
+
+    Args:
+        paths: as the user wrote them: a folder, a table, files or globs.
+        fetch: the present parameters.
+        stated: keys such as `fetch.channels` that the command line gives.
+
+    Raises:
+        UserError: there is nothing at a path, or no image.
+    """
+    check_paths(list(paths))
+    table = find_table(Path(paths[0])) if len(paths) == 1 else None
+    if table is None:
+        return _of_files(paths, fetch, stated)
+    return _of_atlas(table, fetch) if _is_of_atlas(table) else _of_table(table, fetch, stated)
+
+
+def _of_files(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrangement:
+    """Find images as predict does."""
+    rule = _rule([], _files(paths), fetch, stated)
+    found = find_images(list(paths), rule.channels, pattern=fetch.pattern, found_as=rule.found_as)
+    return Arrangement(
+        FILES,
+        rule,
+        found.images,
+        fetch,
+        settings=tuple(_of_channels(rule, fetch)),
+        passed_over=tuple(list_passed_over(found.passed_over)),
+    )
+
+
+def _rule(
+    columns: Sequence[str], files: Sequence[Path], fetch: Fetch, stated: Sequence[str]
+) -> ChannelRule:
+    return channel_rule(columns, files, fetch, is_stated=bool(set(KEYS) & set(stated)))
+
+
+def _files(paths: Sequence[str]) -> list[Path]:
+    """List files at and below paths, at most `MAX_FILES` of each."""
+    files: list[Path] = []
+    for text in paths:
+        path = Path(text)
+        if path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
+            files += islice(walk(path, {}), MAX_FILES)
+        elif split_scene(path)[0].exists():
+            files.append(path)
+        else:
+            files += [Path(each) for each in sorted(glob(text, recursive=True))[:MAX_FILES]]  # noqa: PTH207
+    return files
+
+
+def _is_of_atlas(table: Table) -> bool:
+    """Tell whether a table names images of the atlas, and no files."""
+    cells = table.cells
+    if table.file_columns or table.fetch_path.is_dir():
+        return False
+    ids = cells["Id"].head(100) if "Id" in cells else pd.Series(dtype=str)
+    return "url" in cells or (len(ids) > 0 and bool(ids.str.fullmatch(ATLAS_ID).all()))
+
+
+def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
+    labels = count_labels(list(table.cells.get("Target", [])))
+    present = replace(fetch, source="hpa", path=_shown(table.path))
+    return Arrangement(
+        ATLAS,
+        ChannelRule(CHANNELS, "as the atlas has them"),
+        {},
+        present,
+        targets=_cells(table, "Target"),
+        groups=_cells(table, "group"),
+        labels=labels,
+        settings=(
+            Setting("fetch.source", "hpa", "the table names images of the public atlas"),
+            Setting("fetch.path", _shown(table.path), f"{len(table.cells):,} rows"),
+            *_of_labels(labels),
+            Setting("fetch.channels", hpa2018.NAME, "as the atlas has them"),
+        ),
+    )
+
+
+def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
+    """Find images as fetch does; if it refuses them, as predict does."""
+    files = _files([str(table.path.parent)])
+    pattern = _pattern(table, files, fetch)
+    rule = _rule(table.channel_columns, files, replace(fetch, pattern=pattern), stated)
+    labels = count_labels(list(table.cells.get("Target", [])))
+    settings = [
+        Setting("fetch.source", "local", "files of your own"),
+        Setting("fetch.path", _shown(table.fetch_path), f"{len(table.cells):,} rows"),
+        *_of_labels(labels),
+        *_of_channels(rule, fetch),
+    ]
+    if pattern != fetch.pattern:
+        settings.append(Setting("fetch.pattern", pattern, "the well, and the rest of the name"))
+    wanted = with_settings(fetch, settings)
+    problems: list[str] = []
+    found: Fetched | None = None
+    try:
+        found = fetched_images(with_settings(wanted, [_all_may_lack(rule)]))
+    except UserError as error:
+        problems.append(str(error))
+    return Arrangement(
+        FOLDER if table.fetch_path.is_dir() else PLATE_MAP if pattern else TABLE,
+        rule,
+        _sources(found, rule) if found else _as_predict(table, rule, wanted),
+        wanted,
+        targets=found.targets if found else _cells(table, "Target"),
+        groups=found.groups if found else _cells(table, "group"),
+        labels=labels,
+        settings=tuple(settings),
+        passed_over=tuple(found.passed_over if found else ()),
+        problems=tuple(problems),
+    )
+
+
+def _pattern(table: Table, files: Sequence[Path], fetch: Fetch) -> str | None:
+    """Return the pattern of names; that of a plate map is guessed if none is stated."""
+    is_plate_map = WELL in table.cells and not table.file_columns
+    if not is_plate_map:
+        return None if table.file_columns else fetch.pattern
+    names = [path.name for path in files if has_suffix(path, READ_SUFFIXES)]
+    return fetch.pattern or suggested_pattern(names)
+
+
+def with_settings(fetch: Fetch, settings: Sequence[Setting]) -> Fetch:
+    """Return the section with settings; those of other sections are left out."""
+    values = [each for each in settings if each.key.startswith("fetch.")]
+    return replace(fetch, **{each.key.removeprefix("fetch."): each.value for each in values})
+
+
+def _of_labels(labels: LabelCounts) -> list[Setting]:
+    if labels.setting is None:
+        return []
+    reason = labels.reason or "all are the competition's"
+    return [Setting("fetch.labels", labels.setting, reason)]
+
+
+def _of_channels(rule: ChannelRule, fetch: Fetch) -> list[Setting]:
+    """Return the channels, and how they are found if that is not as params.yaml says."""
+    if rule.by == STATED:
+        return []
+    is_preset = rule.channels == CHANNELS
+    value: Any = hpa2018.NAME if is_preset else rule.channels.to_json()
+    protein = rule.channels.names[rule.channels.protein]
+    guessed = f"{rule.by}; check the roles and colors, which are guesses: {protein} is the protein?"
+    settings = [Setting("fetch.channels", value, rule.by if is_preset else guessed)]
+    if rule.found_as != fetch.found_as:
+        settings.append(Setting("fetch.found_as", rule.found_as, rule.by))
+    return settings
+
+
+def _all_may_lack(rule: ChannelRule) -> Setting:
+    """Let images lack any channel but the protein, so that all are looked at."""
+    protein = rule.channels.names[rule.channels.protein]
+    others = " ".join(name for name in rule.channels.names if name != protein)
+    return Setting("fetch.missing_channels", others or None, "")
+
+
+def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:
+    """Return the files of each image by channel."""
+    return {
+        row["Id"]: {name: Path(row[name]) for name in rule.channels.names if row[name] != ABSENT}
+        for row in found.images.to_dict("records")
+    }
+
+
+def _as_predict(table: Table, rule: ChannelRule, fetch: Fetch) -> dict[str, dict[str, Path]]:
+    """Find the images of a refused table as predict does; none if that fails, too."""
+    folders = [table.fetch_path / name for name in FOLDERS]
+    paths = [each for each in folders if each.is_dir()] if table.fetch_path.is_dir() else []
+    found: dict[str, dict[str, Path]] = {}
+    for path in paths or [table.fetch_path]:
+        with suppress(UserError):
+            found |= find_images(
+                [str(path)], rule.channels, pattern=fetch.pattern, found_as=rule.found_as
+            ).images
+    return found
+
+
+def _cells(table: Table, column: str) -> dict[str, str]:
+    """Return the cells of a column by Id; none if the table has no Ids or no such column."""
+    if not {"Id", column} <= set(table.cells):
+        return {}
+    return dict(zip(table.cells["Id"], table.cells[column], strict=True))
+
+
+def _shown(path: Path) -> str:
+    """Return a path as params.yaml has it: relative to the current folder if it is inside."""
+    absolute, here = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -1,0 +1,130 @@
+"""Choice of the channels, and of the rule that tells them apart in a user's files."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpa.config.params import fetched_channels
+from hpa.config.sections import Fetch
+from hpa.data.images.channel_choice import NO_NAME
+from hpa.data.images.file_names import NUMBER, READ_SUFFIXES, has_suffix, stem_of
+from hpa.data.images.opened import Description, InvalidImageError
+from hpa.data.images.opening import open_image
+from hpa.data.inspection.guesses import endings, guess_channels
+from hpa.vocabulary.channels import PROTEIN, Channel, Channels
+from hpa.vocabulary.hpa2018 import CHANNELS
+
+STATED, COLUMNS, PATTERN, NAMES, NUMBERS, METADATA, POSITION, SINGLE, NONE = (
+    "as stated",
+    "by the columns of the table",
+    "by the pattern of the file names",
+    "by the ends of the file names",
+    "by words in the file names",
+    "by the names in the files' metadata",
+    "by position in each file, as the files do not name them",
+    "one per file",
+    "no rule: neither file names nor metadata name any",
+)
+MAX_OPENED = 5
+"""Files of which one must open, for the names in its metadata."""
+KEYS = ("fetch.channels", "fetch.found_as")
+
+
+@dataclass(frozen=True)
+class ChannelRule:
+    """Channels, the rule by which they are found, and `fetch.found_as` that it needs."""
+
+    channels: Channels
+    by: str
+    found_as: str | None = None
+
+
+def channel_rule(
+    columns: Sequence[str], files: Sequence[Path], fetch: Fetch, *, is_stated: bool
+) -> ChannelRule:
+    """Choose the channels of files.
+
+    Args:
+        columns: of a table, that hold names of files.
+        files: a sample of them.
+        fetch: the present parameters.
+        is_stated: whether the user states channels or how they are found on the command line.
+    """
+    if is_stated:
+        return ChannelRule(fetched_channels(fetch.channels), STATED, fetch.found_as)
+    return (
+        _of_names(columns, COLUMNS)
+        or (_of_pattern(files, fetch.pattern) if fetch.pattern else None)
+        or _of_numbers(files)
+        or _of_names(_ends(files), NAMES)
+        or _of_metadata(files)
+        or ChannelRule(CHANNELS, NONE)
+    )
+
+
+def _of_names(names: Sequence[str], by: str) -> ChannelRule | None:
+    """Return the rule of words that name channels; the atlas' four if all of them occur."""
+    if set(CHANNELS.names) <= {name.casefold() for name in names}:
+        return ChannelRule(CHANNELS, by)
+    if not names or not (guess := guess_channels(names)):
+        return None
+    channels, differ = guess
+    places = "; ".join(f"{own}={word}" for own, word in differ.items())
+    return ChannelRule(channels, by, places or None)
+
+
+def _of_pattern(files: Iterable[Path], pattern: str) -> ChannelRule | None:
+    """Return the rule of the words that the group channel of a pattern finds."""
+    words: Counter[str] = Counter()
+    for path in files:
+        match = re.fullmatch(pattern, stem_of(path)) or re.fullmatch(pattern, path.name)
+        if match and match.groupdict().get("channel"):
+            words[match["channel"]] += 1
+    return _of_names(sorted(words), PATTERN) if words else None
+
+
+def _ends(files: Iterable[Path]) -> list[str]:
+    return endings(Path(path.parent, f"{stem_of(path)}.x") for path in files)
+
+
+def _of_numbers(files: Iterable[Path]) -> ChannelRule | None:
+    """Return the rule of numbers such as C1-, _ch00 or _w1GFP; MetaMorph's have names beside them.
+
+    Files of an image differ in nothing else, so that several must occur.
+    """
+    found: dict[str, str] = {}
+    for path in files:
+        if has_suffix(path, READ_SUFFIXES) and (match := NUMBER.search(stem_of(path))):
+            beside = re.match("[A-Za-z][^_]*", stem_of(path)[match.end() :])
+            name = beside[0] if match["metamorph"] and beside else match[0]
+            if not name.lower().startswith("_thumb"):
+                found.setdefault(match[0], name)
+    words = sorted(found, key=lambda word: int(re.sub(r"\D", "", word)))
+    guess = guess_channels([found[word] for word in words]) if len(words) > 1 else None
+    if not guess:
+        return None
+    places = zip(guess[0].names, words, strict=True)
+    return ChannelRule(guess[0], NUMBERS, "; ".join(f"{name}={word}" for name, word in places))
+
+
+def _of_metadata(files: Iterable[Path]) -> ChannelRule | None:
+    """Return the rule of the first files that open: names in their metadata, or positions."""
+    readable = [path for path in files if has_suffix(path, READ_SUFFIXES)]
+    for path in readable[:MAX_OPENED]:
+        try:
+            with open_image(path) as image:
+                return _of_description(image.description)
+        except (InvalidImageError, OSError):
+            continue
+    return None
+
+
+def _of_description(description: Description) -> ChannelRule | None:
+    names = description.channel_names
+    if len(names) == 1:
+        return ChannelRule(Channels((Channel("protein", PROTEIN, "green"),)), SINGLE)
+    if not all(NO_NAME.fullmatch(name) for name in names):
+        return _of_names(names, METADATA)
+    return _of_names([f"C{number}" for number in range(1, len(names) + 1)], POSITION)
