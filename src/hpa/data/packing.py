@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 import pandas as pd
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.framing import FramingRules
+from hpa.data.packed.pixel_sizes import PACKED_SIZE, PIXEL_SIZE, with_pixel_sizes
 from hpa.data.packed.record import raw_record
 from hpa.data.packed.vocabulary import read_vocabulary, write_vocabulary
 from hpa.data.shards import QUARANTINE_COLUMNS, PackingTask, pack_shard, plan_shard
-from hpa.errors import UserError
+from hpa.errors import UserError, first_names
 from hpa.system.files import atomic_path, require_free_space, write_json
 from hpa.system.progress import progress
 from hpa.vocabulary.document import Vocabulary
@@ -75,13 +75,13 @@ def pack(
     parameters = {**raw_record(raw_dir), "pack": settings}
     shards_dir = packed_dir.with_name(f".shards-{packed_dir.name}")
     folders = raw_dir.absolute(), shards_dir.absolute()
-    known, channels = with_pixel_sizes(images, raw_dir), vocabulary.channels.names
+    known, channels = with_pixel_sizes(images, f"the CSVs of {raw_dir}"), vocabulary.channels.names
     rules = FramingRules(image_size, odd_size, framing, pixel_size_um)
     tasks = [
         plan_shard(known[first : first + shard_rows], *folders, channels=channels, rules=rules)
         for first in range(0, len(images), shard_rows)
     ]
-    n_missing = sum(len(task.images) for task in tasks if not task.description_path.exists())
+    n_missing = sum(task.n_rows for task in tasks if not task.description_path.exists())
     n_bytes = n_missing * image_size**2 * len(vocabulary.channels)
     require_free_space(packed_dir.parent, n_bytes, "the packed images")
     try:
@@ -91,7 +91,32 @@ def pack(
         with suppress(OSError):
             shards_dir.rmdir()  # only if it is empty
     shutil.rmtree(shards_dir, ignore_errors=True)
+    cut = [line for each in descriptions for line in each["cut"]]
+    for line in _remarks(known, index, cut, rules):
+        print(line)
     return index
+
+
+def _remarks(
+    images: pd.DataFrame, index: pd.DataFrame, cut: list[str], rules: FramingRules
+) -> list[str]:
+    """Say what became of images that were not packed whole, one by one and to scale."""
+    lines = []
+    unknown = list(images["Id"][images[PIXEL_SIZE].isna()])
+    if rules.odd_size == "tiles":
+        lines.append(f"{len(index)} squares of {len(images)} images")
+    if rules.pixel_size_um is not None and unknown:
+        lines.append(
+            "images without a pixel size, taken as they are instead of scaled to "
+            f"{rules.pixel_size_um:g} µm: {len(unknown)} ({first_names(unknown)}); "
+            "fetch.pixel_size_um states it"
+        )
+    if cut:
+        lines.append(
+            f"images larger than the network's input: {len(cut)} ({first_names(cut)}); "
+            "pack.odd_size tiles would keep all of them"
+        )
+    return lines
 
 
 def _pack_shards(
@@ -134,6 +159,8 @@ def _assemble(
 ) -> pd.DataFrame:
     """Write the packed folder of finished shards, as hard links: a kill loses none of them."""
     measured = pd.DataFrame([row for each in descriptions for row in each["rows"]])
+    if measured.get(PACKED_SIZE, pd.Series()).isna().all():
+        measured = measured.drop(columns=PACKED_SIZE, errors="ignore")
     index = _named(images.merge(measured, on="Id", how="inner", validate="one_to_many"))
     unreadable = [image for each in descriptions for image in each["unreadable"]]
     quarantine = pd.DataFrame(unreadable, columns=list(QUARANTINE_COLUMNS))
@@ -156,26 +183,6 @@ def _assemble(
         write_vocabulary(folder, vocabulary)
         write_json(folder / "manifest.json", manifest)
     return index
-
-
-def with_pixel_sizes(images: pd.DataFrame, raw_dir: Path) -> pd.DataFrame:
-    """Add the column `pixel_size_um` to a catalogue as a number, None where it is unknown.
-
-    Raises:
-        UserError: a cell is not a positive number.
-    """
-    texts = images.get("pixel_size_um", pd.Series("", index=images.index))
-    numbers = pd.to_numeric(texts, errors="coerce")
-    wrong = (texts != "") & ~(np.isfinite(numbers) & (numbers > 0))
-    if wrong.any():
-        named = images["Id"][wrong] + ": " + texts[wrong].map(repr)
-        raise UserError(
-            f"pixel sizes in the CSVs of {raw_dir} are not lengths",
-            expected="micrometres, such as 0.325, or an empty cell where they are unknown",
-            received=f"{wrong.sum()}: {', '.join(named[:5])}",
-            remedy="correct the column pixel_size_um",
-        )
-    return images.assign(pixel_size_um=numbers.astype(object).where(numbers.notna(), None))
 
 
 def _named(index: pd.DataFrame) -> pd.DataFrame:

@@ -18,8 +18,9 @@ import pandas as pd
 
 from hpa.data.images import decoding, framing
 from hpa.data.images.catalogue import channel_path
-from hpa.data.images.decoding import UnreadableImageError, read_tiles, view_hashes
-from hpa.data.images.framing import FramingRules
+from hpa.data.images.decoding import UnreadableImageError, announced_shape, read_tiles, view_hashes
+from hpa.data.images.framing import FramingRules, count_tiles
+from hpa.data.packed.pixel_sizes import PACKED_SIZE, PIXEL_SIZE
 from hpa.system.files import atomic_path, digest, read_json, sha256, write_json
 
 BLANK_STD = 1 / 255
@@ -36,6 +37,20 @@ class PackingTask:
     raw_dir: Path
     channels: Sequence[str]
     rules: FramingRules
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows to expect, from the headers of the files."""
+        if self.rules.odd_size != "tiles":
+            return len(self.images)
+        paths = (
+            (channel_path(self.raw_dir / folder, image_id, self.channels[0]), pixel_size_um)
+            for folder, image_id, pixel_size_um in _places(self.images)
+        )
+        return sum(
+            count_tiles(announced_shape(path), pixel_size_um, self.rules)
+            for path, pixel_size_um in paths
+        )
 
     @property
     def pixels_path(self) -> Path:
@@ -74,7 +89,7 @@ def plan_shard(
 
 def _places(images: pd.DataFrame) -> Iterator[tuple[str, str, float | None]]:
     """Yield folder, Id and pixel size of each image."""
-    return zip(images["folder"], images["Id"], images["pixel_size_um"], strict=True)
+    return zip(images["folder"], images["Id"], images[PIXEL_SIZE], strict=True)
 
 
 def pack_shard(task: PackingTask) -> dict[str, Any]:
@@ -95,9 +110,11 @@ def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
     """Write the readable images; NumPy leaves room in the header, so it can be rewritten.
 
     An image of several tiles gives several rows: `tile` is a number from 1, or 0 if there is one.
+    `cut` describes the images of which the middle alone is packed.
     """
     rows: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
+    cut: list[str] = []
     shape = (task.rules.image_size, task.rules.image_size, len(task.channels))
     with path.open("wb") as file:
         _write_header(file, (len(task.images), *shape))
@@ -109,12 +126,14 @@ def _write_rows(task: PackingTask, path: Path) -> dict[str, Any]:
                 cells = (image_id, str(error.path.relative_to(task.raw_dir)), error.reason)
                 unreadable.append(dict(zip(QUARANTINE_COLUMNS, cells, strict=True)))
                 continue
-            for number, pixels in enumerate(tiles, start=int(len(tiles) > 1)):
+            cut += [f"{image_id}: {tiles.cut}"] if tiles.cut else []
+            for number, pixels in enumerate(tiles.pixels, start=int(len(tiles.pixels) > 1)):
                 file.write(pixels.data)
-                rows.append({"Id": image_id, "tile": number} | measure(pixels, task.channels))
+                own = {"Id": image_id, "tile": number, PACKED_SIZE: tiles.pixel_size_um}
+                rows.append(own | measure(pixels, task.channels))
         file.seek(0)
         _write_header(file, (len(rows), *shape))
-    return {"rows": rows, "unreadable": unreadable}
+    return {"rows": rows, "unreadable": unreadable, "cut": cut}
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from hpa.config.sections import Serve
 from hpa.data.images.opened import InvalidImageError
-from hpa.data.images.user_images import ReadingRules, read_planes
+from hpa.data.images.reading import ReadingRules, read_planes
+from hpa.data.packed.pixel_sizes import UNKNOWN
+from hpa.errors import first_names
 from hpa.inference.classifier import CLASS_FLAGS, Classifier
 from hpa.inference.inputs import Input
 from hpa.inference.writers import open_output
@@ -19,6 +21,8 @@ from hpa.system.progress import progress
 
 N_SHOWN, N_WEAK = 28, 28
 """Labels of an image, and labels not to rely on, that the terminal shows; files hold all."""
+SAID_ONCE = (UNKNOWN, "the channels in the file have no names")
+"""Beginnings of flags that hold for all images of a microscope: said once, after all images."""
 N_READERS = 2  # OpenCV and Pillow release Python's global lock while they decode
 
 
@@ -41,23 +45,30 @@ def predict_files(
     if not (folder / CLASS_FLAGS).is_file():
         print("this model was not evaluated: no label is marked for a poor test result")
     failures: dict[str, str] = {}
+    of_all: dict[str, list[str]] = {}
     weak_labels: dict[str, str] = {}
     width = min(40, max(map(len, images)))
     with (
         open_output(output, tiles=classifier.framing.odd_size == "tiles") as write,
         progress(what="predict", total=len(images)) as bar,
     ):
-        for inputs in _batches(images, classifier, serve, failures):
-            for prediction in classifier.predict(inputs, batch_size=serve.batch_size):
-                document = classifier.document(prediction)
-                write(document)
-                tqdm.write(line(document, width))
-                weak_labels |= {
-                    each["label"]: "; ".join(each["flags"])
-                    for each in document["classes"]
-                    if each["present"] and each["flags"]
-                }
-            bar.update(len(inputs))
+        inputs = _inputs(images, classifier, serve, failures)
+        first = classifier.predict(islice(inputs, 1), batch_size=serve.batch_size)  # at once
+        others = classifier.predict_each(inputs, batch_size=serve.batch_size)
+        for prediction in chain(first, others):
+            document = classifier.document(prediction)
+            write(document)
+            for flag in (each for each in document["flags"] if each.startswith(SAID_ONCE)):
+                of_all.setdefault(flag, []).append(prediction.name)
+            tqdm.write(line(document, width))
+            weak_labels |= {
+                each["label"]: "; ".join(each["flags"])
+                for each in document["classes"]
+                if each["present"] and each["flags"]
+            }
+            bar.update()
+    for flag, names in of_all.items():
+        print(f"! {len(names)} of {len(images)} images: {flag} ({first_names(names)})")
     for label, flags in sorted(weak_labels.items())[:N_WEAK]:
         print(f"? do not rely on {label}: {flags}")
     if len(weak_labels) > N_WEAK:
@@ -77,42 +88,36 @@ def line(document: dict[str, Any], width: int) -> str:
     name = document["image"]
     shown = name if len(name) <= width else f"…{name[-width + 1 :]}"
     lines = [f"{shown:<{width}}  {', '.join(labels) or 'no label above its threshold'}"]
-    lines += [f"{'':<{width}}  ! {flag}" for flag in document["flags"]]
+    flags = (flag for flag in document["flags"] if not flag.startswith(SAID_ONCE))
+    lines += [f"{'':<{width}}  ! {flag}" for flag in flags]
     return "\n".join(lines)
 
 
-def _batches(
+def _inputs(
     images: dict[str, dict[str, Path]],
     classifier: Classifier,
     serve: Serve,
     failures: dict[str, str],
-) -> Iterator[list[Input]]:
-    """Read batches of `serve.batch_size` images or tiles; put unreadable images into `failures`.
+) -> Iterator[Input]:
+    """Read images, some ahead of the network; put those that cannot be read into `failures`.
 
-    The first batch is one image, so that its prediction appears at once. One batch is read ahead
-    of the network; of a model that divides images, a few images alone, as each may be large.
+    Of a model that divides images, only as many are read ahead as there are readers: each may be
+    large.
     """
     rules, waiting = classifier.rules(serve), deque[tuple[str, Future[Input | str]]]()
     n_ahead = N_READERS if classifier.framing.odd_size == "tiles" else 2 * serve.batch_size
     names = iter(images)
-    batch: list[Input] = []
-    n_wanted = 1
     with ThreadPoolExecutor(N_READERS) as readers:
         while True:
             for name in islice(names, n_ahead - len(waiting)):
                 waiting.append((name, readers.submit(_read, name, images[name], classifier, rules)))
             if not waiting:
-                break
+                return
             name, found = waiting.popleft()
             if isinstance(read := found.result(), str):
                 failures[name] = read
-                continue
-            batch.append(read)
-            if sum(len(each.tiles) for each in batch) >= n_wanted:
-                yield batch
-                batch, n_wanted = [], serve.batch_size
-    if batch:
-        yield batch
+            else:
+                yield read
 
 
 def _read(
@@ -120,6 +125,9 @@ def _read(
 ) -> Input | str:
     """Return an image as the network sees it, or the reason why it cannot be read."""
     try:
-        return classifier.to_input(name, read_planes(files, rules))
+        read = read_planes(files, rules)
+        return classifier.to_input(
+            name, read.planes, pixel_size_um=read.pixel_size_um, flags=read.flags
+        )
     except InvalidImageError as error:
         return str(error)

@@ -5,7 +5,7 @@ Terminal, HTTP server and web page all predict through it.
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,12 @@ import numpy as np
 
 from hpa.config.sections import Serve
 from hpa.data.batches.packed_batches import turned
-from hpa.data.images.framing import FramingRules, to_tiles
-from hpa.data.images.user_images import ReadingRules
+from hpa.data.images.framing import FramingRules, divide
+from hpa.data.images.reading import ReadingRules
+from hpa.data.packed.pixel_sizes import size_flags
 from hpa.data.packed.training_range import TrainingRange
 from hpa.errors import UserError
-from hpa.inference.inputs import Input
+from hpa.inference.inputs import Input, batches
 from hpa.inference.models import (
     BEST,
     PROVENANCE,
@@ -28,6 +29,7 @@ from hpa.inference.models import (
     require_complete,
 )
 from hpa.inference.prediction import MERGES, VIEWS, merge_views, sigmoid
+from hpa.inference.reading_rules import reading_rules
 from hpa.metrics.origins import (
     Origin,
     network_of,
@@ -113,20 +115,12 @@ class Classifier:
         )
 
     def rules(self, serve: Serve) -> ReadingRules:
-        """Return the rules for reading images: limits from params.yaml, the rest from training.
+        """Return the rules for reading images: those that params.yaml states, else of training.
 
-        The white of 16-bit files is that of the training images, unless params.yaml states one.
+        Raises:
+            UserError: they contradict the model.
         """
-        white = serve.sixteen_bit_white or self._trained_with("fetch.sixteen_bit_white")
-        return ReadingRules(
-            channels=self.vocabulary.channels,
-            image_size=self.image_size,
-            odd_size=str(self._trained_with("pack.odd_size") or "refuse"),
-            tinted=serve.tinted,
-            sixteen_bit_white=white,
-            max_size_px=serve.max_size_px,
-            framing=str(self._trained_with("pack.framing") or "none"),
-        )
+        return reading_rules(serve, self.vocabulary.channels, self.origin["params"])
 
     def _trained_with(self, key: str) -> Any:
         """Return a parameter of the training images; None if the model does not say."""
@@ -162,22 +156,27 @@ class Classifier:
         Raises:
             InvalidImageError: its size is one that the framing refuses.
         """
-        return Input(name, np.stack(to_tiles(planes, pixel_size_um, self.framing)), tuple(flags))
+        rules = self.framing
+        seen = divide(planes, pixel_size_um, rules)
+        size = size_flags(
+            self._seen.pixel_sizes, rules.pixel_size_um, pixel_size_um, seen.pixel_size_um
+        )
+        own = [seen.cut] if seen.cut else []
+        return Input(name, np.stack(seen.pixels), (*flags, *size, *own))
 
     def probabilities(self, pixels: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
         """Return float32[N,C] in [0,1] for N uint8[S,S,K]: the mean logit of all networks.
 
         The thresholds were fitted to such probabilities, with the same views.
         """
-        return sigmoid(self._logits(pixels, batch_size))
+        return sigmoid(self._logits(pixels, min(batch_size, len(pixels))))
 
-    def _logits(self, pixels: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+    def _logits(self, pixels: Sequence[np.ndarray], size: int) -> np.ndarray:
         """Return the mean logits float64[N,C] of all networks, merged over the views.
 
         Batches are of one size, so that a network is compiled only once.
         """
         logits = []
-        size = min(batch_size, len(pixels))
         for first in range(0, len(pixels), size):
             batch = np.stack(pixels[first : first + size])
             filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
@@ -194,16 +193,28 @@ class Classifier:
 
         return merge_views(logits_of, self._augmentation, self._merge)
 
-    def predict(self, inputs: Sequence[Input], *, batch_size: int) -> list[Prediction]:
-        """Predict the labels of images; that of several tiles by their mean logit."""
-        logits = self._logits([tile for each in inputs for tile in each.tiles], batch_size)
-        n_tiles = [len(each.tiles) for each in inputs]
-        ends = np.cumsum(n_tiles)[:-1]
+    def predict(self, inputs: Iterable[Input], *, batch_size: int) -> list[Prediction]:
+        """Predict the labels of images; that of several tiles by their mean logit.
+
+        The inputs may be a generator: no more than those of a batch are in memory then.
+        """
+        return list(self.predict_each(inputs, batch_size=batch_size))
+
+    def predict_each(self, inputs: Iterable[Input], *, batch_size: int) -> Iterator[Prediction]:
+        """Yield the predictions of `predict`, as soon as a batch of images or tiles is complete."""
+        size = 0
+        for batch in batches(inputs, batch_size):
+            size = size or min(batch_size, sum(len(each.tiles) for each in batch))
+            yield from self._predict(batch, size)
+
+    def _predict(self, inputs: Sequence[Input], size: int) -> Iterator[Prediction]:
+        logits = self._logits([tile for each in inputs for tile in each.tiles], size)
+        ends = np.cumsum([len(each.tiles) for each in inputs])[:-1]
         y_prob = sigmoid(np.stack([each.mean(axis=0) for each in np.split(logits, ends)]))
         y_pred = decide(self.thresholds, y_prob)
         filled = np.asarray((y_pred > self.thresholds.predict(y_prob)).any(axis=1))
-        return [
-            Prediction(
+        for row, each in enumerate(inputs):
+            yield Prediction(
                 each.name,
                 y_prob[row],
                 y_pred[row],
@@ -211,8 +222,6 @@ class Classifier:
                 (*each.flags, *self._flags(each.tiles), *[FILLED] * int(filled[row])),
                 len(each.tiles),
             )
-            for row, each in enumerate(inputs)
-        ]
 
     def _flags(self, tiles: np.ndarray) -> list[str]:
         """Describe how most tiles of an image differ from the training images.

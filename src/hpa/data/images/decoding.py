@@ -9,7 +9,7 @@ import numpy as np
 from kornia_rs.io import decode_image_png_u8
 
 from hpa.data.images.catalogue import channel_path
-from hpa.data.images.framing import FramingRules, to_tiles
+from hpa.data.images.framing import FramingRules, Tiles, divide
 from hpa.data.images.headers import PNG_SIGNATURE, DamagedFileError, png_chunks, png_problem
 from hpa.data.images.opened import InvalidImageError
 from hpa.errors import UserError
@@ -46,10 +46,10 @@ def read_tiles(
     names: Sequence[str],
     rules: FramingRules,
     pixel_size_um: float | None = None,
-) -> list[np.ndarray]:
-    """Read the K channels `names` of an image as uint8[S,S,K], several if it is divided in tiles.
+) -> Tiles:
+    """Read the K channels `names` of an image as the network sees them.
 
-    All channels must have the same size; `to_tiles` scales, frames and divides them.
+    All channels must have the same size; `divide` scales, frames and divides them.
 
     Raises:
         UnreadableImageError: a channel is not a whole 8-bit grey PNG or differs in size from the
@@ -57,14 +57,24 @@ def read_tiles(
     """
     planes = read_image_planes(folder, image_id, names)
     try:
-        return to_tiles(planes, pixel_size_um, rules)
+        return divide(planes, pixel_size_um, rules)
     except InvalidImageError as error:
         raise UnreadableImageError(channel_path(folder, image_id, names[0]), str(error)) from error
 
 
 def read_image(folder: Path, image_id: str, names: Sequence[str], image_size: int) -> np.ndarray:
     """Read the K channels `names` of a square image as uint8[S,S,K], S = `image_size`."""
-    return read_tiles(folder, image_id, names, FramingRules(image_size))[0]
+    return read_tiles(folder, image_id, names, FramingRules(image_size)).pixels[0]
+
+
+def announced_shape(path: Path) -> tuple[int, int]:
+    """Return the height and width that the header of a PNG states; (0, 0) if it has none."""
+    with path.open("rb") as file:
+        header = file.read(24)
+    if len(header) < 24 or not header.startswith(PNG_SIGNATURE):
+        return 0, 0
+    width, height = struct.unpack(">II", header[16:])
+    return height, width
 
 
 def read_image_planes(folder: Path, image_id: str, names: Sequence[str]) -> list[np.ndarray]:

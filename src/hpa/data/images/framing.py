@@ -23,6 +23,7 @@ MAX_SCALED_PX = 8192
 """Largest height or width after scaling."""
 MAX_TILES = 1024
 """Largest number of tiles of one image: 32 × 32."""
+UNKNOWN_SIZE = "its pixel size is unknown (fetch.pixel_size_um or serve.pixel_size_um states it)"
 WAYS_OUT = "pad, crop or tiles as pack.odd_size accept it"
 
 
@@ -44,10 +45,30 @@ class FramingRules:
     pixel_size_um: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """An image as the network sees it.
+
+    Attributes:
+        pixels: one uint8[S,S,K], or several tiles from the upper left to the lower right.
+        pixel_size_um: of these pixels; None if that of the image is unknown.
+        cut: says that the middle of the image alone is here; None if all of it is.
+    """
+
+    pixels: list[np.ndarray]
+    pixel_size_um: float | None
+    cut: str | None
+
+
 def to_tiles(
     planes: list[np.ndarray], pixel_size_um: float | None, rules: FramingRules
 ) -> list[np.ndarray]:
-    """Turn K uint8[H,W] into the network's input: one uint8[S,S,K], or several tiles.
+    """Return the `pixels` of `divide`."""
+    return divide(planes, pixel_size_um, rules).pixels
+
+
+def divide(planes: list[np.ndarray], pixel_size_um: float | None, rules: FramingRules) -> Tiles:
+    """Turn K uint8[H,W] into the network's input.
 
     Args:
         planes: the channels, of one size.
@@ -58,16 +79,27 @@ def to_tiles(
         InvalidImageError: the size is one that `odd_size` refuses, the factor is absurd, or there
             are too many tiles.
 
-    >>> tiles = to_tiles([np.zeros((8, 20), np.uint8)], None, FramingRules(4, "tiles"))
-    >>> [tile.shape for tile in tiles]
-    [(4, 4, 1), (4, 4, 1), (4, 4, 1)]
+    >>> divided = divide([np.zeros((8, 20), np.uint8)], 0.5, FramingRules(4, "tiles"))
+    >>> [tile.shape for tile in divided.pixels], divided.pixel_size_um
+    ([(4, 4, 1), (4, 4, 1), (4, 4, 1)], 1.0)
     """
     framed = frame(planes, pixel_size_um, rules)
-    side, corners = squares((framed[0].shape[0], framed[0].shape[1]), rules)
-    return [
-        merge_channels([cut(plane, *corner, side) for plane in framed], rules.image_size)
-        for corner in corners
-    ]
+    shape = framed[0].shape[0], framed[0].shape[1]
+    try:
+        side, corners = squares(shape, rules)
+    except InvalidImageError as error:
+        if rules.pixel_size_um is None or pixel_size_um is not None:
+            raise
+        raise InvalidImageError(f"{error}; {UNKNOWN_SIZE}") from error
+    scaled_um = pixel_size_um and (rules.pixel_size_um or pixel_size_um)
+    return Tiles(
+        [
+            merge_channels([cut(plane, *corner, side, side) for plane in framed], rules.image_size)
+            for corner in corners
+        ],
+        scaled_um and scaled_um * side / rules.image_size,
+        _cut_to_middle(shape, rules),
+    )
 
 
 def frame(
@@ -129,6 +161,8 @@ def squares(shape: tuple[int, int], rules: FramingRules) -> tuple[int, list[tupl
     side = max(shape) if rules.odd_size == "pad" else min(shape)
     if rules.pixel_size_um is not None:
         side = rules.image_size
+    if min(shape) == 0:
+        raise InvalidImageError("no pixels")
     if rules.odd_size == "tiles":
         rows, columns = (_starts(length, side) for length in shape)
         if (n_tiles := len(rows) * len(columns)) > MAX_TILES:
@@ -143,21 +177,22 @@ def squares(shape: tuple[int, int], rules: FramingRules) -> tuple[int, list[tupl
     return side, [(_middle(shape[0], side), _middle(shape[1], side))]
 
 
-def cut_to_middle(shape: tuple[int, int], rules: FramingRules) -> str | None:
-    """Say that the network sees the middle alone of a framed image; None if it sees all of it."""
-    size = rules.image_size
-    if rules.pixel_size_um is None or rules.odd_size == "tiles" or max(shape) <= size:
-        return None
-    return f"only the middle {size}×{size} of {shape[1]}×{shape[0]} pixels is looked at"
+def count_tiles(shape: tuple[int, int], pixel_size_um: float | None, rules: FramingRules) -> int:
+    """Count the squares of an image of `shape`, not framed on its content; 0 if it is refused."""
+    try:
+        return len(squares(scaled_shape(shape, pixel_size_um, rules), rules)[1])
+    except InvalidImageError:
+        return 0
 
 
-def cut(plane: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    """Cut a square out of uint8[H,W]; what extends beyond it is black."""
-    inside = plane[max(top, 0) : top + side, max(left, 0) : left + side]
-    if inside.shape == (side, side):
+def cut(plane: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """Cut a rectangle out of uint8[H,W]; what extends beyond it is black."""
+    inside = plane[max(top, 0) : top + height, max(left, 0) : left + width]
+    if inside.shape == (height, width):
         return inside
     before = max(-top, 0), max(-left, 0)
-    after = (side - start - n for start, n in zip(before, inside.shape, strict=True))
+    sizes = zip((height, width), before, inside.shape, strict=True)
+    after = (size - start - n for size, start, n in sizes)
     return np.pad(inside, tuple(zip(before, after, strict=True)))
 
 
@@ -203,6 +238,14 @@ FRAMINGS: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
     "content": frame_content,
 }
 """Framings by the value of `pack.framing`, for channels of one size."""
+
+
+def _cut_to_middle(shape: tuple[int, int], rules: FramingRules) -> str | None:
+    """Say that the network sees the middle alone of a framed image; None if it sees all of it."""
+    size = rules.image_size
+    if rules.pixel_size_um is None or rules.odd_size == "tiles" or max(shape) <= size:
+        return None
+    return f"only the middle {size}×{size} of {shape[1]}×{shape[0]} pixels is looked at"
 
 
 def _keeps_scale(rules: FramingRules) -> bool:

@@ -1,0 +1,208 @@
+"""One prediction per field: tiles are merged, counted and flagged; scale is compared."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from scipy.special import logit
+
+from hpa.config.params import load_params
+from hpa.data.packed.pixel_sizes import PixelSizes
+from hpa.inference.batch import predict_files
+from hpa.inference.classifier import Classifier
+from hpa.inference.inputs import Input
+from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
+from support.model_folders import write_model_folder
+from support.paths import ROOT
+from support.worlds import draw_pixels, write_image
+
+SERVE = load_params(ROOT / "params.yaml").serve
+TILES = {"pack.odd_size": "tiles", "pack.pixel_size_um": None}
+SIZES = PixelSizes(0.08, 0.1, 0.16, packed_low=0.64, packed_high=1.28, n_unknown=0)
+
+
+def write_model(folder: Path, params: dict[str, Any], sizes: PixelSizes | None = None) -> Path:
+    write_model_folder(folder)
+    for name, changes in (
+        ("provenance.json", {"params": params}),
+        ("training_range.json", {"pixel_size_um": sizes.to_json()} if sizes else {}),
+    ):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that divides fields."""
+    return write_model(tmp_path_factory.mktemp("model") / "model", TILES)
+
+
+@pytest.fixture(scope="module")
+def classifier(model_dir: Path) -> Classifier:
+    return Classifier(model_dir)
+
+
+def planes(seed: int, height: int, width: int) -> list[np.ndarray]:
+    return list(cv2.split(draw_pixels(seed, 256)[:height, :width]))
+
+
+def test_a_field_gets_the_mean_logit_of_its_tiles(classifier: Classifier) -> None:
+    field = classifier.to_input("field", planes(1, 32, 100))
+    assert field.tiles.shape == (4, 32, 32, 4)
+    alone = classifier.probabilities(field.tiles, batch_size=4).astype(float)
+    [prediction] = classifier.predict([field], batch_size=4)
+    np.testing.assert_allclose(logit(prediction.y_prob), logit(alone).mean(axis=0), atol=1e-4)
+    assert np.array_equal(
+        prediction.y_pred, classifier.thresholds.predict(prediction.y_prob[None])[0]
+    )
+    assert classifier.document(prediction)["tiles"] == 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_neither_the_size_of_batches_nor_other_fields_change_a_prediction(
+    classifier: Classifier, batch_size: int
+) -> None:
+    shapes = [(32, 32), (32, 200), (90, 32), (64, 64), (50, 51)]
+    fields = [classifier.to_input(str(n), planes(n, *shape)) for n, shape in enumerate(shapes)]
+    together = classifier.predict(fields, batch_size=batch_size)
+    assert [each.name for each in together] == list("01234")
+    for field, found in zip(fields, together, strict=True):
+        [alone] = classifier.predict([field], batch_size=16)
+        np.testing.assert_allclose(found.y_prob, alone.y_prob, atol=1e-6)
+        assert found.flags == alone.flags
+        assert found.n_tiles == len(field.tiles)
+
+
+def test_fields_are_taken_one_batch_at_a_time(classifier: Classifier) -> None:
+    taken: list[str] = []
+
+    def fields() -> Iterator[Input]:
+        for number in range(6):
+            taken.append(str(number))
+            yield classifier.to_input(str(number), planes(number, 32, 64))
+
+    predictions = classifier.predict_each(fields(), batch_size=4)
+    assert next(predictions).name == "0"
+    assert taken == ["0", "1"]
+    assert [each.name for each in predictions] == list("12345")
+    assert list(classifier.predict_each(iter([]), batch_size=4)) == []
+
+
+def test_a_flag_counts_the_tiles_that_show_it_if_they_are_half_of_them(
+    classifier: Classifier,
+) -> None:
+    pixels = draw_pixels(3, 32)
+    blank = pixels.copy()
+    blank[..., 3] = 0
+    flag = "the yellow channel shows nothing"
+    for tiles, flags in (
+        ([blank], [flag]),
+        ([pixels, blank, blank], [f"{flag} (in 2 of 3 tiles)"]),
+        ([pixels, pixels, blank], []),
+    ):
+        [found] = classifier.predict([Input("x", np.stack(tiles))], batch_size=4)
+        assert [each for each in found.flags if "shows nothing" in each] == flags
+
+
+def write_fields(folder: Path) -> dict[str, dict[str, Path]]:
+    """Write a field of three tiles and one of one; return their files by channel."""
+    for name, width in (("long", 96), ("short", 32)):
+        write_image(folder, name, draw_pixels(3, 96)[:32, :width])
+    return {
+        name: {channel: folder / f"{name}_{channel}.png" for channel in CHANNELS.names}
+        for name in ("long", "short")
+    }
+
+
+def test_the_outputs_hold_one_answer_per_field_and_the_number_of_its_tiles(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_fields(tmp_path)
+    for suffix in ("csv", "json"):
+        assert predict_files(files, model_dir, SERVE, tmp_path / f"p.{suffix}") == {}
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["long"] * len(LABELS) + ["short"] * len(LABELS)
+    assert {(row["image"], row["tiles"]) for row in rows} == {("long", "3"), ("short", "1")}
+    documents = json.loads((tmp_path / "p.json").read_text())
+    assert [(each["image"], each["tiles"]) for each in documents] == [("long", 3), ("short", 1)]
+    assert capsys.readouterr().out.count("\nlong ") == 2
+
+
+def test_a_model_that_divides_nothing_writes_no_number_of_tiles(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", {"pack.odd_size": "crop"})
+    files = write_fields(tmp_path)
+    predict_files(files, folder, SERVE, tmp_path / "p.csv")
+    assert "tiles" not in (tmp_path / "p.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("size_um", "side", "flags"),
+    [
+        (0.1, 256, []),  # 0.8 µm per pixel of the network
+        (0.16, 256, []),
+        (0.172, 256, []),  # within 10 % of the largest
+        (0.325, 256, ["pixels of 0.325 µm; the training images had 0.08 to 0.16 µm: structures "
+                      "look 2 times smaller"]),
+        (0.02, 256, ["pixels of 0.02 µm; the training images had 0.08 to 0.16 µm: structures "
+                     "look 4 times larger"]),
+        (0.32, 64, []),  # fewer pixels of the same field
+        (0.1, 64, ["pixels of 0.1 µm, as in the training images, but in a picture of another "
+                   "size: structures look 3.2 times larger"]),
+        (None, 256, ["its pixel size is unknown: structures may look larger or smaller than in "
+                     "the training images"]),
+    ],
+)  # fmt: skip
+def test_structures_of_another_size_than_in_training_are_flagged(
+    tmp_path: Path, size_um: float | None, side: int, flags: list[str]
+) -> None:
+    classifier = Classifier(write_model(tmp_path / "model", {"pack.odd_size": "crop"}, SIZES))
+    given = classifier.to_input("x", planes(1, side, side), pixel_size_um=size_um, flags=("own",))
+    assert given.flags == ("own", *flags)
+
+
+def test_a_model_of_images_without_pixel_sizes_asks_for_none(tmp_path: Path) -> None:
+    classifier = Classifier(write_model(tmp_path / "model", {"pack.odd_size": "crop"}))
+    for size_um in (None, 0.1):
+        assert classifier.to_input("x", planes(1, 64, 64), pixel_size_um=size_um).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("size_um", "side", "flags"),
+    [
+        (0.5, 32, []),
+        (0.25, 64, []),
+        (0.75, 32, ["only the middle 32×32 of 48×48 pixels is looked at"]),
+        (1.0, 16, ["pixels of 1 µm were enlarged 2 times to the 0.5 µm of the training images: "
+                   "fine structures are missing"]),
+        (None, 32, ["its pixel size is unknown: it was not scaled to 0.5 µm as the training images "
+                    "were"]),
+    ],
+)  # fmt: skip
+def test_an_image_that_cannot_be_scaled_like_the_training_images_is_flagged(
+    tmp_path: Path, size_um: float | None, side: int, flags: list[str]
+) -> None:
+    params = {"pack.odd_size": "crop", "pack.pixel_size_um": 0.5}
+    classifier = Classifier(write_model(tmp_path / "model", params, SIZES))
+    given = classifier.to_input("x", planes(1, side, side), pixel_size_um=size_um)
+    assert given.flags == tuple(flags)
+    assert given.tiles.shape == (1, 32, 32, 4)
+
+
+def test_the_terminal_says_once_that_pixel_sizes_are_unknown_and_files_say_it_of_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_model(tmp_path / "model", {"pack.odd_size": "crop"}, SIZES)
+    predict_files(write_fields(tmp_path), folder, SERVE, tmp_path / "p.json")
+    said = capsys.readouterr().out
+    assert said.count("its pixel size is unknown") == 1
+    assert "! 2 of 2 images: its pixel size is unknown" in said
+    assert "(long, short)" in said
+    documents = json.loads((tmp_path / "p.json").read_text())
+    assert all("unknown" in " ".join(each["flags"]) for each in documents)
