@@ -135,6 +135,7 @@ def test_changes_are_printed_and_a_repeat_writes_nothing(
         ("los: {gamma: 1}", r"los: unknown section; did you mean loss\?"),
         ("loss: {gamma: 99}", r"loss\.gamma: expected a number from 0 to 10, received 99"),
         ("loss: 5", "loss: expected a section of keys, received 5"),
+        ("serve: {sixteen_bit_white: 255}", r"serve\.sixteen_bit_white: replaced by serve\.depth"),
         ("train: {fold: 1}", r"train\.fold: expected less than split\.n_folds"),
         ("", "does not hold parameters(.|\n)*received:   None"),
         ("[1]", "does not hold parameters"),

@@ -72,6 +72,27 @@ def test_a_key_that_moved_to_another_section_is_named_there(
         load_changed(tmp_path, document)
 
 
+@pytest.mark.parametrize("section", ["fetch", "serve"])
+def test_a_white_of_earlier_versions_names_the_parameter_that_replaced_it(
+    tmp_path: Path, document: dict[str, Any], section: str
+) -> None:
+    del document[section]["depth"]
+    document[section]["sixteen_bit_white"] = 4095
+    with pytest.raises(
+        UserError,
+        match=rf"{section}\.sixteen_bit_white: replaced by {section}\.depth, which takes the same",
+    ):
+        load_changed(tmp_path, document)
+    with pytest.raises(UserError, match=rf"replaced by {section}\.depth"):
+        load_params(PARAMS_PATH, {f"{section}.sixteen_bit_white": 4095})
+    with pytest.raises(
+        UserError, match=r"is not a parameter(.|\n)*replaced by (fetch|serve)\.depth"
+    ):
+        full_key("sixteen_bit_white")
+    with pytest.raises(UserError, match=rf"replaced by {section}\.depth"):
+        full_key(f"{section}.sixteen_bit_white")
+
+
 def test_one_error_lists_every_problem_with_key_expected_received_and_nearest_name(
     tmp_path: Path, document: dict[str, Any]
 ) -> None:
@@ -241,6 +262,19 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
         ("train.n_devices", True, "1 or 2 or 4 or 8 or 16"),
         ("train.n_devices", 2.0, "1 or 2 or 4 or 8 or 16"),
         ("augment.turn", 1, "true or false"),
+        ("fetch.z", "mean", "refuse, max, or the number of a slice from 1"),
+        ("fetch.z", 0, "refuse, max, or the number of a slice from 1"),
+        ("serve.z", True, "refuse, max, or the number of a slice from 1"),
+        ("fetch.depth", "minmax", "camera, percentile, .*, or the value that becomes white"),
+        ("serve.depth", 4095.5, "camera, percentile, .*, or the value that becomes white"),
+        ("fetch.percentiles", "99 1", "two percentiles from 0 to 100"),
+        ("fetch.percentiles", "0 101", "two percentiles from 0 to 100"),
+        ("fetch.percentiles", "nan 50", "two percentiles from 0 to 100"),
+        ("fetch.percentiles", "0", "two percentiles from 0 to 100"),
+        ("fetch.found_as", "red", "CHANNEL=PLACE separated by semicolons"),
+        ("fetch.found_as", "red=1; red=2", "CHANNEL=PLACE separated by semicolons"),
+        ("serve.found_as", "red=", "CHANNEL=PLACE separated by semicolons"),
+        ("fetch.pixel_size_um", 0, "a number from 0.001 to 1000"),
         ("search.space", [1], "a section of keys"),
     ],
 )
@@ -269,6 +303,11 @@ def test_a_malformed_text_or_choice_is_refused(key: str, value: Any, expected: s
         ({"train.repeats": "27x8"}, r"train\.repeats: .* else null, received '27x8'"),
         ({"train.head_steps": 640}, r"train\.head_steps: .* \(640\), received 640"),
         ({"train.n_devices": 4, "train.batch_size": 30}, r"multiple .* \(4\), received 30"),
+        (
+            {"fetch.source": "local", "fetch.path": "own", "fetch.found_as": "red=1; GFP=2"},
+            r"fetch\.found_as: expected channels of fetch\.channels \(red, green, blue, yellow\)",
+        ),
+        ({"fetch.found_as": "red=DAPI; blue=dapi"}, r"found_as: expected another place for each"),
     ],
 )
 def test_contradicting_values_are_refused(overrides: dict[str, Any], match: str) -> None:

@@ -57,7 +57,7 @@ def test_a_failed_fetch_leaves_the_images(clone: Path) -> None:
     run(clone, "dvc checkout data/raw")
     assert digests(clone / "data/raw") == before
     assert "modified:           own/mydata" in run(clone, "dvc status fetch")
-    set_params(clone, "fetch", sixteen_bit_white=-1)
+    set_params(clone, "fetch", depth=-1)
     assert shell(clone, "dvc repro fetch").returncode != 0
     assert digests(clone / "data/raw") == before
     run(clone, "git checkout -q params.yaml")

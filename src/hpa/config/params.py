@@ -1,5 +1,6 @@
 """All parameters: params.yaml read, overridden and checked as a whole."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -123,8 +124,11 @@ def _contradictions(params: Params) -> list[str]:
          "null if loss.name is not 'focal'"),
         (train.head_steps < train.n_steps, "train.head_steps",
          f"less than train.n_steps ({train.n_steps})"),
-        (params.pack.framing == "none" or params.evaluate.image_side_um is None,
+        (pack.framing == "none" or pack.pixel_size_um or side_um is None,
          "evaluate.image_side_um", "null if pack.framing is 'content': images differ in scale"),
+        (None in (pack.pixel_size_um, side_um) or math.isclose(scaled_um, side_um, rel_tol=0.001),
+         "evaluate.image_side_um",
+         f"null, or {scaled_um:g}, as pack.image_size and pack.pixel_size_um say"),
         (train.batch_size % train.n_devices == 0, "train.batch_size",
          f"a multiple of train.n_devices ({train.n_devices})"),
     ]  # fmt: skip
@@ -201,11 +205,29 @@ def _channel_problems(fetch: sections.Fetch, place: str) -> list[str]:
         return [f"fetch.channels: {error}"]
     absent = (fetch.missing_channels or "").split()
     may_be = [name for name in channels.names if name != channels.names[channels.protein]]
+    problems = _place_problems(fetch.found_as, channels, place)
     if fetch.missing_channels is None or (absent and set(absent) <= set(may_be)):
-        return []
+        return problems
     return [
+        *problems,
         f"{place}.missing_channels: expected null, or some of {' '.join(may_be) or 'no channel'} "
-        f"(the protein cannot be missing), received {fetch.missing_channels!r}"
+        f"(the protein cannot be missing), received {fetch.missing_channels!r}",
+    ]
+
+
+def _place_problems(found_as: str | None, channels: Channels, place: str) -> list[str]:
+    """Describe places of channels that do not exist, and one place of two channels."""
+    pairs = [each.split("=", 1) for each in (found_as or "").split(";") if each.strip()]
+    unknown = [name.strip() for name, _ in pairs if name.strip() not in channels.names]
+    words = [word.strip().casefold() for _, word in pairs]
+    twice = [word for word in dict.fromkeys(words) if words.count(word) > 1]
+    return [
+        f"{place}.found_as: expected {expected}, received {found_as!r}"
+        for expected, wrong in (
+            (f"channels of fetch.channels ({', '.join(channels.names)})", unknown),
+            ("another place for each channel", twice),
+        )
+        if wrong
     ]
 
 
@@ -227,10 +249,14 @@ def full_key(name: str) -> str:
     found = [key for key in KEYS if name in (key, key.partition(".")[2])]
     if len(found) == 1:
         return found[0]
+    replaced = validation.REPLACED.get(name) or next(
+        (text for key, text in validation.REPLACED.items() if key.endswith(f".{name}")), ""
+    )
     raise UserError(
         f"--{name} is {'ambiguous' if found else 'not a parameter'}",
         expected="a dotted key of params.yaml, or its last word if only one key has it",
-        received=f"--{name}{'' if found else did_you_mean(name, KEYS)}",
+        received=f"--{name}{f', {replaced}' if replaced else ''}"
+        f"{'' if found or replaced else did_you_mean(name, KEYS)}",
         remedy=f"write one of {', '.join(f'--{key}' for key in found)}"
         if found
         else "see --help for the keys",

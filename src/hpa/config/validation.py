@@ -20,6 +20,11 @@ NAMES = {
     "object": "a section of keys",
     "null": "null",
 }
+REPLACED = {
+    "fetch.sixteen_bit_white": "replaced by fetch.depth, which takes the same number, such as 4095",
+    "serve.sixteen_bit_white": "replaced by serve.depth, which takes the same number, such as 4095",
+}
+"""Keys of earlier versions."""
 UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
 
 
@@ -130,6 +135,8 @@ def _problem(kind: type, error: str, location: tuple[int | str, ...], document: 
     key = ".".join(map(str, location[:2]))
     sections = _sections(kind)
     is_key = len(location) > 1
+    if key in REPLACED:
+        return f"{key}: {REPLACED[key]}"
     if error in UNKNOWN:
         known = keys(kind) if is_key else sections
         return f"{key}: unknown{'' if is_key else ' section'}{did_you_mean(key, known)}"
