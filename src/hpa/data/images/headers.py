@@ -29,6 +29,8 @@ PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
 """Markers that have no length."""
+JPEG_SCAN, MAX_SCANS = b"\xff\xda", 100
+"""A scan may have few bytes, and takes as long as all pixels; a progressive JPEG has about ten."""
 
 BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION, SAMPLES = 258, 259, 262, 270, 277
 SAMPLE_FORMAT, DEPTH = 339, 32997
@@ -254,6 +256,8 @@ def announced_jpeg(content: bytes) -> AnnouncedPicture:
     Raises:
         DamagedFileError: there is none.
     """
+    if content.count(JPEG_SCAN) > MAX_SCANS:
+        raise DamagedFileError(f"a JPEG of more than {MAX_SCANS} scans")
     position = 2
     while position + 4 <= len(content) and content[position] == 0xFF:
         marker, length = struct.unpack_from(">xBH", content, position)

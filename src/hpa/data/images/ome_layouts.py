@@ -104,7 +104,10 @@ def _stored(image: OmeImage, n_pages: int) -> list[Plane]:
             if not 0 <= part.first[axis] < size:
                 raise DamagedFileError(f"OME metadata with a plane {axis} {part.first[axis]}")
             start, stride = start + stride * part.first[axis], stride * size
-        most = n_planes - start if part.file else min(n_planes - start, n_pages - part.page)
+        here = n_planes if part.file else n_pages - part.page
+        if part.n_planes is None and not part.file and here > n_planes - start:
+            raise DamagedFileError(f"OME metadata that announce {n_planes} planes of {here}")
+        most = min(n_planes - start, here)
         number = most if part.n_planes is None else min(part.n_planes, n_planes - start)
         for at in range(max(0, number)):
             places[start + at] = Plane(part.page + at, part.file)

@@ -4,13 +4,14 @@ Schema: https://www.openmicroscopy.org/Schemas/OME/2016-06/
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from hpa.data.images.headers import DamagedFileError
 
-MAX_ELEMENTS, MAX_PLANES = 300_000, 20_000
+MAX_ELEMENTS, MAX_PLANES = 100_000, 20_000
 MICROMETRES = {
     "m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "nm": 1e-3, "pm": 1e-6,
     "\u00c5": 1e-4, "\u212b": 1e-4, "in": 25_400.0, "inch": 25_400.0, "meter": 1e6, "micron": 1.0,
@@ -135,7 +136,7 @@ class _Target:
         image = OmeImage(
             order=attributes["DimensionOrder"][2:],
             sizes={axis: int(attributes[f"Size{axis}"]) for axis in "XYZCT"},
-            significant_bits=int(bits) if bits else None,
+            significant_bits=int(bits) if bits and re.fullmatch(r"\d{1,3}", bits) else None,
             pixel_size_um=same_size(micrometres(x, units[0]), micrometres(y, units[1])),
         )
         if min(image.sizes.values()) < 1 or sorted(image.order) != ["C", "T", "Z"]:

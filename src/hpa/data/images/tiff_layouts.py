@@ -105,6 +105,8 @@ def arrange(
     """
     if depth > 1 and sizes["Z"] > 1:
         raise InvalidImageError("a stack of volumes")
+    if len(stored) * n_samples * depth > MAX_PLANES:
+        raise DamagedFileError(f"{len(stored) * n_samples * depth:,} planes")
     planes = {}
     strides = dict(
         zip(order, np.cumprod([1, *(sizes[axis] for axis in order)]).tolist(), strict=False)
@@ -112,7 +114,9 @@ def arrange(
     for channel in range(sizes["C"] * n_samples):
         for z in range(sizes["Z"] * depth):
             place = stored[channel // n_samples * strides["C"] + z // depth * strides["Z"]]
-            planes[channel, z] = replace(place, sample=channel % n_samples, depth=z % depth)
+            planes[channel, z] = Plane(
+                place.page, place.file, channel % n_samples, z % depth, place.skip
+            )
     names = layout.channel_names if len(layout.channel_names) == sizes["C"] * n_samples else ()
     return replace(
         layout,
