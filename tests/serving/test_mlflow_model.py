@@ -3,10 +3,8 @@ import base64
 import csv
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import packages_distributions
@@ -17,7 +15,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import uvicorn
 from mlflow.exceptions import MlflowException
 
 from hpa.config.params import load_params
@@ -25,11 +22,11 @@ from hpa.data.images.decoding import read_image
 from hpa.errors import UserError
 from hpa.inference.classifier import Classifier
 from hpa.inference.prediction import sigmoid
-from hpa.serving.mlflow_model import SERVER
 from hpa.tracking.model_files import REQUIRED, save_model
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.model_folders import IMAGE_SIZE, write_model_folder
 from support.paths import ROOT
+from support.scoring import scoring_server
 from support.worlds import draw_pixels, write_image
 
 SOURCE = ROOT / "src" / "hpa"
@@ -72,19 +69,8 @@ def served(saved: Path) -> mlflow.pyfunc.PyFuncModel:
 
 @pytest.fixture(scope="module")
 def address(saved: Path) -> Iterator[str]:
-    """Address of MLflow's scoring server, run in a thread by the app string of `models serve`."""
-    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as listening:
-        patch.setenv("__pyfunc_model_path__", str(saved))
-        patch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # which the server sets itself
-        config = uvicorn.Config(f"{SERVER}:app", log_config=None)
-        config.load_app()  # outside the event loop, as the command line does for one worker
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
-        server.should_exit = True
-        thread.join()
-        del sys.modules[SERVER]
+    with scoring_server(saved) as address:
+        yield address
 
 
 def texts(images: Path, number: int) -> dict[str, str]:
@@ -139,7 +125,7 @@ def test_mlflow_s_server_has_the_request_limits(
     ("green", "said"),
     [
         ("###", "not base64"),
-        ("aGVsbG8=", "5 bytes that are not a PNG"),
+        ("aGVsbG8=", "neither a picture"),
         ([[300]], "300"),
         (7, "int"),
     ],
@@ -201,8 +187,8 @@ def test_predict_reads_valid_files_and_lists_invalid_ones(
     assert done.returncode == 1, done.stderr
     assert f"passed over (hidden): {images}/._broken_red.png" in done.stderr
     assert "1 of 6 images could not be read" in done.stderr
-    assert "broken: green: 10 bytes that are not a PNG" in done.stderr
-    assert "what to do: Export the channel as PNG, TIFF or JPEG.\n" in done.stderr
+    assert "broken: green: neither a picture (PNG, TIFF, JPEG) nor a" in done.stderr
+    assert "what to do: Export the image as OME-TIFF, or each channel as PNG" in done.stderr
     with output.open() as file:
         rows = [float(row["probability"]) for row in csv.DictReader(file)]
     np.testing.assert_allclose(np.reshape(rows, (5, 28)), expected, atol=1e-5)

@@ -20,6 +20,7 @@ from hpa.serving.promotion import as_text, promote, roll_back
 from hpa.serving.registry import Registry
 from hpa.tracking.model_files import request, save_model
 from hpa.tracking.registered_models import model_folder
+from hpa.vocabulary.channels import IMAGE_FILE
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 from hpa.vocabulary.labels import Labels
@@ -39,7 +40,7 @@ def test_a_served_model_answers_by_its_own_names(
     words = make_vocabulary(n_labels, n_channels)
     save_model(tmp_path / "served", write_model_folder(tmp_path / "model", words), PARAMS.serve)
     info = mlflow.models.get_model_info(str(tmp_path / "served"))
-    assert info.signature.inputs.input_names() == list(words.channels.names)
+    assert info.signature.inputs.input_names() == [*words.channels.names, IMAGE_FILE]
     served = mlflow.pyfunc.load_model(str(tmp_path / "served"))
     assert list(served.input_example) == list(words.channels.names)
     [answer] = served.predict(served.input_example)
@@ -69,7 +70,8 @@ def test_a_served_model_answers_by_its_own_names(
 def test_an_unknown_channel_is_named_in_every_format_of_a_request(body: str) -> None:
     said = unknown_channels(CHANNELS, body.encode())
     assert said == "unknown channels 'cyan': the model has red, green, blue, yellow"
-    assert unknown_channels(CHANNELS, body.replace("cyan", "blue").encode()) == ""
+    for known in ("blue", IMAGE_FILE):
+        assert unknown_channels(CHANNELS, body.replace("cyan", known).encode()) == ""
 
 
 @pytest.mark.parametrize("body", ["", "7", "[" * 5000, '{"inputs": 3}', '{"dataframe_split": []}'])

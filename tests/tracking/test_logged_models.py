@@ -121,7 +121,8 @@ def test_the_model_names_signature_example_pinned_requirements_code_and_limits(
     model = model_of_run(store, evaluate(train()))
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}"))
     described = mlflow.models.Model.load(str(folder))
-    assert set(described.signature.inputs.input_names()) == {"red", "green", "blue", "yellow"}
+    names = described.signature.inputs.input_names()
+    assert names == ["red", "green", "blue", "yellow", "image_file"]
     assert (folder / "input_example.json").is_file()
     assert all("==" in line for line in (folder / "requirements.txt").read_text().split())
     assert (folder / "code" / "hpa" / "serving" / "mlflow_model.py").is_file()

@@ -72,7 +72,8 @@ ADVICE = (
     ),
     (
         r"which would be .*pixel_size_um",
-        "Check the pixel size in the file, or state it in micrometres: --serve.pixel_size_um 0.108.",
+        "Check the pixel size in the file; it is in micrometres. If the file states none, "
+        "--serve.pixel_size_um 0.108 does.",
     ),
     (
         r"slices in depth",
