@@ -13,6 +13,7 @@ from hpa.data import shards
 from hpa.data.images.decoding import read_image_planes, read_tiles
 from hpa.data.images.framing import FramingRules, to_tiles
 from hpa.data.packed.packed_images import PackedImages, read_index, read_quarantine
+from hpa.data.packed.record import data_parameters
 from hpa.data.packing import pack
 from hpa.data.splits.splitting import split_images
 from hpa.errors import UserError
@@ -93,6 +94,9 @@ def test_images_are_scaled_to_the_pixel_size_and_those_without_are_named_once(
     assert said.count("without a pixel size") == 1
     assert "without a pixel size, taken as they are instead of scaled to 1 µm: 1 (plate)" in said
     assert "14 squares of 4 images" in said
+    made_with = data_parameters(tmp_path / "p", tmp_path / "no_split")
+    assert made_with["pack.pixel_size_um"] == 1.0
+    assert made_with["found.n_without_pixel_size"] == 1
 
 
 def test_what_a_crop_leaves_out_is_said(

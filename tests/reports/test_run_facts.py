@@ -54,6 +54,17 @@ def test_what_earlier_versions_left_out_is_unknown() -> None:
     assert "pixel size is unknown" in found.no_scale_bar
 
 
+def test_images_scaled_to_a_pixel_size_have_a_scale_bar() -> None:
+    scaled = {"pack.image_size": 96, "pack.pixel_size_um": 0.65, "fetch.source": "local"}
+    assert run_facts([{}], Origin(), scaled, {}, run_id="").image_side_um == 62.4
+    stated = scaled | {"evaluate.image_side_um": 62.41}
+    assert run_facts([{}], Origin(), stated, {}, run_id="").image_side_um == 62.41
+    some_unknown = scaled | {"found.n_without_pixel_size": 3}
+    found = run_facts([{}], Origin(), some_unknown, {}, run_id="")
+    assert found.image_side_um is None
+    assert "pixel size is unknown" in found.no_scale_bar
+
+
 @pytest.mark.parametrize(
     ("lineage", "words"),
     [

@@ -124,11 +124,7 @@ def _contradictions(params: Params) -> list[str]:
          "null if loss.name is not 'focal'"),
         (train.head_steps < train.n_steps, "train.head_steps",
          f"less than train.n_steps ({train.n_steps})"),
-        (pack.framing == "none" or pack.pixel_size_um or side_um is None,
-         "evaluate.image_side_um", "null if pack.framing is 'content': images differ in scale"),
-        (None in (pack.pixel_size_um, side_um) or math.isclose(scaled_um, side_um, rel_tol=0.001),
-         "evaluate.image_side_um",
-         f"null, or {scaled_um:g}, as pack.image_size and pack.pixel_size_um say"),
+        _scale_rule(params.pack, params.evaluate.image_side_um),
         (train.batch_size % train.n_devices == 0, "train.batch_size",
          f"a multiple of train.n_devices ({train.n_devices})"),
     ]  # fmt: skip
@@ -140,6 +136,16 @@ def _contradictions(params: Params) -> list[str]:
         if not holds
     ]
 
+
+def _scale_rule(pack: sections.Pack, side_um: float | None) -> tuple[bool, str, str]:
+    """Return the rule of the width of packed images: condition, key, and the values expected."""
+    key = "evaluate.image_side_um"
+    if pack.pixel_size_um is not None:
+        width = pack.image_size * pack.pixel_size_um
+        expected = f"null, or the {width:g} of pack.image_size and pack.pixel_size_um"
+        return side_um is None or math.isclose(side_um, width, rel_tol=1e-3), key, expected
+    whole = pack.framing == "none" or side_um is None
+    return whole, key, "null if pack.framing is 'content': images differ in scale"
 
 def _several_problems(fetch: sections.Fetch) -> list[str]:
     """Describe entries of fetch.sources that are malformed or contradict themselves."""

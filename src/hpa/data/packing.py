@@ -72,10 +72,14 @@ def pack(
     }
     vocabulary = read_vocabulary(raw_dir)
     images = read_catalogue(raw_dir, vocabulary)
+    known = with_pixel_sizes(images, f"the CSVs of {raw_dir}")
     parameters = {**raw_record(raw_dir), "pack": settings}
+    if pixel_size_um is not None and (n_unknown := int(known[PIXEL_SIZE].isna().sum())):
+        found = {**parameters.get("found", {}), "n_without_pixel_size": n_unknown}
+        parameters["found"] = found
     shards_dir = packed_dir.with_name(f".shards-{packed_dir.name}")
     folders = raw_dir.absolute(), shards_dir.absolute()
-    known, channels = with_pixel_sizes(images, f"the CSVs of {raw_dir}"), vocabulary.channels.names
+    channels = vocabulary.channels.names
     rules = FramingRules(image_size, odd_size, framing, pixel_size_um)
     tasks = [
         plan_shard(known[first : first + shard_rows], *folders, channels=channels, rules=rules)

@@ -17,10 +17,13 @@ SOURCES = {
     "local": "your own files",
 }
 UNKNOWN = "unknown"
+UNSCALED = "found.n_without_pixel_size"
+"""Number of images that `pack` could not scale to `pack.pixel_size_um`."""
 NO_SCALE_BAR = (
     "No scale bar: simulated images have no pixel size.",
     "No scale bar: the pixel size is unknown; evaluate.image_side_um states it.",
 )
+"""Why pages have no scale bar, of simulated images and of others."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,21 @@ def _facts(
     """Add what differs from the commit, and why there is no scale bar."""
     changed = _changed(networks, params, committed)
     unchanged = "" if changed else _unchanged(params, committed)
+    side_um = side_um or _side_um(params)
     no_bar = "" if side_um else NO_SCALE_BAR[params.get("fetch.source") != "synthetic"]
     return RunFacts(entries, changed, unchanged, histories, side_um, no_bar)
+
+
+def _side_um(params: Mapping[str, Any]) -> float | None:
+    """Return the width of images that were all scaled to `pack.pixel_size_um`.
+
+    >>> _side_um({"pack.pixel_size_um": 0.65, "pack.image_size": 96})
+    62.4
+    """
+    pixel_size_um = params.get("pack.pixel_size_um")
+    if pixel_size_um is None or params.get(UNSCALED):
+        return None
+    return round(pixel_size_um * params["pack.image_size"], 6)
 
 
 def source_in_words(source: object) -> str:

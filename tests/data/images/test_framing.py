@@ -1,6 +1,7 @@
 """Framing on the content: the square, its margin, and equal pixels in training and prediction."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,7 +68,26 @@ def test_prediction_frames_an_image_exactly_as_packing_did(own_world: Path, tmp_
     assert np.array_equal(rows[0], rows[1])  # the same cell elsewhere
 
 
-def test_a_scale_bar_is_refused_where_each_image_has_its_own_scale() -> None:
-    changes = {"pack.framing": "content", "evaluate.image_side_um": 20}
-    with pytest.raises(UserError, match="images differ in scale"):
-        load_params(ROOT / "params.yaml", changes)
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pack.framing": "content"}, "null if pack.framing is 'content': images differ in scale"),
+        (
+            {"pack.pixel_size_um": 0.5},
+            r"null, or the 48 of pack\.image_size and pack\.pixel_size_um",
+        ),
+        ({"pack.pixel_size_um": 0.5, "pack.framing": "content"}, "null, or the 48 of"),
+    ],
+)
+def test_a_width_of_images_that_cannot_be_is_refused(
+    changes: dict[str, Any], expected: str
+) -> None:
+    side = {"evaluate.image_side_um": 20}
+    with pytest.raises(UserError, match=rf"image_side_um: expected {expected}.* received 20"):
+        load_params(ROOT / "params.yaml", changes | side)
+    load_params(ROOT / "params.yaml", changes)
+
+
+def test_the_width_that_follows_from_the_pixel_size_may_be_stated() -> None:
+    changes = {"pack.pixel_size_um": 0.65, "pack.framing": "content"}
+    load_params(ROOT / "params.yaml", changes | {"evaluate.image_side_um": 62.4})  # 96 · 0.65
