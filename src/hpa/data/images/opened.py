@@ -4,6 +4,8 @@ Each format has a module that opens its files; `hpa.data.images.opening` chooses
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +47,15 @@ class Description:
 
 
 class OpenedImage(ABC):
-    """An opened image file. Use it as a context manager, which closes the file."""
+    """An opened image file. Use it as a context manager, which closes the file.
+
+    Attributes:
+        description: what its header states.
+        flags: reasons to distrust the planes that were read, in plain words.
+    """
 
     description: Description
+    flags: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, channel: int, z: int = 0) -> np.ndarray:
@@ -69,3 +77,18 @@ class OpenedImage(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def refusing_damage(what: str) -> Iterator[None]:
+    """Turn any error of a library that reads a file into an `InvalidImageError`.
+
+    Libraries raise errors of many types for metadata and pixels that are damaged.
+    """
+    try:
+        yield
+    except InvalidImageError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InvalidImageError(f"{what}, cut or damaged: {reason[:200]}") from error

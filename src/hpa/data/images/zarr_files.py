@@ -7,13 +7,15 @@ several images (bioformats2raw) has a scene per image.
 import json
 import math
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import zarr
 
-from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
+from hpa.data.images.opened import Description, InvalidImageError, OpenedImage, refusing_damage
 from hpa.data.images.zarr_codecs import bounded_v2, bounded_v3
 from hpa.data.images.zarr_metadata import (
     axes_of,
@@ -35,19 +37,11 @@ class ZarrImage(OpenedImage):
     """An image in OME-Zarr."""
 
     def __init__(self, source: Path | bytes, *, scene: int | None, max_size_px: int) -> None:
-        self._files = (
-            Folder(source) if isinstance(source, Path) and source.is_dir() else Zip(source)
-        )
-        self._store = CheckedStore(self._files)
-        try:
+        with refusing_damage("OME-Zarr"), ExitStack() as stack:
+            self._store = CheckedStore(_files(source))
+            stack.callback(self._store.files.close)
             self._open(scene, max_size_px)
-        except InvalidImageError:
-            self.close()
-            raise
-        except Exception as error:  # metadata made by hand raise any type
-            self.close()
-            reason = f"OME-Zarr whose metadata are damaged or unknown: {_short(error)}"
-            raise InvalidImageError(reason) from error
+            self._stack = stack.pop_all()
 
     def _open(self, scene: int | None, max_size_px: int) -> None:
         groups = images(self._store)
@@ -78,33 +72,24 @@ class ZarrImage(OpenedImage):
             n_scenes=len(groups),
             pixel_size_um=pixel_size_um(multiscales, self._axes),
         )
-        self._n_chunks = self._count_chunks()
+        self._check_chunks()
         self._store.max_bytes = 2 * MAX_CHUNK_BYTES
 
     def read(self, channel: int, z: int = 0) -> np.ndarray:
         """Decode a plane; see `OpenedImage.read`."""
         at = {"c": channel, "z": z}
         index = tuple(slice(None) if name in "yx" else at.get(name, 0) for name in self._axes)
-        self._store.n_missing = 0
-        try:
-            with zarr.config.set({"async.concurrency": self._concurrency()}):
-                plane = np.asarray(self._array[index])
-        except InvalidImageError:
-            raise
-        except Exception as error:  # codecs raise any type for damaged chunks
-            reason = f"OME-Zarr whose pixels are cut or damaged: {_short(error)}"
-            raise InvalidImageError(reason) from error
-        if self._store.n_missing >= self._n_chunks:
-            raise InvalidImageError(
-                f"OME-Zarr without pixels: none of the {self._n_chunks} files of channel "
-                f"{channel + 1} is there. Copy the folder again, whole; leave out a black channel"
-            )
+        self._store.missing = []
+        concurrency = {"async.concurrency": self._concurrency()}
+        with refusing_damage("OME-Zarr"), zarr.config.set(concurrency):
+            plane = np.asarray(self._array[index])
         if self._axes.index("x") < self._axes.index("y"):
             plane = plane.T
+        if self._store.missing:
+            self._judge_missing(plane, channel)
         return plane.astype(self.description.dtype, copy=False)
 
-    def _count_chunks(self) -> int:
-        """Return the number of files of a plane, after that of chunks is checked."""
+    def _check_chunks(self) -> None:
         at = [self._axes.index(axis) for axis in "yx"]
         shape, chunks = self._array.shape, self._array.chunks
         if math.prod(-(-shape[each] // chunks[each]) for each in at) > MAX_PLANE_CHUNKS:
@@ -112,8 +97,30 @@ class ZarrImage(OpenedImage):
                 f"OME-Zarr in chunks of {chunks[at[0]]}×{chunks[at[1]]} pixels, more than "
                 f"{MAX_PLANE_CHUNKS:,} of a plane: save it again in larger ones"
             )
-        files = self._array.shards or chunks
-        return math.prod(-(-shape[each] // files[each]) for each in at)
+
+    def _judge_missing(self, plane: np.ndarray, channel: int) -> None:
+        """Flag absent chunks, which are read as black, unless the picture fades to black there.
+
+        Writers leave out chunks that are black throughout, and an interrupted copy leaves out any.
+
+        Raises:
+            InvalidImageError: no pixel of the image is there.
+        """
+        if not self._store.files.has_pixels(self._path):
+            raise InvalidImageError("OME-Zarr without pixels: copy it again, whole")
+        absent = np.zeros(plane.shape, np.uint8)
+        files = self._array.shards or self._array.chunks
+        for key in self._store.missing:
+            numbers = re.findall(r"\d+", key.removeprefix(self._path))[-len(files) :]
+            start = [int(number) * size for number, size in zip(numbers, files, strict=True)]
+            (y, h), (x, w) = ((start[i], files[i]) for i in map(self._axes.index, "yx"))
+            absent[y : y + h, x : x + w] = 1
+        beside = (cv2.dilate(absent, np.ones((3, 3), np.uint8)) > absent).nonzero()
+        if beside[0].size == 0 or np.mean(plane[beside] > plane.min()) > 0.5:
+            self.flags = tuple(dict.fromkeys((*self.flags, (
+                f"{absent.mean():.0%} of a plane of channel {channel + 1} is absent from the "
+                "OME-Zarr and read as black: a copy that is not whole?"
+            ))))  # fmt: skip
 
     def _concurrency(self) -> int:
         """Return the number of chunks to decode at once, so that memory is bounded."""
@@ -122,12 +129,11 @@ class ZarrImage(OpenedImage):
 
     def close(self) -> None:
         """Close the zip file."""
-        self._files.close()
+        self._stack.close()
 
 
-def _short(error: Exception) -> str:
-    """Return the first line of an error, with its type if it says nothing."""
-    return (str(error).partition("\n")[0] or type(error).__name__)[:200]
+def _files(source: Path | bytes) -> Folder | Zip:
+    return Folder(source) if isinstance(source, Path) and source.is_dir() else Zip(source)
 
 
 def _array(store: CheckedStore, path: str) -> Any:

@@ -55,6 +55,11 @@ class Folder:
             raise _too_large(key, status.st_size, max_bytes)
         return file
 
+    def has_pixels(self, array: str) -> bool:
+        """Return whether the folder of an array has a file beside its metadata."""
+        files = (name for _, _, names in os.walk(self._root / array) for name in names)
+        return any(name not in ROOT_DOCUMENTS for name in files)
+
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
@@ -94,6 +99,11 @@ class Zip:
             except Exception as error:  # zipfile raises many types for damaged entries
                 raise InvalidImageError(f"its part {key} is cut or damaged: {error}") from error
         return io.BytesIO(self._last[1])
+
+    def has_pixels(self, array: str) -> bool:
+        """Return whether the folder of an array has a file beside its metadata."""
+        names = [name for name in self._zip.namelist() if name.startswith(self._prefix + array)]
+        return any(name.rpartition("/")[2] not in (*ROOT_DOCUMENTS, "") for name in names)
 
     def close(self) -> None:
         """Close the zip file."""
@@ -144,14 +154,15 @@ class CheckedStore(Store):
 
     Attributes:
         max_bytes: of a chunk's file; larger ones are refused.
-        n_missing: chunks that were asked for and are absent.
+        missing: keys of chunks that were asked for and are absent.
     """
 
     supports_writes = supports_deletes = supports_listing = False
 
     def __init__(self, files: Folder | Zip, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
         super().__init__(read_only=True)
-        self._files, self.max_bytes, self.n_missing = files, max_bytes, 0
+        self.files, self.max_bytes = files, max_bytes
+        self.missing: list[str] = []
         self.documents: dict[str, bytes] = {}
 
     def read_json(self, key: str) -> dict[str, Any] | None:
@@ -160,7 +171,7 @@ class CheckedStore(Store):
         Raises:
             InvalidImageError: it is too large, damaged, or not an object.
         """
-        file = self._files.read(key, MAX_DOCUMENT_BYTES) if is_key(key) else None
+        file = self.files.read(key, MAX_DOCUMENT_BYTES) if is_key(key) else None
         if file is None:
             return None
         with file:
@@ -178,9 +189,9 @@ class CheckedStore(Store):
         """Read a document or a chunk's file, or a part of it."""
         if key in self.documents:
             return prototype.buffer.from_bytes(self.documents[key])
-        file = self._files.read(key, self.max_bytes) if is_key(key) else None
+        file = self.files.read(key, self.max_bytes) if is_key(key) else None
         if file is None:
-            self.n_missing += 1
+            self.missing.append(key)
             return None
         with file:
             if isinstance(byte_range, RangeByteRequest):
