@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,49 +19,17 @@ from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import downloads
-from hpa.data.sources.atlas import find_atlas, fetch_atlas
+from hpa.data.sources.atlas import fetch_atlas, find_atlas
 from hpa.errors import UserError
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 from hpa.vocabulary.labels import Label, Labels
+from support.fake_sources import IDS, FakeAtlas
 from support.paths import ROOT
-from support.servers import Request, Response, Server, serve
+from support.servers import Response, Server, serve
 from support.worlds import draw_pixels, write_csv
 
 SOURCE_DIR = ROOT / "src"
-TINTS = {"red": (0, 0, 1), "green": (0, 1, 0), "blue": (1, 0, 0), "yellow": (0, 1, 1)}  # BGR
-IDS = ["10580_1610_C1_1", "10580_1610_C1_2", "4109_12_B2_17"]
-
-
-def tinted_jpeg(seed: int, channel: str) -> bytes:
-    grey = cv2.GaussianBlur(draw_pixels(seed)[..., CHANNELS.names.index(channel)], (9, 9), 3)
-    coloured = grey[..., None] * np.array(TINTS[channel], np.uint8)
-    return cv2.imencode(".jpg", coloured, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-class FakeAtlas:
-    """Images by path; tests add first responses, gaps and delays."""
-
-    def __init__(self) -> None:
-        self.images = {
-            f"/images/{antibody}/{rest}_{channel}.jpg": tinted_jpeg(number, channel)
-            for number, (antibody, _, rest) in enumerate(each.partition("_") for each in IDS)
-            for channel in CHANNELS.names
-        }
-        self.first: list[Response] = []
-        self.pause_s, self.at_once, self.most_at_once = 0.0, 0, 0
-        self.lock = threading.Lock()
-
-    def respond(self, request: Request) -> Response:
-        with self.lock:
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-            first = self.first.pop(0) if self.first else None
-        time.sleep(self.pause_s)
-        with self.lock:
-            self.at_once -= 1
-        image = self.images.get(request.path)
-        return first or (Response(404) if image is None else Response(200, image))
 
 
 @pytest.fixture

@@ -1,86 +1,23 @@
-"""Fetching with Kaggle's own client, against a loopback server with the needed endpoints.
+"""Fetching with Kaggle's own client, against a loopback server with the needed endpoints."""
 
-POST /v1/competitions.CompetitionApiService/DownloadDataFiles redirects to a storage address, where
-GET with Range returns the archive. POST /v1/security.OAuthService/IntrospectToken returns the user
-of a token.
-"""
-
-import io
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from hpa.data.sources.kaggle import fetch_kaggle
 from hpa.errors import UserError
+from support.fake_sources import CHUNK, COMPETITION, FakeKaggle, archive_of, serve_kaggle
 from support.paths import ROOT
-from support.servers import Request, Response, Server, serve
+from support.servers import Response, Server
 from support.worlds import digests, layout_digests
 
 SOURCE_DIR = ROOT / "src"
-COMPETITION = "human-protein-atlas-image-classification"
-CHUNK = 2**20
-"""Bytes that the client writes at a time; an incomplete chunk is lost."""
-MODIFIED = "Mon, 01 Oct 2018 12:00:00 GMT"
-
-
-def archive_of(folder: Path) -> bytes:
-    """Zip a folder as Kaggle does, with additional files that must not be extracted."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
-        for name, content in digests(folder).items():
-            opened.writestr(name, content)
-        opened.writestr("../evil_red.png", b"x")
-        opened.writestr("train/../../evil_red.png", b"x")
-        opened.writestr("notes.bin", np.random.default_rng(0).bytes(3 * CHUNK))
-    return file.getvalue()
-
-
-class FakeKaggle:
-    """Behaviour of the server; tests change the fields."""
-
-    def __init__(self, archive: bytes) -> None:
-        self.archive = archive
-        self.refusal: tuple[int, str] | None = None
-        self.cuts: list[int] = []
-        self.slow_s = 0.0
-
-    def respond(self, request: Request) -> Response:
-        if request.path.endswith("/IntrospectToken"):
-            known = json.loads(request.body)["token"] == "good"
-            return self._json(200, {"active": known, "username": "someone" if known else ""})
-        if request.path.endswith("/competitions.CompetitionApiService/DownloadDataFiles"):
-            if self.refusal:
-                code, message = self.refusal
-                return self._json(code, {"code": code, "message": message})
-            assert json.loads(request.body) == {"competitionName": COMPETITION}
-            return Response(302, headers={"Location": "/bundle/archive.zip?signed=yes"})
-        assert request.path == "/bundle/archive.zip?signed=yes"
-        return self._archive(request)
-
-    def _archive(self, request: Request) -> Response:
-        time.sleep(self.slow_s)
-        headers = {
-            "Accept-Ranges": "bytes",
-            "Last-Modified": MODIFIED,
-            "Content-Type": "application/zip",
-        }
-        cut = self.cuts.pop(0) if self.cuts else None
-        if wanted := re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", "")):
-            return Response(206, self.archive[int(wanted[1]) :], headers, cut)
-        return Response(200, self.archive, headers, cut)
-
-    def _json(self, status: int, content: object) -> Response:
-        return Response(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +33,8 @@ def fake(archive: bytes) -> FakeKaggle:
 @pytest.fixture
 def server(fake: FakeKaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server in place of Kaggle, a user with a valid token, and no pauses between attempts."""
-    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KAGGLE_API_TOKEN", "good")
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    from kagglesdk import kaggle_env
-
-    with serve(lambda request: fake.respond(request)) as running:
-        endpoints = kaggle_env._env_to_endpoint
-        monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, running.url)
+    with serve_kaggle(fake, tmp_path / "home", monkeypatch) as running:
         yield running
 
 
