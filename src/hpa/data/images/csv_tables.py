@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,26 +46,7 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
     Raises:
         UserError: the file is missing or not such a CSV, or rows differ in length from the header.
     """
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing",
-            expected=f"a CSV with the columns {', '.join(columns)}",
-            received="no such file",
-            remedy="arrange the images in Kaggle's layout (see README, 'Your own data')"
-            if path.name in KAGGLE_TABLES
-            else "correct the path of the table",
-        )
-    try:
-        text, n_lines_before = _without_separator_line(_decode(path.read_bytes()))
-        rows = [
-            (str(number + n_lines_before), [cell.strip() for cell in row])
-            for number, row in _rows(text, _delimiter(text, [*columns, *optional]))
-        ]
-    except (csv.Error, UnicodeError) as error:
-        raise bad_table(path, columns, str(error)) from error
-    rows = _without_comments(rows)
-    if not rows:
-        raise bad_table(path, columns, "an empty file")
+    rows = _read_rows(path, columns, [*columns, *optional])
     known = {name.casefold(): name for name in [*columns, *optional]} | _label_alias(rows[0][1])
     header = [known.get(name.casefold(), name) for name in rows[0][1]]
     invalid = [name for name in columns if name not in header]
@@ -80,6 +61,43 @@ def read_csv(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pd
     named = [name not in ("", "line") and header.count(name) == 1 for name in header]
     cells = [[line, *row[: len(header)]] for line, row in filled]
     return pd.DataFrame(cells, columns=["line", *header], dtype=str).loc[:, [True, *named]]
+
+
+def read_header(path: Path, names: Iterable[str]) -> list[str]:
+    """Return the columns of a CSV in small letters; `names`, if they occur, tell the delimiter.
+
+    Raises:
+        UserError: the file is missing or not a CSV.
+    """
+    rows = _read_rows(path, ["Target"], names)
+    return [cell.casefold() for cell in rows[0][1]]
+
+
+def _read_rows(
+    path: Path, columns: Sequence[str], names: Iterable[str]
+) -> list[tuple[str, list[str]]]:
+    """Read the lines and cells of a CSV, the header first; errors name `columns`."""
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing",
+            expected=f"a CSV with the columns {', '.join(columns)}",
+            received="no such file",
+            remedy="arrange the images in Kaggle's layout (see README, 'Your own data')"
+            if path.name in KAGGLE_TABLES
+            else "correct the path of the table",
+        )
+    try:
+        text, n_lines_before = _without_separator_line(_decode(path.read_bytes()))
+        rows = [
+            (str(number + n_lines_before), [cell.strip() for cell in row])
+            for number, row in _rows(text, _delimiter(text, [*names, LABEL, "well"]))
+        ]
+    except (csv.Error, UnicodeError) as error:
+        raise bad_table(path, columns, str(error)) from error
+    rows = _without_comments(rows)
+    if not rows:
+        raise bad_table(path, columns, "an empty file")
+    return rows
 
 
 def read_labels(table: pd.DataFrame, path: Path, labels: Labels, *, required: bool) -> pd.Series:
@@ -167,7 +185,7 @@ def antibodies(image_ids: Sequence[str]) -> list[str]:
     ]
 
 
-def bad_table(path: Path, columns: list[str], received: str) -> UserError:
+def bad_table(path: Path, columns: Sequence[str], received: str) -> UserError:
     """Return the error of a file that is not the expected table."""
     return UserError(
         f"{path} is not the expected table",

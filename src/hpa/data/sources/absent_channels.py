@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from hpa.data.images.file_names import found_as_advice
 from hpa.data.images.formats import SUFFIXES
 from hpa.errors import UserError, first_names
 from hpa.vocabulary.channels import Channels
@@ -16,7 +17,8 @@ def absent_channels(absent: list[str], channels: Channels, place: str, received:
         f"no {place} is the channel {' or '.join(absent)}",
         expected=f"one for each of fetch.channels: {', '.join(channels.names)}",
         received=received,
-        remedy="set fetch.channels to the names that occur (docs/labels.md), or rename these"
+        remedy="set fetch.channels to the names that occur (docs/labels.md), fetch.found_as to the "
+        "words or numbers that stand for these channels, or rename the files or columns"
         + (
             f"; fetch.missing_channels makes any but {protein} black, if it truly is missing"
             if set(absent) != {protein}
@@ -40,4 +42,4 @@ def endings_of(folder: Path, names: list[str]) -> str:
     )
     ordered = sorted(ends.items(), key=lambda each: (-each[1], each[0]))
     listed = first_names([f"{end} ({n})" for end, n in ordered])
-    return f"{len(pictures)} pictures whose names end in {listed}"
+    return f"{len(pictures)} pictures whose names end in {listed}{found_as_advice(pictures)}"

@@ -103,7 +103,9 @@ def find_local(
         found = FoundImages(channels, pattern, found_as)
         images = _read_folder(source_path, vocabulary, found, may_lack)
     elif is_plate_map(source_path, channels):
-        images = read_plate_map(source_path, vocabulary, pattern=pattern, found_as=found_as)
+        images = read_plate_map(
+            source_path, vocabulary, pattern=pattern, found_as=found_as, may_lack=may_lack
+        )
         catalogue.check_ids(images, str(source_path))
     else:
         images = _read_paths(source_path, vocabulary, may_lack)

@@ -2,17 +2,24 @@
 
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hpa.data.images.csv_tables import SUBCELL_COLUMNS, bad_table, read_csv, with_groups
+from hpa.data.images.csv_tables import (
+    SUBCELL_COLUMNS,
+    bad_table,
+    read_csv,
+    read_header,
+    with_groups,
+)
 from hpa.data.images.file_names import READ_SUFFIXES, has_suffix, list_passed_over, stem_of
 from hpa.data.images.path_tables import FILE_COLUMNS
 from hpa.data.images.user_files import FoundImages, walk
+from hpa.data.sources.absent_channels import absent_channels
 from hpa.data.sources.tables import with_labels
 from hpa.errors import UserError, first_names
 from hpa.vocabulary.channels import Channels
@@ -28,7 +35,12 @@ EXAMPLE = r"(?P<name>.*(?P<well>[A-P]\d+).*)_(?P<channel>[^_]+)"
 
 
 def read_plate_map(
-    path: Path, vocabulary: Vocabulary, *, pattern: str | None, found_as: str | None
+    path: Path,
+    vocabulary: Vocabulary,
+    *,
+    pattern: str | None,
+    found_as: str | None,
+    may_lack: Collection[str] = (),
 ) -> pd.DataFrame:
     """Join a map of wells and labels to the files below its folder.
 
@@ -42,6 +54,7 @@ def read_plate_map(
         vocabulary: labels and channels.
         pattern: regular expression of file names with the group well.
         found_as: words for channels in names.
+        may_lack: names of channels that no file need have.
 
     Returns:
         One row per image: `Id` (the name of its files, after their folder if two folders have the
@@ -90,19 +103,26 @@ def read_plate_map(
             received="; ".join(passed_over) or "no files",
             remedy="correct fetch.pattern or the wells of the map",
         )
+    there = {each for cells in images.values() for each in cells} | {*may_lack}
+    if absent := [each for each in vocabulary.channels.names if each not in there]:
+        raise absent_channels(
+            absent, vocabulary.channels, f"file of {path}", "; ".join(passed_over) or "others"
+        )
     for line in passed_over:
         print(line, file=sys.stderr)
-    filled = {(each["line"]) for each in images.values()}
+    filled = {each["line"] for each in images.values()}
     if empty := [each["well"] for each in rows.values() if each["line"] not in filled]:
-        print(f"{len(empty)} wells of {path} have no file: {first_names(empty)}", file=sys.stderr)
+        print(
+            f"wells of {path} without a file ({len(empty)}): {first_names(empty)}", file=sys.stderr
+        )
     return _table(images, vocabulary)
 
 
 def is_plate_map(path: Path, channels: Channels) -> bool:
     """Tell whether a CSV has a column of wells, and none that lists files."""
-    columns = {str(each).casefold() for each in read_csv(path, [])}
     files = {*FILE_COLUMNS, *SUBCELL_COLUMNS, *(each.casefold() for each in channels.names)}
-    return WELL in columns and not columns & files
+    columns = read_header(path, [WELL, *files])
+    return WELL in columns and files.isdisjoint(columns)
 
 
 def suggested_pattern(names: Sequence[str]) -> str | None:
@@ -115,9 +135,9 @@ def suggested_pattern(names: Sequence[str]) -> str | None:
     if 2 * len(with_well) <= len(names):
         return None
     whole = r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"
-    stems = {stem_of(Path(name)) for name in with_well}
-    starts = {stem.rpartition("_")[0] for stem in stems}
-    return whole if len(starts) == len(stems) else rf"{whole}_(?P<channel>[^_]+)"
+    parts = {stem_of(Path(name)).rpartition("_") for name in with_well}
+    n_files = Counter(start for start, _, end in parts if not IN_NAME.fullmatch(end))
+    return whole if set(n_files.values()) <= {1} else rf"{whole}_(?P<channel>[^_]+)"
 
 
 def _names(path: Path) -> list[str]:
@@ -188,7 +208,6 @@ def _table(images: dict[tuple[Path, str], dict[Any, Any]], vocabulary: Vocabular
     is_unique = len(set(names)) == len(names)
     ids = [name if is_unique else "_".join([*folder.parts, name]) for folder, name in images]
     columns = ["Target", "group", "labelled", "folder", *vocabulary.channels.names]
-    rows = pd.DataFrame(list(images.values()))
-    default = list(rows["default"])
-    table = rows.reindex(columns=columns).fillna("").assign(Id=ids)
-    return with_groups(table, default)
+    rows = [{each: row.get(each, "") for each in columns} for row in images.values()]
+    default = [row["default"] for row in images.values()]
+    return with_groups(pd.DataFrame(rows).assign(Id=ids), default)
