@@ -35,6 +35,17 @@ def test_packed_data_says_how_it_was_fetched_and_packed(own_world: Path, tmp_pat
     assert said["pack.odd_size"] == "refuse"
 
 
+def test_packed_data_says_what_the_files_of_a_fetch_held(own_world: Path, tmp_path: Path) -> None:
+    fetch = asdict(PARAMS.fetch) | {"source": "local", "depth": "set_percentile"}
+    found = {"types": ["uint16"], "limits": {"red": [3.5, 900.0]}}
+    write_json(own_world / RECORD, fetch_record(fetch, found))
+    pack_small(own_world, tmp_path / "packed")
+    said = data_parameters(tmp_path / "packed", tmp_path / "split")
+    assert (said["fetch.depth"], said["fetch.z"]) == ("set_percentile", "refuse")
+    assert (said["found.types"], said["found.limits"]) == (["uint16"], {"red": [3.5, 900.0]})
+    assert "found" not in fetch_record(asdict(PARAMS.fetch))  # simulated: no files were read
+
+
 def test_folders_without_records_say_nothing(tmp_path: Path) -> None:
     assert data_parameters(tmp_path / "packed", tmp_path / "split") == {}
 

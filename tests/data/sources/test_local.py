@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
+from hpa.data.images.depth import DepthRule
+from hpa.data.images.reading import ReadingRules
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import local
 from hpa.data.sources.local import fetch_local
@@ -94,9 +97,7 @@ def test_an_invalid_folder_leaves_the_older_copy(
     with pytest.raises(UserError, match=r"1 missing: cell-001_red\.png(.|\n)*missing_channels"):
         fetch(tmp_path / "copy", own_world)
     (own_world / "train" / "cell-001_red.jpg").write_bytes(b"nothing")
-    with pytest.raises(
-        UserError, match=r"cell-001_red\.jpg cannot(.|\n)*7 bytes that are not a PNG"
-    ):
+    with pytest.raises(UserError, match=r"cell-001_red\.jpg cannot(.|\n)*neither a picture"):
         fetch(tmp_path / "copy", own_world)
     assert layout_digests(tmp_path / "copy") == digests(raw_world)
 
@@ -300,20 +301,29 @@ def test_names_that_are_almost_right_are_read_or_named(
         assert any(reason in line and name in line for line in said.splitlines()), name
 
 
-def test_sixteen_bits_need_a_white_value(paths_csv: Path, tmp_path: Path) -> None:
+def test_values_of_other_depths_are_converted_by_the_rule_that_is_set(
+    paths_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     values = np.array([[0, 128, 129], [257, 32768, 65535]], np.uint16)
     save(paths_csv.parent / "deep.png", values)
     save(paths_csv.parent / "deep.tif", np.minimum(values, 4095))
     change(paths_csv, "red", "deep.png")
-    with pytest.raises(UserError, match=r"65535\)(.|\n)*fetch\.sixteen_bit_white"):
-        fetch(tmp_path / "raw", paths_csv)
-    with pytest.raises(UserError, match=r"65535 is above sixteen_bit_white = 4095"):
-        fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=4095)
-    fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=65535)
+
+    def depth(rule: DepthRule) -> ReadingRules:
+        return ReadingRules(CHANNELS, depth=rule)
+
+    with pytest.raises(UserError, match=r"deep\.png cannot(.|\n)*65535\)(.|\n)*fetch\.depth"):
+        fetch(tmp_path / "raw", paths_csv, rules=depth(DepthRule("refuse")))
+    with pytest.raises(UserError, match=r"65535, is above 4095(.|\n)*fetch\.depth to camera"):
+        fetch(tmp_path / "raw", paths_csv, rules=depth(DepthRule.of(4095)))
+    fetch(tmp_path / "raw", paths_csv)
     # value / 257: 128 → 0.498 → 0; 129 → 0.502 → 1; 257 → 1; 32768 → 127.5 → 128; 65535 → 255
     assert read_channel(tmp_path / "raw/train/a_red.png").tolist() == [[0, 0, 1], [1, 128, 255]]
+    said = capsys.readouterr().out
+    assert "converted to 8 bits by fetch.depth camera: 1 of 16-bit values" in said
+    assert "0.000% of their pixels were cut, and 1 images are left with fewer than 32" in said
     change(paths_csv, "red", "deep.tif")
-    fetch(tmp_path / "raw", paths_csv, sixteen_bit_white=4095)
+    fetch(tmp_path / "raw", paths_csv, rules=depth(DepthRule.of(4095)))
     # 255 · 257 / 4095 = 16.004; 255 · 128 / 4095 = 7.97; 255 · 129 / 4095 = 8.03
     assert read_channel(tmp_path / "raw/train/a_red.png").tolist() == [[0, 8, 8], [16, 255, 255]]
 
@@ -502,3 +512,109 @@ def test_a_folder_of_another_vocabulary_is_refused(plate: Path, tmp_path: Path) 
     fetch(tmp_path / "again", tmp_path / "raw", vocabulary=PLATE)
     with pytest.raises(UserError, match=r"another vocabulary(.|\n)*labels without 2: Axoneme"):
         fetch(tmp_path / "other", tmp_path / "raw")
+
+
+def stack(path: Path, pixels: np.ndarray = PIXELS) -> None:
+    """Write an OME-TIFF of the four channels of the competition."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    planes = np.moveaxis(pixels, -1, 0)
+    metadata = {"axes": "CYX", "Channel": {"Name": list(CHANNELS.names)}}
+    tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata=metadata)
+
+
+def channels_of(raw_dir: Path, image: str) -> np.ndarray:
+    return np.dstack([read_channel(raw_dir / f"{image}_{name}.png") for name in CHANNELS.names])
+
+
+def test_a_folder_may_hold_files_of_all_channels(
+    own_world: Path, raw_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = own_world / "train"
+    pixels = channels_of(own_world / "train", IDS[0])
+    for name in CHANNELS.names:
+        (train / f"{IDS[0]}_{name}.png").unlink()
+    stack(train / f"{IDS[0]}.ome.tif", pixels)
+    stack(train / "unlisted.ome.tif")
+    save(train / "one plane.tif", PIXELS[..., 0])
+    fetch(tmp_path / "raw", own_world)
+    assert layout_digests(tmp_path / "raw").keys() == digests(raw_world).keys()
+    np.testing.assert_array_equal(channels_of(tmp_path / "raw/train", IDS[0]), pixels)
+    said = capsys.readouterr().err
+    assert f"no row of the tables has its name as Id): {train}/unlisted.ome.tif\n" in said
+    assert "blue, _yellow): " in said
+    assert "one plane.tif" in said
+    save(train / f"{IDS[0]}_red.png", PIXELS[..., 0])
+    with pytest.raises(UserError, match=r"cell-000\.ome\.tif, cell-000_red\.png"):
+        fetch(tmp_path / "raw", own_world)
+
+
+def test_a_folder_of_files_of_all_channels_alone_is_read(tmp_path: Path) -> None:
+    write_csv(tmp_path / "own/train.csv", ("Id", "Target"), [("a (1)", "0")])
+    stack(tmp_path / "own/train/a (1).ome.tif")
+    fetch(tmp_path / "raw", tmp_path / "own")
+    np.testing.assert_array_equal(channels_of(tmp_path / "raw/train", "a (1)"), PIXELS)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Id,Target,file", "a,0,x/1.ome.tif", "b,,x/2.ome.tif"),
+        ("Id,Target,image,green", "a,0,x/1.ome.tif,", "b,,x/2.ome.tif,"),
+        ("Target;file;Id", "0;x/1.ome.tif;a", ";x/2.ome.tif;b"),
+    ],
+)
+def test_a_table_may_name_one_file_of_all_channels(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    for name in ("1", "2"):
+        stack(tmp_path / f"own/x/{name}.ome.tif")
+    (tmp_path / "own/table.csv").write_text("\n".join(lines))
+    fetch(tmp_path / "raw", tmp_path / "own/table.csv")
+    for image in ("train/a", "test/b"):
+        np.testing.assert_array_equal(channels_of(tmp_path / "raw", image), PIXELS)
+
+
+def test_a_table_of_subcellportable_with_labels_is_read(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for k, name in enumerate(("mt", "prot", "nuc", "er")):
+        save(own / f"images/c1_{name}.png", PIXELS[..., k])
+    (own / "path_list.csv").write_text(
+        "#r_image,y_image,b_image,g_image,output_prefix,Target\n"
+        "images/c1_mt.png,images/c1_er.png,images/c1_nuc.png,images/c1_prot.png,A/cell1_,Cytosol\n"
+        "#images/c1_mt.png,,,images/skipped.png,A/cell2_,Cytosol\n"
+        "images/c1_mt.png,images/c1_er.png,images/c1_nuc.png,images/c1_prot.png,,\n"
+    )
+    fetch(tmp_path / "raw", own / "path_list.csv")
+    np.testing.assert_array_equal(channels_of(tmp_path / "raw/train", "A_cell1"), PIXELS)
+    np.testing.assert_array_equal(channels_of(tmp_path / "raw/test", "c1"), PIXELS)
+
+
+def test_words_in_names_are_channels_of_a_folder(own_world: Path, tmp_path: Path) -> None:
+    fetch(tmp_path / "expected", own_world)
+    for path in sorted((own_world / "train").glob("*.png")):
+        name, channel = path.stem.rsplit("_", 1)
+        path.rename(path.with_name(f"C{CHANNELS.names.index(channel) + 1}-{name}.png"))
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path / "raw", own_world)
+    assert 'set found_as: "CHANNEL=C1; CHANNEL=C2; CHANNEL=C3; CHANNEL=C4"' in str(caught.value)
+    stated = "red=C1; green=C2; blue=C3; yellow=C4"
+    fetch(tmp_path / "raw", own_world, found_as=stated)
+    assert digests(tmp_path / "raw") == digests(tmp_path / "expected")
+    pattern = r"(?P<channel>C\d)-(?P<name>.+)|(?P<field>never)(?P<well>)"
+    (own_world / "test").rename(own_world / "gone")
+    (own_world / "sample_submission.csv").unlink()
+    fetch(tmp_path / "raw", own_world, found_as=stated, pattern=pattern)
+    assert len(list((tmp_path / "raw/train").iterdir())) == 4 * 40
+
+
+def test_a_folder_of_zarr_is_measured_by_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "own/train/a.ome.zarr/0"
+    inside.mkdir(parents=True)
+    (inside / "chunk").write_bytes(b"1234567")
+    write_csv(tmp_path / "own/train.csv", ("Id", "Target"), [("a", "0")])
+    images = local.find_local(tmp_path / "own", HPA_2018)
+    assert list(images["green"]) == list(images["red"]) == [str(inside.parent)]
+    asked = []
+    monkeypatch.setattr(local, "require_free_space", lambda *given: asked.append(given[1]))
+    local.require_outside(tmp_path / "raw", tmp_path / "own", images, HPA_2018)
+    assert asked == [7]

@@ -54,7 +54,7 @@ def write_layout(
     """
     if line := unused(vocabulary.labels, images["Target"]):
         print(line)
-    rows = images.to_dict("records")
+    rows: list[dict[str, Any]] = images.to_dict("records")  # type: ignore[assignment]
     if rules.depth.name == "set_percentile":
         rules = _with_limits(rows, rules, n_jobs)
     with atomic_path(raw_dir) as folder:
