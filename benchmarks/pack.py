@@ -6,26 +6,32 @@ The report only decodes: matplotlib.imread of each channel and cv2.resize. Packi
 stage: decoding, checks, statistics, hashes, checksums and the packed folder. Prints CPU seconds per
 image of both (best of several alternating rounds) and their ratio, the parts of packing beside
 inflating alone, and the wall time of one process and of two.
+
+Then the reader of all formats (`open_image` and all planes) is compared with the bare decoders of
+OpenCV (the folder's PNGs, from disk and from memory) and of tifffile (OME-TIFF of four channels).
 """
 
 import argparse
+import itertools
 import struct
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import matplotlib.image
 import numpy as np
 import pandas as pd
+import tifffile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.data import packing
 from hpa.data.images.catalogue import channel_path, read_catalogue
 from hpa.data.images.decoding import perceptual_hash, read_channel, read_image
+from hpa.data.images.opening import open_image
 from hpa.data.shards import measure
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 
@@ -45,9 +51,51 @@ def main() -> None:
     cv2.setNumThreads(1)
     images = read_catalogue(arguments.folder, HPA_2018)
     with tempfile.TemporaryDirectory(prefix="hpa-pack-") as name:
+        compare_readers(arguments.folder, images, Path(name))
         compare(arguments.folder, images, Path(name))
         profile(arguments.folder, images)
         scale(arguments.folder, images, arguments.times, Path(name))
+
+
+def compare_readers(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:
+    """Print CPU seconds of reading files as users bring them, beside those of the bare decoders."""
+    paths = [
+        channel_path(raw_dir / where, image_id, channel)
+        for where, image_id in zip(images["folder"], images["Id"], strict=True)
+        for channel in CHANNELS.names
+    ]
+    contents = [path.read_bytes() for path in paths]
+    arrays = [np.frombuffer(each, np.uint8) for each in contents]
+    grey = cv2.IMREAD_UNCHANGED
+    for kind, ours, theirs in (
+        ("PNG files, OpenCV", paths, lambda: [cv2.imread(str(each), grey) for each in paths]),
+        ("PNG in memory, OpenCV", contents, lambda: [cv2.imdecode(each, grey) for each in arrays]),
+    ):
+        print_ratio(kind, ours, theirs)
+    four = np.stack([cv2.imread(str(path), grey) for path in paths[: len(CHANNELS.names)]])
+    for size, dtype, compression in itertools.product(
+        (512, 2048), (np.uint8, np.uint16), (None, "zlib")
+    ):
+        planes = np.stack([cv2.resize(plane, (size, size)) for plane in four]).astype(dtype)
+        path = folder / f"{size}-{planes.dtype}-{compression}.ome.tif"
+        tifffile.imwrite(path, planes, compression=compression, metadata={"axes": "CYX"})
+        copies = [path] * (20 if size == 512 else 2)
+        kind = f"OME-TIFF {size}² {planes.dtype}, {compression or 'uncompressed'}, tifffile"
+        print_ratio(kind, copies, lambda files=copies: [tifffile.imread(each) for each in files])
+
+
+def print_ratio(kind: str, files: Sequence[Path | bytes], read_bare: Callable[[], object]) -> None:
+    """Print CPU seconds per file of our reader and of another one."""
+
+    def read() -> None:
+        for each in files:
+            with open_image(each) as image:
+                for channel in range(len(image.description.channel_names)):
+                    image.read(channel)
+
+    turns = [(cpu_s(read), cpu_s(read_bare)) for _ in range(N_TURNS)]
+    ours, theirs = (1e3 * min(each) / len(files) for each in zip(*turns, strict=True))
+    print(f"{kind} {theirs:.2f} CPU ms, ours {ours:.2f}: ratio {ours / theirs:.2f}")
 
 
 def compare(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:

@@ -90,7 +90,8 @@ class _Target:
     """Receiver of the elements of OME-XML in order, without a tree of them."""
 
     def __init__(self) -> None:
-        self.ome, self._n_elements, self._text = Ome(), 0, ""
+        self.ome, self._text = Ome(), ""
+        self._n_elements = self._n_parts = 0
         self._handlers = {
             "OME": self._start_ome,
             "BinaryOnly": self._start_binary_only,
@@ -157,6 +158,9 @@ class _Target:
         self.ome.images[-1].is_without_pixels = True
 
     def _start_tiff_data(self, attributes: dict[str, str]) -> None:
+        self._n_parts += 1
+        if self._n_parts > MAX_PLANES:
+            raise DamagedFileError(f"OME metadata of more than {MAX_PLANES:,} planes")
         number = attributes.get("PlaneCount", attributes.get("NumPlanes"))
         default = 1 if "IFD" in attributes else None
         self.ome.images[-1].parts.append(

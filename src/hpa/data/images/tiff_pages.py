@@ -15,7 +15,7 @@ from hpa.data.images.tiff_layouts import Plane
 MAX_SEGMENTS, MAX_SEGMENT_BYTES = 2**18, 2**28
 """Strips or tiles of a page, and bytes of a decoded one, at most."""
 BLOCK_BYTES = 2**24
-"""Bytes of uncompressed rows of several samples that are read at once."""
+"""Bytes of uncompressed pixels of several samples that are read at once."""
 NONE, JPEG = 1, 7
 JPEG_2000 = (33003, 33004, 33005, 34712)
 SIMPLE = (NONE, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)
@@ -55,29 +55,40 @@ class PageReader:
             DamagedFileError: it is cut or damaged.
             InvalidImageError: a strip or tile is larger than memory permits.
         """
-        plane = np.empty((len(samples), self._height, self._width), self._dtype)
-        read = self._read_rows if self._page.is_final else self._read_segments
-        read(place, samples, plane)
+        shape = len(samples), self._height, self._width
+        if not self._page.is_final:
+            return self._read_segments(place, samples, np.empty(shape, self._dtype))
+        stored = self._dtype.newbyteorder(self._page.parent.byteorder)
+        start = self._page.dataoffsets[0] + place.skip * self._page.nbytes
+        read = self._read_rows if self._n_together == 1 else self._read_mixed_rows
+        return read(start, place.depth, samples, np.empty(shape, stored)).astype(
+            self._dtype, copy=False
+        )
+
+    def _read_rows(
+        self, start: int, depth: int, samples: Sequence[int], plane: np.ndarray
+    ) -> np.ndarray:
+        """Read uncompressed planes, which stand one after the other."""
+        for at, sample in enumerate(samples):
+            self._seek(start + (sample * self._depth + depth) * plane[at].nbytes, plane[at].nbytes)
+            self._file.readinto(plane[at].data)  # type: ignore[attr-defined]
         return plane
 
-    def _read_rows(self, place: Plane, samples: Sequence[int], plane: np.ndarray) -> None:
-        """Read uncompressed rows, which stand one after the other."""
-        stored = self._dtype.newbyteorder(self._page.parent.byteorder)
-        row_bytes = self._width * self._n_together * stored.itemsize
-        n_rows = self._height if self._n_together == 1 else max(1, BLOCK_BYTES // row_bytes)
-        first = self._page.dataoffsets[0] + place.skip * self._page.nbytes
-        for at, sample in enumerate(samples if self._n_together == 1 else [0]):
-            start = first + (sample * self._depth + place.depth) * self._height * row_bytes
-            for top in range(0, self._height, n_rows):
-                n = min(n_rows, self._height - top)
-                content = self._read(start + top * row_bytes, n * row_bytes)
-                block = np.frombuffer(content, stored).reshape(n, self._width, self._n_together)
-                if self._n_together == 1:
-                    plane[at, top : top + n] = block[..., 0]
-                else:
-                    plane[:, top : top + n] = np.moveaxis(block[..., list(samples)], -1, 0)
+    def _read_mixed_rows(
+        self, start: int, depth: int, samples: Sequence[int], plane: np.ndarray
+    ) -> np.ndarray:
+        """Read uncompressed pixels of several samples, some rows at once."""
+        row_bytes = self._width * self._n_together * plane.itemsize
+        self._seek(start + depth * self._height * row_bytes, self._height * row_bytes)
+        n_rows = max(1, BLOCK_BYTES // row_bytes)
+        for top in range(0, self._height, n_rows):
+            n = min(n_rows, self._height - top)
+            block = np.frombuffer(self._file.read(n * row_bytes), plane.dtype)
+            block = block.reshape(n, self._width, self._n_together)[..., list(samples)]
+            plane[:, top : top + n] = np.moveaxis(block, -1, 0)
+        return plane
 
-    def _read_segments(self, place: Plane, samples: Sequence[int], plane: np.ndarray) -> None:
+    def _read_segments(self, place: Plane, samples: Sequence[int], plane: np.ndarray) -> np.ndarray:
         """Decode the strips or tiles that hold the plane."""
         page = self._page
         tables = {"jpegtables": page.jpegtables} if page.compression == JPEG else {}
@@ -90,7 +101,8 @@ class PageReader:
                 raise InvalidImageError(
                     "a strip or tile larger than 268 MB: save the file in smaller tiles"
                 )
-            content = self._read(offset, count)
+            self._seek(offset, count)
+            content = self._file.read(count)
             _check_codec(page.compression, content, shape)
             decoded = page.decode(content, index, **tables)[0]
             if decoded is None:
@@ -104,6 +116,7 @@ class PageReader:
                 plane[(samples.index(separate), *where)] = part[..., 0]
             else:
                 plane[(slice(None), *where)] = np.moveaxis(part[..., list(samples)], -1, 0)
+        return plane
 
     def _segments(self) -> Iterator[tuple[int, int, int]]:
         """Yield index, offset and size of each strip or tile."""
@@ -115,11 +128,11 @@ class PageReader:
             raise DamagedFileError("strips or tiles larger than the file")
         yield from zip(range(number), offsets, counts, strict=True)
 
-    def _read(self, offset: int, count: int) -> bytes:
+    def _seek(self, offset: int, count: int) -> None:
+        """Go to `count` bytes, if the file has them."""
         if not count or offset + count > self._n_bytes:
             raise DamagedFileError("pixels are cut off")
         self._file.seek(offset)
-        return self._file.read(count)
 
 
 def _check_codec(compression: int, content: bytes, shape: tuple[int, ...]) -> None:
