@@ -536,16 +536,16 @@ def test_a_folder_may_hold_files_of_all_channels(
     stack(train / f"{IDS[0]}.ome.tif", pixels)
     stack(train / "unlisted.ome.tif")
     save(train / "one plane.tif", PIXELS[..., 0])
-    fetch(tmp_path / "raw", own_world)
-    assert layout_digests(tmp_path / "raw").keys() == digests(raw_world).keys()
-    np.testing.assert_array_equal(channels_of(tmp_path / "raw/train", IDS[0]), pixels)
+    fetch(tmp_path / "copy", own_world)
+    assert layout_digests(tmp_path / "copy").keys() == digests(raw_world).keys()
+    np.testing.assert_array_equal(channels_of(tmp_path / "copy/train", IDS[0]), pixels)
     said = capsys.readouterr().err
     assert f"no row of the tables has its name as Id): {train}/unlisted.ome.tif\n" in said
     assert "blue, _yellow): " in said
     assert "one plane.tif" in said
     save(train / f"{IDS[0]}_red.png", PIXELS[..., 0])
     with pytest.raises(UserError, match=r"cell-000\.ome\.tif, cell-000_red\.png"):
-        fetch(tmp_path / "raw", own_world)
+        fetch(tmp_path / "copy", own_world)
 
 
 def test_a_folder_of_files_of_all_channels_alone_is_read(tmp_path: Path) -> None:
@@ -588,21 +588,18 @@ def test_a_table_of_subcellportable_with_labels_is_read(tmp_path: Path) -> None:
 
 
 def test_words_in_names_are_channels_of_a_folder(own_world: Path, tmp_path: Path) -> None:
+    (own_world / "sample_submission.csv").unlink()
     fetch(tmp_path / "expected", own_world)
     for path in sorted((own_world / "train").glob("*.png")):
         name, channel = path.stem.rsplit("_", 1)
         path.rename(path.with_name(f"C{CHANNELS.names.index(channel) + 1}-{name}.png"))
     with pytest.raises(UserError) as caught:
-        fetch(tmp_path / "raw", own_world)
+        fetch(tmp_path / "copy", own_world)
     assert 'set found_as: "CHANNEL=C1; CHANNEL=C2; CHANNEL=C3; CHANNEL=C4"' in str(caught.value)
-    stated = "red=C1; green=C2; blue=C3; yellow=C4"
-    fetch(tmp_path / "raw", own_world, found_as=stated)
-    assert digests(tmp_path / "raw") == digests(tmp_path / "expected")
-    pattern = r"(?P<channel>C\d)-(?P<name>.+)|(?P<field>never)(?P<well>)"
-    (own_world / "test").rename(own_world / "gone")
-    (own_world / "sample_submission.csv").unlink()
-    fetch(tmp_path / "raw", own_world, found_as=stated, pattern=pattern)
-    assert len(list((tmp_path / "raw/train").iterdir())) == 4 * 40
+    for pattern in (None, r"(?P<channel>C\d)-(?P<name>.+)"):
+        found_as = "red=C1; green=C2; blue=C3; yellow=C4"
+        fetch(tmp_path / "copy", own_world, found_as=found_as, pattern=pattern)
+        assert digests(tmp_path / "copy") == digests(tmp_path / "expected")
 
 
 def test_a_folder_of_zarr_is_measured_by_its_files(
