@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ def inspection_page(inspection: Inspection) -> str:
     channels = inspection.rules.channels
     return render(
         "inspection.html",
-        title=f"Inspection of {inspection.place}",
+        title=f"Inspection of {Path(inspection.place).name or inspection.place}",
         headline=headline(inspection),
         verdict=verdict(inspection),
         is_usable=inspection.is_usable,

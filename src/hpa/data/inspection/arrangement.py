@@ -21,7 +21,7 @@ from hpa.data.images.file_names import FOLDER_SUFFIX, READ_SUFFIXES, has_suffix,
 from hpa.data.images.opening import split_scene
 from hpa.data.images.user_files import check_paths, find_images, walk
 from hpa.data.inspection.channel_rules import KEYS, STATED, ChannelRule, channel_rule
-from hpa.data.inspection.fetched import Fetched, Table, fetched_images, find_table
+from hpa.data.inspection.fetched import Fetched, Table, atlas_groups, fetched_images, find_table
 from hpa.data.inspection.label_counts import LabelCounts, count_labels
 from hpa.data.inspection.overlay import Setting
 from hpa.data.sources.plate_maps import WELL, suggested_pattern
@@ -85,19 +85,24 @@ def arrange(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrang
     table = find_table(Path(paths[0])) if len(paths) == 1 else None
     if table is None:
         return _of_files(paths, fetch, stated)
+    if "Target" not in table.cells:
+        return _of_files([str(table.path)], fetch, stated, table.channel_columns)
     return _of_atlas(table, fetch) if _is_of_atlas(table) else _of_table(table, fetch, stated)
 
 
-def _of_files(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrangement:
-    """Find images as predict does."""
-    rule = _rule([], _files(paths), fetch, stated)
+def _of_files(
+    paths: Sequence[str], fetch: Fetch, stated: Sequence[str], columns: Sequence[str] = ()
+) -> Arrangement:
+    """Find images as predict does; `columns` are those of channels in a table without labels."""
+    rule = _rule(columns, _files(paths), fetch, stated)
     found = find_images(list(paths), rule.channels, pattern=fetch.pattern, found_as=rule.found_as)
+    settings = _of_channels(rule, fetch)
     return Arrangement(
         FILES,
         rule,
         found.images,
-        fetch,
-        settings=tuple(_of_channels(rule, fetch)),
+        with_settings(fetch, settings),
+        settings=tuple(settings),
         passed_over=tuple(list_passed_over(found.passed_over)),
     )
 
@@ -132,22 +137,29 @@ def _is_of_atlas(table: Table) -> bool:
 
 
 def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
-    labels = count_labels(list(table.cells.get("Target", [])))
-    present = replace(fetch, source="hpa", path=_shown(table.path))
+    labels = count_labels(list(table.cells["Target"]))
+    settings = [
+        Setting("fetch.source", "hpa", "the table names images of the public atlas"),
+        Setting("fetch.path", _shown(table.path), f"{len(table.cells):,} rows"),
+        *_of_labels(labels, fetch),
+        Setting("fetch.channels", hpa2018.NAME, "as the atlas has them"),
+    ]
+    wanted, problems = with_settings(fetch, settings), []
+    groups: dict[str, str] = {}
+    try:
+        groups = atlas_groups(wanted)
+    except UserError as error:
+        problems.append(str(error))
     return Arrangement(
         ATLAS,
         ChannelRule(CHANNELS, "as the atlas has them"),
         {},
-        present,
+        wanted,
         targets=_cells(table, "Target"),
-        groups=_cells(table, "group"),
+        groups=groups,
         labels=labels,
-        settings=(
-            Setting("fetch.source", "hpa", "the table names images of the public atlas"),
-            Setting("fetch.path", _shown(table.path), f"{len(table.cells):,} rows"),
-            *_of_labels(labels),
-            Setting("fetch.channels", hpa2018.NAME, "as the atlas has them"),
-        ),
+        settings=tuple(settings),
+        problems=tuple(problems),
     )
 
 
@@ -160,7 +172,7 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     settings = [
         Setting("fetch.source", "local", "files of your own"),
         Setting("fetch.path", _shown(table.fetch_path), f"{len(table.cells):,} rows"),
-        *_of_labels(labels),
+        *_of_labels(labels, fetch),
         *_of_channels(rule, fetch),
     ]
     if pattern != fetch.pattern:
@@ -179,7 +191,7 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
         wanted,
         targets=found.targets if found else _cells(table, "Target"),
         groups=found.groups if found else _cells(table, "group"),
-        labels=labels,
+        labels=labels.of(list(found.targets.values())) if found else labels,
         settings=tuple(settings),
         passed_over=tuple(found.passed_over if found else ()),
         problems=tuple(problems),
@@ -201,11 +213,15 @@ def with_settings(fetch: Fetch, settings: Sequence[Setting]) -> Fetch:
     return replace(fetch, **{each.key.removeprefix("fetch."): each.value for each in values})
 
 
-def _of_labels(labels: LabelCounts) -> list[Setting]:
+def _of_labels(labels: LabelCounts, fetch: Fetch) -> list[Setting]:
     if labels.setting is None:
         return []
     reason = labels.reason or "all are the competition's"
-    return [Setting("fetch.labels", labels.setting, reason)]
+    settings = [Setting("fetch.labels", labels.setting, reason)]
+    if labels.label_map != fetch.label_map:
+        reason = labels.reason if labels.label_map else "no name needs a map"
+        settings.append(Setting("fetch.label_map", labels.label_map, reason))
+    return settings
 
 
 def _of_channels(rule: ChannelRule, fetch: Fetch) -> list[Setting]:
@@ -215,7 +231,7 @@ def _of_channels(rule: ChannelRule, fetch: Fetch) -> list[Setting]:
     is_preset = rule.channels == CHANNELS
     value: Any = hpa2018.NAME if is_preset else rule.channels.to_json()
     protein = rule.channels.names[rule.channels.protein]
-    guessed = f"{rule.by}; check the roles and colors, which are guesses: {protein} is the protein?"
+    guessed = f"{rule.by}; roles and colors are guesses: check that {protein} shows the protein"
     settings = [Setting("fetch.channels", value, rule.by if is_preset else guessed)]
     if rule.found_as != fetch.found_as:
         settings.append(Setting("fetch.found_as", rule.found_as, rule.by))

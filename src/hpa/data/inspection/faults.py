@@ -20,8 +20,8 @@ BORDER_SHARE = 0.02
 """Share of a side from which rows or columns of one value are a border."""
 BAR_FLATNESS, BAR_FILLED, BAR_MIN_PX, BAR_PIXELS = 4, 0.95, 16, (30, 0.03)
 """A bar is four times as long as it is high, and full; pixels as bright as it are few."""
-HOT_BESIDE, HOT_ABOVE, MAX_HOT, MIN_HOT = 0.2, 0.6, 20, 32
-"""A hot pixel is above 0.6 of the brightest value while all around it is below a fifth of it."""
+HOT_ABOVE, HOT_BESIDE, MAX_HOT, MIN_HOT = 0.35, 0.2, 20, 32
+"""Pixels are hot if few alone exceed 0.35 of the brightest value: all beside them is below 0.2."""
 
 
 def faults(planes: Sequence[np.ndarray], names: Sequence[str], framed: bool) -> dict[str, str]:
@@ -55,7 +55,8 @@ def faults(planes: Sequence[np.ndarray], names: Sequence[str], framed: bool) -> 
         BLACK: [f"{bright:.1%} of it is not"] * bool(bright < BRIGHT_SHARE and not blank),
     }
     usable = [(plane, name) for plane, name in zip(planes, names, strict=True) if name not in blank]
-    kinds[BORDER] = [f"{border} px"] if (border := _border(planes, framed)) else []
+    border = _border(planes) if usable and not framed else 0
+    kinds[BORDER] = [f"{border} px"] if border else []
     kinds[BAR] = [name for plane, name in usable if _has_bar(plane)]
     kinds[HOT] = [f"{n} in {name}" for plane, name in usable if (n := _n_hot(plane))]
     for kind, words in kinds.items():
@@ -64,10 +65,8 @@ def faults(planes: Sequence[np.ndarray], names: Sequence[str], framed: bool) -> 
     return found
 
 
-def _border(planes: Sequence[np.ndarray], framed: bool) -> int:
+def _border(planes: Sequence[np.ndarray]) -> int:
     """Return the width of the widest border in which every channel is constant; 0 without one."""
-    if framed or all(int(plane.min()) == int(plane.max()) for plane in planes):
-        return 0
     widths = []
     for axis in (0, 1):
         constant = np.all([plane.max(axis=axis) == plane.min(axis=axis) for plane in planes], 0)
@@ -92,16 +91,17 @@ def _has_bar(plane: np.ndarray) -> bool:
 
 
 def _n_hot(plane: np.ndarray) -> int:
-    """Count the pixels of uint8[H,W] that are bright while all around them is dark."""
+    """Count the hot pixels of uint8[H,W]; 0 if anything else is as bright."""
     brightest = int(plane.max())
     is_bright = plane > HOT_ABOVE * brightest
     if brightest < MIN_HOT or np.count_nonzero(is_bright) > MAX_HOT:
         return 0
     rows, columns = np.nonzero(is_bright)
-    return sum(
+    is_alone = [
         _brightest_around(plane, int(row), int(column)) < HOT_BESIDE * brightest
         for row, column in zip(rows, columns, strict=True)
-    )
+    ]
+    return len(is_alone) if all(is_alone) else 0
 
 
 def _brightest_around(plane: np.ndarray, row: int, column: int) -> int:

@@ -14,6 +14,7 @@ from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import SUBCELL_COLUMNS, read_csv
 from hpa.data.images.file_names import READ_SUFFIXES, has_suffix
 from hpa.data.images.path_tables import FILE_COLUMNS
+from hpa.data.sources.atlas import find_atlas
 from hpa.data.sources.fetched_labels import fetched_labels
 from hpa.data.sources.local import find_local, labelled_table, require_outside
 from hpa.errors import UserError
@@ -58,7 +59,8 @@ def find_table(path: Path) -> Table | None:
         UserError: a CSV is malformed, or a folder holds several tables.
     """
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return _read(path, path)
+        is_layout = path.name == catalogue.LABELLED_CSV and _has_layout(path.parent)
+        return _read(path, path.parent if is_layout else path)
     if not path.is_dir():
         return None
     if (path / catalogue.LABELLED_CSV).is_file():
@@ -72,6 +74,10 @@ def find_table(path: Path) -> Table | None:
             remedy=f"name the one to inspect: {found[0]}",
         )
     return _read(found[0], found[0]) if found else None
+
+
+def _has_layout(folder: Path) -> bool:
+    return (folder / catalogue.LABELLED_FOLDER).is_dir()
 
 
 def _is_table(path: Path) -> bool:
@@ -141,3 +147,16 @@ def fetched_images(fetch: Fetch) -> Fetched:
         dict(zip(images["Id"], images["group"], strict=True)),
         [line for line in said.getvalue().splitlines() if line.startswith(SAID)],
     )
+
+
+def atlas_groups(fetch: Fetch) -> dict[str, str]:
+    """Return the group of each image of a table of the atlas; nothing is downloaded.
+
+    Raises:
+        UserError: fetch refuses the table.
+    """
+    path = Path(fetch.path)
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        labels = fetched_labels(fetch.labels, path, fetch.label_map)
+        images = find_atlas(path, labels, fetch.base_url)
+    return dict(zip(images["Id"], images["group"], strict=True))

@@ -19,6 +19,10 @@ from hpa.errors import first_names
 INDENT = 14
 MAX_LABELS, MAX_ROWS, N_NAMES = 12, 8, 3
 """Labels, kinds of refusals, and names that are listed; the page has more."""
+NO_LABELS = (
+    "none; to train, write a CSV with the columns Id, Target and file, or a column per channel "
+    "(docs/data.md)"
+)
 
 
 def findings(inspection: Inspection) -> list[str]:
@@ -62,9 +66,10 @@ def verdict(inspection: Inspection) -> str:
         also = f", and {_counted(n_refused, 'image')}" if n_refused else ""
         return f"fetch would refuse the whole{also}: see below"
     if n_refused:
-        return f"{n_refused:,} of {len(inspection.images):,} images would be refused: see below"
+        images = _counted(len(inspection.images), "image")
+        return f"{n_refused:,} of {images} would be refused: see below"
     if kind == FILES:
-        return "all can be predicted; to train, add a table of labels (docs/data.md)"
+        return "all can be predicted, but not trained on: there are no labels"
     return "the table can be fetched" if kind == ATLAS else "all can be used"
 
 
@@ -130,13 +135,17 @@ def _channels(inspection: Inspection, descriptions: Sequence[Description]) -> li
 
 def _sizes(used: Sequence[Measured]) -> str:
     shapes = Counter(each.planes_shape for each in used if each.planes_shape)
-    texts = [
-        f"{shape[1]}×{shape[0]}" + (f" ({n:,})" if len(shapes) > 1 else "")
-        for shape, n in shapes.most_common()
-    ]
+    ordered = sorted(shapes, key=lambda shape: shape[0] * shape[1])
     n_odd = sum(n for shape, n in shapes.items() if shape[0] != shape[1])
-    square = f"{n_odd:,} not square" if n_odd else "square"
-    return f"{first_names(texts, 4)} pixels, {square}"
+    square = f"{_counted(n_odd, 'image')} not square" if n_odd else "square"
+    if len(shapes) > N_NAMES:
+        between = " to ".join(f"{width}×{height}" for height, width in (ordered[0], ordered[-1]))
+        return f"{len(shapes)} sizes, {between} pixels, {square}"
+    texts = [
+        f"{width}×{height}" + (f" ({_counted(n, 'image')})" if len(shapes) > 1 else "")
+        for (height, width), n in shapes.most_common()
+    ]
+    return f"{', '.join(texts)} pixels, {square}"
 
 
 def _depths(inspection: Inspection) -> list[str]:
@@ -197,18 +206,20 @@ def _labels(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
     """Yield labels, what is odd about them, and groups."""
     labels = inspection.arrangement.labels
     if labels is None:
-        yield "labels", ["none: there is no table"]
+        yield "labels", [NO_LABELS]
         return
     named = [f"{name} {n:,}" for name, n in labels.counts]
     lines = [f"{len(named)}: {first_names(named, MAX_LABELS)}" if named else "none"]
+    odd = "perhaps misspelt" if labels.setting else "unknown"
     lines += [
-        f"unknown: {word} ({_counted(n, 'image')}){f' – {hint}' if hint else ''}"
+        f"{odd}: {word} ({_counted(n, 'image')}){f' – {hint}' if hint else ''}"
         for word, n, hint in labels.unknown[:MAX_ROWS]
     ]
     if labels.n_empty:
         lines.append(f"{_counted(labels.n_empty, 'image')} without a label")
     if rare := [name for name, n in labels.counts if n < RARE]:
-        lines.append(f"fewer than {RARE} images: {first_names(rare, MAX_LABELS)}")
+        some = ", ".join(rare) if len(rare) <= N_NAMES else f"{len(rare)} of {len(named)}"
+        lines.append(f"with fewer than {RARE} images: {some}")
     yield "labels", lines
     groups = Counter(inspection.arrangement.groups.values())
     if groups and len(groups) < len(inspection.arrangement.groups):
@@ -232,8 +243,10 @@ def _copies(inspection: Inspection) -> str:
     )
     first = " = ".join(copies[0].names[:N_NAMES])
     more = " = …" if len(copies[0].names) > N_NAMES else ""
-    sets = "pair" if n_images == 2 * len(copies) else "set"
-    return f"{_counted(len(copies), sets)} of {n_images:,} images ({first}{more}); {together}"
+    is_pairs = n_images == 2 * len(copies)
+    counted = _counted(len(copies), "pair" if is_pairs else "set")
+    images = "" if is_pairs else f" of {n_images:,} images"
+    return f"{counted}{images} ({first}{more}); {together}"
 
 
 def _odd(rows: Sequence[tuple[str, str]]) -> str:

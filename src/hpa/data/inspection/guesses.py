@@ -97,7 +97,11 @@ def endings(paths: Iterable[PurePath]) -> list[str]:
             stems[path.parent, match[1]].add(match[2].casefold())
             spellings[match[2].casefold()][match[2]] += 1
     counts = Counter(word for words in stems.values() for word in words)
-    wanted = [word for word, n in counts.items() if 2 * n >= len(stems) and not word.isdigit()]
+    wanted = [
+        word
+        for word, n in counts.items()
+        if 2 * n >= len(stems) and re.match("[a-z0-9]*[a-z]", word)
+    ]
     if not 1 <= len(wanted) <= MAX_CHANNELS or (len(stems) == 1 and len(wanted) == 1):
         return []
     return [spellings[word].most_common(1)[0][0] for word in sorted(wanted)]

@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hpa.data.sources.fetched_labels import FROM_TABLE, GENE_ONTOLOGY
-from hpa.errors import did_you_mean
+from hpa.data.sources.fetched_labels import FROM_TABLE
+from hpa.data.sources.label_map import GENE_ONTOLOGY, PRESET, read_map
+from hpa.errors import did_you_mean, first_names
 from hpa.vocabulary import hpa2018
 from hpa.vocabulary.labels import MAX_LABELS, SEPARATORS, Labels, plain
 
@@ -24,6 +25,7 @@ class LabelCounts:
         counts: images per label, the most frequent first.
         unknown: each word that the vocabulary lacks, its images, and a hint at the one meant.
         n_empty: images without a label.
+        label_map: the value of `fetch.label_map` that it needs.
     """
 
     setting: str | None
@@ -31,25 +33,30 @@ class LabelCounts:
     counts: list[tuple[str, int]]
     unknown: list[tuple[str, int, str]]
     n_empty: int
+    label_map: str | None = None
+
+    def of(self, targets: Sequence[str]) -> "LabelCounts":
+        """Count the images instead of the rows of a table, by the names of their labels."""
+        counts = _named(targets).most_common()
+        return replace(self, counts=counts, n_empty=sum(not text for text in targets))
 
 
-def count_labels(targets: Sequence[str], labels: Labels | None = None) -> LabelCounts:
-    """Count the labels of cells.
-
-    Args:
-        targets: the cells, "" without a label.
-        labels: those that `fetch.labels` states; None to find the vocabulary that fits.
-    """
+def count_labels(targets: Sequence[str]) -> LabelCounts:
+    """Count the labels of cells, "" without a label, by the vocabulary that fits."""
     n_empty = sum(not text.strip() for text in targets)
-    known, unknown = _matched(targets, labels or hpa2018.LABELS)
-    if labels is not None:
-        return LabelCounts(None, "", known, _hinted(unknown, labels.names), n_empty)
+    known, unknown = _matched(targets, hpa2018.LABELS)
+    if not known and not unknown:
+        return LabelCounts(None, "", [], [], n_empty)
     if not unknown:
         are_names = any(re.search("[A-Za-z]", text) for text in targets)
         few = are_names and 0 < len(known) <= len(hpa2018.LABELS) // 2
         reason = f"the {len(known)} that occur, of the competition's {len(hpa2018.LABELS)}"
         setting = FROM_TABLE if few else hpa2018.NAME
         return LabelCounts(setting, reason if few else "", known, [], n_empty)
+    mapped, unmapped = _matched(targets, read_map(PRESET).reader(hpa2018.LABELS))
+    if not unmapped:
+        reason = f"with {first_names(list(unknown), 3)} by today's names of the atlas"
+        return LabelCounts(hpa2018.NAME, reason, mapped, [], n_empty, PRESET)
     names = _named(targets)
     if not 1 <= len(names) <= MAX_LABELS or any(not re.search("[^\\d.+-]", name) for name in names):
         return LabelCounts(None, "", known, _hinted(unknown, hpa2018.LABELS.names), n_empty)

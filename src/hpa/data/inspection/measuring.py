@@ -1,6 +1,7 @@
 """Measurement of one image: what its files say, whether it is read, and what it shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
@@ -84,7 +85,7 @@ def measure(
     try:
         contents = {path: _content(path) for path in dict.fromkeys(sources.values())}
         for path, content in contents.items():
-            with open_image(content, max_size_px=rules.max_size_px) as opened:
+            with _named(path), open_image(content, max_size_px=rules.max_size_px) as opened:
                 files.append((path.name, opened.description))
         if protein not in sources:
             raise InvalidImageError(f"no file of the {protein} channel, which shows the protein")
@@ -124,13 +125,25 @@ def _content(path: Path) -> Path | bytes:
     return path.read_bytes() if is_picture else path
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in an error."""
+    try:
+        yield
+    except InvalidImageError as error:
+        raise InvalidImageError(f"{path.name}: {error}") from error
+
+
 def _reason(error: Exception, sources: Mapping[str, Path]) -> str:
     """Describe what is wrong, with the name of the file."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(str(error.filename)).name}: {error.strerror}"
     place, _, reason = str(error).partition(": ")
-    if isinstance(error, OSError):
-        path = Path(str(error.filename)) if error.filename else None
-        return f"{path.name}: {error.strerror}" if path else str(error)
-    return f"{sources[place].name}: {reason}" if place in sources else str(error)
+    if place in sources:
+        return f"{sources[place].name}: {reason}"
+    files = {path.name for path in sources.values()}
+    is_named = place in files or len(files) > 1
+    return str(error) if is_named else f"{files.pop()}: {reason if place == 'the file' else error}"
 
 
 def _reduced(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from hpa.config.params import Params
+from hpa.data.images.depth import type_in_words
 from hpa.data.inspection.measuring import Measured
 from hpa.data.inspection.overlay import Setting
 
@@ -48,9 +49,9 @@ def _of_fetch(
         yield Setting("fetch.z", _z(params), f"stacks of {slices} slices: the brightest of each")
     deep = Counter(kind for each in used for kind in set(each.dtypes.values()) if kind != "uint8")
     if deep:
-        kinds = ", ".join(f"{kind} in {n} images" for kind, n in deep.most_common())
+        kinds = ", ".join(f"{n} of {type_in_words(kind)} values" for kind, n in deep.most_common())
         brightest = max(value for each in used for value in each.brightest.values())
-        reason = f"{kinds}, brightest {brightest:,g}: see docs/data.md for the rules"
+        reason = f"images: {kinds}, brightest {brightest:,g}; docs/data.md explains the rules"
         yield Setting("fetch.depth", params.fetch.depth, reason)
 
 
