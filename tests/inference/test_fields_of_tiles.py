@@ -3,23 +3,27 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from hpa.config.params import load_params
+from hpa.data.packed.packed_images import PackedImages
 from hpa.data.packed.pixel_sizes import PixelSizes
+from hpa.data.packing import pack
 from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
 from hpa.inference.inputs import Input
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.model_folders import write_model_folder
 from support.paths import ROOT
-from support.worlds import draw_pixels, write_image
+from support.worlds import draw_pixels, write_csv, write_image
 
 SERVE = load_params(ROOT / "params.yaml").serve
 TILES = {"pack.odd_size": "tiles", "pack.pixel_size_um": None}
@@ -140,6 +144,39 @@ def test_a_model_that_divides_nothing_writes_no_number_of_tiles(tmp_path: Path) 
     files = write_fields(tmp_path)
     predict_files(files, folder, SERVE, tmp_path / "p.csv")
     assert "tiles" not in (tmp_path / "p.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("pixel_size_um", [None, 0.7])
+@pytest.mark.parametrize("odd_size", ["pad", "crop", "tiles"])
+def test_prediction_sees_the_pixels_that_pack_packs(
+    tmp_path: Path, odd_size: str, pixel_size_um: float | None
+) -> None:
+    shapes = {"a": (64, 150), "b": (40, 40), "c": (201, 77)}
+    for seed, (name, shape) in enumerate(shapes.items()):
+        write_image(tmp_path / "raw/train", name, draw_pixels(seed, 256)[: shape[0], : shape[1]])
+    rows = [(name, "4", "0.5") for name in shapes]
+    write_csv(tmp_path / "raw/train.csv", ("Id", "Target", "pixel_size_um"), rows)
+    rules = {"image_size": 32, "odd_size": odd_size, "pixel_size_um": pixel_size_um}
+    index = pack(tmp_path / "raw", tmp_path / "packed", shard_rows=2, n_jobs=1, **rules)
+    packed = PackedImages(tmp_path / "packed").read(np.arange(len(index)))
+
+    params = {"pack.odd_size": odd_size, "pack.pixel_size_um": pixel_size_um}
+    folder = write_model(tmp_path / "model", params)
+    classifier = Classifier(folder)
+    logits = logit(classifier.probabilities(packed, batch_size=4).astype(float))
+    expected = pd.DataFrame(logits).groupby(index["Id"].str.partition("_")[0]).mean()
+    files = {
+        name: {channel: tmp_path / f"raw/train/{name}_{channel}.png" for channel in CHANNELS.names}
+        for name in shapes
+    }
+    serve = replace(SERVE, pixel_size_um=0.5)
+    assert predict_files(files, folder, serve, tmp_path / "p.json") == {}
+    told = [
+        [each["probability"] for each in document["classes"]]
+        for document in json.loads((tmp_path / "p.json").read_text())
+    ]
+    shown = classifier.thresholds.shown(expit(expected.to_numpy()).astype(np.float32))
+    np.testing.assert_allclose(told, shown, atol=1e-5)
 
 
 @pytest.mark.parametrize(

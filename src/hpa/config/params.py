@@ -147,6 +147,7 @@ def _scale_rule(pack: sections.Pack, side_um: float | None) -> tuple[bool, str, 
     whole = pack.framing == "none" or side_um is None
     return whole, key, "null if pack.framing is 'content': images differ in scale"
 
+
 def _several_problems(fetch: sections.Fetch) -> list[str]:
     """Describe entries of fetch.sources that are malformed or contradict themselves."""
     if fetch.source != "several":
