@@ -1,8 +1,7 @@
-"""Conversion of every accepted format to 8-bit grey, and errors for the others."""
+"""Pictures of every accepted format, reduction of color to one channel, and errors for others."""
 
 import contextlib
 import io
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hpa.data.images.formats import (
-    InvalidImageError,
-    decode,
-    decode_grey,
-    read_grey,
-)
+from hpa.data.images.decoding import MAX_SIZE_PX
+from hpa.data.images.formats import from_colour
 from hpa.data.images.headers import is_grey_png
-from hpa.errors import UserError
+from hpa.data.images.opened import InvalidImageError
+from hpa.data.images.opening import open_image
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.worlds import draw_pixels
 
@@ -36,9 +32,13 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def read(tmp_path: Path, content: bytes, channel: str = "red", *, tinted: bool) -> np.ndarray:
-    (tmp_path / "file").write_bytes(content)
-    return read_grey(tmp_path / "file", BY_NAME[channel], tinted=tinted, sixteen_bit_white=None)
+def decode(source: bytes | Path, max_size_px: int = MAX_SIZE_PX) -> np.ndarray:
+    with open_image(source, max_size_px=max_size_px) as image:
+        return image.read(0)
+
+
+def read(content: bytes, channel: str = "red", *, tinted: bool) -> np.ndarray:
+    return from_colour(decode(content), BY_NAME[channel], tinted)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -57,9 +57,9 @@ def test_a_big_endian_tiff_reads_like_any_other() -> None:
     np.testing.assert_array_equal(decode(content), pixels)
 
 
-def test_grey_saved_as_colour_is_grey(tmp_path: Path) -> None:
+def test_grey_saved_as_colour_is_grey() -> None:
     content = encoded(Image.fromarray(GREY).convert("RGB"), "PNG")
-    np.testing.assert_array_equal(read(tmp_path, content, tinted=False), GREY)
+    np.testing.assert_array_equal(read(content, tinted=False), GREY)
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def test_grey_saved_as_colour_is_grey(tmp_path: Path) -> None:
     [("red", (1, 0, 0)), ("green", (0, 1, 0)), ("blue", (0, 0, 1)), ("yellow", (1, 1, 0))],
 )
 def test_a_channel_in_its_own_colour_is_accepted_only_if_tinted(
-    tmp_path: Path, channel: str, tint: tuple[int, ...]
+    channel: str, tint: tuple[int, ...]
 ) -> None:
     content = encoded(Image.fromarray(GREY[..., None] * np.array(tint, np.uint8)), "PNG")
-    np.testing.assert_array_equal(read(tmp_path, content, channel, tinted=True), GREY)
-    with pytest.raises(UserError, match="a colour image"):
-        read(tmp_path, content, channel, tinted=False)
+    np.testing.assert_array_equal(read(content, channel, tinted=True), GREY)
+    with pytest.raises(InvalidImageError, match="a colour image"):
+        read(content, channel, tinted=False)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "an empty file"),
-        (b"<html>", "6 bytes that are not a PNG"),
-        (encoded(Image.fromarray(GREY), "BMP"), "bytes that are not a PNG, TIFF or JPEG"),
+        (b"<html>", "^neither a picture"),
+        (encoded(Image.fromarray(GREY), "BMP"), "^neither a picture"),
         (encoded(Image.fromarray(GREY), "PNG")[:-30], "cut or damaged: a PNG cut off"),
         (encoded(Image.fromarray(np.tile(GREY, (90, 90))), "JPEG")[:-900], "cut or damaged"),
         (encoded(Image.fromarray(np.tile(GREY, (90, 90))), "TIFF")[:-900], "cut or damaged"),
@@ -92,20 +92,7 @@ def test_a_channel_in_its_own_colour_is_accepted_only_if_tinted(
         (encoded(Image.fromarray(GREY).convert("P"), "TIFF"), "^a palette"),
         (encoded(Image.fromarray(GREY).convert("CMYK"), "JPEG"), "^four samples per pixel"),
         (encoded(Image.fromarray(GREY).convert("CMYK"), "TIFF"), "^inks"),
-        (
-            encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"),
-            r"^floating-point values \(32 bits per sample\)$",
-        ),
         (encoded(Image.new("L", (9000, 1)), "PNG"), "9000×1 pixels"),
-        (
-            encoded(
-                Image.fromarray(GREY),
-                "TIFF",
-                save_all=True,
-                append_images=[Image.fromarray(GREY)],
-            ),
-            "^a file of several images$",
-        ),
         (
             cv2.imencode(".png", np.full((3, 3, 3), 999, np.uint16))[1].tobytes(),
             r"^16 bits per sample in three samples \(red, green, blue\)$",
@@ -129,7 +116,7 @@ def test_a_channel_in_its_own_colour_is_accepted_only_if_tinted(
                 "TIFF",
                 tiffinfo={270: "ImageJ=1.53t\nimages=4\nslices=4\n"},
             ),
-            "^a file of several images$",
+            "announce 4 planes, but 1 are there",
         ),
     ],
 )
@@ -147,8 +134,7 @@ def test_a_flipped_bit_in_the_offset_of_a_tiff_s_next_image_raises_no_other_erro
     for bit in range(32):
         damaged = bytearray(content)
         damaged[place + bit // 8] ^= 1 << bit % 8
-        with warnings.catch_warnings(), contextlib.suppress(InvalidImageError):
-            warnings.simplefilter("ignore")
+        with contextlib.suppress(InvalidImageError):
             np.testing.assert_array_equal(decode(bytes(damaged)), GREY)
 
 
@@ -156,41 +142,6 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **options)
     return file.getvalue()
-
-
-@pytest.mark.parametrize("byteorder", ["<", ">"])
-@pytest.mark.parametrize(
-    ("pixels", "options", "said"),
-    [
-        (RGB.astype(np.uint16) * 257, {"photometric": "rgb"}, "^16 bits per sample in three"),
-        (RGB.astype(np.uint16), {"photometric": "rgb", "planarconfig": "separate"}, "^16 bits"),
-        (RGB[..., :2], {"photometric": "minisblack", "planarconfig": "contig"}, "^two samples"),
-        (RGB[..., :2].astype(np.uint16), {"photometric": "minisblack"}, "^two samples|several"),
-        (RGB, {"photometric": "minisblack", "planarconfig": "contig"}, "^three samples"),
-        (np.dstack([RGB, GREY]), {"photometric": "rgb", "extrasamples": [0]}, "^four samples"),
-        (np.dstack([RGB, GREY]), {"photometric": "rgb", "extrasamples": [2]}, "^four samples"),
-        (GREY.astype(np.int8), {}, r"^signed values \(8 bits per sample\)"),
-        (GREY.astype(np.int16), {}, r"^signed values \(16 bits per sample\)"),
-        (GREY.astype(np.uint32), {}, "^32 bits per sample"),
-        (GREY.astype(np.uint64), {}, "^64 bits per sample"),
-        (GREY.astype(np.float16), {}, r"^floating-point values \(16 bits per sample\)"),
-        (GREY.astype(np.float64), {}, r"^floating-point values \(64 bits per sample\)"),
-        (GREY.astype(np.complex64), {}, r"^complex values"),
-        (GREY > 100, {"photometric": "minisblack"}, "^1 bit per sample"),
-        (GREY, {"photometric": "miniswhite"}, "zero is white"),
-        (np.stack([GREY, GREY]), {"photometric": "minisblack"}, "^a file of several images"),
-        (
-            np.stack([GREY, GREY]),
-            {"photometric": "minisblack", "volumetric": True, "tile": (2, 16, 16)},
-            "^a file of several images",
-        ),
-    ],
-)
-def test_a_tiff_of_other_samples_is_refused_by_its_tags(
-    byteorder: str, pixels: np.ndarray, options: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(InvalidImageError, match=said):
-        decode(tiff(pixels, byteorder=byteorder, **options))
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -277,43 +228,15 @@ def test_a_grey_png_may_be_copied_unless_a_chunk_changes_its_picture(tmp_path: P
         assert not is_copied(other)
 
 
-def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
-    path = tmp_path / "stack_red.tif"
+def test_a_picture_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "a_red.png"
     with path.open("wb") as file:
-        file.write(encoded(Image.fromarray(GREY), "TIFF"))
+        file.write(encoded(Image.fromarray(GREY), "PNG"))
         file.truncate(400_000_000)
-    with pytest.raises(UserError, match="a file of 400 MB, more than an image of 8192×8192"):
-        read_grey(path, BY_NAME["red"], tinted=False, sixteen_bit_white=None)
-
-
-def test_a_file_of_many_images_is_refused_before_it_is_opened(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pages = [Image.fromarray(GREY)] * 20
-    content = encoded(pages[0], "TIFF", save_all=True, append_images=pages)
-    opened: list[object] = []
-    monkeypatch.setattr(Image, "open", opened.append)
-    with pytest.raises(InvalidImageError, match=r"^a file of several images$"):
-        decode(content)
-    assert opened == []
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "BigTIFF"])
-def test_a_bit_flipped_anywhere_decodes_or_is_refused(kind: str) -> None:
-    pixels = np.tile(GREY, (8, 8))
-    whole = (
-        tiff(pixels, bigtiff=True) if kind == "BigTIFF" else encoded(Image.fromarray(pixels), kind)
-    )
-    random = np.random.default_rng(5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(400):
-            damaged = bytearray(whole)
-            for place in random.integers(0, min(len(whole), 400), random.integers(1, 4)):
-                damaged[place] ^= 1 << int(random.integers(8))
-            damaged = damaged[: random.integers(len(whole)) if random.random() < 0.2 else None]
-            with contextlib.suppress(InvalidImageError):
-                assert decode(bytes(damaged), 256).dtype in (np.uint8, np.uint16)
+    with pytest.raises(
+        InvalidImageError, match="a file of 400 MB, more than an image of"
+    ):
+        decode(path)
 
 
 def tinted(plane: np.ndarray, channel: str) -> np.ndarray:
@@ -323,7 +246,7 @@ def tinted(plane: np.ndarray, channel: str) -> np.ndarray:
 
 
 def decode_tinted(content: bytes, channel: str) -> np.ndarray:
-    return decode_grey(content, BY_NAME[channel], tinted=True, sixteen_bit_white=None)
+    return read(content, channel, tinted=True)
 
 
 @pytest.mark.parametrize("channel", CHANNELS.names)

@@ -1,20 +1,16 @@
-"""Checks of what an image file announces about its samples, before any pixel is decoded.
+"""Checks of what a picture announces about its samples, before any pixel is decoded.
 
-Decoders hide depth, sign and samples: Pillow opens 16-bit RGB as 8 bits, drops the second sample
-of a grey TIFF, and takes signed values as unsigned. So the file's own header decides here. Accepted
-are one unsigned sample of 8 or 16 bits per pixel (grey), and three of 8 bits (red, green, blue).
+Decoders hide depth and samples: Pillow opens 16-bit RGB as 8 bits, and drops alpha. So the file's
+own header decides here. Accepted are one sample of 8 or 16 bits per pixel (grey), and three of 8
+bits (red, green, blue). Directories of TIFF files are read by `tiff_directories`.
 """
 
-import io
-import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from hpa.data.images.opened import InvalidImageError
 
@@ -32,18 +28,7 @@ JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
 JPEG_SCAN, MAX_SCANS = b"\xff\xda", 100
 """A scan may have few bytes, and takes as long as all pixels; a progressive JPEG has about ten."""
 
-BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION, SAMPLES = 258, 259, 262, 270, 277
-SAMPLE_FORMAT, DEPTH = 339, 32997
-JPEG_IN_TIFF, YCBCR = 7, 6
-GREY, RGB = 1, 2
-UNSUPPORTED_COLOURS = {
-    0: "a negative (zero is white)",
-    3: "a palette: its values are numbers of colours, not brightness",
-    4: "a mask",
-    5: "inks (cyan, magenta, yellow, black)",
-}
-"""Words for the values of PhotometricInterpretation that are refused."""
-SIGNS = {2: "signed values", 3: "floating-point values", 5: "complex values", 6: "complex values"}
+PALETTE = "a palette: its values are numbers of colours, not brightness"
 
 
 class DamagedFileError(ValueError):
@@ -105,23 +90,6 @@ def _has_exif(content: bytes) -> bool:
     return any(each in content for each in (b"eXIf", b"Exif\0", b"tiff:Orientation"))
 
 
-def announced_problem(content: bytes) -> str | None:
-    """Return why a file is refused by what it announces, or None.
-
-    The size is left to the caller.
-    """
-    try:
-        if content.startswith(PNG_SIGNATURE):
-            return png_problem(content)
-        if content.startswith(TIFF_SIGNATURES):
-            return _tiff_problem(content)
-        if content.startswith(JPEG_SIGNATURE):
-            return _jpeg_problem(content)
-    except DamagedFileError as error:
-        return f"{len(content)} bytes, cut or damaged: {error}"
-    return f"{len(content)} bytes that are not a PNG, TIFF or JPEG" if content else "an empty file"
-
-
 def is_grey_png(path: Path) -> bool:
     """Return whether a file is an 8-bit grey PNG without a chunk that changes its picture.
 
@@ -174,7 +142,7 @@ def png_problem(content: bytes) -> str | None:
             if colour_type not in PNG_SAMPLES:
                 raise DamagedFileError(f"an unknown kind of PNG (colour type {colour_type})")
             if colour_type == 3:
-                return UNSUPPORTED_COLOURS[3]
+                return PALETTE
             if problem := _samples_problem([depth] * PNG_SAMPLES[colour_type]):
                 return problem
         elif kind == b"tRNS":
@@ -184,12 +152,10 @@ def png_problem(content: bytes) -> str | None:
     return None
 
 
-def _samples_problem(bits: Sequence[int], sign: str = "") -> str | None:
+def _samples_problem(bits: Sequence[int]) -> str | None:
     """Return why samples of `bits` bits each are refused, or None."""
     n_samples = NUMBERS.get(len(bits), f"{len(bits)} samples")
     depth = " and ".join(str(each) for each in sorted(set(bits)))
-    if sign:
-        return f"{sign} ({depth} bits per sample)"
     if len(bits) == 3 and set(bits) != {8}:
         return f"{depth} bits per sample in three samples (red, green, blue)"
     if len(bits) not in (1, 3):
@@ -197,57 +163,6 @@ def _samples_problem(bits: Sequence[int], sign: str = "") -> str | None:
     if bits[0] not in (8, 16):
         return f"{depth} bit{'s' * (depth != '1')} per sample"
     return None
-
-
-def _tiff_problem(content: bytes) -> str | None:
-    """Return why a TIFF is refused by the tags of its first image, or None."""
-    header = content[: 16 if 43 in content[2:4] else 8]
-    file = io.BytesIO(content)
-    try:
-        tags = ImageFileDirectory_v2(header)
-        start = tags.next
-        file.seek(start)
-        tags.load(file)
-        n_samples = int(tags.get(SAMPLES, 1))
-        bits = [int(each) for each in _many(tags.get(BITS, 1))]
-        signs = {int(each) for each in _many(tags.get(SAMPLE_FORMAT, 1))}
-        photometric, compression = int(tags.get(PHOTOMETRIC, 0)), int(tags.get(COMPRESSION, 1))
-        n_planes = int(tags.get(DEPTH, 1))
-    except Exception as error:  # Pillow raises many types for damaged tags
-        raise DamagedFileError(f"tags that cannot be read ({error})") from error
-    if tags.next == start or not 0 < n_samples <= 2**16 or len(bits) not in (1, n_samples):
-        raise DamagedFileError("tags that cannot be read")
-    bits = bits * n_samples if len(bits) == 1 else bits
-    if tags.next or n_planes > 1 or _is_imagej_stack(tags):
-        return SEVERAL
-    if PHOTOMETRIC not in tags:
-        return "a TIFF that does not tell whether zero is black"
-    if photometric in UNSUPPORTED_COLOURS:
-        return UNSUPPORTED_COLOURS[photometric]
-    sign = " and ".join(sorted({SIGNS[each] for each in signs & set(SIGNS)}))
-    if problem := _samples_problem(bits, sign):
-        return problem
-    is_grey = n_samples == 1 and photometric == GREY
-    is_jpeg = photometric == YCBCR and compression == JPEG_IN_TIFF
-    is_colour = n_samples == 3 and (photometric == RGB or is_jpeg)
-    return None if is_grey or is_colour else f"{NUMBERS[n_samples]} that are neither grey nor RGB"
-
-
-def _many(value: object) -> Sequence[int]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _is_imagej_stack(tags: ImageFileDirectory_v2) -> bool:
-    """Return whether ImageJ announces several planes, which it may store behind one directory."""
-    text = str(tags.get(DESCRIPTION, ""))
-    planes = re.search(r"^images=(\d+)\s*$", text, re.MULTILINE)
-    return text.startswith("ImageJ=") and planes is not None and planes[1] not in ("0", "1")
-
-
-def _jpeg_problem(content: bytes) -> str | None:
-    """Return why a JPEG is refused by its frame header, or None."""
-    picture = announced_jpeg(content)
-    return _samples_problem([picture.bits] * picture.n_samples)
 
 
 def announced_jpeg(content: bytes) -> AnnouncedPicture:

@@ -9,16 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from hpa.data.images.headers import (
-    GREY,
-    JPEG_IN_TIFF,
-    NUMBERS,
-    RGB,
-    SIGNS,
-    UNSUPPORTED_COLOURS,
-    YCBCR,
-    DamagedFileError,
-)
+from hpa.data.images.headers import NUMBERS, PALETTE, DamagedFileError
 from hpa.data.images.opened import InvalidImageError
 
 MAX_PAGES, MAX_TAGS, MAX_SAMPLES = 20_000, 1_000, 1_000
@@ -63,6 +54,15 @@ SIZES = {
 LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 TEXT, BYTES = 2, {1, 2, 6, 7}
 REDUCED, MASK = 1, 4
+GREY, RGB, YCBCR, JPEG_IN_TIFF = 1, 2, 6, 7
+REFUSED_COLORS = {
+    0: "a negative (zero is white)",
+    3: PALETTE,
+    4: "a mask",
+    5: "inks (cyan, magenta, yellow, black)",
+}
+"""Words for the values of PhotometricInterpretation that are refused."""
+SIGNS = {2: "signed values", 3: "floating-point values", 5: "complex values", 6: "complex values"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def read_directories(file: BinaryIO, n_bytes: int) -> list[Directory]:
     """Read the chain of directories of a TIFF or BigTIFF of `n_bytes` bytes.
 
     Raises:
-        DamagedFileError: it is cut, forms a circle, or announces more than any image has.
+        DamagedFileError: it is cut, or its pages form a circle.
+        InvalidImageError: it has more pages than any image.
     """
     file.seek(0)
     head = file.read(16)
@@ -117,7 +118,9 @@ def read_directories(file: BinaryIO, n_bytes: int) -> list[Directory]:
         if offset in seen:
             raise DamagedFileError("pages that refer to each other in a circle")
         if len(found) == MAX_PAGES:
-            raise DamagedFileError(f"more than {MAX_PAGES:,} pages")
+            raise InvalidImageError(
+                f"more than {MAX_PAGES:,} pages, such as a long time series: save one image of it"
+            )
         seen.add(offset)
         directory, offset = reader.read(offset)
         found.append(directory)
@@ -195,14 +198,14 @@ def check_page(page: Directory, max_size_px: int) -> None:
         raise InvalidImageError(f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})")
     if photometric < 0:
         raise InvalidImageError("a TIFF that does not tell whether zero is black")
-    if photometric in UNSUPPORTED_COLOURS:
-        raise InvalidImageError(UNSUPPORTED_COLOURS[photometric])
+    if photometric in REFUSED_COLORS:
+        raise InvalidImageError(REFUSED_COLORS[photometric])
     is_jpeg = (
         photometric == YCBCR and n_samples == 3 and page.number(COMPRESSION, 1) == JPEG_IN_TIFF
     )
     if not (photometric == GREY or (photometric == RGB and n_samples > 2) or is_jpeg):
         words = NUMBERS.get(n_samples, f"{n_samples} samples")
-        raise InvalidImageError(f"{words} that are neither grey nor RGB")
+        raise InvalidImageError(f"{words} per pixel, neither grey nor red-green-blue")
     signs = {*page.tags.get(FORMAT, (1,))}
     if len(signs) > 1 or signs & {5, 6}:
         raise InvalidImageError(

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import tifffile
 
-from hpa.data.images.headers import RGB, TIFF_SIGNATURES, YCBCR, DamagedFileError
+from hpa.data.images.headers import TIFF_SIGNATURES, DamagedFileError
 from hpa.data.images.ome_layouts import beside, ome_layout
 from hpa.data.images.ome_xml import Ome, parse_ome
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
@@ -24,7 +24,9 @@ from hpa.data.images.tiff_directories import (
     MAX_TAG_BYTES,
     ORIENTATION,
     PHOTOMETRIC,
+    RGB,
     SAMPLES,
+    YCBCR,
     Directory,
     check_page,
     read_directories,

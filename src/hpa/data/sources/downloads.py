@@ -11,8 +11,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, Retry
 from urllib3.exceptions import InvalidHeader
 
-from hpa.data.images.formats import decode
 from hpa.data.images.opened import InvalidImageError
+from hpa.data.images.opening import open_image
 from hpa.errors import UserError
 from hpa.system.files import atomic_path
 from hpa.system.progress import progress
@@ -105,7 +105,8 @@ def _download(session: requests.Session, limit: RateLimit, url: str, path: Path)
             if response.status_code in ABSENT:
                 return url
             try:
-                decode(response.content)
+                with open_image(response.content) as image:
+                    image.read(0)
             except (requests.RequestException, InvalidImageError) as error:
                 problem = str(error)
             else:
