@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,24 @@ from support.worlds import draw_pixels, write_csv, write_image
 
 SERVE = load_params(ROOT / "params.yaml").serve
 TILES = {"pack.odd_size": "tiles", "pack.pixel_size_um": None}
+WriteModel = Callable[..., Path]
 SIZES = PixelSizes(0.08, 0.1, 0.16, packed_low=0.64, packed_high=1.28, n_unknown=0)
 
 
-def write_model(folder: Path, params: dict[str, Any], sizes: PixelSizes | None = None) -> Path:
-    write_model_folder(folder)
+@pytest.fixture(scope="module")
+def write_model(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
+    """Function that writes a model of images of such parameters and pixel sizes."""
+    plain = write_model_folder(tmp_path_factory.mktemp("plain") / "model")
+
+    def write(params: dict[str, Any], sizes: PixelSizes | None = None) -> Path:
+        return changed(
+            shutil.copytree(plain, tmp_path_factory.mktemp("m") / "model"), params, sizes
+        )
+
+    return write
+
+
+def changed(folder: Path, params: dict[str, Any], sizes: PixelSizes | None) -> Path:
     for name, changes in (
         ("provenance.json", {"params": params}),
         ("training_range.json", {"pixel_size_um": sizes.to_json()} if sizes else {}),
@@ -42,9 +56,9 @@ def write_model(folder: Path, params: dict[str, Any], sizes: PixelSizes | None =
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir(write_model: WriteModel) -> Path:
     """A model that divides fields."""
-    return write_model(tmp_path_factory.mktemp("model") / "model", TILES)
+    return write_model(TILES)
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +153,10 @@ def test_the_outputs_hold_one_answer_per_field_and_the_number_of_its_tiles(
     assert capsys.readouterr().out.count("\nlong ") == 2
 
 
-def test_a_model_that_divides_nothing_writes_no_number_of_tiles(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model", {"pack.odd_size": "crop"})
+def test_a_model_that_divides_nothing_writes_no_number_of_tiles(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    folder = write_model({"pack.odd_size": "crop"})
     files = write_fields(tmp_path)
     predict_files(files, folder, SERVE, tmp_path / "p.csv")
     assert "tiles" not in (tmp_path / "p.csv").read_text().splitlines()[0]
@@ -149,7 +165,7 @@ def test_a_model_that_divides_nothing_writes_no_number_of_tiles(tmp_path: Path) 
 @pytest.mark.parametrize("pixel_size_um", [None, 0.7])
 @pytest.mark.parametrize("odd_size", ["pad", "crop", "tiles"])
 def test_prediction_sees_the_pixels_that_pack_packs(
-    tmp_path: Path, odd_size: str, pixel_size_um: float | None
+    tmp_path: Path, write_model: WriteModel, odd_size: str, pixel_size_um: float | None
 ) -> None:
     shapes = {"a": (64, 150), "b": (40, 40), "c": (201, 77)}
     for seed, (name, shape) in enumerate(shapes.items()):
@@ -161,7 +177,7 @@ def test_prediction_sees_the_pixels_that_pack_packs(
     packed = PackedImages(tmp_path / "packed").read(np.arange(len(index)))
 
     params = {"pack.odd_size": odd_size, "pack.pixel_size_um": pixel_size_um}
-    folder = write_model(tmp_path / "model", params)
+    folder = write_model(params)
     classifier = Classifier(folder)
     logits = logit(classifier.probabilities(packed, batch_size=4).astype(float))
     expected = pd.DataFrame(logits).groupby(index["Id"].str.partition("_")[0]).mean()
@@ -179,63 +195,23 @@ def test_prediction_sees_the_pixels_that_pack_packs(
     np.testing.assert_allclose(told, shown, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("size_um", "side", "flags"),
-    [
-        (0.1, 256, []),  # 0.8 µm per pixel of the network
-        (0.16, 256, []),
-        (0.172, 256, []),  # within 10 % of the largest
-        (0.325, 256, ["pixels of 0.325 µm; the training images had 0.08 to 0.16 µm: structures "
-                      "look 2 times smaller"]),
-        (0.02, 256, ["pixels of 0.02 µm; the training images had 0.08 to 0.16 µm: structures "
-                     "look 4 times larger"]),
-        (0.32, 64, []),  # fewer pixels of the same field
-        (0.1, 64, ["pixels of 0.1 µm, as in the training images, but in a picture of another "
-                   "size: structures look 3.2 times larger"]),
-        (None, 256, ["its pixel size is unknown: structures may look larger or smaller than in "
-                     "the training images"]),
-    ],
-)  # fmt: skip
-def test_structures_of_another_size_than_in_training_are_flagged(
-    tmp_path: Path, size_um: float | None, side: int, flags: list[str]
-) -> None:
-    classifier = Classifier(write_model(tmp_path / "model", {"pack.odd_size": "crop"}, SIZES))
-    given = classifier.to_input("x", planes(1, side, side), pixel_size_um=size_um, flags=("own",))
-    assert given.flags == ("own", *flags)
-
-
-def test_a_model_of_images_without_pixel_sizes_asks_for_none(tmp_path: Path) -> None:
-    classifier = Classifier(write_model(tmp_path / "model", {"pack.odd_size": "crop"}))
-    for size_um in (None, 0.1):
-        assert classifier.to_input("x", planes(1, 64, 64), pixel_size_um=size_um).flags == ()
-
-
-@pytest.mark.parametrize(
-    ("size_um", "side", "flags"),
-    [
-        (0.5, 32, []),
-        (0.25, 64, []),
-        (0.75, 32, ["only the middle 32×32 of 48×48 pixels is looked at"]),
-        (1.0, 16, ["pixels of 1 µm were enlarged 2 times to the 0.5 µm of the training images: "
-                   "fine structures are missing"]),
-        (None, 32, ["its pixel size is unknown: it was not scaled to 0.5 µm as the training images "
-                    "were"]),
-    ],
-)  # fmt: skip
-def test_an_image_that_cannot_be_scaled_like_the_training_images_is_flagged(
-    tmp_path: Path, size_um: float | None, side: int, flags: list[str]
+def test_flags_of_the_files_of_their_scale_and_of_what_is_cut_follow_each_other(
+    write_model: WriteModel,
 ) -> None:
     params = {"pack.odd_size": "crop", "pack.pixel_size_um": 0.5}
-    classifier = Classifier(write_model(tmp_path / "model", params, SIZES))
-    given = classifier.to_input("x", planes(1, side, side), pixel_size_um=size_um)
-    assert given.flags == tuple(flags)
+    given = Classifier(write_model(params, SIZES)).to_input("x", planes(1, 64, 64), flags=("own",))
+    assert given.flags == (
+        "own",
+        "its pixel size is unknown: it was not scaled to 0.5 µm as the training images were",
+        "only the middle 32×32 of 64×64 pixels is looked at",
+    )
     assert given.tiles.shape == (1, 32, 32, 4)
 
 
 def test_the_terminal_says_once_that_pixel_sizes_are_unknown_and_files_say_it_of_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, write_model: WriteModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = write_model(tmp_path / "model", {"pack.odd_size": "crop"}, SIZES)
+    folder = write_model({"pack.odd_size": "crop"}, SIZES)
     predict_files(write_fields(tmp_path), folder, SERVE, tmp_path / "p.json")
     said = capsys.readouterr().out
     assert said.count("its pixel size is unknown") == 1
