@@ -28,36 +28,38 @@ class Folder:
     """Files below a folder, by their keys `a/b/c`."""
 
     def __init__(self, path: Path) -> None:
-        self._root = Path(os.path.realpath(path))
-        self._inside: dict[Path, bool] = {}
+        self._root = os.path.realpath(path)
+        self._inside: dict[str, bool] = {}
 
-    def read(self, key: str, max_bytes: int) -> io.BufferedIOBase | None:
-        """Open a file; None if it is absent.
+    def read(self, key: str, max_bytes: int, part: ByteRequest | None = None) -> bytes | None:
+        """Read a file or a part of it; None if it is absent.
 
         Raises:
             InvalidImageError: it is larger than `max_bytes`, not a regular file, or elsewhere.
         """
-        path = self._root / key
-        if path.parent not in self._inside:
-            self._inside[path.parent] = Path(os.path.realpath(path.parent)) == path.parent
+        parent = f"{self._root}/{key}".rpartition("/")[0]
+        if parent not in self._inside:
+            self._inside[parent] = os.path.realpath(parent) == parent
         try:
-            if not self._inside[path.parent]:
+            if not self._inside[parent]:
                 raise OSError
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = os.open(f"{self._root}/{key}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise InvalidImageError(f"its part {key} is a link, or cannot be read") from error
-        file = os.fdopen(descriptor, "rb")
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
-            file.close()
-            raise _too_large(key, status.st_size, max_bytes)
-        return file
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+                raise _too_large(key, status.st_size, max_bytes)
+            start, stop = _span(part, status.st_size)
+            return os.pread(file, stop - start, start)
+        finally:
+            os.close(file)
 
     def has_pixels(self, array: str) -> bool:
         """Return whether the folder of an array has a file beside its metadata."""
-        files = (name for _, _, names in os.walk(self._root / array) for name in names)
+        files = (name for _, _, names in os.walk(f"{self._root}/{array}") for name in names)
         return any(name not in ROOT_DOCUMENTS for name in files)
 
     def close(self) -> None:
@@ -80,8 +82,8 @@ class Zip:
             raise InvalidImageError(f"a zip file, cut or damaged: {error}") from error
         self._file, self._last = file, ("", b"")
 
-    def read(self, key: str, max_bytes: int) -> io.BufferedIOBase | None:
-        """Decompress a file; None if it is absent.
+    def read(self, key: str, max_bytes: int, part: ByteRequest | None = None) -> bytes | None:
+        """Decompress a file, or a part of it; None if it is absent.
 
         Raises:
             InvalidImageError: it is larger than `max_bytes`, damaged or compressed in another way.
@@ -98,7 +100,8 @@ class Zip:
                     self._last = key, file.read(max_bytes)
             except Exception as error:  # zipfile raises many types for damaged entries
                 raise InvalidImageError(f"its part {key} is cut or damaged: {error}") from error
-        return io.BytesIO(self._last[1])
+        content = self._last[1]
+        return content[slice(*_span(part, len(content)))]
 
     def has_pixels(self, array: str) -> bool:
         """Return whether the folder of an array has a file beside its metadata."""
@@ -109,6 +112,17 @@ class Zip:
         """Close the zip file."""
         self._zip.close()
         self._file.close()
+
+
+def _span(part: ByteRequest | None, n_bytes: int) -> tuple[int, int]:
+    """Return start and stop of the requested part of a file of `n_bytes`."""
+    if part is None:
+        return 0, n_bytes
+    if isinstance(part, RangeByteRequest):
+        return min(part.start, n_bytes), min(max(part.start, part.end), n_bytes)
+    if isinstance(part, SuffixByteRequest):
+        return max(0, n_bytes - part.suffix), n_bytes
+    return min(part.offset, n_bytes), n_bytes
 
 
 def _too_large(key: str, n_bytes: int, max_bytes: int) -> InvalidImageError:
@@ -171,14 +185,13 @@ class CheckedStore(Store):
         Raises:
             InvalidImageError: it is too large, damaged, or not an object.
         """
-        file = self.files.read(key, MAX_DOCUMENT_BYTES) if is_key(key) else None
-        if file is None:
+        content = self.files.read(key, MAX_DOCUMENT_BYTES) if is_key(key) else None
+        if content is None:
             return None
-        with file:
-            try:
-                found = json.loads(file.read())
-            except (ValueError, RecursionError) as error:
-                raise InvalidImageError(f"its metadata {key} are cut or damaged") from error
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise InvalidImageError(f"its metadata {key} are cut or damaged") from error
         if not isinstance(found, dict):
             raise InvalidImageError(f"its metadata {key} are cut or damaged")
         return found
@@ -189,20 +202,11 @@ class CheckedStore(Store):
         """Read a document or a chunk's file, or a part of it."""
         if key in self.documents:
             return prototype.buffer.from_bytes(self.documents[key])
-        file = self.files.read(key, self.max_bytes) if is_key(key) else None
-        if file is None:
+        content = self.files.read(key, self.max_bytes, byte_range) if is_key(key) else None
+        if content is None:
             self.missing.append(key)
             return None
-        with file:
-            if isinstance(byte_range, RangeByteRequest):
-                file.seek(byte_range.start)
-                return prototype.buffer.from_bytes(file.read(byte_range.end - byte_range.start))
-            if isinstance(byte_range, SuffixByteRequest):
-                size = file.seek(0, io.SEEK_END)
-                file.seek(max(0, size - byte_range.suffix))
-            elif byte_range is not None:
-                file.seek(byte_range.offset)
-            return prototype.buffer.from_bytes(file.read())
+        return prototype.buffer.from_bytes(content)
 
     async def get_partial_values(
         self,
