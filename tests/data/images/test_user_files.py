@@ -337,7 +337,9 @@ def test_a_folder_of_numbered_channels_is_refused_with_the_line_to_set(folder: P
     for number in (1, 2):
         write_stack(folder / "numbered" / f"C{number}-x.tif", 1)
     for path in ("", "C2-x.tif"):
-        with pytest.raises(UserError, match=r'set found_as: "CHANNEL=C1; CHANNEL=C2"'):
+        with pytest.raises(
+            UserError, match=r'set fetch.found_as or serve.found_as: "CHANNEL=C1; CHANNEL=C2"'
+        ):
             find_images([str(folder / "numbered" / path)], CHANNELS)
 
 

@@ -595,7 +595,10 @@ def test_words_in_names_are_channels_of_a_folder(own_world: Path, tmp_path: Path
         path.rename(path.with_name(f"C{CHANNELS.names.index(channel) + 1}-{name}.png"))
     with pytest.raises(UserError) as caught:
         fetch(tmp_path / "copy", own_world)
-    assert 'set found_as: "CHANNEL=C1; CHANNEL=C2; CHANNEL=C3; CHANNEL=C4"' in str(caught.value)
+    assert (
+        'set fetch.found_as or serve.found_as: "CHANNEL=C1; CHANNEL=C2; CHANNEL=C3; CHANNEL=C4"'
+        in str(caught.value)
+    )
     for pattern in (None, r"(?P<channel>C\d)-(?P<name>.+)"):
         found_as = "red=C1; green=C2; blue=C3; yellow=C4"
         fetch(tmp_path / "copy", own_world, found_as=found_as, pattern=pattern)

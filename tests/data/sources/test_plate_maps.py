@@ -162,6 +162,7 @@ def test_a_folder_without_a_table_says_how_to_write_one(plate: Path, tmp_path: P
     said = str(caught.value)
     assert "Id, Target and file" in said
     assert "columns well and label" in said
+    assert f"this folder has {plate}" in said
     assert "13 images' files: A01_s1_blue.png" in said
     assert "(?P<well>" in said
     assert "(?P<channel>" in said
@@ -186,7 +187,7 @@ def test_a_well_has_one_name(text: str, well: str) -> None:
 
 def test_a_pattern_is_suggested_only_where_wells_are() -> None:
     assert suggested_pattern(["x_1.tif", "y_2.tif"]) is None
-    assert suggested_pattern(["C1-a.tif", "b.tif", "c.tif"]) is None
+    assert suggested_pattern(["C1-a.tif", "C2-a.tif"]) is None  # channels that ImageJ numbers
     assert suggested_pattern([]) is None
     assert suggested_pattern(["p_A1.ome.tif", "p_B1.ome.tif"]) == (
         r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"

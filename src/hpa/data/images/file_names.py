@@ -136,12 +136,15 @@ def found_as_advice(paths: Iterable[PurePath]) -> str:
     """Return the line of params.yaml that gives the numbers in names to channels; "" without any.
 
     >>> found_as_advice([Path("C2-x.tif"), Path("C1-x.tif")])
-    '; to read C1, C2 as channels, set found_as: "CHANNEL=C1; CHANNEL=C2"'
+    '; to read C1, C2 as channels, set fetch.found_as or serve.found_as: "CHANNEL=C1; CHANNEL=C2"'
     """
     found = {match[0] for path in paths if (match := NUMBER.search(path.name))}
     words = sorted(found, key=lambda word: int(re.sub(r"\D", "", word)))
     pairs = "; ".join(f"CHANNEL={word}" for word in words)
-    return f'; to read {", ".join(words)} as channels, set found_as: "{pairs}"' if words else ""
+    if not words:
+        return ""
+    keys = "fetch.found_as or serve.found_as"
+    return f'; to read {", ".join(words)} as channels, set {keys}: "{pairs}"'
 
 
 def places(found_as: str | None) -> dict[str, str]:

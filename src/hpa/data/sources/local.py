@@ -162,7 +162,8 @@ def labelled_table(source_path: Path) -> Path:
 def _no_table(folder: Path) -> UserError:
     """Return the error of a folder without labels, with what to write and where."""
     names = [each.name for each in walk(folder, {}) if has_suffix(each, READ_SUFFIXES)]
-    pattern = suggested_pattern(names)
+    example = f", such as '{pattern}'" if (pattern := suggested_pattern(names)) else ""
+    tables = [str(path) for path in sorted(folder.glob("*.csv"))]
     columns = "Id, Target and file (or a column per channel), with paths relative to it"
     return UserError(
         f"{folder} holds no table of labels",
@@ -171,7 +172,8 @@ def _no_table(folder: Path) -> UserError:
         received=f"{len(names)} images' files" + (f": {first_names(names, 3)}" if names else ""),
         remedy=f"arrange them so; or set fetch.path to a CSV with the columns {columns}; or, for "
         f"plates, to a CSV in {folder} with the columns well and label, and fetch.pattern to where "
-        f"the well is in the names{f', such as {pattern!r}' if pattern else ''} (docs/data.md)",
+        f"the well is in the names{example} (docs/data.md)"
+        + (f"; this folder has {first_names(tables, 3)}" if tables else ""),
     )
 
 

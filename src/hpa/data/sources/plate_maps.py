@@ -16,7 +16,7 @@ from hpa.data.images.csv_tables import (
     read_header,
     with_groups,
 )
-from hpa.data.images.file_names import READ_SUFFIXES, has_suffix, list_passed_over, stem_of
+from hpa.data.images.file_names import NUMBER, READ_SUFFIXES, has_suffix, list_passed_over, stem_of
 from hpa.data.images.path_tables import FILE_COLUMNS
 from hpa.data.images.user_files import FoundImages, walk
 from hpa.data.sources.absent_channels import absent_channels
@@ -72,22 +72,52 @@ def read_plate_map(
         )
     rows = _wells(path, vocabulary)
     found = FoundImages(vocabulary.channels, pattern, found_as)
-    images: dict[tuple[Path, str], dict[Any, Any]] = defaultdict(dict)
+    images = _join(path, rows, found, pattern)
+    passed_over = list_passed_over(found.passed_over)
+    if not images:
+        raise UserError(
+            f"no file below {path.parent} is of a well of {path.name}",
+            expected=f"names that match fetch.pattern: {pattern}",
+            received="; ".join(passed_over) or "no files",
+            remedy="correct fetch.pattern or the wells of the map, or set fetch.found_as to the "
+            "words that the pattern finds for the channels, such as 'red=w1; green=w2'",
+        )
+    there = {each for cells in images.values() for each in cells} | {*may_lack}
+    if absent := [each for each in vocabulary.channels.names if each not in there]:
+        received = "; ".join(passed_over) or "files of other channels"
+        raise absent_channels(absent, vocabulary.channels, f"file of {path}", received)
+    for line in passed_over:
+        print(line, file=sys.stderr)
+    filled = {each["line"] for each in images.values()}
+    if empty := [each[WELL] for each in rows.values() if each["line"] not in filled]:
+        print(
+            f"wells of {path} without a file ({len(empty)}): {first_names(empty)}", file=sys.stderr
+        )
+    return _table(images, vocabulary)
+
+
+Rows = dict[tuple[str, str], dict[Any, Any]]
+"""Rows of a map by plate, in small letters, and well."""
+Images = dict[tuple[Path, str], dict[Any, Any]]
+"""Row of the map, default group, and path of each channel, by folder and name of an image."""
+
+
+def _join(path: Path, rows: Rows, found: FoundImages, pattern: str) -> Images:
+    """Find the files of the rows below the folder of a map; pass others over."""
+    images: Images = defaultdict(dict)
     for file in walk(path.parent, found.passed_over):
+        if file == path:
+            continue
         parts = found.read_name(file)
-        if isinstance(parts, str):
-            if file != path:
-                found.passed_over[file] = parts
+        folder = file.parent.relative_to(path.parent)
+        key = parts if isinstance(parts, str) else _row_of(file, folder, pattern, rows)
+        if isinstance(parts, str) or isinstance(key, str):
+            found.passed_over[file] = str(key)
             continue
         name, channel, first = parts
-        folder = file.parent.relative_to(path.parent)
-        row = _row_of(file, folder, pattern, rows)
-        if isinstance(row, str):
-            found.passed_over[file] = row
-            continue
         cells = images[folder, name]
-        cells |= rows[row] | {"default": _default_group(path, folder, row)}
-        for each in [channel] if channel else vocabulary.channels.names:
+        cells |= rows[key] | {"default": _default_group(path, folder, key)}
+        for each in [channel] if channel else found.channels.names:
             if cells.setdefault(each, str(first)) != str(first):
                 raise UserError(
                     f"two files for the {each} channel of {name!r}",
@@ -95,27 +125,7 @@ def read_plate_map(
                     received=f"{cells[each]} and {first}",
                     remedy="add to fetch.pattern what tells them apart, in the group name or field",
                 )
-    passed_over = list_passed_over(found.passed_over)
-    if not images:
-        raise UserError(
-            f"no file below {path.parent} is of a well of {path.name}",
-            expected=f"names that match fetch.pattern: {pattern}",
-            received="; ".join(passed_over) or "no files",
-            remedy="correct fetch.pattern or the wells of the map",
-        )
-    there = {each for cells in images.values() for each in cells} | {*may_lack}
-    if absent := [each for each in vocabulary.channels.names if each not in there]:
-        raise absent_channels(
-            absent, vocabulary.channels, f"file of {path}", "; ".join(passed_over) or "others"
-        )
-    for line in passed_over:
-        print(line, file=sys.stderr)
-    filled = {each["line"] for each in images.values()}
-    if empty := [each["well"] for each in rows.values() if each["line"] not in filled]:
-        print(
-            f"wells of {path} without a file ({len(empty)}): {first_names(empty)}", file=sys.stderr
-        )
-    return _table(images, vocabulary)
+    return images
 
 
 def is_plate_map(path: Path, channels: Channels) -> bool:
@@ -131,7 +141,7 @@ def suggested_pattern(names: Sequence[str]) -> str | None:
     >>> suggested_pattern(["plate7_A01_s1_red.tif", "plate7_A01_s1_green.tif"])
     '(?P<name>.*?(?P<well>[A-P]\\d{1,2}).*)_(?P<channel>[^_]+)'
     """
-    with_well = [name for name in names if IN_NAME.search(name)]
+    with_well = [name for name in names if IN_NAME.search(NUMBER.sub("", name))]
     if 2 * len(with_well) <= len(names):
         return None
     whole = r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"
@@ -145,11 +155,11 @@ def _names(path: Path) -> list[str]:
     return [file.name for file in walk(path.parent, {}) if has_suffix(file, READ_SUFFIXES)]
 
 
-def _wells(path: Path, vocabulary: Vocabulary) -> dict[tuple[str, str], dict[Any, Any]]:
+def _wells(path: Path, vocabulary: Vocabulary) -> Rows:
     """Return the rows of a map by plate, in small letters, and well."""
     table = read_csv(path, [WELL, "Target"], ["group", PLATE])
     table = with_labels(table, path, vocabulary.labels)
-    rows: dict[tuple[str, str], dict[Any, Any]] = {}
+    rows: Rows = {}
     for row in table.to_dict("records"):
         key = (row.get(PLATE, "").casefold(), normal_well(row[WELL]))
         if not key[1]:
@@ -175,9 +185,7 @@ def normal_well(text: str) -> str:
     return text.casefold()
 
 
-def _row_of(
-    file: Path, folder: Path, pattern: str, rows: dict[tuple[str, str], dict[Any, Any]]
-) -> tuple[str, str] | str:
+def _row_of(file: Path, folder: Path, pattern: str, rows: Rows) -> tuple[str, str] | str:
     """Return the key of a file's row, or the reason why it has none."""
     stem = stem_of(file)
     match = re.fullmatch(pattern, stem) or re.fullmatch(pattern, file.name)
@@ -203,7 +211,7 @@ def _default_group(path: Path, folder: Path, row: tuple[str, str]) -> str:
     return "/".join([*parts, *([plate] if named else []), well])
 
 
-def _table(images: dict[tuple[Path, str], dict[Any, Any]], vocabulary: Vocabulary) -> pd.DataFrame:
+def _table(images: Images, vocabulary: Vocabulary) -> pd.DataFrame:
     names = [name for _, name in images]
     is_unique = len(set(names)) == len(names)
     ids = [name if is_unique else "_".join([*folder.parts, name]) for folder, name in images]
