@@ -289,6 +289,16 @@ def test_files_of_several_channels_are_found_however_they_are_named(
             check_paths([wrong])
 
 
+def test_a_field_inside_an_ome_zarr_is_an_image(folder: Path) -> None:
+    """The reader refuses a whole plate, and names such paths."""
+    fields = [folder / f"p.ome.zarr/B/{column}/0" for column in (2, 3)]
+    for path in fields:
+        path.mkdir(parents=True)
+    expected = {"p/B/2/0": whole(fields[0]), "p/B/3/0": whole(fields[1])}
+    assert find_images([*map(str, fields)], CHANNELS).images == expected
+    assert find_images([str(folder / "p.ome.zarr/B/*/0")], CHANNELS).images == expected
+
+
 def test_one_plane_without_a_channel_in_its_name_is_passed_over(folder: Path) -> None:
     write_stack(folder / "a_dapi.tif", 1)
     found = find_images([str(folder)], CHANNELS)

@@ -16,6 +16,7 @@ from functools import cache
 from os.path import commonprefix
 from pathlib import Path, PurePath
 
+from hpa.data.images.channel_choice import places
 from hpa.data.images.formats import SUFFIXES
 from hpa.errors import first_names
 from hpa.vocabulary.channels import Channels
@@ -147,14 +148,13 @@ def found_as_advice(paths: Iterable[PurePath]) -> str:
     return f'; to read {", ".join(words)} as channels, set {keys}: "{pairs}"'
 
 
-def places(found_as: str | None) -> dict[str, str]:
-    """Return the channel of each word of `found_as`, in small letters.
+def words_of(found_as: str | None) -> dict[str, str]:
+    """Return the channel of each place that `found_as` states, in small letters.
 
-    >>> places("red=C3; green=GFP")
+    >>> words_of("red=C3; green=GFP")
     {'c3': 'red', 'gfp': 'green'}
     """
-    pairs = [each.split("=", 1) for each in (found_as or "").split(";") if "=" in each]
-    return {word.strip().casefold(): channel.strip() for channel, word in pairs}
+    return {place.casefold(): channel for channel, place in places(found_as).items()}
 
 
 def named(
@@ -189,7 +189,7 @@ def _by_pattern(
         return f"the name does not match the pattern {pattern}"
     if not (word := groups.get("channel")):
         return name, None
-    stated = places(found_as)
+    stated = words_of(found_as)
     known = {each.casefold(): each for each in channels.names} | stated
     numbers = {str(int(each)): channel for each, channel in stated.items() if each.isdecimal()}
     number = str(int(word)) if word.isdecimal() else ""
@@ -200,7 +200,7 @@ def _by_pattern(
 
 def _by_word(stem: str, channels: Channels, found_as: str | None) -> tuple[str, str] | str | None:
     """Read a word of `found_as`; the image's name is what is before and after it."""
-    stated = {word: each for word, each in places(found_as).items() if not word.isdecimal()}
+    stated = {word: each for word, each in words_of(found_as).items() if not word.isdecimal()}
     if not stated:
         return None
     found = list(_words(tuple(stated)).finditer(stem))

@@ -190,7 +190,9 @@ def find_images(
     found = FoundImages(channels, pattern, found_as)
     for text in paths:
         path = Path(text)
-        if path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
+        if field_name := _field_name(path):
+            found.add(field_name, None, path)
+        elif path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
             _add_folder(found, path, path)
         elif path.suffix.lower() == ".csv" and not _is_glob(text):
             _add_table(found, path)
@@ -213,6 +215,17 @@ def _is_glob(text: str) -> bool:
 def _add_folder(found: FoundImages, folder: Path, root: Path) -> None:
     for path in walk(folder, found.passed_over):
         found.add_file(path, root)
+
+
+def _field_name(path: Path) -> str | None:
+    """Return the name of an image inside an OME-Zarr, such as a plate's field; None for others.
+
+    `plate7.ome.zarr/B/3/0` is the image `plate7/B/3/0`.
+    """
+    outer = next((each for each in path.parents if each.suffix.lower() == FOLDER_SUFFIX), None)
+    if outer is None or not path.is_dir():
+        return None
+    return f"{stem_of(outer)}/{path.relative_to(outer)}"
 
 
 def walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
@@ -247,7 +260,9 @@ def _add_glob(found: FoundImages, text: str) -> None:
     if not matches:
         raise _not_found(text, found)
     for path in matches:
-        if path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
+        if field_name := _field_name(path):
+            found.add(field_name, None, path)
+        elif path.is_dir() and path.suffix.lower() != FOLDER_SUFFIX:
             _add_folder(found, path, Path())
         else:
             found.add_named_file(path, Path())
