@@ -16,10 +16,32 @@ anything would be refused.
 """
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.errors import UserError
 from hpa.system.files import atomic_path
+
+
+def check_outputs(arguments: Namespace) -> None:
+    """Refuse files that cannot be written, or that are not to be replaced, before any work.
+
+    Raises:
+        UserError: as said.
+    """
+    for path, suffixes in ((arguments.write, (".yaml", ".yml")), (arguments.html, (".html",))):
+        if path is None:
+            continue
+        inputs = {Path(each).resolve() for each in (*arguments.paths, arguments.params)}
+        is_allowed = path.suffix.lower() in suffixes and path.resolve() not in inputs
+        if not is_allowed or path.is_dir() or not path.absolute().parent.is_dir():
+            raise UserError(
+                f"{path} is not a file to write",
+                expected=f"a new file that ends in {suffixes[0]}, in an existing folder",
+                received=str(path.absolute()),
+                remedy="name another; apply_params.py copies the lines into params.yaml",
+            )
 
 
 def main() -> None:
@@ -33,6 +55,7 @@ def main() -> None:
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
     params, arguments = command_line.parse(parser)
+    check_outputs(arguments)
 
     from hpa.data.inspection.findings import findings, overlay
     from hpa.data.inspection.inspecting import inspect

@@ -4,6 +4,7 @@ The images are those that fetch finds, or without labels predict. If fetch refus
 error is kept, and the files are looked at as predict finds them.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -82,6 +83,18 @@ def arrange(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrang
         UserError: there is nothing at a path, or no image.
     """
     check_paths(list(paths))
+    try:
+        return _arranged(paths, fetch, stated)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or ' '.join(paths)} cannot be read",
+            expected="files and folders that you may read",
+            received=str(error.strerror or error),
+            remedy="change its permissions, or name another path",
+        ) from error
+
+
+def _arranged(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     table = find_table(Path(paths[0])) if len(paths) == 1 else None
     if table is None:
         return _of_files(paths, fetch, stated)
@@ -103,7 +116,7 @@ def _of_files(
         found.images,
         with_settings(fetch, settings),
         settings=tuple(settings),
-        passed_over=tuple(list_passed_over(found.passed_over)),
+        passed_over=_shortened(list_passed_over(found.passed_over), Path(paths[0])),
     )
 
 
@@ -193,7 +206,7 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
         groups=found.groups if found else _cells(table, "group"),
         labels=labels.of(list(found.targets.values())) if found else labels,
         settings=tuple(settings),
-        passed_over=tuple(found.passed_over if found else ()),
+        passed_over=_shortened(found.passed_over if found else [], table.path.parent),
         problems=tuple(problems),
     )
 
@@ -271,6 +284,11 @@ def _cells(table: Table, column: str) -> dict[str, str]:
     if not {"Id", column} <= set(table.cells):
         return {}
     return dict(zip(table.cells["Id"], table.cells[column], strict=True))
+
+
+def _shortened(lines: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Leave the folder out of the paths in lines."""
+    return tuple(line.replace(f"{folder}{os.sep}", "") for line in lines)
 
 
 def _shown(path: Path) -> str:

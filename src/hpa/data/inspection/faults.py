@@ -55,7 +55,7 @@ def faults(planes: Sequence[np.ndarray], names: Sequence[str], framed: bool) -> 
         BLACK: [f"{bright:.1%} of it is not"] * bool(bright < BRIGHT_SHARE and not blank),
     }
     usable = [(plane, name) for plane, name in zip(planes, names, strict=True) if name not in blank]
-    border = _border(planes) if usable and not framed else 0
+    border = _border(planes) if usable and not framed and not kinds[BLACK] else 0
     kinds[BORDER] = [f"{border} px"] if border else []
     kinds[BAR] = [name for plane, name in usable if _has_bar(plane)]
     kinds[HOT] = [f"{n} in {name}" for plane, name in usable if (n := _n_hot(plane))]
