@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpa.config.params import Params
+    from hpa.config.sections import Fetch
     from hpa.evaluation.inputs import Inputs
     from hpa.evaluation.report_data import Evaluation
     from hpa.metrics.origins import Origin
@@ -45,7 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     inputs, gallery = read_checked_inputs()
     params = inherited_params(params, {**gallery.params, **inputs.origin.params})
     facts = image_facts(PACKED_DIR, SPLIT_DIR)
-    submission = unlabelled_submission(SCORES_DIR / "unlabelled.npz", inputs.thresholds)
+    submission = unlabelled_submission(
+        SCORES_DIR / "unlabelled.npz", inputs.thresholds, competition_ids(params.fetch, facts)
+    )
     with stage_run("evaluate", params, sections=("evaluate",), upstream=inputs.run_id) as run_id:
         evaluation = evaluate_splits(
             inputs.val,
@@ -67,6 +70,14 @@ def main(argv: list[str] | None = None) -> None:
     if not arguments.no_paths:
         print("open reports/report.html; numbers: reports/metrics.json, reports/classes.csv")
         print(comparison(run_id))
+
+
+def competition_ids(fetch: "Fetch", facts: "pd.DataFrame") -> "set[str] | None":
+    """Return the Ids of the competition's images among several sources; None: no others."""
+    kinds = {each["name"]: each["source"] for each in fetch.sources or ()}
+    if fetch.source != "several" or "kaggle" not in kinds.values():
+        return None
+    return set(facts.index[facts["source"].map(kinds) == "kaggle"])
 
 
 def read_checked_inputs() -> "tuple[Inputs, Origin]":

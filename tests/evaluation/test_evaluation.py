@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from hpa.config.sections import Evaluate
 from hpa.errors import UserError
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
-from hpa.evaluation.submission import submission
+from hpa.evaluation.submission import submission, unlabelled_submission
 from hpa.metrics.predictions import Scores
+from hpa.thresholds.decisions import Thresholds
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.shown import fit_shown_scale
 from hpa.vocabulary import hpa2018
@@ -42,9 +44,12 @@ def facts_of(*splits: Scores) -> pd.DataFrame:
     )
 
 
+def swept(val: Scores) -> Thresholds:
+    return fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
+
+
 def evaluate(val: Scores, test: Scores, settings: Evaluate = SETTINGS) -> Evaluation:
-    thresholds = fit_by_rule("sweep", val.labelled(), val.y_prob, val.labels, fixed=0.5, seed=0)
-    return evaluate_splits(val, test, thresholds, facts_of(val, test), settings)
+    return evaluate_splits(val, test, swept(val), facts_of(val, test), settings)
 
 
 def macro(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -278,3 +283,27 @@ def test_every_rule_has_its_optimism() -> None:
     assert rules.loc["in force", "test"] == pytest.approx(evaluation.metrics["test/macro_f1"])
     assert rules.loc["fixed", "test"] == pytest.approx(evaluation.metrics["test/macro_f1_at_half"])
     np.testing.assert_allclose(rules["optimism_fit"], rules["fit"] - rules["test"])
+
+
+def test_several_sources_are_slices_of_the_test_images_and_one_is_none() -> None:
+    val, test = make_scores("val", 1), make_scores("test", 2)
+    facts = facts_of(val, test)
+    sources = np.where(np.arange(len(facts)) % 3, "plate8", "plate7")
+    found = evaluate_splits(val, test, swept(val), facts.assign(source=sources), SETTINGS).slices
+    rows = found[found["kind"] == "source"].set_index("slice")
+    of_test = facts.assign(source=sources).loc[test.ids, "source"].value_counts()
+    assert rows["n_images"].to_dict() == of_test.to_dict()
+    one = evaluate_splits(val, test, swept(val), facts.assign(source="plate7"), SETTINGS).slices
+    pd.testing.assert_frame_equal(one, found[found["kind"] != "source"])
+
+
+def test_a_submission_of_several_sources_has_the_competition_s_images_alone(
+    tmp_path: Path,
+) -> None:
+    val, unlabelled = make_scores("val", 1), make_scores("unlabelled", 3)
+    unlabelled.write(tmp_path / "unlabelled.npz")
+    own, mine = list(unlabelled.ids[::2]), list(unlabelled.ids[1::2])
+    table = unlabelled_submission(tmp_path / "unlabelled.npz", swept(val), own)
+    everything = unlabelled_submission(tmp_path / "unlabelled.npz", swept(val))
+    assert list(table["Id"]) == own
+    assert set(everything["Id"]) == {*own, *mine}

@@ -35,13 +35,21 @@ def confusions(y_true: np.ndarray, y_pred: np.ndarray, labels: Labels) -> pd.Dat
     return table.sort_values(["n", "share"], ascending=False, kind="stable", ignore_index=True)
 
 
-def slices(test: EvaluatedSplit, brightness: np.ndarray, *, seed: int, n: int) -> pd.DataFrame:
-    """Return metrics by brightness and by number of labels, one row per slice.
+def slices(
+    test: EvaluatedSplit,
+    brightness: np.ndarray,
+    sources: np.ndarray | None = None,
+    *,
+    seed: int,
+    n: int,
+) -> pd.DataFrame:
+    """Return metrics by brightness, number of labels and source, one row per slice.
 
     Sample F1 with its 95 % interval over groups, as most slices lack most classes and macro F1
     would mean little.
 
-    `brightness` is float[N], grey level in [0,255], mean over pixels and channels. Columns are
+    `brightness` is float[N], grey level in [0,255], mean over pixels and channels; `sources` [N]
+    are the names of the images' sources, which count if there are several. Columns are
     `kind`, `slice`, `n_images`, `sample_f1`, `low`, `high`, `micro_f1`, `n_true` and `n_predicted`
     (labels per image), `empty` (share without a predicted label).
     """
@@ -53,6 +61,8 @@ def slices(test: EvaluatedSplit, brightness: np.ndarray, *, seed: int, n: int) -
     n_labels = np.minimum(test.y_true.sum(axis=1), 3)
     for each in np.unique(n_labels):
         chosen.append(("labels", ("none", "1", "2", "3 or more")[each], n_labels == each))
+    names = [] if sources is None else sorted(set(sources))
+    chosen += [("source", name, sources == name) for name in names if len(names) > 1]
     return pd.DataFrame(_slice(test, *each, seed=seed, n=n) for each in chosen)
 
 

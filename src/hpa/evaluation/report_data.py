@@ -74,12 +74,16 @@ class Evaluation:
 
 
 def image_facts(packed_dir: Path, split_dir: Path) -> pd.DataFrame:
-    """Return `group` (integer) and `brightness` (grey level in [0,255]) of each image by its Id."""
+    """Return facts of each image by its Id.
+
+    `group` (integer), `brightness` (grey level in [0,255]), and `source` if the images state it.
+    """
     index = read_index(packed_dir).set_index("Id")
     assignment = read_assignment(split_dir).set_index("Id")
     channels = read_vocabulary(packed_dir).channels
     means = index[[f"{channel}_mean" for channel in channels.names]]
     facts = pd.DataFrame({"brightness": 255 * means.mean(axis=1)})
+    facts = facts.join(index.filter(["source"]))
     return facts.join(assignment["group"], how="inner")
 
 
@@ -97,7 +101,7 @@ def evaluate_splits(
 
     Args:
         val, test, thresholds: scores with labels; thresholds fitted on `val`.
-        facts: `group` and `brightness` by Id, of at least these images.
+        facts: those of `image_facts`, of at least these images.
         settings: section evaluate of params.yaml.
         run_id, origin: kept with the test predictions.
 
@@ -130,7 +134,12 @@ def evaluate_splits(
         calibration=calibration,
         reliability=reliability,
         confusions=confusions(test_true, test_pred, test.labels),
-        slices=slices(predictions, facts.loc[test.ids, "brightness"].to_numpy(), **draws),
+        slices=slices(
+            predictions,
+            facts.loc[test.ids, "brightness"].to_numpy(),
+            facts.loc[test.ids, "source"].to_numpy() if "source" in facts else None,
+            **draws,
+        ),
         empty=pd.DataFrame(
             row
             for name, split in (("val", val), ("test", test))

@@ -1,5 +1,6 @@
 """Kaggle's submission file: the predicted labels of the unlabelled test images."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,16 @@ def submission(ids: np.ndarray, y_pred: np.ndarray, labels: Labels) -> pd.DataFr
     return pd.DataFrame({"Id": ids, "Predicted": predicted})
 
 
-def unlabelled_submission(path: Path, thresholds: Thresholds) -> pd.DataFrame:
-    """Return the submission for the scores at `path`; no rows without such a file."""
+def unlabelled_submission(
+    path: Path, thresholds: Thresholds, ids: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Return the submission for the scores at `path`; no rows without such a file.
+
+    Kaggle refuses Ids that it does not know: of several sources, `ids` are the competition's.
+    """
     labels = thresholds.labels
     if not path.exists():
         return submission(np.empty(0, np.str_), np.empty((0, len(labels)), np.uint8), labels)
     unlabelled = Scores.read(path)
-    return submission(unlabelled.ids, decide(thresholds, unlabelled.y_prob), labels)
+    rows = submission(unlabelled.ids, decide(thresholds, unlabelled.y_prob), labels)
+    return rows if ids is None else rows[rows["Id"].isin(ids)]

@@ -15,6 +15,7 @@ SOURCES = {
     "kaggle": "the competition Human Protein Atlas Image Classification (2018)",
     "hpa": "the public Human Protein Atlas",
     "local": "your own files",
+    "several": "several sources",
 }
 UNKNOWN = "unknown"
 UNSCALED = "found.n_without_pixel_size"
@@ -66,7 +67,7 @@ def run_facts(
     """
     lineages = [each.get("lineage", {}) for each in networks]
     entries = [
-        ("Data", source_in_words(params.get("fetch.source"))),
+        ("Data", source_in_words(params.get("fetch.source"), params.get("fetch.sources"))),
         ("Trained", _joined(_date(each.get("trained_at")) for each in networks)),
         ("Code", _joined(map(code_in_words, lineages))),
         ("Run", run_id or UNKNOWN),
@@ -100,7 +101,7 @@ def data_facts(
         image_side_um: see `RunFacts`.
     """
     entries = [
-        ("Data", source_in_words(params.get("fetch.source"))),
+        ("Data", source_in_words(params.get("fetch.source"), params.get("fetch.sources"))),
         ("Images", images),
         ("Page", _date(written_at)),
         ("Code", code_in_words(lineage)),
@@ -136,9 +137,15 @@ def _side_um(params: Mapping[str, Any]) -> float | None:
     return round(pixel_size_um * params["pack.image_size"], 6)
 
 
-def source_in_words(source: object) -> str:
-    """Describe where images come from."""
-    return SOURCES.get(str(source), UNKNOWN)
+def source_in_words(source: object, sources: Sequence[Mapping[str, Any]] | None = None) -> str:
+    """Describe where images come from; `sources` are the entries of fetch.sources.
+
+    >>> source_in_words("several", [{"name": "plate7", "source": "local"}])
+    'several sources: plate7 (your own files)'
+    """
+    named = [f"{each['name']} ({source_in_words(each['source'])})" for each in sources or ()]
+    of_several = f": {'; '.join(named)}" if source == "several" and named else ""
+    return SOURCES.get(str(source), UNKNOWN) + of_several
 
 
 def code_in_words(lineage: Mapping[str, str]) -> str:

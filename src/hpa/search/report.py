@@ -85,8 +85,9 @@ def study_facts(study: Study) -> dict[str, str]:
     return {
         "Trials": (", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none yet")
         + f"; each trains for {steps:,} steps of {params.train.batch_size} images",
-        "Data": f"{source_in_words(params.fetch.source)}; {splits.get('train', 0):,} train and "
-        f"{splits.get('val', 0):,} val images of {px} × {px} pixels",
+        "Data": f"{source_in_words(params.fetch.source, params.fetch.sources)}; "
+        f"{splits.get('train', 0):,} train and {splits.get('val', 0):,} val images of {px} × {px} "
+        "pixels",
         "Value": "macro F1 on val, cross-fitted: each image is decided by thresholds that were "
         "fitted without it; test images take no part",
         "Code": code_in_words(lineage()),

@@ -14,6 +14,7 @@ IMAGES = {
     "kaggle": "the competition's images",
     "hpa": "images of the Human Protein Atlas",
     "local": "own images",
+    "several": "images of several sources",
 }
 REPEAT = {
     "search": "Result: the command in `search/best.yaml` among the artifacts. Resume the study: "
