@@ -8,8 +8,7 @@ import math
 from typing import Any
 
 import imagecodecs
-import numcodecs
-from numcodecs.abc import Codec
+import numpy as np
 from zarr.abc.codec import BytesBytesCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer
@@ -21,32 +20,45 @@ COMPRESSIONS = ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd")
 NAME = "hpa.bounded"
 SPARE = 64  # bytes, of a checksum
 KEPT = {"bytes", "endian", "transpose", "crc32c"}
-"""Codecs of Zarr version 3 that keep the number of bytes."""
-SAME_SIZE = {"shuffle", "bitround", "delta"}
-"""Filters of Zarr version 2 that do, if `delta` stores the type that it yields."""
+"""Codecs that keep the number of bytes."""
 
 
-def bounded_v2(document: dict[str, Any], n_bytes: int) -> dict[str, Any]:
-    """Return the metadata of an array of version 2 with its decompression bounded.
+def as_version_3(document: dict[str, Any]) -> dict[str, Any]:
+    """Translate the metadata of an array of Zarr version 2 to version 3.
 
     Raises:
-        InvalidImageError: the compression or a filter is not supported.
+        InvalidImageError: it has filters, which OME-Zarr does not use.
     """
-    filters = document.get("filters") or []
-    for each in filters:
-        if each["id"] not in SAME_SIZE or each.get("astype", each.get("dtype")) != each.get(
-            "dtype"
-        ):
-            raise _unknown(each["id"])
-    if (compressor := document.get("compressor")) is not None:
-        if compressor["id"] not in COMPRESSIONS:
-            raise _unknown(compressor["id"])
-        compressor = {"id": NAME, "name": compressor["id"], "n_bytes": n_bytes + SPARE}
-    return {**document, "filters": filters or None, "compressor": compressor}
+    dtype = np.dtype(document["dtype"])
+    n_axes, fill = len(document["shape"]), document.get("fill_value")
+    for each in document.get("filters") or []:
+        raise _unknown(each["id"])
+    codecs: list[dict[str, Any]] = [
+        {"name": "bytes", "configuration": {"endian": "big" if dtype.str[0] == ">" else "little"}}
+    ]
+    if document.get("order") == "F":
+        reverse = {"order": list(range(n_axes))[::-1]}
+        codecs.insert(0, {"name": "transpose", "configuration": reverse})
+    if compressor := document.get("compressor"):
+        codecs.append({"name": compressor["id"], "configuration": {}})
+    separator = {"separator": document.get("dimension_separator") or "."}
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": document["shape"],
+        "data_type": dtype.name,
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": document["chunks"]},
+        },
+        "chunk_key_encoding": {"name": "v2", "configuration": separator},
+        "fill_value": int(fill or 0) if dtype.kind in "ui" else fill or 0.0,
+        "codecs": codecs,
+    }
 
 
-def bounded_v3(codecs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the codecs of an array of version 3 with their decompression bounded.
+def bounded(codecs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the codecs of an array with their decompression bounded.
 
     Raises:
         InvalidImageError: one is not supported.
@@ -59,7 +71,7 @@ def _bounded(codec: dict[str, Any]) -> dict[str, Any]:
     if name in KEPT:
         return codec
     if name == "sharding_indexed":
-        inner = bounded_v3(codec["configuration"]["codecs"])
+        inner = bounded(codec["configuration"]["codecs"])
         return {**codec, "configuration": {**codec["configuration"], "codecs": inner}}
     if name not in COMPRESSIONS:
         raise _unknown(codec["name"])
@@ -80,25 +92,8 @@ def decompress(name: str, content: Any, n_bytes: int) -> bytes:
     return decoded
 
 
-class BoundedCodec(Codec):
-    """Decompression of version 2."""
-
-    codec_id = NAME
-
-    def __init__(self, name: str, n_bytes: int) -> None:
-        self.name, self.n_bytes = name, n_bytes
-
-    def decode(self, buf: Any, out: Any = None) -> bytes:
-        """Decompress a chunk."""
-        return decompress(self.name, buf, self.n_bytes)
-
-    def encode(self, buf: Any) -> bytes:
-        """Refuse to compress."""
-        raise NotImplementedError
-
-
 class BoundedBytesCodec(BytesBytesCodec):
-    """Decompression of version 3."""
+    """Decompression to at most the bytes of a chunk."""
 
     is_fixed_size = False
 
@@ -125,5 +120,4 @@ class BoundedBytesCodec(BytesBytesCodec):
         raise NotImplementedError
 
 
-numcodecs.register_codec(BoundedCodec)
 register_codec(NAME, BoundedBytesCodec)

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage, refusing_damage
-from hpa.data.images.zarr_codecs import bounded_v2, bounded_v3
+from hpa.data.images.zarr_codecs import as_version_3, bounded
 from hpa.data.images.zarr_metadata import (
     axes_of,
     channel_names,
@@ -143,12 +143,8 @@ def _array(store: CheckedStore, path: str) -> Any:
         InvalidImageError: it is absent, has other values than numbers, or absurd chunks.
     """
     if (document := store.read_json(f"{path}/zarr.json")) is not None:
-        name, is_v2 = "zarr.json", False
-        dtype, shape = document["data_type"], document["shape"]
-        chunks = _inner_chunks(document)
-        document = {**document, "attributes": {}, "codecs": bounded_v3(document["codecs"])}
+        dtype, shape, chunks = document["data_type"], document["shape"], _inner_chunks(document)
     elif (document := store.read_json(f"{path}/.zarray")) is not None:
-        name, is_v2 = ".zarray", True
         dtype, shape, chunks = document["dtype"], document["shape"], document["chunks"]
     else:
         raise InvalidImageError(
@@ -164,10 +160,11 @@ def _array(store: CheckedStore, path: str) -> Any:
             f"OME-Zarr in chunks of {n_bytes / 1e6:,.0f} MB (at most {MAX_CHUNK_BYTES / 1e6:.0f} "
             "MB): save it again in chunks of one plane"
         )
-    if is_v2:
-        document = bounded_v2(document, n_bytes)
-    store.documents = {f"{path}/{name}": json.dumps(document).encode()}
-    return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if is_v2 else 3)
+    if "data_type" not in document:
+        document = as_version_3(document)
+    document = {**document, "attributes": {}, "codecs": bounded(document["codecs"])}
+    store.documents = {f"{path}/zarr.json": json.dumps(document).encode()}
+    return zarr.open_array(store=store, path=path, mode="r", zarr_format=3)
 
 
 def _inner_chunks(document: dict[str, Any]) -> list[int]:
