@@ -53,7 +53,7 @@ ADVICE = (
         "of another rule: --serve.depth percentile, or the white of the camera (4095 for 12 bits).",
     ),
     (
-        r"and was cut$|is left with \d+ grey levels",
+        r"and were cut$|is left with \d+ grey levels",
         "Export the raw values, or state the white of the camera: --serve.depth 4095 for 12 bits.",
     ),
     (

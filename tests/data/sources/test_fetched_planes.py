@@ -70,9 +70,8 @@ def test_a_file_of_all_channels_becomes_one_picture_per_channel(
         np.testing.assert_array_equal(written(tmp_path, image_id), planes)
     assert list(table(tmp_path)) == ["Id", "Target"]
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "converted to 8 bits by fetch.depth camera: 4 of 16-bit values (channels of images); "
-        "0.000% of their pixels were cut, and 0 images are left with fewer than 32 grey levels in "
-        "a channel"
+        "converted channels to 8 bits by fetch.depth camera: 4 of 16-bit values; 0 pixels (0.00%) "
+        "were cut, 0 of 2 images are left with fewer than 32 grey levels in a channel"
     )
 
 
@@ -232,9 +231,9 @@ def test_what_is_lost_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ramp = np.tile(np.arange(2304, dtype=np.uint16).reshape(1, SIDE, SIDE), (4, 1, 1))
     path = save(tmp_path / "own/1.ome.tif", ramp)
     fetch(tmp_path, rows(path), replace(RULES, depth=DepthRule.of("percentile", "0 50")))
-    assert "percentile (0 and 50): 4 of 16-bit values (channels of images); 50.000% of their" in (
+    assert "percentile (0 and 50): 4 of 16-bit values; 4,608 pixels (50.00%) were cut" in (
         capsys.readouterr().out
     )
     fetch(tmp_path, rows(path), replace(RULES, depth=DepthRule.of(65535)))
     assert "fetch.depth 65535: 4 of 16-bit values" in (said := capsys.readouterr().out)
-    assert "0.000% of their pixels were cut, and 1 images are left with fewer than 32" in said
+    assert "0 pixels (0.00%) were cut, 1 of 1 images are left with fewer than 32" in said

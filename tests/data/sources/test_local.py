@@ -320,8 +320,10 @@ def test_values_of_other_depths_are_converted_by_the_rule_that_is_set(
     # value / 257: 128 → 0.498 → 0; 129 → 0.502 → 1; 257 → 1; 32768 → 127.5 → 128; 65535 → 255
     assert read_channel(tmp_path / "raw/train/a_red.png").tolist() == [[0, 0, 1], [1, 128, 255]]
     said = capsys.readouterr().out
-    assert "converted to 8 bits by fetch.depth camera: 1 of 16-bit values" in said
-    assert "0.000% of their pixels were cut, and 1 images are left with fewer than 32" in said
+    assert (
+        "converted channels to 8 bits by fetch.depth camera: 1 of 16-bit values; 0 pixels" in said
+    )
+    assert "1 of 2 images are left with fewer than 32 grey levels in a channel" in said
     change(paths_csv, "red", "deep.tif")
     fetch(tmp_path / "raw", paths_csv, rules=depth(DepthRule.of(4095)))
     # 255 · 257 / 4095 = 16.004; 255 · 128 / 4095 = 7.97; 255 · 129 / 4095 = 8.03

@@ -83,7 +83,7 @@ class GreyPlane:
         pixels: uint8[H,W].
         stored: type of the values in the file, such as `uint16`.
         limits: the values that became black and white; None if the values are as stored.
-        cut_fraction: share of pixels that were darker than black or brighter than white.
+        n_cut: number of pixels that were darker than black or brighter than white.
         n_levels: number of grey levels in use.
         is_coarse: whether values that differ in the file are equal now, and fewer than
             `MIN_LEVELS` levels are in use.
@@ -92,9 +92,14 @@ class GreyPlane:
     pixels: np.ndarray
     stored: str
     limits: Limits | None = None
-    cut_fraction: float = 0.0
+    n_cut: int = 0
     n_levels: int = 256
     is_coarse: bool = False
+
+    @property
+    def cut_fraction(self) -> float:
+        """Share of pixels that were cut."""
+        return self.n_cut / self.pixels.size
 
     @property
     def is_converted(self) -> bool:
@@ -153,7 +158,7 @@ def _converted(plane: np.ndarray, limits: Limits) -> GreyPlane:
         pixels,
         stored=str(plane.dtype.newbyteorder("=")),
         limits=limits,
-        cut_fraction=n_cut / plane.size,
+        n_cut=int(n_cut),
         n_levels=n_levels,
         is_coarse=n_levels < MIN_LEVELS and len(np.unique(plane)) > n_levels,
     )
@@ -169,11 +174,18 @@ def linear(plane: np.ndarray, limits: Limits) -> np.ndarray:
         levels = (values.astype(np.float64) - black) * 255 / (white - black)
         return np.floor(np.clip(levels, 0, 255) + 0.5).astype(np.uint8)
 
+    convert = scaled
     if plane.dtype.itemsize <= 2 and plane.dtype.kind in "ui":  # the same for each value
         lowest, highest = int(plane.min()), int(plane.max())
-        return scaled(np.arange(lowest, highest + 1))[plane.astype(np.int32) - lowest]
-    parts = range(0, len(plane), ROWS_AT_ONCE)
-    return np.concatenate([scaled(plane[start : start + ROWS_AT_ONCE]) for start in parts])
+        table = scaled(np.arange(lowest, highest + 1))
+
+        def convert(values: np.ndarray) -> np.ndarray:
+            return table[values.astype(np.int32) - lowest]
+
+    pixels = np.empty(plane.shape, np.uint8)
+    for start in range(0, len(plane), ROWS_AT_ONCE):
+        pixels[start : start + ROWS_AT_ONCE] = convert(plane[start : start + ROWS_AT_ONCE])
+    return pixels
 
 
 def _refused(

@@ -308,8 +308,8 @@ def _depth_flags(grey: Mapping[str, GreyPlane], rules: ReadingRules) -> list[str
         if each.limits and each.cut_fraction > rules.depth.cut_fraction:
             low, high = each.limits
             flags.append(
-                f"{each.cut_fraction:.3%} of the {name} channel is outside {low:g} to {high:g} and "
-                "was cut"
+                f"{each.n_cut:,} pixels of the {name} channel ({each.cut_fraction:.2%}) are beyond "
+                f"{low:g} to {high:g} and were cut"
             )
         if each.is_coarse:
             flags.append(f"the {name} channel is left with {each.n_levels} grey levels")

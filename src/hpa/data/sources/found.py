@@ -36,11 +36,11 @@ def summary(written: Sequence[Written], rules: ReadingRules) -> list[str]:
             sum(getattr(image, key) for image in written) for key in ("n_cut", "n_converted")
         )
         n_coarse = sum(image.is_coarse for image in written)
-        of_types = ", ".join(f"{n} of {type_in_words(each)} values" for each, n in types.items())
+        of_types = " and ".join(f"{n} of {type_in_words(each)}" for each, n in types.items())
         lines.append(
-            f"converted to 8 bits by fetch.depth {_described(rules)}: {of_types} (channels of "
-            f"images); {n_cut / n_converted:.3%} of their pixels were cut, and {n_coarse} images "
-            f"are left with fewer than {MIN_LEVELS} grey levels in a channel"
+            f"converted channels to 8 bits by fetch.depth {_described(rules)}: {of_types} values; "
+            f"{n_cut:,} pixels ({n_cut / n_converted:.2%}) were cut, {n_coarse} of {len(written)} "
+            f"images are left with fewer than {MIN_LEVELS} grey levels in a channel"
         )
     notes = Counter(note for image in written for note in image.notes)
     lines += [f"{note} ({n} images)" for note, n in notes.items()]

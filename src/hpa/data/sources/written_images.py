@@ -82,7 +82,7 @@ def write_image(
         image_id,
         types=(*[EIGHT_BITS] * len(copied), *(each.stored for each in grey.values())),
         pixel_size_um=read.pixel_size_um,
-        n_cut=sum(round(each.cut_fraction * each.pixels.size) for each in converted),
+        n_cut=sum(each.n_cut for each in converted),
         n_converted=sum(each.pixels.size for each in converted),
         is_coarse=any(each.is_coarse for each in converted),
         notes=read.notes,
