@@ -1,5 +1,6 @@
 """Plate maps: wells and labels, joined to files by a pattern of their names."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import yaml
 from PIL import Image
 
 from hpa.data.images.catalogue import read_catalogue
@@ -15,6 +17,7 @@ from hpa.data.sources.local import fetch_local, find_local, labelled_table
 from hpa.data.sources.plate_maps import normal_well, suggested_pattern
 from hpa.errors import UserError
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
+from support.paths import ROOT
 from support.worlds import draw_pixels
 
 PATTERN = r"(?P<well>[A-P]\d+)_s(?P<field>\d+)_(?P<channel>\w+)"
@@ -62,6 +65,22 @@ def test_a_map_labels_the_files_of_its_wells(
     assert np.array_equal(
         np.asarray(Image.open(tmp_path / "raw/train/A01_1_green.png")), PIXELS[..., 1]
     )
+
+
+def test_the_documented_map_is_joined_as_documented(tmp_path: Path) -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    table, params = re.findall(
+        r"^```(?:yaml)?\n(.*?)^```", text.partition("### Plate maps")[2], re.MULTILINE | re.DOTALL
+    )[:2]
+    fetch = yaml.safe_load(params)["fetch"]
+    folder = tmp_path / Path(fetch["path"]).parent
+    for name in ("A01_s2", "A2_s1", "B01_s1"):
+        write_field(folder / "anywhere", name)
+    (tmp_path / fetch["path"]).write_text(table)
+    images = find(tmp_path / fetch["path"], fetch["pattern"])
+    assert dict(zip(images["Id"], images["Target"], strict=True)) == {
+        "A01_2": "25", "A2_1": "0 2", "B01_1": "",
+    }  # fmt: skip
 
 
 def test_the_labels_of_a_map_are_those_of_a_table(plate: Path) -> None:
