@@ -62,7 +62,7 @@ def test_images_scaled_to_a_pixel_size_have_a_scale_bar() -> None:
     some_unknown = scaled | {"found.n_without_pixel_size": 3}
     found = run_facts([{}], Origin(), some_unknown, {}, run_id="")
     assert found.image_side_um is None
-    assert "pixel size is unknown" in found.no_scale_bar
+    assert "pixel size is unknown for 3 of the images" in found.no_scale_bar
 
 
 @pytest.mark.parametrize(

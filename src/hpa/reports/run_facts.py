@@ -121,8 +121,14 @@ def _facts(
     changed = _changed(networks, params, committed)
     unchanged = "" if changed else _unchanged(params, committed)
     side_um = side_um or _side_um(params)
-    no_bar = "" if side_um else NO_SCALE_BAR[params.get("fetch.source") != "synthetic"]
+    no_bar = "" if side_um else _no_scale_bar(params)
     return RunFacts(entries, changed, unchanged, histories, side_um, no_bar)
+
+
+def _no_scale_bar(params: Mapping[str, Any]) -> str:
+    if params.get("pack.pixel_size_um") and (n_unscaled := params.get(UNSCALED)):
+        return f"No scale bar: the pixel size is unknown for {n_unscaled} of the images."
+    return NO_SCALE_BAR[params.get("fetch.source") != "synthetic"]
 
 
 def _side_um(params: Mapping[str, Any]) -> float | None:
