@@ -14,7 +14,7 @@
 32 grey levels, they are cut, or the channels are stretched as by `percentile`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -175,7 +175,7 @@ def linear(plane: np.ndarray, limits: Limits) -> np.ndarray:
         return np.floor(np.clip(levels, 0, 255) + 0.5).astype(np.uint8)
 
     convert = scaled
-    if plane.dtype.itemsize <= 2 and plane.dtype.kind in "ui":  # the same for each value
+    if is_counted(plane.dtype):  # the same for each value
         lowest, highest = int(plane.min()), int(plane.max())
         table = scaled(np.arange(lowest, highest + 1))
 
@@ -240,10 +240,45 @@ def _by_percentiles(
     return {name: _percentiles(plane, rule.percentiles) for name, plane in planes.items()}
 
 
-def _percentiles(plane: np.ndarray, percentiles: tuple[float, float]) -> Limits:
+def _percentiles(plane: np.ndarray, percentiles: Sequence[float]) -> Limits:
     """Return two percentiles; the extremes if these are equal, as in a mostly black plane."""
+    if is_counted(plane.dtype):
+        return limits_of(*count_values(plane), percentiles)
     black, white = map(float, np.percentile(plane, percentiles))
     return (black, white) if white > black else (float(plane.min()), float(plane.max()))
+
+
+def is_counted(kind: np.dtype) -> bool:
+    """Tell whether values are few enough to count each."""
+    return kind.kind in "ui" and kind.itemsize <= 2
+
+
+def count_values(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a plane of up to 16 bits, ascending, and how often each occurs."""
+    lowest, highest = int(plane.min()), int(plane.max())
+    counts = np.zeros(highest - lowest + 1, np.int64)
+    for start in range(0, len(plane), ROWS_AT_ONCE):
+        places = plane[start : start + ROWS_AT_ONCE].ravel().astype(np.int32) - lowest
+        counts += np.bincount(places, minlength=len(counts))
+    found = np.flatnonzero(counts)
+    return found + lowest, counts[found]
+
+
+def limits_of(values: np.ndarray, counts: np.ndarray, percentiles: Sequence[float]) -> Limits:
+    """Return two percentiles of counted values, interpolated linearly as numpy does.
+
+    >>> limits_of(np.array([0, 10]), np.array([1, 1]), (25, 100))
+    (2.5, 10.0)
+    """
+    ends = np.cumsum(counts)
+    found = []
+    for each in percentiles:
+        place = each / 100 * (ends[-1] - 1)
+        ranks = np.floor(place), np.ceil(place)
+        below, above = (float(values[np.searchsorted(ends, r, side="right")]) for r in ranks)
+        found.append(below + (above - below) * float(place - ranks[0]))
+    black, white = found
+    return (black, white) if white > black else (float(values[0]), float(values[-1]))
 
 
 def _by_set(

@@ -6,13 +6,18 @@ added, so the result depends on neither their order nor the number of processes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import joblib
 import numpy as np
 
-from hpa.data.images.depth import Limits, type_in_words
+from hpa.data.images.depth import (
+    Limits,
+    count_values,
+    is_counted,
+    limits_of,
+    type_in_words,
+)
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.reading import ReadingRules, read_stored
 from hpa.data.sources.reading_rules import unreadable
@@ -21,8 +26,11 @@ from hpa.system.progress import progress
 
 N_VALUES, ZERO = 3 * 2**15, 2**15
 """Values of signed and unsigned 16 bits, and the place of zero among them."""
-DROPPED_BITS = 12
-N_BINS = 2 ** (32 - DROPPED_BITS)
+COUNTED = ("16-bit", "signed 16-bit", "signed 8-bit")
+"""Types, in words, of which each value is counted."""
+DROPPED_BITS = np.uint32(12)
+HALF_BIN = np.uint32(2**11)
+N_BINS = 2**20
 SIGN = np.uint32(2**31)
 
 Counts = dict[str, tuple[str, np.ndarray, np.ndarray]]
@@ -53,67 +61,47 @@ def set_percentiles(
     totals: dict[str, dict[str, np.ndarray]] = {}
     for counts in progress(counted, what="measure brightness", total=len(files)):
         for name, (kind, places, numbers) in counts.items():
-            n_bins = N_BINS if _is_binned(kind) else N_VALUES
+            n_bins = N_VALUES if kind in COUNTED else N_BINS
             total = totals.setdefault(name, {}).setdefault(kind, np.zeros(n_bins, np.int64))
             total[places] += numbers
     _require_one_type(totals)
-    return {
-        name: _percentiles(*next(iter(totals[name].items())), percentiles)
-        for name in rules.channels.names
-        if name in totals
-    }
-
-
-def _is_binned(kind: str) -> bool:
-    return "16-bit" not in kind and kind != "signed 8-bit"
+    limits = {}
+    for name, by_kind in totals.items():
+        ((kind, total),) = by_kind.items()
+        places = np.flatnonzero(total)
+        limits[name] = limits_of(_values(kind, places), total[places], percentiles)
+    return {name: limits[name] for name in rules.channels.names if name in limits}
 
 
 def _count(image_id: str, sources: Mapping[str, Path], rules: ReadingRules) -> Counts:
     try:
-        planes = read_stored(sources, replace(rules, depth=rules.depth)).planes
+        planes = read_stored(sources, rules).planes
     except InvalidImageError as error:
         raise unreadable(error, image_id, list(sources)) from error
     return {
-        name: (type_in_words(str(plane.dtype)), *np.unique(_places(plane), return_counts=True))
+        name: (type_in_words(str(plane.dtype)), *_counted(plane))
         for name, plane in planes.items()
         if plane.dtype != np.uint8
     }
 
 
-def _places(plane: np.ndarray) -> np.ndarray:
-    """Return the bin of each value; bins rise with the values."""
-    if not _is_binned(type_in_words(str(plane.dtype))):
-        return plane.astype(np.int32) + ZERO
+def _counted(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places and counts of values, or of bins that rise with the values."""
+    if is_counted(plane.dtype):
+        values, counts = count_values(plane)
+        return values + ZERO, counts
     bits = plane.astype(np.float32).view(np.uint32)
     rising = np.where(bits & SIGN, ~bits, bits | SIGN)
-    return (rising >> np.uint32(DROPPED_BITS)).astype(np.int32)
+    return np.unique(rising >> DROPPED_BITS, return_counts=True)
 
 
 def _values(kind: str, places: np.ndarray) -> np.ndarray:
-    """Return the value of bins; that in the middle of its float32 bins."""
-    if not _is_binned(kind):
-        return places.astype(np.float64) - ZERO
-    rising = (places.astype(np.uint32) << np.uint32(DROPPED_BITS)) | np.uint32(
-        2 ** (DROPPED_BITS - 1)
-    )
+    """Return the values at places, or those in the middle of bins."""
+    if kind in COUNTED:
+        return places - ZERO
+    rising = (places.astype(np.uint32) << DROPPED_BITS) | HALF_BIN
     bits = np.where(rising & SIGN, rising ^ SIGN, ~rising)
     return bits.astype(np.uint32).view(np.float32).astype(np.float64)
-
-
-def _percentiles(kind: str, total: np.ndarray, percentiles: Sequence[float]) -> Limits:
-    """Return two percentiles of counted values, interpolated linearly as numpy does."""
-    occupied = np.flatnonzero(total)
-    ends, values = np.cumsum(total[occupied]), _values(kind, occupied)
-    found = []
-    for each in percentiles:
-        place = each / 100 * (ends[-1] - 1)
-        below, above = (
-            values[np.searchsorted(ends, rank, side="right")]
-            for rank in (np.floor(place), np.ceil(place))
-        )
-        found.append(float(below + (above - below) * (place - np.floor(place))))
-    black, white = found
-    return (black, white) if white > black else (float(values[0]), float(values[-1]))
 
 
 def _require_one_type(totals: Mapping[str, Mapping[str, np.ndarray]]) -> None:
