@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from mlflow.utils.conda import _get_conda_env_name
 
+from hpa.data.images.vendor_files import PACKAGES
 from support.paths import ROOT
 
 STAND_IN = ROOT / "environment" / "no-conda"
@@ -30,6 +31,13 @@ def declared_packages() -> set[str]:
     declared = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert declared
     return set(re.findall(r'"([\w-]+)', declared.group(1)))
+
+
+def optional_packages(extra: str) -> set[str]:
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = re.search(rf"^{extra} = \[(.*?)\]", text, re.MULTILINE)
+    assert listed
+    return {name.lower() for name in re.findall(r'"([\w-]+)', listed.group(1))}
 
 
 def test_conda_pins_equal_those_of_the_lock() -> None:
@@ -55,8 +63,19 @@ def test_every_import_of_the_code_is_declared() -> None:
         package: {re.sub("[_.]", "-", name.lower()) for name in known[package]}
         for package in imported - own - set(sys.stdlib_module_names) - {"jax", "torch"}
     }
-    declared = declared_packages()
+    declared = declared_packages() | optional_packages("microscopes")
     assert {name for name, owners in needed.items() if not owners & declared} == set()
+
+
+def test_the_optional_packages_are_imported_by_the_readers_of_their_files_alone() -> None:
+    """Without them, all else works: `vendor_files` names them if such a file comes."""
+    importing = {
+        path.stem
+        for path in (ROOT / "src").rglob("*.py")
+        if re.search(r"^\s*(import|from) (nd2|liffile|pylibCZIrw)\b", path.read_text(), re.M)
+    }
+    assert importing == {"nd2_files", "lif_files", "czi_files"}
+    assert {package.lower() for _, package in PACKAGES.values()} == optional_packages("microscopes")
 
 
 def test_every_locked_package_carries_a_hash_and_no_registry_is_named() -> None:

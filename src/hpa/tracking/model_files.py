@@ -33,10 +33,11 @@ PACKAGE_DIR = Path(__file__).parents[1]
 MODEL, CONFIG = "model", "serve"
 """Names of the artifact that holds the model folder, and of its limits in the configuration."""
 REQUIRED = (
-    "fastapi", "filelock", "keras", "kornia-rs", "mlflow", "numpy", "opencv-python-headless",
-    "pandas", "pillow", "pydantic", "pyyaml", "scipy", "starlette", "tensorflow", "tqdm", "uvicorn",
+    "fastapi", "filelock", "imagecodecs", "keras", "kornia-rs", "mlflow", "numpy",
+    "opencv-python-headless", "pandas", "pillow", "pydantic", "pyyaml", "scipy", "starlette",
+    "tensorflow", "tifffile", "tqdm", "uvicorn", "zarr",
 )  # fmt: skip
-"""Packages that the served model imports."""
+"""Packages that the served model imports; the optional ones of microscopes' files are not."""
 OUTPUTS = Schema(
     [
         ColSpec(Array(DataType.string), "labels"),
