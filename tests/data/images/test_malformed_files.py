@@ -39,7 +39,7 @@ def test_a_damaged_file_gives_pixels_or_a_reason(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     draw = random.Random(f"damaged {name}")
-    for _ in range(N_DAMAGED):
+    for _ in range(2 if name == "JPEG 2000" else N_DAMAGED):  # each starts a process
         read_within_bounds(damage(draw, WHOLE[name]), tmp_path)
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,7 @@ def put(folder: Path, files: Files) -> Path:
 
 @pytest.mark.parametrize("bigtiff", [False, True])
 @pytest.mark.parametrize("tile", [None, (16, 16)])
-@pytest.mark.parametrize(
-    "compression", [None, "zlib", "lzw", "packbits", "zstd", "lzma", "jpeg2000"]
-)
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "zstd", "lzma"])
 def test_an_ome_tiff_has_the_planes_names_and_pixel_size_that_were_written(
     compression: str | None, tile: tuple[int, int] | None, bigtiff: bool
 ) -> None:
@@ -67,6 +66,12 @@ def test_an_ome_tiff_has_the_planes_names_and_pixel_size_that_were_written(
     assert (said.height_px, said.width_px, said.dtype, said.bits) == (48, 40, np.uint16, 12)
     assert (said.n_slices, said.n_times, said.n_scenes) == (1, 1, 1)
     assert said.pixel_size_um == pytest.approx(0.1)
+
+
+def test_jpeg_2000_is_decoded_in_a_process_of_its_own() -> None:
+    content = tiff(FOUR, ome=True, metadata=OME, compression="jpeg2000", tile=(16, 16))
+    with open_image(content) as image:
+        np.testing.assert_array_equal(planes_of(image)[:, 0], FOUR)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +233,22 @@ def test_what_is_no_grey_level_is_refused(
         open_image(tiff(pixels, **options))
 
 
+@pytest.mark.parametrize("form", ["ImageJ", "OME"])
+def test_grey_levels_that_fiji_shows_in_a_color_are_grey_levels(form: str) -> None:
+    ramp = np.arange(256, dtype=np.uint16) * 257
+    green = np.stack([ramp * 0, ramp, ramp * 0])
+    eight = (FOUR >> 4).astype(np.uint8)
+    description = (
+        "ImageJ=1.54f\nimages=4\nchannels=4\n" if form == "ImageJ" else ome_xml(FOUR, "<TiffData/>")
+    )
+    options: dict[str, Any] = {"description": description, "metadata": None}
+    with open_image(tiff(eight, photometric="palette", colormap=green, **options)) as image:
+        np.testing.assert_array_equal(planes_of(image)[:, 0], eight)
+    for other in (green[:, ::-1], np.random.default_rng(0).permuted(green, axis=1)):
+        with pytest.raises(InvalidImageError, match=r"^a palette"):
+            open_image(tiff(eight, photometric="palette", colormap=other, **options))
+
+
 def test_a_red_green_blue_tiff_is_a_picture_for_people() -> None:
     for planarconfig, stored in (("contig", COLOR), ("separate", np.moveaxis(COLOR, -1, 0))):
         with open_image(tiff(stored, photometric="rgb", planarconfig=planarconfig)) as image:
@@ -332,6 +353,40 @@ def test_scenes_of_an_ome_tiff_are_counted_and_chosen(tmp_path: Path) -> None:
         np.testing.assert_array_equal(planes_of(image)[:, 0], FOUR + 1)
     with pytest.raises(InvalidImageError, match="2 images: none has number 3"):
         open_image(tmp_path / "a.ome.tif#3")
+
+
+def test_a_metamorph_stack_has_its_slices_behind_one_directory() -> None:
+    n = len(FOUR)
+    values = [number for at in range(n) for number in (at + 1, 1, 0, at, 0, 0)]
+    tags = [
+        (33628, 4, 1, struct.pack("<2I", 4, 0), True),  # UIC1: of one entry
+        (33629, 4, len(values), values, True),  # UIC2: depth, date and time of each plane
+    ]
+    first = tiff(FOUR[0], metadata=None, software="", extratags=tags, **MINISBLACK)
+    said = struct.pack("<HHI", 33629, 4, len(values))
+    first = first.replace(said, struct.pack("<HHI", 33629, 5, n))
+    assert first.endswith(FOUR[0].tobytes())
+    with open_image(first + FOUR[1:].tobytes()) as image:
+        assert image.description.kind == "MetaMorph stack"
+        np.testing.assert_array_equal(planes_of(image)[0], FOUR)
+
+
+def test_an_lsm_has_its_channels_in_samples_and_its_slices_in_pages() -> None:
+    info = struct.pack("<II5i12x2d", 67127628, 56, 40, 48, 2, 3, 1, 1e-7, 1e-7)
+    slices = np.stack([FOUR[:3], FOUR[1:]])
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for number, planes in enumerate(slices):
+            tags = [(34412, 1, len(info), info, True)] if number == 0 else []
+            writer.write(
+                planes, metadata=None, planarconfig="separate", extratags=tags, **MINISBLACK
+            )
+            writer.write(COLOR[::4, ::4], metadata=None, subfiletype=1, photometric="rgb")
+    with open_image(file.getvalue()) as image:
+        said = image.description
+        assert (said.kind, said.n_slices, len(said.channel_names)) == ("Zeiss LSM", 2, 3)
+        assert said.pixel_size_um == pytest.approx(0.1)
+        np.testing.assert_array_equal(planes_of(image), slices.swapaxes(0, 1))
 
 
 def test_metamorph_s_single_planes_tell_channel_and_pixel_size() -> None:

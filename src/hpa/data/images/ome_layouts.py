@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hpa.data.images.headers import DamagedFileError
 from hpa.data.images.ome_xml import Ome, OmeImage, TiffData
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.tiff_directories import HEIGHT, SAMPLES, WIDTH, Directory
-from hpa.data.images.tiff_layouts import Layout, Plane, arrange
+from hpa.data.images.tiff_layouts import Layout, Plane, arrange, contradiction
 
 
 def ome_layout(
@@ -24,15 +23,15 @@ def ome_layout(
         scene: number of the image among those in this file, from 1; None takes the first.
 
     Raises:
-        InvalidImageError: files of the set are missing, or there is no such image.
-        DamagedFileError: the metadata contradict the pages.
+        InvalidImageError: files of the set are missing, there is no such image, or the metadata
+            contradict the pages.
     """
     images = [each for each in ome.images if not each.is_without_pixels]
     _forget_own_name(images, ome.uuid, path)
     here = [each for each in images if not each.parts or any(not p.file for p in each.parts)]
     here = here or images
     if not here:
-        raise DamagedFileError("OME metadata without an image")
+        raise contradiction("OME metadata without an image")
     if (scene or 1) > len(here):
         raise InvalidImageError(f"OME-TIFF of {len(here)} images: none has number {scene}")
     image = here[(scene or 1) - 1]
@@ -102,11 +101,13 @@ def _stored(image: OmeImage, n_pages: int) -> list[Plane]:
         start, stride = 0, 1
         for axis, size in zip(axes, sizes, strict=True):
             if not 0 <= part.first[axis] < size:
-                raise DamagedFileError(f"OME metadata with a plane {axis} {part.first[axis]}")
+                raise contradiction(f"OME metadata with a plane {axis} {part.first[axis]}")
             start, stride = start + stride * part.first[axis], stride * size
         here = n_planes if part.file else n_pages - part.page
         if part.n_planes is None and not part.file and here > n_planes - start:
-            raise DamagedFileError(f"OME metadata that announce {n_planes} planes of {here}")
+            raise contradiction(
+                f"OME metadata that announce {n_planes} planes, but {here} are there"
+            )
         most = min(n_planes - start, here)
         number = most if part.n_planes is None else min(part.n_planes, n_planes - start)
         for at in range(max(0, number)):
@@ -125,14 +126,12 @@ def _check_page(place: Plane, directories: Sequence[Directory], image: OmeImage)
     if place.file:
         return
     if not 0 <= place.page < len(directories):
-        raise DamagedFileError(
-            f"OME metadata that name page {place.page + 1} of {len(directories)}"
-        )
+        raise contradiction(f"OME metadata that name page {place.page + 1} of {len(directories)}")
     page = directories[place.page]
     said = image.sizes["X"], image.sizes["Y"], image.n_samples
     stored = page.number(WIDTH, 0), page.number(HEIGHT, 0), page.number(SAMPLES, 1)
     if said != stored:
-        raise DamagedFileError(
+        raise contradiction(
             f"OME metadata that announce {said[0]}×{said[1]} pixels, but the page has "
             f"{stored[0]}×{stored[1]}"
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from hpa.data.images.headers import DamagedFileError
+from hpa.data.images.opened import InvalidImageError
 
 MAX_ELEMENTS, MAX_PLANES = 100_000, 20_000
 MICROMETRES = {
@@ -58,14 +59,15 @@ def parse_ome(text: str) -> Ome:
     """Parse OME-XML.
 
     Raises:
-        DamagedFileError: it is cut, damaged, or larger than that of any image.
+        DamagedFileError: it is cut or damaged.
+        InvalidImageError: it describes more planes than any image has.
     """
     target = _Target()
     parser = ElementTree.XMLParser(target=target)
     try:
         parser.feed(text)
         parser.close()
-    except DamagedFileError:
+    except (DamagedFileError, InvalidImageError):
         raise
     except Exception as error:  # values made by hand raise many types
         raise DamagedFileError(f"OME metadata that cannot be read ({error!s:.80})") from error
@@ -128,6 +130,7 @@ class _Target:
 
     def _start_binary_only(self, attributes: dict[str, str]) -> None:
         self.ome.master = attributes.get("MetadataFile", "")
+        self.ome.uuid = attributes.get("UUID", "")
 
     def _start_pixels(self, attributes: dict[str, str]) -> None:
         bits, x, y = (
@@ -143,7 +146,10 @@ class _Target:
         if min(image.sizes.values()) < 1 or sorted(image.order) != ["C", "T", "Z"]:
             raise DamagedFileError("OME metadata with impossible sizes")
         if (n_planes := math.prod(image.sizes[axis] for axis in "ZCT")) > MAX_PLANES:
-            raise DamagedFileError(f"OME metadata that announce {n_planes:,} planes")
+            raise InvalidImageError(
+                f"OME metadata that announce {n_planes:,} planes, more than {MAX_PLANES:,}: save "
+                "one image, of one time, in its own file"
+            )
         self.ome.images.append(image)
 
     def _start_channel(self, attributes: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION = (
     274,
 )
 SAMPLES, PLANAR, PAGE_NAME, TILE_WIDTH, TILE_HEIGHT, FORMAT = 277, 284, 285, 322, 323, 339
-DEPTH, TILE_DEPTH, METAMORPH = 32997, 32998, range(33628, 33632)
+DEPTH, TILE_DEPTH, METAMORPH, LSM = 32997, 32998, range(33628, 33632), 34412
 KEPT = {
     SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, PAGE_NAME,
     TILE_WIDTH, TILE_HEIGHT, FORMAT, DEPTH, TILE_DEPTH,
@@ -54,7 +54,7 @@ SIZES = {
 LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 TEXT, BYTES = 2, {1, 2, 6, 7}
 REDUCED, MASK = 1, 4
-GREY, RGB, YCBCR, JPEG_IN_TIFF = 1, 2, 6, 7
+GREY, RGB, COLORMAP, YCBCR, JPEG_IN_TIFF = 1, 2, 3, 6, 7
 REFUSED_COLORS = {
     0: "a negative (zero is white)",
     3: PALETTE,
@@ -131,7 +131,7 @@ def read_directories(file: BinaryIO, n_bytes: int) -> list[Directory]:
 
 class _Reader:
     def __init__(self, file: BinaryIO, n_bytes: int, order: str, is_big: bool) -> None:
-        self._file, self._n_bytes, self._order = file, n_bytes, order
+        self._file, self._n_bytes, self._order, self._is_big = file, n_bytes, order, is_big
         self.offset_bytes = 8 if is_big else 4
         self.offset_format = order + ("Q" if is_big else "I")
         self._count_format, self._count_bytes = (order + "Q", 8) if is_big else (order + "H", 2)
@@ -144,10 +144,12 @@ class _Reader:
             raise DamagedFileError(f"a page of {n_tags:,} tags")
         start, n_bytes = offset + self._count_bytes, n_tags * self._entry.size
         block = self._bytes(start, n_bytes + self.offset_bytes)
-        tags, names, total = {}, b"", 0
+        tags: dict[int, tuple[int, ...]] = {}
+        codes, names, total = set(), b"", 0
         for code, kind, count, value in self._entry.iter_unpack(block[:n_bytes]):
             size = SIZES.get(kind, 0) * count
             total += size
+            codes.add(code)
             _check_tag(code, kind, count, total)
             if code not in KEPT or code in tags:
                 continue
@@ -157,8 +159,15 @@ class _Reader:
             elif kind in LETTERS and 0 < count <= MAX_SAMPLES:
                 numbers = self._value(where, value, size)
                 tags[code] = struct.unpack(f"{self._order}{count}{LETTERS[kind]}", numbers)
+        if LSM in codes and len(tags.get(BITS, ())) == 2 and not self._is_big:
+            tags[BITS] = self._bits_of_lsm(tags[BITS])
         name = names.partition(b"\0")[0].decode("utf-8", "replace").strip()
         return Directory(offset, tags, name), self._number(block[n_bytes:])
+
+    def _bits_of_lsm(self, stored: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the bits of two samples, which LSM stores elsewhere, though they would fit."""
+        where = self._number(struct.pack(f"{self._order}2H", *stored))
+        return struct.unpack(f"{self._order}2H", self._bytes(where, 4))
 
     def _value(self, where: int | None, inline: bytes, size: int) -> bytes:
         return inline[:size] if where is None else self._bytes(where, size)
@@ -180,8 +189,13 @@ def _check_tag(code: int, kind: int, count: int, total: int) -> None:
         raise DamagedFileError(f"a tag of {count:,} numbers")
 
 
-def check_page(page: Directory, max_size_px: int) -> None:
+def check_page(page: Directory, max_size_px: int, is_shown_in_color: bool = False) -> None:
     """Check that the samples of a page are grey levels, and its size.
+
+    Args:
+        page: the page.
+        max_size_px: of a side, at most.
+        is_shown_in_color: a palette says no more than in which color a program shows grey levels.
 
     Raises:
         InvalidImageError: they are not; or it is larger than `max_size_px` on a side, or empty.
@@ -190,6 +204,7 @@ def check_page(page: Directory, max_size_px: int) -> None:
     width, height = page.number(WIDTH, 0), page.number(HEIGHT, 0)
     n_samples, bits = page.number(SAMPLES, 1), page.tags.get(BITS, (1,))
     photometric = page.number(PHOTOMETRIC, -1)
+    photometric = GREY if is_shown_in_color and photometric == COLORMAP else photometric
     if not (width and height and 0 < n_samples <= MAX_SAMPLES):
         raise DamagedFileError("tags that cannot be read")
     if 1 < len(bits) < n_samples or len({*bits}) > 1:

@@ -1,16 +1,15 @@
 """TIFF files of microscopes: OME-TIFF, ImageJ, several pages or samples, tiles, pyramids.
 
 The file's own directories are checked before anything is decoded, and one plane is read at a time.
-Of a pyramid, the full level is read. tifffile parses the tags and decodes strips and tiles.
+Of a pyramid, the full level is read. tifffile parses the tags and decodes strips and tiles; JPEG
+2000 in a process of its own, as a few damaged bytes may fill the memory of its decoder.
 """
 
 import io
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import tifffile
@@ -18,7 +17,7 @@ import tifffile
 from hpa.data.images.headers import TIFF_SIGNATURES, DamagedFileError
 from hpa.data.images.ome_layouts import beside, ome_layout
 from hpa.data.images.ome_xml import Ome, parse_ome
-from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
+from hpa.data.images.opened import Description, InvalidImageError, OpenedImage, refusing_damage
 from hpa.data.images.tiff_directories import (
     BITS,
     MAX_TAG_BYTES,
@@ -31,8 +30,10 @@ from hpa.data.images.tiff_directories import (
     check_page,
     read_directories,
 )
-from hpa.data.images.tiff_layouts import Layout, Plane, layout_of
-from hpa.data.images.tiff_pages import PageReader
+from hpa.data.images.tiff_layouts import Layout, Plane
+from hpa.data.images.tiff_metadata import is_brightness, layout_of
+from hpa.data.images.tiff_pages import JPEG_2000, PageReader
+from hpa.data.images.vendor_files import VendorImage
 
 TURNS = {2: "m", 3: "rr", 4: "rrm", 5: "rm", 6: "r", 7: "rrrm", 8: "rrr"}
 """Orientation: turns to the right (r) and a mirror image (m) that let the picture stand upright."""
@@ -46,12 +47,10 @@ class TiffFile:
         self.file: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
         try:
             self.n_bytes = self.file.seek(0, io.SEEK_END)
-            with refusing_damage(self.n_bytes):
+            with refusing_damage(f"{self.n_bytes} bytes"):
                 self.directories = read_directories(self.file, self.n_bytes)
                 self.file.seek(0)
-                self.parsed = tifffile.TiffFile(
-                    self.file, is_scanimage=False, is_ndpi=False, is_lsm=False
-                )
+                self.parsed = tifffile.TiffFile(self.file, is_scanimage=False, is_ndpi=False)
                 self.first = self.parsed.pages.first
         except BaseException:
             self.file.close()
@@ -61,20 +60,33 @@ class TiffFile:
         """Parse the tags of a page."""
         if index == 0:
             return self.first
+        if self.parsed.is_lsm:  # it corrects the tags of these
+            return cast(tifffile.TiffPage, self.parsed.pages[index])
         self.file.seek(self.directories[index].offset)
         return tifffile.TiffPage(self.parsed, index)
 
 
 class TiffImage(OpenedImage):
-    """An image in a TIFF file, or in several files of a folder that belong together."""
+    """An image in a TIFF file, or in several files of a folder that belong together.
 
-    def __init__(self, source: Path | bytes, *, scene: int | None, max_size_px: int) -> None:
+    Args:
+        source: the file, or its bytes.
+        scene: number of the image, from 1; None takes the first.
+        max_size_px: larger images are refused.
+        is_apart: this process does nothing else, so JPEG 2000 may be decoded here.
+    """
+
+    def __init__(
+        self, source: Path | bytes, *, scene: int | None, max_size_px: int, is_apart: bool = False
+    ) -> None:
+        self._source, self._scene, self._max_size_px = source, scene, max_size_px
         self._path = source if isinstance(source, Path) else None
-        self._max_size_px = max_size_px
+        self._is_apart = is_apart
+        self._worker: VendorImage | None = None
         self._opened = TiffFile(source)
         self._others: dict[str, TiffFile] = {}
         try:
-            with refusing_damage(self._opened.n_bytes):
+            with refusing_damage(f"{self._opened.n_bytes} bytes"), np.errstate(all="ignore"):
                 self._layout = self._arrange(scene)
                 own = next(
                     (each for each in self._layout.planes.values() if not each.file), Plane(0)
@@ -91,14 +103,29 @@ class TiffImage(OpenedImage):
         place = self._layout.planes[channel, z]
         opened = self._opened if not place.file else self._other(place.file)
         samples = range(3) if self.description.is_color_picture else [place.sample]
-        with refusing_damage(opened.n_bytes):
-            reader = PageReader(opened.file, opened.n_bytes, opened.page(place.page))
-            plane = reader.read(place, samples)
+        with refusing_damage(f"{opened.n_bytes} bytes"), np.errstate(all="ignore"):
+            page = opened.page(place.page)
+            if page.compression in JPEG_2000 and not self._is_apart:
+                return self._read_apart(channel, z)
+            plane = PageReader(opened.file, opened.n_bytes, page).read(place, samples)
         pixels = np.moveaxis(plane, 0, -1) if len(samples) > 1 else plane[0]
         return _upright(pixels, self._sample_page.number(ORIENTATION, 1))
 
+    def _read_apart(self, channel: int, z: int) -> np.ndarray:
+        if self._worker is None:
+            self._worker = VendorImage(
+                self._source,
+                kind="JPEG 2000",
+                scene=self._scene,
+                max_size_px=self._max_size_px,
+                is_apart=True,
+            )
+        return self._worker.read(channel, z)
+
     def close(self) -> None:
         """Close the file and the others of its set."""
+        if self._worker is not None:
+            self._worker.close()
         for each in (self._opened, *self._others.values()):
             each.file.close()
 
@@ -112,7 +139,8 @@ class TiffImage(OpenedImage):
 
     def _check_pages(self) -> None:
         pages = {each.page for each in self._layout.planes.values() if not each.file}
-        check_page(self._sample_page, self._max_size_px)
+        is_shown_in_color = self._layout.kind != "TIFF" and is_brightness(self._opened.first)
+        check_page(self._sample_page, self._max_size_px, is_shown_in_color)
         self._check_alike([self._opened.directories[page] for page in pages])
 
     def _check_alike(self, pages: list[Directory]) -> None:
@@ -194,18 +222,3 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     turns = TURNS.get(orientation, "")
     turned = np.rot90(pixels, -turns.count("r"))
     return np.ascontiguousarray(turned[:, ::-1] if "m" in turns else turned)
-
-
-@contextmanager
-def refusing_damage(n_bytes: int) -> Iterator[None]:
-    """Turn errors of a damaged file into `InvalidImageError`."""
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    except InvalidImageError:
-        raise
-    except DamagedFileError as error:
-        raise InvalidImageError(f"{n_bytes} bytes, cut or damaged: {error}") from error
-    except Exception as error:  # tifffile and imagecodecs raise many types for damaged files
-        reason = f"{type(error).__name__} {error!s:.100}"
-        raise InvalidImageError(f"{n_bytes} bytes, cut or damaged: {reason}") from error

@@ -1,31 +1,15 @@
-"""Arrangement of the planes of a TIFF: which page holds which channel and slice, by its metadata.
+"""Arrangement of the planes of a TIFF: which page holds which channel and slice.
 
-Programs say it in several ways: ImageJ in lines of the description, tifffile in JSON, Zeiss (LSM)
-and MetaMorph (STK) in tags of their own. Without a word, pages of equal size are channels. OME-XML
-has a module of its own, `ome_layouts`.
+The metadata say it: those of OME-XML are read by `ome_layouts`, others by `tiff_metadata`.
 """
 
-import json
-import math
-import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import tifffile
 
-from hpa.data.images.headers import DamagedFileError
-from hpa.data.images.ome_xml import MAX_PLANES, micrometres, same_size
+from hpa.data.images.ome_xml import MAX_PLANES
 from hpa.data.images.opened import InvalidImageError
-from hpa.data.images.tiff_directories import DEPTH, SAMPLES, Directory
-
-PLAUSIBLE_UM = 0.005, 10.0
-"""Sizes of a pixel that a microscope has. 300 dots per inch, which programs write that know no
-better, are 85 µm."""
-LSM, STK = 34412, 33628
-LSM_SCALARS = struct.Struct("<8x5i12x2d")
-"""Of the tag's start: width, height, depth, channels, times; width and height of a pixel in m."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +40,6 @@ class Layout:
     pixel_size_um: float | None = None
 
 
-def layout_of(first: tifffile.TiffPage, directories: Sequence[Directory], n_bytes: int) -> Layout:
-    """Arrange the planes of a file without OME-XML.
-
-    Args:
-        first: its first page.
-        directories: of all pages.
-        n_bytes: size of the file.
-
-    Raises:
-        InvalidImageError: its pages are no planes of one image.
-        DamagedFileError: its metadata contradict its pages.
-    """
-    pages = [at for at, each in enumerate(directories) if not each.is_extra] or [0]
-    _check_equal([directories[at] for at in pages])
-    said = (describe(first, len(pages)) for describe in (_imagej, _lsm, _stk, _tifffile_json))
-    found = next((each for each in said if each is not None), None)
-    kind, order, sizes, names, pixel_size_um = found or _plain(first, len(pages))
-    stored = _stored(first, pages, math.prod(sizes.values()), n_bytes)
-    depth = directories[pages[0]].number(DEPTH, 1)
-    return arrange(
-        Layout(kind, names, {}, pixel_size_um=pixel_size_um or _printed_size(first)),
-        stored, order, sizes, directories[pages[0]].number(SAMPLES, 1), depth,
-    )  # fmt: skip
-
-
-Said = tuple[str, str, dict[str, int], tuple[str, ...], float | None]
-"""Kind of file, order of its axes (C, Z, T; the fastest first), sizes, names of channels, size."""
-
-
 def arrange(
     layout: Layout,
     stored: Sequence[Plane],
@@ -106,7 +61,7 @@ def arrange(
     if depth > 1 and sizes["Z"] > 1:
         raise InvalidImageError("a stack of volumes")
     if len(stored) * n_samples * depth > MAX_PLANES:
-        raise DamagedFileError(f"{len(stored) * n_samples * depth:,} planes")
+        raise too_many_planes(len(stored) * n_samples * depth)
     planes = {}
     strides = dict(
         zip(order, np.cumprod([1, *(sizes[axis] for axis in order)]).tolist(), strict=False)
@@ -127,173 +82,15 @@ def arrange(
     )
 
 
-def _check_equal(pages: Sequence[Directory]) -> None:
-    if len({page.signature for page in pages}) > 1:
-        kinds = list(dict.fromkeys(page.words for page in pages))
-        raise InvalidImageError(
-            f"{len(pages)} pages of unequal size or type ({'; '.join(kinds[:3])}): "
-            "save each image in a file of its own"
-        )
-
-
-def _stored(
-    first: tifffile.TiffPage, pages: Sequence[int], n_planes: int, n_bytes: int
-) -> list[Plane]:
-    """Return the places of the planes: one page each, or all behind the first directory."""
-    if n_planes > MAX_PLANES:
-        raise DamagedFileError(f"metadata that announce {n_planes:,} planes")
-    if n_planes == len(pages):
-        return [Plane(page) for page in pages]
-    if len(pages) > 1 or not first.is_final:
-        raise DamagedFileError(
-            f"metadata that announce {n_planes:,} planes, but {len(pages)} are there"
-        )
-    whole = (n_bytes - first.dataoffsets[0]) // first.nbytes
-    if whole < n_planes:
-        raise DamagedFileError(f"metadata that announce {n_planes:,} planes, but {whole} are there")
-    return [Plane(pages[0], skip=at) for at in range(n_planes)]
-
-
-def _imagej(first: tifffile.TiffPage, n_pages: int) -> Said | None:
-    """Read ImageJ's lines (`channels=4`); planes that it does not name are channels."""
-    text = first.description
-    if not text.startswith("ImageJ="):
-        return None
-    said = dict(re.findall(r"^(\w+)=(.*?)\s*$", text[:100_000], re.MULTILINE))
-    sizes = {
-        axis: _count(said.get(name, "1"))
-        for axis, name in (("C", "channels"), ("Z", "slices"), ("T", "frames"))
-    }
-    n_images = max(_count(said.get("images", "1")), n_pages)
-    n_samples, n_others = first.samplesperpixel, sizes["Z"] * sizes["T"]
-    if sizes["C"] == n_samples > 1 and n_others == n_images:
-        sizes["C"] = 1  # samples of a pixel, declared as channels
-    if math.prod(sizes.values()) == 1:
-        sizes["C"] = n_images
-    order = said.get("order", "czt").upper()
-    order = order if sorted(order) == ["C", "T", "Z"] else "CZT"
-    unit = said.get("unit", "").replace("\\u00B5", "µ")
-    size = same_size(*(micrometres(each, unit) for each in _pixel_widths(first)))
-    kind = "ImageJ stack" if math.prod(sizes.values()) > 1 else "ImageJ TIFF"
-    return kind, order, sizes, _imagej_labels(first, sizes, order), size
-
-
-def _lsm(first: tifffile.TiffPage, n_pages: int) -> Said | None:
-    """Read Zeiss' LSM: samples are channels, pages are slices or times."""
-    tag = first.tags.get(LSM)
-    if tag is None or tag.count < LSM_SCALARS.size:
-        return None
-    file = first.parent.filehandle
-    file.seek(tag.valueoffset)
-    _, _, n_slices, _, n_times, x, y = LSM_SCALARS.unpack(file.read(LSM_SCALARS.size))
-    sizes = {"C": 1, "Z": max(1, n_slices), "T": max(1, n_times)}
-    return "Zeiss LSM", "ZTC", sizes, (), same_size(micrometres(x, "m"), micrometres(y, "m"))
-
-
-def _stk(first: tifffile.TiffPage, n_pages: int) -> Said | None:
-    """Read MetaMorph's STK: planes behind one directory, of one channel, in depth or in time."""
-    if STK not in first.tags:
-        return None
-    said = first.parent.stk_metadata or {}
-    n_planes = int(said.get("NumberPlanes", 1))
-    is_depth = n_planes > 1 and bool(np.all(said.get("ZDistance", 0) != 0))
-    sizes = {"C": 1, "Z": n_planes if is_depth else 1, "T": 1 if is_depth else n_planes}
-    unit, x, y = (
-        said.get(name, "") for name in ("CalibrationUnits", "XCalibration", "YCalibration")
-    )
-    size = same_size(micrometres(x, str(unit)), micrometres(y, str(unit)))
-    return "MetaMorph stack", "ZTC", sizes, (), size
-
-
-def _tifffile_json(first: tifffile.TiffPage, n_pages: int) -> Said | None:
-    """Read tifffile's JSON (`{"shape": [4, 512, 512], "axes": "CYX"}`); other axes are channels."""
-    if not first.description.startswith('{"shape"'):
-        return None
-    said = json.loads(first.description)
-    shape, axes = [int(each) for each in said["shape"]], str(said.get("axes", ""))
-    n_planes = max(1, math.prod(shape) // math.prod(first.shape))
-    sizes = {"C": n_planes, "Z": 1, "T": 1}
-    outer = [axis for axis in axes[: -first.ndim] if axis in "CZT"]
-    if len(axes) == len(shape) and len(outer) == len(shape) - first.ndim == len({*outer}):
-        sizes = {"C": 1, "Z": 1, "T": 1} | dict(zip(axes, shape[: len(outer)], strict=False))
-        order = "".join(reversed(outer)) + "".join(axis for axis in "CZT" if axis not in outer)
-    else:
-        order = "CZT"
-    names = said.get("Channel", {}).get("Name", ())
-    names = tuple(str(each)[:200] for each in names) if isinstance(names, list) else ()
-    kind = "TIFF of several pages" if n_planes > 1 else "TIFF"
-    return kind, order, sizes, names, None
-
-
-def _plain(first: tifffile.TiffPage, n_pages: int) -> Said:
-    """Take pages as channels; of MetaMorph's single planes, read the channel and the pixel."""
-    sizes = {"C": n_pages, "Z": 1, "T": 1}
-    if n_pages > 1:
-        return "TIFF of several pages", "CZT", sizes, (), None
-    if not first.is_metaseries:
-        return "TIFF", "CZT", sizes, (), None
-    said = dict(
-        re.findall(r'id="([^"]{1,60})"[^>]{0,60}value="([^"]{0,200})"', first.description[:100_000])
-    )
-    x, y = (said.get(f"spatial-calibration-{axis}", "") for axis in "xy")
-    unit = said.get("spatial-calibration-units", "")
-    names = (said.get("_IllumSetting_", "").strip(),)
-    return (
-        "MetaMorph TIFF",
-        "CZT",
-        sizes,
-        names,
-        same_size(micrometres(x, unit), micrometres(y, unit)),
+def too_many_planes(number: int) -> InvalidImageError:
+    """Return the error for a file of more planes than any image has."""
+    return InvalidImageError(
+        f"{number:,} planes, more than {MAX_PLANES:,}: save one image, of one time, in its own file"
     )
 
 
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
-        raise DamagedFileError(f"metadata that announce {text[:20]!r} planes")
-    return int(text)
-
-
-def _imagej_labels(
-    first: tifffile.TiffPage, sizes: Mapping[str, int], order: str
-) -> tuple[str, ...]:
-    """Return ImageJ's labels of the channels, without the parts that all have in common."""
-    tag = first.tags.get(50839)
-    said = tag.value if tag is not None else None
-    labels = said.get("Labels", []) if isinstance(said, dict) else []
-    stride = math.prod(sizes[axis] for axis in order[: order.index("C")])
-    labels = [str(each) for each in labels[: stride * sizes["C"] : stride]]
-    if len(labels) != sizes["C"] or len({*labels}) < len(labels) or len(labels) == 1:
-        return ()
-    return tuple(distinct_parts(labels))
-
-
-def distinct_parts(labels: Sequence[str]) -> list[str]:
-    """Remove words that all labels begin or end with.
-
-    >>> distinct_parts(["plate 7_red.tif", "plate 7_green.tif"])
-    ['red', 'green']
-    """
-    words = [re.split(r"([^0-9A-Za-z]+)", label[:200]) for label in labels]
-    for end in (0, -1):
-        while len({each[end] for each in words}) == 1 and min(map(len, words)) > 1:
-            words = [each[1:] if end == 0 else each[:-1] for each in words]
-    return ["".join(each).strip(" _-.:,;") for each in words]
-
-
-def _printed_size(first: tifffile.TiffPage) -> float | None:
-    """Return the size of a pixel by the tags for printers, if a microscope may have it."""
-    unit = {2: "in", 3: "cm"}.get(int(first.resolutionunit))
-    if unit is None:
-        return None
-    size = same_size(*(micrometres(each, unit) for each in _pixel_widths(first)))
-    return size if size and PLAUSIBLE_UM[0] <= size <= PLAUSIBLE_UM[1] else None
-
-
-def _pixel_widths(first: tifffile.TiffPage) -> tuple[float, float]:
-    """Return width and height of a pixel in the file's unit; NaN if it does not tell."""
-    widths = []
-    for tag in (282, 283):
-        value = first.tags.valueof(tag)
-        numerator, denominator = value if isinstance(value, tuple) and len(value) == 2 else (0, 0)
-        widths.append(denominator / numerator if numerator else math.nan)
-    return widths[0], widths[1]
+def contradiction(metadata: str) -> InvalidImageError:
+    """Return the error for metadata that the file's pages contradict."""
+    return InvalidImageError(
+        f"{metadata}: the file is cut, or its metadata are wrong; open it in Fiji and save it again"
+    )

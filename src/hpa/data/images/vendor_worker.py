@@ -15,9 +15,9 @@ from typing import Any
 from hpa.data.images.opened import InvalidImageError, OpenedImage
 
 READERS = {"CZI": ("czi_files", "CziImage"), "ND2": ("nd2_files", "Nd2Image"),
-           "LIF": ("lif_files", "LifImage")}  # fmt: skip
-MAX_MEMORY_BYTES = 3 << 30
-"""Addresses that the process may use: some three times the largest plane, and the libraries."""
+           "LIF": ("lif_files", "LifImage"), "JPEG 2000": ("tiff_files", "TiffImage")}  # fmt: skip
+MAX_MEMORY_BYTES = 4 << 30
+"""Memory of the process, without files that are mapped: a frame of eight large planes, twice."""
 
 
 def answer(found: dict[str, Any], pixels: bytes = b"") -> None:
@@ -40,8 +40,8 @@ def serve(image: OpenedImage) -> None:
 
 def main() -> None:
     """Read the file that the command line names, with the reader's kind and arguments."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, hard))
     module, name = READERS[sys.argv[1]]
     reader = getattr(import_module(f"hpa.data.images.{module}"), name)
     try:
