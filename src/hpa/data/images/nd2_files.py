@@ -22,6 +22,7 @@ class Nd2Image(OpenedImage):
         with refusing_damage("an ND2 file"), ExitStack() as stack:
             self._file: Any = stack.enter_context(nd2.ND2File(path))
             self._position = (scene or 1) - 1
+            self._last = -1, np.empty(0)
             self.description = self._describe(max_size_px)
             self._stack = stack.pop_all()
 
@@ -65,8 +66,11 @@ class Nd2Image(OpenedImage):
 
     def read(self, channel: int, z: int = 0) -> np.ndarray:
         """Decode a plane; see `OpenedImage.read`."""
-        with refusing_damage("an ND2 file"):
-            frame = self._frame(self._index(z))
+        index = self._index(z)
+        if self._last[0] != index:  # a frame has all channels
+            with refusing_damage("an ND2 file"):
+                self._last = index, self._frame(index)
+        frame = self._last[1]
         if self.description.is_color_picture:
             return frame[:, :, 0]
         return np.ascontiguousarray(frame.reshape(*frame.shape[:2], -1)[..., channel])
@@ -89,8 +93,8 @@ class Nd2Image(OpenedImage):
         chunk = f"ImageDataSeq|{index}!".encode()
         if found.compressionType == "lossless":
             content = imagecodecs.zlib_decode(reader._load_chunk(chunk)[8:], out=n_bytes)
-        else:  # the library returns zeros if the file lacks the frame
-            content = reader._load_chunk(chunk)[8 : 8 + n_bytes]
+        else:  # its own read_frame returns zeros if the file lacks the frame
+            content = memoryview(reader._load_chunk(chunk))[8 : 8 + n_bytes]
         used = math.prod(shape[1:]) * self._file.dtype.itemsize
         rows = np.frombuffer(content, np.uint8).reshape(found.heightPx, -1)[:, :used]
         return np.ascontiguousarray(rows).view(self._file.dtype).reshape(shape)
