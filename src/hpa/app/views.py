@@ -4,6 +4,7 @@ Nothing is kept between requests.
 """
 
 import base64
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +61,23 @@ class Views:
 
         An image that cannot be read has `error` and `advice` instead. Names are neither unique nor
         exactly as sent, so match images by position. Images are decoded one at a time: only one is
-        in memory at its full size.
+        in memory at its full size, beside the tiles of a batch.
         """
         rules = self.classifier.rules(self.serve)
-        good: dict[int, Input] = {}
+        good: list[int] = []
         predictions: list[dict[str, Any]] = [{"image": name} for name, _ in images]
-        for place, (name, files) in enumerate(images):
-            try:
-                good[place] = self._input(name, read_planes(files, rules))
-            except InvalidImageError as error:
-                predictions[place] |= {"error": str(error), "advice": advise(str(error))}
-        documents = self._documents(list(good.values())) if good else []
+
+        def inputs() -> Iterator[Input]:
+            for place, (name, files) in enumerate(images):
+                try:
+                    read = self._input(name, read_planes(files, rules))
+                except InvalidImageError as error:
+                    predictions[place] |= {"error": str(error), "advice": advise(str(error))}
+                else:
+                    good.append(place)
+                    yield read
+
+        documents = self._documents(inputs())
         for place, document in zip(good, documents, strict=True):
             predictions[place] = document
         return {"predictions": predictions, "csv": to_csv(documents)}
@@ -103,7 +110,7 @@ class Views:
             name, read.planes, pixel_size_um=read.pixel_size_um, flags=read.flags
         )
 
-    def _documents(self, inputs: list[Input]) -> list[dict[str, Any]]:
+    def _documents(self, inputs: Iterable[Input]) -> list[dict[str, Any]]:
         predictions = self.classifier.predict(inputs, batch_size=self.serve.batch_size)
         return [self.classifier.document(each) for each in predictions]
 

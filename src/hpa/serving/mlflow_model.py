@@ -69,7 +69,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         if not 0 < len(records) <= self._serve.max_images:
             reason = f"{len(records)} images (from 1 to {self._serve.max_images} per request)"
             raise MlflowException.invalid_parameter_value(reason)
-        inputs = [self._read(row, each) for row, each in enumerate(records)]
+        inputs = (self._read(row, each) for row, each in enumerate(records))
         predictions = self._classifier.predict(inputs, batch_size=self._serve.batch_size)
         return [_response(self._classifier.document(each)) for each in predictions]
 
@@ -85,7 +85,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 
 def limits(config: Mapping[str, Any]) -> Serve:
     """Return the saved limits; earlier versions lack some, and had the white of 16-bit files."""
-    values = {"depth": config.get("sixteen_bit_white")} | config
+    values = {"depth": config.get("sixteen_bit_white"), **config}
     return Serve(**{field.name: values.get(field.name) for field in fields(Serve)})
 
 
