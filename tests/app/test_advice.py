@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from hpa.app.advice import advise
 from hpa.app.views import Views
@@ -60,3 +63,21 @@ def test_every_file_that_is_refused_has_advice(content: bytes) -> None:
     with pytest.raises(InvalidImageError) as refused:
         read_planes({"green": content}, rules)
     assert advise(str(refused.value))
+
+
+def test_every_flag_of_reading_has_advice(tmp_path: Path) -> None:
+    """Deep values without names of channels, hot pixels, too few levels, an absent channel."""
+    planes = np.tile(draw_pixels(3, 64).transpose(2, 0, 1), (1, 4, 4)).astype(np.uint16) * 16 + 1
+    planes[1, 0, :2] = 60_000
+    unnamed, named = tmp_path / "a.tif", tmp_path / "b.ome.tif"
+    tifffile.imwrite(unnamed, planes, photometric="minisblack")
+    metadata = {"axes": "CYX", "Channel": {"Name": ["green", "red", "DIC", "blue"]}}
+    tifffile.imwrite(named, planes, ome=True, photometric="minisblack", metadata=metadata)
+    flags = []
+    for path in (unnamed, named):
+        for depth in (DepthRule("camera"), DepthRule("percentile", (0, 50)), DepthRule("bits")):
+            rules = ReadingRules(CHANNELS, depth=depth, known_types=("uint8",))
+            flags += read_planes(dict.fromkeys(CHANNELS.names, path), rules).flags
+    for kind in ("trained on", "were cut", "grey levels", "no names", "which holds"):
+        assert [flag for flag in flags if kind in flag], kind
+    assert not [flag for flag in flags if not advise(flag)]

@@ -101,11 +101,20 @@ ADVICE = (
         "Or ask the person who runs this page to install the package.",
     ),
     (
+        r"values, not brightness",
+        "Export one channel as a greyscale image of 8 or 16 bits (in ImageJ: Image › Type).",
+    ),
+    (
+        r"unequal pixel size",
+        "The files are of different objectives or binnings, or one states a wrong size: correct it "
+        "(in ImageJ: Image › Properties), or choose the files of one image.",
+    ),
+    (
         r"pixels are not numbers",
         "Save the image without them (in ImageJ: Process › Math › NaN Background, value 0).",
     ),
     (
-        r"whose brightest|below zero|not of 8 bits|set_percentile are known",
+        r"whose brightest|below zero|not of 8 bits|set_percentile was set",
         "Start the program with --serve.depth camera, which accepts any depth, or with the white "
         "of the camera (--serve.depth 4095 for 12 bits); or convert the file to 8 bits.",
     ),
