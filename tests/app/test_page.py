@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,11 @@ from hpa.inference.classifier import Classifier
 from hpa.system.files import read_json, write_json
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.browsers import needs_chromium
-from support.page_forms import CARD, form
+from support.page_forms import CARD, form, ome_tiff, tiff
 from support.pages import PHONE, open_page, page_server
+from support.paths import ROOT
 from support.worlds import draw_pixels, write_image
+from support.zarr_images import write_ome_zarr
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 N_IMAGES, GROUP = 5, 2
@@ -182,8 +185,8 @@ def test_files_chosen_before_the_model_is_known_are_predicted_then(
     page.close()
 
 
-def test_files_can_be_dropped(page: Page, images: Path) -> None:
-    contents = {path.name: list(path.read_bytes()) for path in files_of(images, "cell3")}
+def drop(page: Page, paths: list[Path]) -> None:
+    contents = {path.name: list(path.read_bytes()) for path in paths}
     page.evaluate(
         """contents => {
             const dataTransfer = new DataTransfer();
@@ -195,7 +198,87 @@ def test_files_can_be_dropped(page: Page, images: Path) -> None:
         }""",
         contents,
     )
+
+
+def test_files_can_be_dropped(page: Page, images: Path) -> None:
+    drop(page, files_of(images, "cell3"))
     expect(page.locator("#result-name")).to_have_text("cell3")
+
+
+def test_files_dropped_before_the_model_is_known_are_predicted_then(
+    browser: Browser, server: tuple[str, int], images: Path
+) -> None:
+    page = browser.new_page()
+    held: list[Route] = []
+    page.route("**/api/model", lambda route: held.append(route))
+    with page.expect_request("**/api/model"):
+        page.goto(server[0])
+    drop(page, files_of(images, "cell3"))
+    held[0].continue_()
+    expect(page.locator("#result-name")).to_have_text("cell3")
+    page.close()
+
+
+def test_a_file_of_all_channels_is_predicted_at_once(
+    page: Page, folder: Path, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "well (3).ome.tif").write_bytes(ome_tiff(draw_pixels(2)))
+    with page.expect_response("**/api/prediction") as response:
+        drop(page, [tmp_path / "well (3).ome.tif"])
+    expect(page.locator("#result-name")).to_have_text("well (3)")
+    expect(page.locator(".slot.full .file")).to_have_text(["well (3).ome.tif"] * 4)
+    expect(page.locator("#origin")).to_have_text("64 × 64 pixels")
+    found = [each["probability"] for each in response.value.json()["prediction"]["classes"]]
+    np.testing.assert_allclose(found, expected(folder, images, "cell2"), atol=1e-5)
+    page.locator("#slot-green").set_input_files(images / "cell1_green.png")  # another image
+    expect(page.locator(".slot.full")).to_have_count(1)
+    (tmp_path / "scan.tif").write_bytes(tiff(draw_pixels(2)[..., 0]))
+    drop(page, [tmp_path / "scan.tif"])
+    problem = page.locator("#one-problem")
+    expect(problem).to_contain_text("The file: one channel, not the 4 of red, green, blue, yellow.")
+    expect(problem).to_contain_text("Choose the file for its channel alone, in one slot")
+
+
+def test_the_request_of_the_guide_is_answered(
+    server: tuple[str, int], images: Path, tmp_path: Path
+) -> None:
+    guide = (ROOT / "docs/predict.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"```sh\n(curl .*?)```", guide, re.DOTALL)
+    for path in files_of(images, "cell1"):
+        shutil.copy(path, tmp_path / path.name.replace("cell1", "a"))
+    (tmp_path / "b.ome.tif").write_bytes(ome_tiff(draw_pixels(1)))
+    command = command.replace("http://127.0.0.1:8000", f"-sS {server[0]}")
+    done = subprocess.run(["bash", "-ec", command], cwd=tmp_path, capture_output=True, text=True)
+    first, second = json.loads(done.stdout)["predictions"]
+    assert (first["image"], second["image"]) == ("a", "b")
+    assert first["classes"] == second["classes"]
+
+
+def test_a_folder_may_hold_ome_zarr_files_of_all_channels_and_of_one(
+    page: Page, folder: Path, images: Path, tmp_path: Path
+) -> None:
+    planes = np.moveaxis(draw_pixels(2), -1, 0)
+    for path in files_of(images, "cell1"):
+        shutil.copy(path, tmp_path)
+    write_ome_zarr(tmp_path / "plate/cell2.ome.zarr", planes, labels=CHANNELS.names)
+    write_ome_zarr(tmp_path / "v3.zarr", planes, labels=CHANNELS.names, version=3)
+    (tmp_path / "well.ome.tif").write_bytes(ome_tiff(draw_pixels(2)))
+    large = np.random.default_rng(0).integers(0, 256, (4, 600, 600), np.uint8)
+    write_ome_zarr(tmp_path / "large.zarr", large, labels=CHANNELS.names)
+    page.get_by_role("tab", name="Many images").click()
+    page.locator("#many-folder").set_input_files(tmp_path)
+    expect(page.locator("#many-status")).to_contain_text("5 images;")
+    with page.expect_download() as download:
+        page.locator("#many-csv").click()
+    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    for name, source in (
+        ("cell1", "cell1"), ("plate/cell2", "cell2"), ("v3", "cell2"), ("well", "cell2")
+    ):  # fmt: skip
+        found = [float(row["probability"]) for row in rows if row["image"].endswith(f"/{name}")]
+        np.testing.assert_allclose(found, expected(folder, images, source), atol=1e-5)
+    failed = page.locator("#rows tr.failed")
+    expect(failed).to_have_count(1)
+    expect(failed).to_contain_text("MB are too large (at most 1 MB per request)")
 
 
 def test_an_example_needs_one_click(page: Page) -> None:
