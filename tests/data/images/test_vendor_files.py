@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from hpa.data.images import vendor_files
+from hpa.data.images.depth import DepthRule
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.opening import open_image
+from hpa.data.images.reading import ReadingRules, read_planes
+from hpa.vocabulary.hpa2018 import CHANNELS
 from support.microscope_files import write_czi, write_lif, write_nd2
+from support.zarr_images import write_ome_zarr
 
 NAMES = ["DAPI", "GFP", "Cy5"]
 
@@ -61,6 +65,25 @@ def test_planes_of_a_microscopes_file_are_read_from_a_path_and_from_memory(
     with open_image(path.read_bytes()) as opened:
         assert opened.description == found
         assert opened.read(1).shape == (30, 40)
+
+
+def test_an_image_is_the_same_in_every_format(tmp_path: Path) -> None:
+    planes = pixels(4, 1, 30, 40)
+    channels = CHANNELS
+    write_czi(tmp_path / "a.czi", planes, channels.names)
+    write_nd2(tmp_path / "a.nd2", planes.swapaxes(0, 1)[None], channels.names)
+    write_lif(tmp_path / "a.lif", {"a": planes.swapaxes(0, 1)[None, None]}, channels.names)
+    write_ome_zarr(tmp_path / "a.zarr", planes[:, 0], labels=channels.names)
+    rules = ReadingRules(channels, depth=DepthRule.of(4095))
+    found = [
+        read_planes(dict.fromkeys(channels.names, tmp_path / name), rules).planes
+        for name in ("a.czi", "a.nd2", "a.lif", "a.zarr")
+    ]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+    np.testing.assert_array_equal(
+        found[0][2], np.floor(planes[2, 0].astype(int) * 255 / 4095 + 0.5)
+    )
 
 
 @WRITERS

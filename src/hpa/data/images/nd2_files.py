@@ -91,6 +91,7 @@ class Nd2Image(OpenedImage):
         shape = (found.heightPx, found.widthPx, n_channels, found.componentCount // n_channels)
         n_bytes = found.heightPx * (found.widthBytes or 0)
         chunk = f"ImageDataSeq|{index}!".encode()
+        content: Any
         if found.compressionType == "lossless":
             content = imagecodecs.zlib_decode(reader._load_chunk(chunk)[8:], out=n_bytes)
         else:  # its own read_frame returns zeros if the file lacks the frame
