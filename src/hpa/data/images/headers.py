@@ -25,7 +25,7 @@ PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
 """Markers that have no length."""
-JPEG_SCAN, MAX_SCANS = b"\xff\xda", 100
+JPEG_SCAN, MAX_SCANS = b"\xff\xda", 30
 """A scan may have few bytes, and takes as long as all pixels; a progressive JPEG has about ten."""
 
 PALETTE = "a palette: its values are numbers of colours, not brightness"

@@ -41,7 +41,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it only logs is
 
 
 class TiffFile:
-    """A TIFF file and its pages."""
+    """A TIFF file and its pages; use it as a context manager, which closes the file."""
 
     def __init__(self, source: Path | bytes) -> None:
         self.file: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
@@ -55,6 +55,12 @@ class TiffFile:
         except BaseException:
             self.file.close()
             raise
+
+    def __enter__(self) -> "TiffFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
     def page(self, index: int) -> tifffile.TiffPage:
         """Parse the tags of a page."""
@@ -213,9 +219,8 @@ def _description(master: Path) -> str:
         content = file.read(MAX_TAG_BYTES)
     if not content.startswith(TIFF_SIGNATURES):
         return content.decode("utf-8", "replace")
-    opened = TiffFile(master)
-    opened.file.close()
-    return str(opened.first.description)
+    with TiffFile(master) as opened:
+        return str(opened.first.description)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -97,7 +97,8 @@ def _imagej(first: tifffile.TiffPage, n_pages: int) -> Said | None:
     text = first.description
     if not text.startswith("ImageJ="):
         return None
-    said = dict(re.findall(r"^(\w+)=(.*?)\s*$", text[:100_000], re.MULTILINE))
+    lines = (line.partition("=") for line in text[:100_000].splitlines())
+    said = {name.strip(): value.strip() for name, _, value in lines}
     sizes = {
         axis: _count(said.get(name, "1"))
         for axis, name in (("C", "channels"), ("Z", "slices"), ("T", "frames"))

@@ -8,12 +8,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import tifffile
+from hpa.data.images.opened import InvalidImageError
+from hpa.data.images.tiff_directories import SAMPLES
+from hpa.data.images.tiff_files import TiffFile
 
 FILE_NAME = re.compile(r"""FileName\s*=\s*["']([^"']+)["']""")
 METADATA_FILE = re.compile(r"""<(?:\w+:)?BinaryOnly\b[^>]*MetadataFile\s*=\s*["']([^"']+)["']""")
-CHANNELS = re.compile(r"""\bSizeC\s*=\s*["'](\d+)["']|^channels=(\d+)\s*$""", re.MULTILINE)
-IMAGEJ_IMAGES = re.compile(r"^images=(\d+)\s*$", re.MULTILINE)
+CHANNELS = re.compile(
+    r"""\bSizeC\s*=\s*["'](\d{1,9})["']|^channels=(\d{1,9})[ \r]*$""", re.MULTILINE
+)
+IMAGEJ_IMAGES = re.compile(r"^images=(\d{1,9})[ \r]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,13 @@ class TiffGlance:
 
 
 def glance(path: Path) -> TiffGlance:
-    """Read the first page of a TIFF, in about a tenth of a millisecond."""
+    """Read the pages' directories of a TIFF, in about a quarter of a millisecond."""
     try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            text = page.description if isinstance(page, tifffile.TiffPage) else ""
-            is_one_page = not file.pages.is_multipage and not file.is_stk
-            n_samples = int(page.samplesperpixel) if isinstance(page, tifffile.TiffPage) else 1
-    except Exception:  # whatever is wrong with it, the reader says so
+        with TiffFile(path) as file:
+            text = file.first.description
+            is_one_page = len(file.directories) == 1 and not file.parsed.is_stk
+            n_samples = file.directories[0].number(SAMPLES, 1)
+    except (InvalidImageError, OSError):  # whatever is wrong with it, the reader says so
         return TiffGlance()
     n_images = IMAGEJ_IMAGES.search(text)
     n_channels = max([int(a or b) for a, b in CHANNELS.findall(text)], default=1)
