@@ -2,7 +2,7 @@
 
     python src/inspect_data.py FOLDER                 a folder with or without a table
     python src/inspect_data.py TABLE.csv              paths, a plate map, or Ids of the atlas
-    python src/inspect_data.py 'plate7/*.tif' --found_as 'red=3; green=GFP'
+    python src/inspect_data.py 'plate7/*.tif' --fetch.found_as 'red=3; green=GFP'
     python src/inspect_data.py FOLDER --write own/mydata.yaml --html inspection.html
 
 Seconds for thousands of files, with progress beyond. Expect the formats, channels, sizes, depths,
@@ -20,6 +20,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from hpa.config import command_line
+from hpa.config.params import load_params
 from hpa.errors import UserError
 from hpa.system.files import atomic_path
 
@@ -54,13 +55,15 @@ def main() -> None:
         "--write", type=Path, metavar="FILE", help="write the lines of params.yaml to FILE"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
-    params, arguments = command_line.parse(parser)
+    arguments, words = parser.parse_known_args()
+    overrides = command_line.read_overrides(words, arguments.sections)
+    params = load_params(arguments.params)
     check_outputs(arguments)
 
     from hpa.data.inspection.findings import findings, overlay
     from hpa.data.inspection.inspecting import inspect
 
-    inspection = inspect(arguments.paths, params, list(arguments.overrides))
+    inspection = inspect(arguments.paths, params, overrides)
     print("\n".join(findings(inspection)))
     if arguments.html:
         from hpa.reports.inspection_page import inspection_page

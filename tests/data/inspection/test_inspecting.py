@@ -1,7 +1,8 @@
 """Inspection of whole folders and tables: found, refused and suggested as fetch has it."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 
 from hpa.config.overlays import merged_params
-from hpa.config.params import Params, load_params
+from hpa.config.params import Params, changed_params, load_params
 from hpa.data.images.decoding import read_image
 from hpa.data.inspection.arrangement import ATLAS, FILES, FOLDER, PLATE_MAP, TABLE
 from hpa.data.inspection.faults import BLANK, SAME
@@ -25,8 +26,9 @@ from support.worlds import IDS, NEAR_COPIES, draw_pixels, write_csv, write_image
 PARAMS = load_params(ROOT / "params.yaml")
 
 
-def inspected(*paths: Path, params: Params = PARAMS, stated: tuple[str, ...] = ()) -> Inspection:
-    return inspect([str(each) for each in paths], params, stated, n_jobs=1)
+def inspected(*paths: Path, params: Params = PARAMS, **stated: Any) -> Inspection:
+    keys = {key.replace("__", "."): value for key, value in stated.items()}
+    return inspect([str(each) for each in paths], params, keys, n_jobs=1)
 
 
 def settings(inspection: Inspection) -> dict[str, object]:
@@ -294,12 +296,18 @@ def test_stated_parameters_are_kept_and_not_proposed(tmp_path: Path) -> None:
         {"name": "er", "role": "other", "color": "red"},
         {"name": "mine", "role": "protein", "color": "green"},
     ]
-    fetch = replace(PARAMS.fetch, channels=channels, found_as="er=Cy5; mine=2")
-    stated = ("fetch.channels", "fetch.found_as")
-    found = inspected(tmp_path, params=replace(PARAMS, fetch=fetch), stated=stated)
+    found = inspected(tmp_path, fetch__channels=channels, fetch__found_as="er=Cy5; mine=2")
     assert found.is_usable
     assert found.rules.channels.names == ("er", "mine")
-    assert not set(stated) & set(settings(found))
+    assert not {"fetch.channels", "fetch.found_as"} & set(settings(found))
+
+
+def test_several_sources_of_other_data_are_replaced(tmp_path: Path) -> None:
+    write_world(tmp_path / "raw")
+    sources = [{"name": "a", "source": "kaggle", "path": "x"}]
+    fetch = {"fetch.source": "several", "fetch.sources": sources}
+    found = inspected(tmp_path / "raw", params=changed_params(PARAMS, fetch))
+    assert (settings(found)["fetch.source"], settings(found)["fetch.sources"]) == ("local", None)
 
 
 def test_equal_and_blank_channels_deserve_a_look(tmp_path: Path) -> None:

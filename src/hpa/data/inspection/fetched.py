@@ -136,7 +136,8 @@ def fetched_images(fetch: Fetch) -> Fetched:
             pattern=fetch.pattern,
             found_as=fetch.found_as,
         )
-        require_outside(RAW_DIR, path, images, vocabulary)
+        if RAW_DIR.parent.is_dir():  # it would be made, but nothing is to be written
+            require_outside(RAW_DIR, path, images, vocabulary)
     named = [
         "; ".join(labels.names[column] for column in labels.parse(text))
         for text in images["Target"]

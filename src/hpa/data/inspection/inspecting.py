@@ -1,12 +1,13 @@
 """Inspection of a user's files: all that is found, what would be refused, what to set."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from hpa.config.params import Params
+from hpa.config.params import Params, changed_params
 from hpa.config.sections import Fetch
 from hpa.data.images.reading import ReadingRules
 from hpa.data.inspection.arrangement import FILES, Arrangement, arrange, with_settings
@@ -19,6 +20,9 @@ from hpa.data.inspection.reading_all import are_cut_out, measure_all
 from hpa.data.inspection.suggestions import suggest
 from hpa.data.sources.reading_rules import reading_rules
 from hpa.errors import UserError
+
+OWN_FILES = {"fetch.source": "local", "fetch.path": "own", "fetch.sources": None}
+"""Parameters that the present ones must not contradict."""
 
 
 @dataclass(frozen=True)
@@ -67,28 +71,36 @@ class Inspection:
 
 
 def inspect(
-    paths: Sequence[str], params: Params, stated: Sequence[str] = (), *, n_jobs: int = -1
+    paths: Sequence[str],
+    present: Params,
+    stated: Mapping[str, Any] | None = None,
+    *,
+    n_jobs: int = -1,
 ) -> Inspection:
     """Look at a user's files; nothing is written.
 
     Args:
         paths: a folder, a table, files or globs.
-        params: the present parameters.
-        stated: keys of them that the command line gives: they are kept.
+        present: the parameters of params.yaml.
+        stated: values under dotted keys that replace them: they are kept, and not proposed.
         n_jobs: number of processes; -1 for one per core.
 
     Raises:
-        UserError: there is nothing at a path, or no image.
+        UserError: a stated value is wrong, or there is nothing at a path, or no image.
     """
     start = time.monotonic()
-    arrangement = arrange(paths, params.fetch, stated)
+    stated = stated or {}
+    params = changed_params(present, OWN_FILES | dict(stated))
+    arrangement = arrange(paths, params.fetch, list(stated))
     z = "max" if params.fetch.z == "refuse" and "fetch.z" not in stated else params.fetch.z
     rules = _reading_rules(replace(arrangement.fetch, z=z))
     framed = are_cut_out(arrangement.images, rules)
     images = measure_all(arrangement.images, rules, framed=framed, n_jobs=n_jobs)
+    is_right = present.fetch.sources is None
+    alone = [] if is_right else [Setting("fetch.sources", None, "these files alone")]
     settings = [
         each
-        for each in [*arrangement.settings, *suggest(images, params, framed=framed)]
+        for each in [*arrangement.settings, *suggest(images, params, framed=framed), *alone]
         if each.key not in stated
     ]
     files = {path for sources in arrangement.images.values() for path in sources.values()}
