@@ -136,6 +136,14 @@ def test_words_of_found_as_stand_for_channels_anywhere_in_a_name(
     assert split_name(Path(name), HPA_2018, found_as=WORDS) == expected
 
 
+def test_a_name_that_ends_in_a_channel_is_that_channel_unless_the_word_is_given_to_another() -> (
+    None
+):
+    path = Path("C1-tagged_red.png")
+    assert split_name(path, HPA_2018, found_as="green=C1") == ("C1-tagged", "red")
+    assert split_name(path, HPA_2018, found_as="green=red; red=C2") == ("C1-tagged", "green")
+
+
 def test_a_stain_s_name_after_the_number_of_metamorph_is_a_word_too() -> None:
     stated = "green=GFP; blue=DAPI 405"
     assert split_name(Path("x_w2GFP_s1.TIF"), HPA_2018, found_as=stated) == ("x_s1", "green")

@@ -297,6 +297,8 @@ def test_a_field_inside_an_ome_zarr_is_an_image(folder: Path) -> None:
     expected = {"p/B/2/0": whole(fields[0]), "p/B/3/0": whole(fields[1])}
     assert find_images([*map(str, fields)], CHANNELS).images == expected
     assert find_images([str(folder / "p.ome.zarr/B/*/0")], CHANNELS).images == expected
+    found = find_images([str(folder / "p*/**")], CHANNELS)
+    assert found.images == {str(folder / "p"): whole(folder / "p.ome.zarr")}
 
 
 def test_one_plane_without_a_channel_in_its_name_is_passed_over(folder: Path) -> None:
@@ -353,6 +355,18 @@ def test_a_folder_of_numbered_channels_is_refused_with_the_line_to_set(folder: P
             find_images([str(folder / "numbered" / path)], CHANNELS)
 
 
+def test_names_that_a_pattern_of_training_does_not_match_say_how_to_read_them(
+    folder: Path,
+) -> None:
+    for path in ("", "a_green.png"):
+        with pytest.raises(UserError) as caught:
+            find_images([str(folder / path)], CHANNELS, pattern=r"(?P<name>.+)_w(?P<channel>\d)")
+        said = str(caught.value)
+        assert "does not match the pattern" in said
+        suggested = said.split("set serve.pattern, such as '")[1].split("'")[0]
+        assert "a" in find_images([str(folder)], CHANNELS, pattern=suggested).images
+
+
 @pytest.mark.parametrize("other", ["a.ome.tif", "a.zarr", "a.czi"])
 def test_a_file_of_all_channels_beside_those_of_its_image_is_refused(
     folder: Path, other: str
@@ -386,6 +400,8 @@ def test_an_image_spread_over_files_is_one_image(folder: Path) -> None:
         assert images["s"] == whole(folder / "s_Z1.ome.tif")
         assert not [name for name in images if name.startswith("s_")]
         assert found.passed_over[folder / "s_Z2.ome.tif"].endswith("begins with s_Z1.ome.tif")
+    found = find_images([str(folder)], CHANNELS, pattern=r"(?P<name>s_.+)")
+    assert found.images == {"s_Z1": whole(folder / "s_Z1.ome.tif")}
 
 
 def test_pictures_of_any_name_are_images_of_one_channel_unless_others_name_it(

@@ -171,11 +171,12 @@ def named(
     if pattern:
         found = _by_pattern(file_name, stem, channels, pattern, found_as)
     else:
-        found = (
-            _by_word(stem, channels, found_as)
-            or _by_ending(stem, channels)
-            or _whole(stem, suffix, channels)
-        )
+        ending = _by_ending(stem, channels)
+        if ending and ending[1].casefold() not in words_of(found_as):
+            found = ending
+        else:
+            word = _by_word(stem, channels, found_as)
+            found = word or ending or _whole(stem, suffix, channels)
     return found if isinstance(found, str) else (found[0] + scene, found[1])
 
 

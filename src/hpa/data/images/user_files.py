@@ -6,6 +6,7 @@ found.
 """
 
 import os
+import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from glob import glob, has_magic
@@ -106,7 +107,10 @@ class FoundImages:
         belong to an image of several files.
         """
         if files := self._sets.get(path):
-            return shared_name([*map(stem_of, files)]), None, files[0]
+            first = named(files[0].name, self.channels, self.pattern, self.found_as)
+            by_pattern = self.pattern and not isinstance(first, str)
+            name = first[0] if by_pattern else shared_name([*map(stem_of, files)])
+            return name, None, files[0]
         by_name = named(path.name, self.channels, self.pattern, self.found_as)
         is_whole = not isinstance(by_name, str) and by_name[1] is None
         if is_whole and _is_other_archive(path):
@@ -117,7 +121,7 @@ class FoundImages:
         if path not in self._seen:
             self._seen[path] = glance(path)
         seen = self._seen[path]
-        if seen.files and not self.pattern:
+        if seen.files:
             self._sets |= dict.fromkeys(seen.files, seen.files)
             return self.read_name(path)
         if is_whole and seen.is_one_plane and len(self.channels) > 1:
@@ -257,6 +261,9 @@ def _add_table(found: FoundImages, path: Path) -> None:
 
 def _add_glob(found: FoundImages, text: str) -> None:
     matches = [Path(each) for each in sorted(glob(text, recursive=True))]  # noqa: PTH207
+    inside = f"{FOLDER_SUFFIX}/"
+    if inside not in text.lower():  # what ** finds inside an image is none
+        matches = [path for path in matches if inside not in f"{path}".lower()]
     if not matches:
         raise _not_found(text, found)
     for path in matches:
@@ -279,7 +286,8 @@ def _add_named(found: FoundImages, path: Path) -> None:
             f"{path} is not one channel of an image, nor an image of several channels",
             expected=f"<name>_<channel> with {names}, or one file of all channels: {FORMATS}",
             received=f"{path.name} ({reason})",
-            remedy=f"rename it, or list files and channels in a CSV{found_as_advice(beside)}",
+            remedy="rename it, or list files and channels in a CSV"
+            f"{_other_pattern(found)}{found_as_advice(beside)}",
         )
     found.add_named_file(path, path.parent)
 
@@ -333,13 +341,21 @@ def _not_found(text: str, found: FoundImages) -> UserError:
         f"<name>_{{{','.join(names)}}}, files of all channels such as <name>.ome.tif, or a CSV "
         f"with the columns Id, {', '.join(names)}"
     )
-    return _nothing_at(text, passed_over, expected)
+    return _nothing_at(text, passed_over, expected, _other_pattern(found))
 
 
-def _nothing_at(text: str, passed_over: str, expected: str) -> UserError:
+def _other_pattern(found: FoundImages) -> str:
+    """Return how to read other names than those of a pattern, which may be that of training."""
+    if not found.pattern:
+        return ""
+    names = "|".join(map(re.escape, found.channels.names))
+    return f"; or set serve.pattern, such as '(?P<name>.+)_(?P<channel>{names})'"
+
+
+def _nothing_at(text: str, passed_over: str, expected: str, remedy: str = "") -> UserError:
     return UserError(
         f"there is no image at {text}",
         expected=f"files, folders, globs or a CSV of {FORMATS}: {expected}",
         received=passed_over or f"no such files (from {Path.cwd()})",
-        remedy="check the path, or rename the files",
+        remedy=f"check the path, or rename the files{remedy}",
     )
