@@ -24,7 +24,7 @@ from hpa.config.sections import Fetch
 from hpa.config.source_list import shared_rules, stated_sources
 from hpa.data.packed.record import RECORD, fetch_record
 from hpa.data.sources.atlas import download_atlas, find_atlas
-from hpa.data.sources.fetched_labels import LabelTable, labels_of_sources
+from hpa.data.sources.fetched_labels import LabelTable, labels_of_sources, unused
 from hpa.data.sources.found import Found
 from hpa.data.sources.kaggle import fetch_kaggle, require_credentials
 from hpa.data.sources.layout import write_layout
@@ -55,7 +55,10 @@ def only(fetch: Fetch) -> Found | None:
     """Fetch one source."""
     (labels,) = labels_of_sources(fetch.labels, [label_table(fetch)])
     source = SOURCES[fetch.source](fetch, labels)
-    return source.write(RAW_DIR, source.find())
+    images = source.find()
+    if images is not None and (line := unused(labels, images["Target"])):
+        print(line)
+    return source.write(RAW_DIR, images)
 
 
 def several(fetch: Fetch) -> Found:

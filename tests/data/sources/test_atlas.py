@@ -19,12 +19,13 @@ from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.decoding import read_channel
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import downloads
-from hpa.data.sources.atlas import fetch_atlas, find_atlas
+from hpa.data.sources.atlas import find_atlas
 from hpa.errors import UserError
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018
 from hpa.vocabulary.labels import Label, Labels
 from support.fake_sources import IDS, FakeAtlas
+from support.fetching import fetch_atlas
 from support.paths import ROOT
 from support.servers import Response, Server, serve
 from support.worlds import draw_pixels, write_csv
@@ -253,7 +254,7 @@ def test_truncated_and_damaged_responses_are_requested_again(
         ([Response(403)], r"1610_C1_1_red\.jpg cannot be downloaded(.|\n)*403 Client Error"),
         (
             [Response(200, b"<html>")] * 6,
-            r"6 attempts(.|\n)*6 bytes that are not a PNG, TIFF or JPEG",
+            r"6 attempts(.|\n)*neither a picture \(PNG, TIFF, JPEG\)",
         ),
         ([Response(503)] * 6, r"6 attempts(.|\n)*503 Server Error: Service Unavailable"),
     ],
@@ -303,13 +304,13 @@ def test_a_killed_download_resumes(
     fake.pause_s = 0.3
     code = (
         "from pathlib import Path; from hpa.config import command_line; "
-        "from hpa.data.sources.atlas import fetch_atlas; "
+        "from support.fetching import fetch_atlas; "
         "from hpa.vocabulary.hpa2018 import LABELS; "
         f"command_line.run(lambda: fetch_atlas(Path('raw'), table_path=Path({str(table)!r}), "
         f"labels=LABELS, base_url='{server.url}/images', cache_dir=Path('cache'), n_connections=1, "
         "requests_per_second=100))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE_DIR)}
+    environment = {**os.environ, "PYTHONPATH": f"{SOURCE_DIR}:{ROOT / 'tests'}"}
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
     ) as process:

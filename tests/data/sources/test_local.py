@@ -14,12 +14,12 @@ from hpa.data.images.depth import DepthRule
 from hpa.data.images.reading import ReadingRules
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.sources import local
-from hpa.data.sources.local import fetch_local
 from hpa.errors import UserError
 from hpa.vocabulary.channels import Channel, Channels
 from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
 from hpa.vocabulary.labels import Label, Labels
+from support.fetching import fetch_local
 from support.worlds import IDS, digests, draw_pixels, layout_digests, write_csv
 
 PIXELS = draw_pixels(1, 48)
@@ -490,12 +490,7 @@ def test_a_channel_may_be_tinted_in_its_display_colour(plate: Path, tmp_path: Pa
         fetch(tmp_path / "raw", plate, vocabulary=PLATE)
 
 
-def test_labels_without_an_image_are_a_line_and_unknown_ones_one_error(
-    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_csv(plate / "train.csv", ("Id", "Target"), [("a", "7"), ("b", "7")])
-    fetch(tmp_path / "raw", plate, vocabulary=PLATE)
-    assert "from_table omits them): Axoneme\n" in capsys.readouterr().out
+def test_unknown_labels_are_one_error(plate: Path, tmp_path: Path) -> None:
     rows = [("a", "7; Centriole"), ("b", "Centriole, Axonem, 8")]
     write_csv(plate / "train.csv", ("Id", "Target"), rows)
     with pytest.raises(UserError) as caught:
@@ -548,6 +543,31 @@ def test_a_folder_may_hold_files_of_all_channels(
     save(train / f"{IDS[0]}_red.png", PIXELS[..., 0])
     with pytest.raises(UserError, match=r"cell-000\.ome\.tif, cell-000_red\.png"):
         fetch(tmp_path / "copy", own_world)
+
+
+def test_ids_that_no_file_has_are_named_with_the_files_that_no_row_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_csv(tmp_path / "own/train.csv", ("Id", "Target"), [("a", "0")])
+    for channel in CHANNELS.names:
+        save(tmp_path / f"own/train/b_{channel}.png", PIXELS[..., 0])
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"4 missing: a_red\.png"):
+            fetch(tmp_path / "raw", tmp_path / "own")
+        assert "no row of the tables" in capsys.readouterr().err
+        for path in (tmp_path / "own/train").glob("*.png"):
+            path.unlink()
+        stack(tmp_path / "own/train/b.ome.tif")
+
+
+def test_pictures_of_any_name_are_images_of_one_channel(plate: Path, tmp_path: Path) -> None:
+    alone = Vocabulary(PLATE.labels, Channels((Channel("sytox", "protein", "green"),)))
+    for image_id in "ab":
+        (plate / f"train/{image_id}_DAPI.png").rename(plate / f"train/{image_id}.png")
+    fetch(tmp_path / "copy", plate, vocabulary=alone)
+    assert sorted(path.name for path in (tmp_path / "copy/train").iterdir()) == [
+        "a_sytox.png", "b_sytox.png",
+    ]  # fmt: skip
 
 
 def test_a_folder_of_files_of_all_channels_alone_is_read(tmp_path: Path) -> None:

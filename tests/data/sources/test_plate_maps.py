@@ -13,10 +13,11 @@ from PIL import Image
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.sources.fetched_labels import FROM_TABLE, fetched_labels
-from hpa.data.sources.local import fetch_local, find_local, labelled_table
+from hpa.data.sources.local import find_local, labelled_table
 from hpa.data.sources.plate_maps import normal_well, suggested_pattern
 from hpa.errors import UserError
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
+from support.fetching import fetch_local
 from support.paths import ROOT
 from support.worlds import draw_pixels
 

@@ -282,6 +282,20 @@ def test_the_command_writes_the_record_and_names_what_dvc_does_not_watch(
     assert "of source plate7 is outside" not in said
 
 
+def test_labels_without_an_image_are_a_line_of_one_source_and_of_the_whole_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_csv(Path("own/labels/l.csv"), ("number", "name"), [("0", "Cilia"), ("1", "Cytosol")])
+    plate(7, ("A01", "Cytosol", ""))
+    plate(8, ("B01", "Cytosol", ""))
+    said = "1 of 2 labels without an image (fetch.labels=from_table omits them): Cilia\n"
+    own = {"fetch.source": "local", "fetch.path": "own/plates/7"}
+    script.only(load_params(ROOT / "params.yaml", own | {"fetch.labels": "own/labels/l.csv"}).fetch)
+    assert capsys.readouterr().out.count(said) == 1
+    fetch(*PLATES, labels="own/labels/l.csv")
+    assert capsys.readouterr().out.count(said) == 1
+
+
 # Merging alone: Ids and groups.
 
 

@@ -124,3 +124,9 @@ def test_a_label_that_only_a_training_source_has_is_missing_in_test_and_counts_n
         "no image of test has Part 5 (groups: 0)",
         "no image of val has Part 5 (groups: 0)",
     ]
+
+
+def test_a_source_of_copies_alone_cannot_judge() -> None:
+    index = pd.DataFrame({"source": ["a", "b"], "labelled": True})
+    with pytest.raises(UserError, match=r"leaves no image for val and test(.|\n)*copies"):
+        may_judge(index, np.array([4, 4]), "a")

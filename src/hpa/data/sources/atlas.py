@@ -14,15 +14,12 @@ import pandas as pd
 
 from hpa.data.images import catalogue
 from hpa.data.images.csv_tables import ATLAS_ID, antibodies, with_groups
-from hpa.data.images.reading import ReadingRules
 from hpa.data.sources.downloads import download_images
-from hpa.data.sources.found import Found
 from hpa.data.sources.label_map import without_dropped
-from hpa.data.sources.layout import lacking, write_layout
+from hpa.data.sources.layout import lacking
 from hpa.data.sources.tables import read_table
 from hpa.data.sources.written_images import ABSENT
 from hpa.errors import UserError, first_names
-from hpa.vocabulary.document import Vocabulary
 from hpa.vocabulary.hpa2018 import CHANNELS
 from hpa.vocabulary.labels import Labels
 
@@ -32,54 +29,6 @@ URL = re.compile(
     re.I,
 )
 """An image of one channel, or a blend such as …_blue_red_green.jpg."""
-
-
-def fetch_atlas(
-    raw_dir: Path,
-    *,
-    table_path: Path,
-    labels: Labels,
-    base_url: str,
-    cache_dir: Path,
-    n_connections: int,
-    requests_per_second: float,
-    skip_absent: bool = False,
-    missing_channels: str | None = None,
-    rules: ReadingRules | None = None,
-    n_jobs: int = -1,
-) -> Found:
-    """Download the four channels of each image of a table, and write them in Kaggle's layout.
-
-    Args:
-        raw_dir: the folder to write; an older one is replaced.
-        table_path: a CSV with Target, optionally group, and Id or url (of any channel or a blend).
-        labels: the labels of Target.
-        base_url: prefix of <antibody>/<plate>_<well>_<field>_<channel>.jpg.
-        cache_dir: keeps every download, so that a later call resumes.
-        n_connections, requests_per_second: see `download_images`.
-        skip_absent: skip images that the server does not have, instead of raising an error.
-        missing_channels, rules, n_jobs: see `fetch_local`.
-
-    Raises:
-        UserError: the table or a file is invalid, or the server refuses or lacks images.
-    """
-    images = download_atlas(
-        find_atlas(table_path, labels, base_url),
-        table_path,
-        cache_dir=cache_dir,
-        n_connections=n_connections,
-        requests_per_second=requests_per_second,
-        skip_absent=skip_absent,
-        missing_channels=missing_channels,
-    )
-    return write_layout(
-        raw_dir,
-        images,
-        Vocabulary(labels, CHANNELS),
-        rules=rules or ReadingRules(CHANNELS),
-        may_lack=(missing_channels or "").split(),
-        n_jobs=n_jobs,
-    )
 
 
 def download_atlas(
@@ -92,9 +41,21 @@ def download_atlas(
     skip_absent: bool,
     missing_channels: str | None,
 ) -> pd.DataFrame:
-    """Download the images of `find_atlas`, and name their files in place of the URLs.
+    """Download the four channels of each image of `find_atlas`.
 
-    Arguments and errors are those of `fetch_atlas`; skipped images have no row.
+    Args:
+        images: those of `find_atlas`.
+        table_path: where they are from.
+        cache_dir: keeps every download, so that a later call resumes.
+        n_connections, requests_per_second: see `download_images`.
+        skip_absent: skip images that the server does not have, instead of raising an error.
+        missing_channels: see `find_local`.
+
+    Returns:
+        The images, with the paths of files in place of the URLs.
+
+    Raises:
+        UserError: the server refuses or lacks images.
     """
     files = {
         url: _cache_path(cache_dir, url) for channel in CHANNELS.names for url in images[channel]
@@ -121,6 +82,11 @@ def download_atlas(
 
 def find_atlas(path: Path, labels: Labels, base_url: str) -> pd.DataFrame:
     """Read the table, with the URL of each channel in the column of its name.
+
+    Args:
+        path: a CSV with Target, optionally group, and Id or url (of any channel or a blend).
+        labels: the labels of Target.
+        base_url: prefix of <antibody>/<plate>_<well>_<field>_<channel>.jpg.
 
     Raises:
         UserError: the table is invalid.

@@ -11,7 +11,6 @@ import pandas as pd
 from hpa.data.images import catalogue
 from hpa.data.images.reading import ReadingRules
 from hpa.data.packed.vocabulary import write_vocabulary
-from hpa.data.sources.fetched_labels import unused
 from hpa.data.sources.found import Found, found, summary, with_pixel_sizes
 from hpa.data.sources.set_percentiles import set_percentiles
 from hpa.data.sources.written_images import ABSENT, write_image
@@ -52,8 +51,6 @@ def write_layout(
     Raises:
         UserError: a file is invalid.
     """
-    if line := unused(vocabulary.labels, images["Target"]):
-        print(line)
     rows: list[dict[str, Any]] = images.to_dict("records")  # type: ignore[assignment]
     if rules.depth.name == "set_percentile":
         rules = _with_limits(rows, rules, n_jobs)

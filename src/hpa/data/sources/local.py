@@ -13,13 +13,11 @@ from hpa.data.images.csv_tables import antibodies, with_groups
 from hpa.data.images.file_names import READ_SUFFIXES, has_suffix, list_passed_over
 from hpa.data.images.opening import split_scene
 from hpa.data.images.path_tables import PREFIX, read_paths
-from hpa.data.images.reading import ReadingRules
 from hpa.data.images.user_files import FoundImages, walk
 from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
 from hpa.data.sources.absent_channels import absent_channels, endings_of
-from hpa.data.sources.found import Found
 from hpa.data.sources.label_map import without_dropped
-from hpa.data.sources.layout import lacking, write_layout
+from hpa.data.sources.layout import lacking
 from hpa.data.sources.plate_maps import is_plate_map, read_plate_map, suggested_pattern
 from hpa.data.sources.tables import with_labels
 from hpa.data.sources.written_images import ABSENT
@@ -28,49 +26,6 @@ from hpa.system.files import require_free_space, untracked_advice
 from hpa.vocabulary.document import Vocabulary
 
 NO_ROW = "no row of the tables has its name as Id"
-
-
-def fetch_local(
-    raw_dir: Path,
-    *,
-    source_path: Path,
-    vocabulary: Vocabulary,
-    missing_channels: str | None = None,
-    pattern: str | None = None,
-    found_as: str | None = None,
-    rules: ReadingRules | None = None,
-    n_jobs: int = -1,
-) -> Found:
-    """Copy or convert the images of `find_local`.
-
-    Args:
-        raw_dir: the folder to write, in Kaggle's layout; an older one is replaced.
-        source_path, vocabulary, missing_channels, pattern, found_as: see `find_local`.
-        rules: of reading; None for those of no parameter.
-        n_jobs: number of processes; -1 for one per core.
-
-    Returns:
-        What the files held.
-
-    Raises:
-        UserError: as `find_local`; or a file is invalid or inside `raw_dir`.
-    """
-    images = find_local(
-        source_path,
-        vocabulary,
-        missing_channels=missing_channels,
-        pattern=pattern,
-        found_as=found_as,
-    )
-    require_outside(raw_dir, source_path, images, vocabulary)
-    return write_layout(
-        raw_dir,
-        images,
-        vocabulary,
-        rules=rules or ReadingRules(vocabulary.channels),
-        may_lack=(missing_channels or "").split(),
-        n_jobs=n_jobs,
-    )
 
 
 def find_local(
@@ -189,9 +144,7 @@ def _read_folder(
     rows = list(zip(images["folder"], images["Id"], strict=True))
     listed = [files[name].pop(image_id, {}) for name, image_id in rows]
     unused = [each for images in files.values() for each in images.values()]
-    # A file of all channels counts if it is an image; one of a channel shows that the channel is.
-    seen = {channel for each in listed for channel in each}
-    seen |= {channel for each in unused for channel in each if len(each) < len(channels)}
+    seen = {channel for each in [*listed, *unused] for channel in each}
     if absent := [name for name in channels.names if name not in seen and name not in may_lack]:
         endings = endings_of(folder, list(files))
         raise absent_channels(absent, channels, f"file of {folder}", endings)

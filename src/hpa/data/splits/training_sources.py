@@ -21,7 +21,7 @@ def may_judge(index: pd.DataFrame, group: np.ndarray, train_only: str | None) ->
             None or "" for none.
 
     Raises:
-        UserError: a name is not that of a source, or no other source is left.
+        UserError: a name is not that of a source, or no other source or image is left.
 
     >>> index = pd.DataFrame({"source": ["atlas", "mine", "mine"], "labelled": True})
     >>> may_judge(index, np.array([0, 0, 1]), "atlas").tolist()
@@ -33,7 +33,9 @@ def may_judge(index: pd.DataFrame, group: np.ndarray, train_only: str | None) ->
     sources = index.get("source", pd.Series("", index=index.index))
     _require_sources(named, sorted(set(sources[index["labelled"]])), " ".join(named))
     teaches = sources.isin(named).to_numpy() & index["labelled"].to_numpy(bool)
-    return ~np.isin(group, group[teaches])
+    judging = ~np.isin(group, group[teaches])
+    _require_image(judging & index["labelled"].to_numpy(bool), " ".join(named))
+    return judging
 
 
 def taught(index: pd.DataFrame, judging: np.ndarray, train_only: str) -> str:
@@ -51,6 +53,17 @@ def taught(index: pd.DataFrame, judging: np.ndarray, train_only: str) -> str:
 def _names(text: str) -> list[str]:
     words = re.split(r"\s*;\s*" if ";" in text else r"\s+", text.strip())
     return [word for word in words if word]
+
+
+def _require_image(judging: np.ndarray, received: str) -> None:
+    if not judging.any():
+        raise UserError(
+            "split.train_only leaves no image for val and test",
+            expected="images of other sources that are neither copies of those that only train "
+            "nor in one group with them",
+            received=f"{received}, of which all other images are copies or in groups with them",
+            remedy="leave out at least one source, or correct the column group",
+        )
 
 
 def _require_sources(named: list[str], present: list[str], received: str) -> None:
