@@ -426,7 +426,7 @@ def test_no_file_is_opened_whose_name_tells_its_channel(
     for name in CHANNELS.names:
         (tmp_path / f"a_{name}.tif").write_bytes(b"")
     (tmp_path / "a.czi").write_bytes(b"")
-    monkeypatch.setattr(tifffile, "TiffFile", None)
+    monkeypatch.setattr("hpa.data.images.user_files.glance", None)
     with pytest.raises(UserError, match="two files"):
         find_images([str(tmp_path)], CHANNELS)
     (tmp_path / "a.czi").unlink()
