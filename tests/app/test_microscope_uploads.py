@@ -1,6 +1,7 @@
 """Files of several channels sent to the page's server, and names of files that it reads."""
 
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from hpa.model.grad_cam import activation_maps
 from hpa.system.files import read_json, write_json
 from hpa.vocabulary.channels import IMAGE_FILE, NAME
 from hpa.vocabulary.hpa2018 import CHANNELS
+from support.microscope_files import write_czi, write_lif, write_nd2
 from support.model_folders import write_model_folder
 from support.page_forms import PARAMS, Form, form, ome_tiff, png, tiff, whole_form
 from support.worlds import draw_pixels
@@ -33,12 +35,32 @@ def zarr_zip(folder: Path) -> bytes:
     ).read_bytes()
 
 
+def czi(folder: Path) -> bytes:
+    return write_czi(
+        folder / "a.czi", PLANES[:, None].astype(np.uint16), CHANNELS.names
+    ).read_bytes()
+
+
+def nd2(folder: Path) -> bytes:
+    planes = PLANES[None, None].astype(np.uint16)
+    return write_nd2(folder / "a.nd2", planes, CHANNELS.names, bits=8).read_bytes()
+
+
+def lif(folder: Path) -> bytes:
+    return write_lif(
+        folder / "a.lif", {"field": PLANES[None, None, None]}, CHANNELS.names
+    ).read_bytes()
+
+
 FILES: dict[str, Callable[[Path], bytes]] = {
     "x.ome.tif": lambda _: ome_tiff(PIXELS),
     "x.tif": lambda _: tiff(PLANES[None, None], imagej=True, metadata={"axes": "TZCYX"}),
     "x.tiff": lambda _: tiff(PIXELS, photometric="minisblack", planarconfig="contig"),
     "x.zarr.zip": zarr_zip,
     "x.ozx": zarr_zip,
+    "x.czi": czi,
+    "x.nd2": nd2,
+    "x.lif": lif,
 }
 
 
@@ -48,12 +70,18 @@ def probabilities(document: dict[str, list[dict[str, float]]]) -> list[float]:
 
 @pytest.mark.parametrize("file_name", FILES)
 def test_a_file_of_all_channels_gets_the_probabilities_of_a_file_per_channel(
-    client: TestClient, tmp_path: Path, file_name: str
+    client: TestClient, tmp_path: Path, file_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No byte of it reaches the disk."""
     content = FILES[file_name](tmp_path)
+    for temporary in (tmp_path / "temporary", tmp_path / "of-children"):
+        temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "of-children"))
     by_channel = client.post("/api/prediction", files=form("x", 3)).json()["prediction"]
     found = client.post("/api/prediction", files=whole_form(f"plate/{file_name}", content)).json()
     assert found["prediction"]["image"] == "plate/x"
+    assert not [*tmp_path.glob("temporary/*"), *tmp_path.glob("of-children/*")]
     np.testing.assert_allclose(
         probabilities(found["prediction"]), probabilities(by_channel), atol=1e-5
     )
