@@ -68,10 +68,20 @@ def test_an_ome_tiff_has_the_planes_names_and_pixel_size_that_were_written(
     assert said.pixel_size_um == pytest.approx(0.1)
 
 
-def test_jpeg_2000_is_decoded_in_a_process_of_its_own() -> None:
-    content = tiff(FOUR, ome=True, metadata=OME, compression="jpeg2000", tile=(16, 16))
+@pytest.mark.parametrize("compression", ["jpeg2000", "jpegxl", "jpegxr", "png", "lerc"])
+def test_rare_compressions_are_decoded_in_a_process_of_its_own(compression: str) -> None:
+    content = tiff(FOUR, ome=True, metadata=OME, compression=compression, tile=(16, 16))
     with open_image(content) as image:
         np.testing.assert_array_equal(planes_of(image)[:, 0], FOUR)
+
+
+def test_an_unknown_compression_is_refused_with_the_way_out() -> None:
+    content = bytearray(tiff(GREY, metadata=None))
+    with tifffile.TiffFile(io.BytesIO(bytes(content))) as file:
+        at = file.pages.first.tags[259].valueoffset
+    content[at : at + 2] = (34677).to_bytes(2, "little")
+    with pytest.raises(InvalidImageError, match="compressed as SGILOG24: save the file with LZW"):
+        open_image(bytes(content))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +207,12 @@ def test_samples_are_channels(
 def test_pages_of_equal_shape_are_channels_and_others_are_refused() -> None:
     with open_image(tiff(FOUR, metadata=None, **MINISBLACK)) as image:
         assert image.description.kind == "TIFF of several pages"
+        np.testing.assert_array_equal(planes_of(image)[:, 0], FOUR)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for plane in FOUR:  # each is described as an image of one page
+            writer.write(plane, contiguous=False, **MINISBLACK)
+    with open_image(file.getvalue()) as image:
         np.testing.assert_array_equal(planes_of(image)[:, 0], FOUR)
     pages = [Image.fromarray(GREY), Image.fromarray(GREY[:10])]
     content = picture(GREY, "TIFF", save_all=True, append_images=pages)

@@ -1,8 +1,8 @@
 """TIFF files of microscopes: OME-TIFF, ImageJ, several pages or samples, tiles, pyramids.
 
 The file's own directories are checked before anything is decoded, and one plane is read at a time.
-Of a pyramid, the full level is read. tifffile parses the tags and decodes strips and tiles; JPEG
-2000 in a process of its own, as a few damaged bytes may fill the memory of its decoder.
+Of a pyramid, the full level is read. tifffile parses the tags and decodes strips and tiles; those
+of rare compressions in a process of its own (see `tiff_pages.APART`).
 """
 
 import io
@@ -32,7 +32,7 @@ from hpa.data.images.tiff_directories import (
 )
 from hpa.data.images.tiff_layouts import Layout, Plane
 from hpa.data.images.tiff_metadata import is_brightness, layout_of
-from hpa.data.images.tiff_pages import JPEG_2000, PageReader
+from hpa.data.images.tiff_pages import APART, PageReader, check_compression
 from hpa.data.images.vendor_files import VendorImage
 
 TURNS = {2: "m", 3: "rr", 4: "rrm", 5: "rm", 6: "r", 7: "rrrm", 8: "rrr"}
@@ -79,7 +79,7 @@ class TiffImage(OpenedImage):
         source: the file, or its bytes.
         scene: number of the image, from 1; None takes the first.
         max_size_px: larger images are refused.
-        is_apart: this process does nothing else, so JPEG 2000 may be decoded here.
+        is_apart: this process does nothing else, so any compression may be decoded here.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class TiffImage(OpenedImage):
         samples = range(3) if self.description.is_color_picture else [place.sample]
         with refusing_damage(f"{opened.n_bytes} bytes"), np.errstate(all="ignore"):
             page = opened.page(place.page)
-            if page.compression in JPEG_2000 and not self._is_apart:
+            if page.compression in APART and not self._is_apart:
                 return self._read_apart(channel, z)
             plane = PageReader(opened.file, opened.n_bytes, page).read(place, samples)
         pixels = np.moveaxis(plane, 0, -1) if len(samples) > 1 else plane[0]
@@ -121,7 +121,7 @@ class TiffImage(OpenedImage):
         if self._worker is None:
             self._worker = VendorImage(
                 self._source,
-                kind="JPEG 2000",
+                kind="compressed TIFF",
                 scene=self._scene,
                 max_size_px=self._max_size_px,
                 is_apart=True,
@@ -164,6 +164,7 @@ class TiffImage(OpenedImage):
             raise InvalidImageError("several red-green-blue pictures in one file")
         if page.dtype is None or page.shaped[2:4] == (0, 0):
             raise DamagedFileError("samples of an unknown type")
+        check_compression(page)
         height, width = page.shaped[2:4]
         is_on_its_side = tags.number(ORIENTATION, 1) in (5, 6, 7, 8)
         whole = 8 * page.dtype.itemsize

@@ -152,6 +152,8 @@ def _tifffile_json(first: tifffile.TiffPage, n_pages: int) -> Said | None:
     said = json.loads(first.description)
     shape, axes = [int(each) for each in said["shape"]], str(said.get("axes", ""))
     n_planes = max(1, math.prod(shape) // math.prod(first.shape))
+    if n_planes == 1:
+        return None  # each page may have been written as an image of its own
     sizes = {"C": n_planes, "Z": 1, "T": 1}
     outer = [axis for axis in axes[: -first.ndim] if axis in "CZT"]
     if len(axes) == len(shape) and len(outer) == len(shape) - first.ndim == len({*outer}):
@@ -161,8 +163,7 @@ def _tifffile_json(first: tifffile.TiffPage, n_pages: int) -> Said | None:
         order = "CZT"
     names = said.get("Channel", {}).get("Name", ())
     names = tuple(str(each)[:200] for each in names) if isinstance(names, list) else ()
-    kind = "TIFF of several pages" if n_planes > 1 else "TIFF"
-    return Said(kind, order, sizes, names)
+    return Said("TIFF of several pages", order, sizes, names)
 
 
 def _plain(first: tifffile.TiffPage, n_pages: int) -> Said:

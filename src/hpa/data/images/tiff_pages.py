@@ -1,7 +1,6 @@
 """Decoding of one plane of a TIFF page, strip by strip or tile by tile, within bounds."""
 
 import math
-import struct
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -17,10 +16,11 @@ MAX_SEGMENTS, MAX_SEGMENT_BYTES = 2**18, 2**28
 BLOCK_BYTES = 2**24
 """Bytes of uncompressed pixels of several samples that are read at once."""
 NONE, JPEG = 1, 7
-JPEG_2000 = (33003, 33004, 33005, 34712)
+APART = (22610, 33003, 33004, 33005, 34712, 34887, 34933, 34934, 50001, 50002, 52546)
+"""JPEG XR, JPEG 2000, LERC, PNG, WebP and JPEG XL: a few damaged bytes, or a tile larger than it
+should be, may fill the memory of their decoders. They run in a process of its own."""
 SIMPLE = (NONE, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)
 """No compression, LZW, deflate, PackBits, LZMA and Zstandard: their output ends where it should."""
-J2K_START = b"\xff\x4f\xff\x51"
 
 
 class PageReader:
@@ -39,11 +39,7 @@ class PageReader:
     def __init__(self, file: BinaryIO, n_bytes: int, page: tifffile.TiffPage) -> None:
         if page.dtype is None or not page.dataoffsets:
             raise DamagedFileError("a page without pixels of a known type")
-        if page.compression not in (*SIMPLE, JPEG, *JPEG_2000):
-            name = getattr(page.compression, "name", page.compression)
-            raise InvalidImageError(
-                f"pixels compressed as {name}: save the file with LZW, deflate or no compression"
-            )
+        check_compression(page)
         self._file, self._n_bytes, self._page = file, n_bytes, page
         self._dtype = page.dtype
         _, self._depth, self._height, self._width, self._n_together = page.shaped
@@ -103,7 +99,8 @@ class PageReader:
                 )
             self._seek(offset, count)
             content = self._file.read(count)
-            _check_codec(page.compression, content, shape)
+            if page.compression == JPEG:
+                _check_jpeg(content, shape)
             decoded = page.decode(content, index, **tables)[0]
             if decoded is None:
                 raise DamagedFileError("a strip or tile without pixels")
@@ -135,23 +132,22 @@ class PageReader:
         self._file.seek(offset)
 
 
-def _check_codec(compression: int, content: bytes, shape: tuple[int, ...]) -> None:
-    """Check that a JPEG or JPEG 2000 is not larger than its tile: its decoder would believe it."""
-    if compression in SIMPLE:
-        return
-    if compression == JPEG:
-        frame = announced_jpeg(content)
-        said = frame.height_px, frame.width_px, frame.n_samples
-    else:
-        at = content.find(J2K_START)
-        if at < 0 or len(content) < at + 42:
-            raise DamagedFileError("a tile that is not JPEG 2000")
-        right, bottom, left, top, tile_width, tile_height = struct.unpack_from(
-            ">6I", content, at + 8
+def check_compression(page: tifffile.TiffPage) -> None:
+    """Check that the compression of a page is known.
+
+    Raises:
+        InvalidImageError: it is not.
+    """
+    if page.compression not in (*SIMPLE, JPEG, *APART):
+        name = getattr(page.compression, "name", page.compression)
+        raise InvalidImageError(
+            f"pixels compressed as {name}: save the file with LZW, deflate or no compression"
         )
-        (n_samples,) = struct.unpack_from(">H", content, at + 40)
-        said = bottom - top, right - left, n_samples
-        if min(tile_width, tile_height) < min(64, *said[:2]):
-            raise DamagedFileError("a JPEG 2000 of tiny tiles")
+
+
+def _check_jpeg(content: bytes, shape: tuple[int, ...]) -> None:
+    """Check that a JPEG is not larger than its tile: its decoder would believe it."""
+    frame = announced_jpeg(content)
+    said = frame.height_px, frame.width_px, frame.n_samples
     if any(each > most for each, most in zip(said, shape[1:], strict=True)):
         raise DamagedFileError(f"a tile of {said[1]}×{said[0]} pixels, larger than announced")

@@ -14,8 +14,12 @@ from typing import Any
 
 from hpa.data.images.opened import InvalidImageError, OpenedImage
 
-READERS = {"CZI": ("czi_files", "CziImage"), "ND2": ("nd2_files", "Nd2Image"),
-           "LIF": ("lif_files", "LifImage"), "JPEG 2000": ("tiff_files", "TiffImage")}  # fmt: skip
+READERS = {
+    "CZI": ("czi_files", "CziImage"),
+    "ND2": ("nd2_files", "Nd2Image"),
+    "LIF": ("lif_files", "LifImage"),
+    "compressed TIFF": ("tiff_files", "TiffImage"),
+}
 MAX_MEMORY_BYTES = 4 << 30
 """Memory of the process, without files that are mapped: a frame of eight large planes, twice."""
 
