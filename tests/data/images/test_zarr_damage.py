@@ -290,3 +290,19 @@ def test_damaged_bytes_are_read_or_refused(tmp_path: Path, version: int) -> None
         except InvalidImageError:
             n_refused += 1
     assert n_refused > 100
+
+
+def test_a_stack_of_absent_slices_is_refused_before_all_are_read(tmp_path: Path) -> None:
+    image = np.random.default_rng(3).integers(100, 250, (3, 64, 64)).astype(np.uint16)
+    folder = write_ome_zarr(tmp_path / "a", image, "zyx", chunks=(1, 64, 64))
+    edit_json(folder / "0/.zarray", change(shape=[1 << 40, 64, 64]))
+    with open_image(folder) as opened:
+        assert opened.description.n_slices == 1 << 40
+    with pytest.raises(InvalidImageError, match="lacks more than 200 slices"):
+        read_slices(folder, 1000)
+
+
+def read_slices(folder: Path, n_slices: int) -> None:
+    with open_image(folder) as opened:
+        for z in range(n_slices):
+            opened.read(0, z)

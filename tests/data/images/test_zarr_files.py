@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
+from hpa.data.images import zarr_codecs
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.opening import open_image
 from support.zarr_images import edit_json, write_ome_zarr, zipped
@@ -190,3 +191,19 @@ def test_shards_and_checksums_are_read(tmp_path: Path, inner: Any) -> None:
     for source in (folder, zipped(folder, compression=zipfile.ZIP_DEFLATED).read_bytes()):
         with open_image(source) as opened:
             np.testing.assert_array_equal(opened.read(1), image[1])
+
+
+def test_chunks_of_several_slices_are_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = pixels(2, 5, 40, 50)
+    folder = write_ome_zarr(tmp_path / "a", image, "czyx", chunks=(1, 3, 32, 32))
+    decoded = []
+    decompress = zarr_codecs.decompress
+    monkeypatch.setattr(
+        zarr_codecs, "decompress", lambda *args: decoded.append(1) or decompress(*args)
+    )
+    with open_image(folder) as opened:
+        for z in range(5):
+            np.testing.assert_array_equal(opened.read(1, z), image[1, z])
+    assert len(decoded) == 2 * 4

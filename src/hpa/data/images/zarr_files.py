@@ -4,10 +4,9 @@ Level 0 of the pyramid is read, one plane at a time. Axes may stand in any order
 several images (bioformats2raw) has a scene per image.
 """
 
-import json
 import math
 import re
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import numpy as np
 import zarr
 
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage, refusing_damage
-from hpa.data.images.zarr_codecs import as_version_3, bounded
+from hpa.data.images.store_files import Folder, Zip
+from hpa.data.images.zarr_arrays import MAX_CHUNK_BYTES, open_array
 from hpa.data.images.zarr_metadata import (
     axes_of,
     channel_names,
@@ -24,13 +24,10 @@ from hpa.data.images.zarr_metadata import (
     ome_attributes,
     pixel_size_um,
 )
-from hpa.data.images.zarr_stores import CheckedStore, Folder, Zip, is_key
+from hpa.data.images.zarr_stores import CheckedStore, is_key
 
-MAX_CHUNK_BYTES = 512_000_000
-"""Bytes of a decoded chunk, at most; as many are decoded at once."""
-MAX_PLANE_CHUNKS, MAX_SHARD_CHUNKS = 16_384, 262_144
-MAX_CHANNELS = 1_000
-NUMBERS = r"[<>|]?[uif][1248]|u?int(8|16|32|64)|float(16|32|64)"
+MAX_PLANE_CHUNKS = 16_384
+MAX_CHANNELS, MAX_ABSENT = 1_000, 200
 
 
 class ZarrImage(OpenedImage):
@@ -54,7 +51,7 @@ class ZarrImage(OpenedImage):
         if not is_key(path):
             raise InvalidImageError(f"OME-Zarr whose pixels are elsewhere ({str(path)[:80]!r})")
         self._path = f"{groups[number - 1]}/{path}".lstrip("/")
-        self._array = _array(self._store, self._path)
+        self._array = open_array(self._store, self._path)
         shape = self._array.shape
         self._axes = axes_of(multiscales.get("axes"), len(shape))
         sizes = dict(zip(self._axes, shape, strict=True))
@@ -73,21 +70,49 @@ class ZarrImage(OpenedImage):
             pixel_size_um=pixel_size_um(multiscales, self._axes),
         )
         self._check_chunks()
+        self._block: tuple[tuple[int, int], np.ndarray] = (-1, -1), np.empty(0)
+        self._n_absent = 0
         self._store.max_bytes = 2 * MAX_CHUNK_BYTES
 
     def read(self, channel: int, z: int = 0) -> np.ndarray:
         """Decode a plane; see `OpenedImage.read`."""
-        at = {"c": channel, "z": z}
-        index = tuple(slice(None) if name in "yx" else at.get(name, 0) for name in self._axes)
+        first, stop = self._slices_with(z)
+        if self._block[0] != (channel, first):
+            self._block = (channel, first), self._read_block(channel, first, stop)
+        return self._block[1][z - first]
+
+    def _slices_with(self, z: int) -> tuple[int, int]:
+        """Return first slice, and that after the last, of those to decode together.
+
+        A chunk of several slices is decoded once for all of them, as far as memory permits.
+        """
+        found = self.description
+        n_bytes = found.height_px * found.width_px * found.dtype.itemsize
+        depth = self._array.chunks[self._axes.index("z")] if "z" in self._axes else 1
+        n_slices = max(1, min(depth, MAX_CHUNK_BYTES // n_bytes))
+        start = z // depth * depth
+        first = start + (z - start) // n_slices * n_slices
+        return first, min(first + n_slices, start + depth, found.n_slices)
+
+    def _read_block(self, channel: int, first: int, stop: int) -> np.ndarray:
+        """Decode slices as [Z,H,W]."""
+        at = {"c": channel, "z": slice(first, stop), "y": slice(None), "x": slice(None)}
         self._store.missing = []
-        concurrency = {"async.concurrency": self._concurrency()}
-        with refusing_damage("OME-Zarr"), zarr.config.set(concurrency):
-            plane = np.asarray(self._array[index])
-        if self._axes.index("x") < self._axes.index("y"):
-            plane = plane.T
+        with refusing_damage("OME-Zarr"), self._bounded_memory():
+            block = np.asarray(self._array[tuple(at.get(axis, 0) for axis in self._axes)])
+        kept = [axis for axis in self._axes if axis in "zyx"]
+        block = block.transpose([kept.index(axis) for axis in "zyx" if axis in kept])
+        block = block.reshape(-1, *block.shape[-2:]).astype(self.description.dtype, copy=False)
         if self._store.missing:
-            self._judge_missing(plane, channel)
-        return plane.astype(self.description.dtype, copy=False)
+            self._judge_missing(block.max(axis=0), channel)
+        return block
+
+    def _bounded_memory(self) -> AbstractContextManager[Any]:
+        """Decode fewer large chunks at once than zarr does."""
+        n_bytes = math.prod(self._array.chunks) * self._array.dtype.itemsize
+        if zarr.config.get("async.concurrency") * n_bytes <= MAX_CHUNK_BYTES:
+            return nullcontext()
+        return zarr.config.set({"async.concurrency": max(1, MAX_CHUNK_BYTES // n_bytes)})
 
     def _check_chunks(self) -> None:
         at = [self._axes.index(axis) for axis in "yx"]
@@ -104,7 +129,7 @@ class ZarrImage(OpenedImage):
         Writers leave out chunks that are black throughout, and an interrupted copy leaves out any.
 
         Raises:
-            InvalidImageError: no pixel of the image is there.
+            InvalidImageError: no pixel of the image is there, or hundreds of slices are absent.
         """
         if not self._store.files.has_pixels(self._path):
             raise InvalidImageError("OME-Zarr without pixels: copy it again, whole")
@@ -115,17 +140,15 @@ class ZarrImage(OpenedImage):
             start = [int(number) * size for number, size in zip(numbers, files, strict=True)]
             (y, h), (x, w) = ((start[i], files[i]) for i in map(self._axes.index, "yx"))
             absent[y : y + h, x : x + w] = 1
+        self._n_absent += bool(absent.all())
+        if self._n_absent > MAX_ABSENT:
+            raise InvalidImageError(f"OME-Zarr that lacks more than {MAX_ABSENT} slices")
         beside = (cv2.dilate(absent, np.ones((3, 3), np.uint8)) > absent).nonzero()
         if beside[0].size == 0 or np.mean(plane[beside] > plane.min()) > 0.5:
             self.flags = tuple(dict.fromkeys((*self.flags, (
                 f"{absent.mean():.0%} of a plane of channel {channel + 1} is absent from the "
                 "OME-Zarr and read as black: a copy that is not whole?"
             ))))  # fmt: skip
-
-    def _concurrency(self) -> int:
-        """Return the number of chunks to decode at once, so that memory is bounded."""
-        n_bytes = math.prod(self._array.chunks) * self._array.dtype.itemsize
-        return max(1, min(10, MAX_CHUNK_BYTES // n_bytes))
 
     def close(self) -> None:
         """Close the zip file."""
@@ -134,64 +157,6 @@ class ZarrImage(OpenedImage):
 
 def _files(source: Path | bytes) -> Folder | Zip:
     return Folder(source) if isinstance(source, Path) and source.is_dir() else Zip(source)
-
-
-def _array(store: CheckedStore, path: str) -> Any:
-    """Open the array of a level, after its metadata are checked.
-
-    Raises:
-        InvalidImageError: it is absent, has other values than numbers, or absurd chunks.
-    """
-    if (document := store.read_json(f"{path}/zarr.json")) is not None:
-        dtype, shape, chunks = document["data_type"], document["shape"], _inner_chunks(document)
-    elif (document := store.read_json(f"{path}/.zarray")) is not None:
-        dtype, shape, chunks = document["dtype"], document["shape"], document["chunks"]
-    else:
-        raise InvalidImageError(
-            f"OME-Zarr without its part {path!r}, the full resolution: copy the folder again, whole"
-        )
-    if not isinstance(dtype, str) or not re.fullmatch(NUMBERS, dtype):
-        raise InvalidImageError(f"OME-Zarr with values of type {str(dtype)[:40]}, not numbers")
-    _check_numbers(shape)
-    _check_numbers(chunks)
-    n_bytes = math.prod(chunks) * np.dtype(dtype).itemsize
-    if n_bytes > MAX_CHUNK_BYTES:
-        raise InvalidImageError(
-            f"OME-Zarr in chunks of {n_bytes / 1e6:,.0f} MB (at most {MAX_CHUNK_BYTES / 1e6:.0f} "
-            "MB): save it again in chunks of one plane"
-        )
-    if "data_type" not in document:
-        document = as_version_3(document)
-    document = {**document, "attributes": {}, "codecs": bounded(document["codecs"])}
-    store.documents = {f"{path}/zarr.json": json.dumps(document).encode()}
-    return zarr.open_array(store=store, path=path, mode="r", zarr_format=3)
-
-
-def _inner_chunks(document: dict[str, Any]) -> list[int]:
-    """Return the shape of the chunks that are decoded: of version 3, those inside of shards.
-
-    Raises:
-        InvalidImageError: a shard has too many.
-    """
-    chunks = list(document["chunk_grid"]["configuration"]["chunk_shape"])
-    for codec in document["codecs"]:
-        if codec["name"] == "sharding_indexed":
-            inner = list(codec["configuration"]["chunk_shape"])
-            _check_numbers([*chunks, *inner])
-            if math.prod(chunks) > MAX_SHARD_CHUNKS * math.prod(inner):
-                raise InvalidImageError("OME-Zarr in shards of too many chunks")
-            return inner
-    return chunks
-
-
-def _check_numbers(numbers: Any) -> None:
-    """Refuse what is not the shape of an image."""
-    if not (
-        isinstance(numbers, list)
-        and 2 <= len(numbers) <= 8
-        and all(type(each) is int and each > 0 for each in numbers)
-    ):
-        raise InvalidImageError(f"OME-Zarr of shape {str(numbers)[:80]}: not an image")
 
 
 def _check_sizes(sizes: dict[str, int], max_size_px: int) -> None:
