@@ -48,3 +48,29 @@ def test_runs_on_images_of_equal_names_but_other_pixels_are_not_compared(tmp_pat
     other = with_origin(folder, Origin(params=made | {"fetch.seed": 2}))
     with pytest.raises(UserError, match=r"fetch\.seed 1 in A, 2 in B"):
         check_same_data(a, other)
+
+
+def test_a_source_that_only_trains_makes_no_other_test_images(tmp_path: Path) -> None:
+    """The competition alone, and together with the atlas, whose images judge nothing."""
+    folder = write_model_folder(tmp_path / "model")
+    kaggle = {"name": "kaggle", "source": "kaggle"}
+    atlas = {"name": "atlas", "source": "hpa", "path": "own/a.csv", "depth": "bits"}
+    alone = {"fetch.source": "kaggle", "fetch.competition": "hpa", "split.train_only": None}
+    both = {
+        "fetch.source": "several",
+        "fetch.sources": [kaggle, atlas],
+        "fetch.competition": "hpa",
+        "fetch.depth": "camera",
+        "split.train_only": "atlas",
+    }
+    deeper = both | {"fetch.sources": [kaggle, atlas | {"depth": 4095}]}
+    for one, other in ((alone, both), (both, deeper)):
+        check_same_data(*(with_origin(folder, Origin(params=each)) for each in (one, other)))
+    judging = both | {"split.train_only": None}
+    newer = both | {"fetch.sources": [kaggle | {"competition": "hpa-2021"}, atlas]}
+    for other, said in (
+        (judging, "1 sources that judge in A, 2 in B"),
+        (newer, r"fetch\.competition 'hpa' in A, 'hpa-2021' in B"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check_same_data(*(with_origin(folder, Origin(params=each)) for each in (alone, other)))

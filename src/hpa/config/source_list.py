@@ -38,6 +38,16 @@ def stated_sources(fetch: Fetch) -> dict[str, Fetch]:
     return {each["name"]: _section(fetch, each) for each in fetch.sources or ()}
 
 
+def named_sources(text: str | None) -> list[str]:
+    """Return the names that split.train_only holds, separated by spaces or else by semicolons.
+
+    >>> named_sources("atlas plate8"), named_sources("plate 7; plate 8"), named_sources(None)
+    (['atlas', 'plate8'], ['plate 7', 'plate 8'], [])
+    """
+    words = re.split(r"\s*;\s*" if ";" in (text or "") else r"\s+", (text or "").strip())
+    return [word for word in words if word]
+
+
 def shared_rules(fetch: Fetch) -> dict[str, Any]:
     """Return how the sources read files if they agree: prediction reads other files alike.
 

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hpa.config.params import fetched_channels
+from hpa.config.source_list import named_sources
+from hpa.data.packed.record import FETCHED_BY
 from hpa.errors import UserError
 from hpa.metrics.bootstrap import check_groups
 from hpa.metrics.counts import check_indicators, check_same_shape
@@ -150,17 +154,38 @@ def check_same_data(a: EvaluatedSplit, b: EvaluatedSplit) -> tuple[EvaluatedSpli
 def _fetched_differently(a: EvaluatedSplit, b: EvaluatedSplit) -> list[str]:
     """Describe parameters of fetch that differ, and channels.
 
-    The path does not count, as a folder may have moved, nor how labels are stated.
+    The path does not count, as a folder may have moved, nor how labels are stated, nor sources that
+    only train.
     """
     one, other = a.origin.params, b.origin.params
-    keys = {key for key in one.keys() & other.keys() if key.startswith("fetch.")} - APART
     differing = ""
     if "fetch.source" in one and "fetch.source" in other:
         stated = (params.get("fetch.channels", hpa2018.NAME) for params in (one, other))
         channels, others = map(fetched_channels, stated)
         differing = channels.difference(others)
-    return [f"channels {differing} in B"] * bool(differing) + [
-        f"{key} {one[key]!r} in A, {other[key]!r} in B"
-        for key in sorted(keys)
-        if one[key] != other[key]
+    found = [f"channels {differing} in B"] * bool(differing)
+    judging, of_other = _judging(one), _judging(other)
+    if len(judging) != len(of_other):
+        return [*found, f"{len(judging)} sources that judge in A, {len(of_other)} in B"]
+    return found + [
+        f"{key} {mine[key]!r} in A, {yours[key]!r} in B"
+        for mine, yours in zip(judging, of_other, strict=True)
+        for key in sorted(mine.keys() & yours.keys() - APART)
+        if mine[key] != yours[key]
+    ]
+
+
+def _judging(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of fetch of each source whose images may be in test."""
+    fetch = {key: value for key, value in params.items() if key.startswith("fetch.")}
+    if params.get("fetch.source") != "several":
+        return [fetch]
+    only_train = named_sources(params.get("split.train_only"))
+    sources = [each for each in params["fetch.sources"] if each["name"] not in only_train]
+    return [
+        {
+            f"fetch.{key}": each.get(key, fetch.get(f"fetch.{key}"))
+            for key in ("source", *FETCHED_BY[each["source"]])
+        }
+        for each in sources
     ]

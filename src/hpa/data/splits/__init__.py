@@ -1,1 +1,1 @@
-"""Splits: duplicates and stratification. May import the root, system and packed images."""
+"""Splits: duplicates and stratification. May import the root, config, system and packed images."""

@@ -1,10 +1,9 @@
 """Sources whose images train and never judge a network."""
 
-import re
-
 import numpy as np
 import pandas as pd
 
+from hpa.config.source_list import named_sources
 from hpa.errors import UserError, did_you_mean
 
 
@@ -27,7 +26,7 @@ def may_judge(index: pd.DataFrame, group: np.ndarray, train_only: str | None) ->
     >>> may_judge(index, np.array([0, 0, 1]), "atlas").tolist()
     [False, False, True]
     """
-    named = _names(train_only or "")
+    named = named_sources(train_only)
     if not named:
         return np.ones(len(index), dtype=bool)
     sources = index.get("source", pd.Series("", index=index.index))
@@ -41,18 +40,13 @@ def may_judge(index: pd.DataFrame, group: np.ndarray, train_only: str | None) ->
 def taught(index: pd.DataFrame, judging: np.ndarray, train_only: str) -> str:
     """Describe the images that only train, in a line."""
     teaching = index["source"][index["labelled"].to_numpy(bool) & ~judging]
-    own = int(teaching.isin(_names(train_only)).sum())
+    own = int(teaching.isin(named_sources(train_only)).sum())
     others = (
         ""
         if own == len(teaching)
         else (f", and {len(teaching) - own} of other sources, which are in their groups or copies")
     )
-    return f"{own} images of {', '.join(_names(train_only))} only train{others}"
-
-
-def _names(text: str) -> list[str]:
-    words = re.split(r"\s*;\s*" if ";" in text else r"\s+", text.strip())
-    return [word for word in words if word]
+    return f"{own} images of {', '.join(named_sources(train_only))} only train{others}"
 
 
 def _require_image(judging: np.ndarray, received: str) -> None:
