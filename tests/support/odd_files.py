@@ -3,6 +3,7 @@
 import io
 import random
 import re
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,8 @@ def whole_files() -> dict[str, Files]:
         "red-green-blue TIFF": tiff(color, photometric="rgb"),
         "turned TIFF": tiff(eight[0], extratags=[(274, 3, 1, 6, True)], **grey),
         "pyramid": pyramid(FOUR[0]),
+        "MetaMorph stack": metamorph_stack(FOUR),
+        "LSM": lsm(np.stack([FOUR[:3], FOUR[1:]])),
         "PNG": picture(eight[0], "PNG"),
         "PNG of 16 bits": picture(FOUR[0], "PNG"),
         "red-green-blue PNG, turned": picture(color, "PNG", exif=exif),
@@ -132,6 +135,35 @@ def pyramid(plane: np.ndarray) -> bytes:
     with tifffile.TiffWriter(file) as writer:
         writer.write(plane, subifds=1, **options)
         writer.write(plane[::2, ::2], subfiletype=1, **options)
+    return file.getvalue()
+
+
+def metamorph_stack(planes: np.ndarray) -> bytes:
+    """Write an STK: tags for each plane, one directory, and all planes behind it."""
+    values = [number for at in range(len(planes)) for number in (at + 1, 1, 0, at, 0, 0)]
+    tags = [
+        (33628, 4, 1, struct.pack("<2I", 4, 0), True),  # UIC1: of one entry
+        (33629, 4, len(values), values, True),  # UIC2: depth, date and time of each plane
+    ]
+    options: dict[str, Any] = {"metadata": None, "software": "", "extratags": tags}
+    first = tiff(planes[0], photometric="minisblack", **options)
+    said, meant = (33629, 4, len(values)), (33629, 5, len(planes))
+    first = first.replace(struct.pack("<HHI", *said), struct.pack("<HHI", *meant))
+    return first + planes[1:].tobytes()
+
+
+def lsm(slices: np.ndarray) -> bytes:
+    """Write an LSM of [Z,C,H,W]: samples are channels, each page has a small copy."""
+    n_slices, n_channels, height, width = slices.shape
+    sizes = (width, height, n_slices, n_channels, 1)
+    info = struct.pack("<II5i12x2d", 67127628, 56, *sizes, 1e-7, 1e-7)
+    file = io.BytesIO()
+    grey: dict[str, Any] = {"metadata": None, "photometric": "minisblack"}
+    with tifffile.TiffWriter(file) as writer:
+        for number, planes in enumerate(slices):
+            tags = [(34412, 1, len(info), info, True)] if number == 0 else []
+            writer.write(planes, planarconfig="separate", extratags=tags, **grey)
+            writer.write(planes[0, ::4, ::4], subfiletype=1, **grey)
     return file.getvalue()
 
 

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from support.odd_files import (
     OME,
     Files,
     imagej_behind_one_directory,
+    lsm,
+    metamorph_stack,
     ome_companion,
     ome_set,
     ome_xml,
@@ -372,33 +373,14 @@ def test_scenes_of_an_ome_tiff_are_counted_and_chosen(tmp_path: Path) -> None:
 
 
 def test_a_metamorph_stack_has_its_slices_behind_one_directory() -> None:
-    n = len(FOUR)
-    values = [number for at in range(n) for number in (at + 1, 1, 0, at, 0, 0)]
-    tags = [
-        (33628, 4, 1, struct.pack("<2I", 4, 0), True),  # UIC1: of one entry
-        (33629, 4, len(values), values, True),  # UIC2: depth, date and time of each plane
-    ]
-    first = tiff(FOUR[0], metadata=None, software="", extratags=tags, **MINISBLACK)
-    said = struct.pack("<HHI", 33629, 4, len(values))
-    first = first.replace(said, struct.pack("<HHI", 33629, 5, n))
-    assert first.endswith(FOUR[0].tobytes())
-    with open_image(first + FOUR[1:].tobytes()) as image:
+    with open_image(metamorph_stack(FOUR)) as image:
         assert image.description.kind == "MetaMorph stack"
         np.testing.assert_array_equal(planes_of(image)[0], FOUR)
 
 
 def test_an_lsm_has_its_channels_in_samples_and_its_slices_in_pages() -> None:
-    info = struct.pack("<II5i12x2d", 67127628, 56, 40, 48, 2, 3, 1, 1e-7, 1e-7)
     slices = np.stack([FOUR[:3], FOUR[1:]])
-    file = io.BytesIO()
-    with tifffile.TiffWriter(file) as writer:
-        for number, planes in enumerate(slices):
-            tags = [(34412, 1, len(info), info, True)] if number == 0 else []
-            writer.write(
-                planes, metadata=None, planarconfig="separate", extratags=tags, **MINISBLACK
-            )
-            writer.write(COLOR[::4, ::4], metadata=None, subfiletype=1, photometric="rgb")
-    with open_image(file.getvalue()) as image:
+    with open_image(lsm(slices)) as image:
         said = image.description
         assert (said.kind, said.n_slices, len(said.channel_names)) == ("Zeiss LSM", 2, 3)
         assert said.pixel_size_um == pytest.approx(0.1)
@@ -441,3 +423,47 @@ def test_no_plane_is_larger_than_permitted() -> None:
     content = tiff(FOUR, ome=True, metadata=OME)
     with pytest.raises(InvalidImageError, match=r"40×48 pixels \(at most 40×40\)"):
         open_image(content, max_size_px=40)
+
+
+def test_an_ome_tiff_as_bio_formats_writes_it_may_be_renamed(tmp_path: Path) -> None:
+    """With a comment, a namespace, a plane per TiffData in any order, and its former name."""
+    parts = "".join(
+        f'<OME:TiffData FirstC="{c}" FirstZ="{z}" FirstT="0" IFD="{3 * c + z}" PlaneCount="1">'
+        '<OME:UUID FileName="original.ome.tif">urn:uuid:7</OME:UUID></OME:TiffData>'
+        for z in (2, 0, 1)
+        for c in (1, 0)
+    )
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?><!-- Warning: this comment is an OME-XML block -->'
+        '<OME:OME xmlns:OME="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<OME:Image ID="Image:0"><OME:Pixels BigEndian="false" DimensionOrder="XYZCT" SizeC="2" '
+        'SizeT="1" SizeX="40" SizeY="48" SizeZ="3" Type="uint16" ID="Pixels:0">'
+        '<OME:Channel ID="Channel:0:0" Name="DAPI" SamplesPerPixel="1"/>'
+        f'<OME:Channel ID="Channel:0:1" Name="GFP"/>{parts}</OME:Pixels></OME:Image></OME:OME>'
+    )
+    stored = np.concatenate([FOUR, FOUR[:2] + 9])
+    path = tmp_path / "renamed.tif"
+    path.write_bytes(tiff(stored, description=text, metadata=None, **MINISBLACK))
+    for source in (path, path.read_bytes()):
+        with open_image(source) as image:
+            assert image.description.channel_names == ("DAPI", "GFP")
+            np.testing.assert_array_equal(planes_of(image), stored.reshape(2, 3, 48, 40))
+
+
+def test_a_file_of_one_field_of_a_set_is_not_taken_for_several(tmp_path: Path) -> None:
+    """Acquisition programs describe all positions in each position's file."""
+    one = "".join(
+        f'<TiffData FirstC="{c}" IFD="{c}" PlaneCount="1">'
+        '<UUID FileName="pos1.tif">urn:uuid:1</UUID></TiffData>'
+        for c in range(4)
+    )
+    text = ome_xml(FOUR, one.replace("pos1", "pos0").replace("urn:uuid:1", "urn:uuid:0"))
+    image_of_one = ome_xml(FOUR, one).partition("<Image")[2].partition("</OME>")[0]
+    text = text.replace('UUID="urn:uuid:0"', 'UUID="urn:uuid:1"').replace(
+        "</OME>", f"<Image{image_of_one}</OME>"
+    )
+    path = tmp_path / "pos1.tif"
+    path.write_bytes(tiff(FOUR, description=text, metadata=None, **MINISBLACK))
+    with open_image(path) as image:
+        assert image.description.n_scenes == 1
+        np.testing.assert_array_equal(planes_of(image)[:, 0], FOUR)
