@@ -39,6 +39,7 @@ def reading_rules(serve: Serve, channels: Channels, made_with: Mapping[str, Any]
         pixel_size_um=made_with.get("fetch.pixel_size_um") if own_size is None else own_size,
         max_size_px=serve.max_size_px,
         known_types=_known_types(made_with),
+        black=tuple(str(made_with.get("fetch.missing_channels") or "").split()),
     )
 
 

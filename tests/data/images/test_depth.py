@@ -110,6 +110,12 @@ def test_the_default_answers_whatever_the_values_are(kind: str, low: float) -> N
         assert grey.n_levels >= min(n_values, 20) or (low, kind[0]) == (0, "u")
 
 
+@pytest.mark.parametrize("values", [[0, 0], [0, 1], [0, 20], [0, 255]])
+def test_values_of_eight_bits_in_a_larger_type_stay_as_they_are(values: list[float]) -> None:
+    for kind in ("uint16", "int16", "int32", "uint32"):
+        assert levels(values, "camera", kind) == values
+
+
 def test_tiny_and_huge_floating_point_values_are_not_lost() -> None:
     for scale in (1e-6, 1e9):
         values = scale * stream(2, "test").random((40, 50))

@@ -154,6 +154,7 @@ def test_a_channel_that_a_file_lacks_is_black_with_a_flag_and_never_the_protein(
     assert [plane.any() for plane in read.planes] == [True, True, False, True]
     assert read.absent == ("blue",)
     assert read.flags == ("no channel named blue in the file, which holds red, green, DIC, yellow",)
+    assert read_planes(given, replace(RULES, black=("blue",))).flags == ()  # as in training
     given = ome(tmp_path / "y.ome.tif", ["red", "GFP", "DIC", "yellow"])
     with pytest.raises(
         InvalidImageError, match=r"no green channel, .*: no channel named green .* holds red, GFP"

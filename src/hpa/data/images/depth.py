@@ -310,12 +310,13 @@ def _camera_range(
 ) -> dict[str, Limits]:
     brightest = max(float(plane.max()) for plane in planes.values())
     black = min(0.0, *(float(plane.min()) for plane in planes.values()))
-    n_empty = _empty_bits(planes) if black == 0 and brightest > 1 else None
+    is_float = next(iter(planes.values())).dtype.kind == "f"
+    n_empty = None if black < 0 or (is_float and brightest <= 1) else _empty_bits(planes)
 
     def white_of(brightest: float) -> float:
         return _float_white(brightest) if n_empty is None else _white(brightest, bits, n_empty)
 
-    if n_empty is not None and white_of(brightest) == 255:  # the values are those of an 8-bit file
+    if n_empty is not None and brightest <= 255:  # the values are those of an 8-bit file
         return dict.fromkeys(planes, (0.0, 255.0))
     inner = [_percentiles(plane, (0.01, 99.99)) for plane in planes.values()]
     for white in (white_of(brightest), white_of(max(high for _, high in inner))):
@@ -331,7 +332,7 @@ def _empty_bits(planes: Mapping[str, np.ndarray]) -> int | None:
         if plane.max() >= 2**16 or (plane.dtype.kind == "f" and (plane != np.floor(plane)).any()):
             return None
         union |= int(np.bitwise_or.reduce(plane.astype(np.uint16, copy=False), axis=None))
-    return (union & -union).bit_length() - 1
+    return max((union & -union).bit_length() - 1, 0)
 
 
 def _white(brightest: float, bits: int | None, n_empty: int) -> float:

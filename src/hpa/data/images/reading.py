@@ -47,6 +47,7 @@ class ReadingRules:
         pixel_size_um: micrometres, of files that do not state it.
         max_size_px: larger images are refused before they are decompressed.
         known_types: types of the values on which the model was trained; None: flag none.
+        black: names of channels that a file may lack without a note, as in training.
     """
 
     channels: Channels
@@ -57,6 +58,7 @@ class ReadingRules:
     pixel_size_um: float | None = None
     max_size_px: int = MAX_SIZE_PX
     known_types: tuple[str, ...] | None = None
+    black: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +133,8 @@ def to_image(read: StoredChannels, rules: ReadingRules) -> ReadImage:
     protein = rules.channels.names[rules.channels.protein]
     grey = read.to_grey(rules.depth)
     if protein not in grey:
-        raise InvalidImageError(f"no {protein} channel, which shows the protein: {read.notes[0]}")
+        notes = "; ".join(read.notes)
+        raise InvalidImageError(f"no {protein} channel, which shows the protein: {notes}")
     shape = grey[protein].pixels.shape
     sizes = [f"{name} {each.pixels.shape[1]}×{each.pixels.shape[0]}" for name, each in grey.items()]
     if any(each.pixels.shape != shape for each in grey.values()):
@@ -286,7 +289,8 @@ def _notes(
     if is_by_position(described, rules.channels, rules.found_as):
         order = ", ".join(rules.channels.names)
         notes.append(f"the channels in the file have no names: taken in the order {order}")
-    if lacking := [name for name, place in places.items() if place is None]:
+    absent = [name for name, place in places.items() if place is None]
+    if lacking := [name for name in absent if name not in rules.black]:
         held = ", ".join(name or "one without a name" for name in described.channel_names)
         notes.append(f"no channel named {' or '.join(lacking)} in the file, which holds {held}")
     return notes
