@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,12 @@ from hpa.data.images.user_files import find_images
 from hpa.errors import UserError
 from hpa.inference.batch import line, predict_files
 from hpa.inference.classifier import Classifier
-from hpa.inference.models import find_models, read_model_vocabulary, require_vocabulary
+from hpa.inference.models import (
+    find_models,
+    read_model_vocabulary,
+    read_name_rules,
+    require_vocabulary,
+)
 from hpa.system.files import read_json, write_json
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
@@ -105,6 +111,25 @@ def test_a_table_names_the_files_by_the_channels_of_the_model(tmp_path: Path) ->
     (tmp_path / "own.csv").write_text("Id,green\na,x.png\n")
     with pytest.raises(UserError, match="missing or duplicate columns GFP"):
         find_images([str(tmp_path / "own.csv")], channels)
+
+
+def test_names_are_read_as_in_training_unless_params_yaml_states_another_rule(
+    tmp_path: Path,
+) -> None:
+    folder = write_model_folder(tmp_path / "model")
+    assert read_name_rules(folder, SERVE) == {"pattern": None, "found_as": None}
+    document = read_json(folder / "provenance.json")
+    document["params"] |= {"fetch.pattern": "(?P<name>.+)", "fetch.found_as": "green=C1"}
+    write_json(folder / "provenance.json", document)
+    (tmp_path / "C1-a.tif").write_bytes(b"")
+    rules = read_name_rules(folder, SERVE)
+    assert rules == {"pattern": "(?P<name>.+)", "found_as": "green=C1"}
+    assert list(find_images([str(tmp_path / "C1-a.tif")], CHANNELS, **rules).images) == ["C1-a"]
+    rules = read_name_rules(
+        folder, replace(SERVE, pattern=r"(?P<channel>\w+)-(?P<name>.+)", found_as="red=C1")
+    )
+    found = find_images([str(tmp_path / "C1-a.tif")], CHANNELS, **rules)
+    assert found.images == {"a": {"red": tmp_path / "C1-a.tif"}}
 
 
 def test_a_model_folder_of_an_earlier_version_has_the_labels_of_the_competition(
