@@ -30,7 +30,7 @@ from hpa.data.sources.kaggle import fetch_kaggle, require_credentials
 from hpa.data.sources.layout import write_layout
 from hpa.data.sources.local import find_local, labelled_table, require_outside
 from hpa.data.sources.reading_rules import reading_rules
-from hpa.data.sources.several import Source, fetch_several
+from hpa.data.sources.several import Source, fetch_several, named
 from hpa.data.sources.synthetic import fetch_synthetic
 from hpa.system.dvc_outputs import restore_outputs
 from hpa.system.files import write_json
@@ -63,8 +63,11 @@ def only(fetch: Fetch) -> Found | None:
 
 def several(fetch: Fetch) -> Found:
     """Fetch several sources as one set."""
-    stated = stated_sources(fetch)
-    labels = labels_of_sources(fetch.labels, [label_table(each) for each in stated.values()])
+    stated, tables = stated_sources(fetch), []
+    for name, each in stated.items():
+        with named(name):
+            tables.append(label_table(each))
+    labels = labels_of_sources(fetch.labels, tables)
     sources = {
         name: SOURCES[each.source](each, reader)
         for (name, each), reader in zip(stated.items(), labels, strict=True)

@@ -16,6 +16,10 @@ class UserError(ValueError):
         self._parts = {"expected": expected, "received": received, "remedy": remedy}
         self._wrong = wrong
 
+    def within(self, place: str) -> "UserError":
+        """Return the error with the place of the mistake in front."""
+        return UserError(f"{place}: {self._wrong}", **self._parts)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Allow pickling: worker processes pickle the errors that they raise."""
         return partial(UserError, self._wrong, **self._parts), ()

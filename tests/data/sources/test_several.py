@@ -159,10 +159,10 @@ def test_the_competition_keeps_its_ids_and_one_s_own_give_way(kaggle: Server) ->
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("path", r"fetch\.path is neither a folder nor a CSV(.|\n)*own/plates/9"),
-        ("table", "unknown label 'Cytosole'"),
+        ("path", r"source plate7: fetch\.path is neither a folder nor a(.|\n)*own/plates/9"),
+        ("table", r"source plate7: own/plates/7/train\.csv has(.|\n)*unknown label 'Cytosole'"),
         ("file", r"no file of own/plates/7 is the channel red"),
-        ("atlas", "not an image of the atlas"),
+        ("atlas", r"source atlas: .*, line 2: not an image of the atlas"),
         ("token", "no valid Kaggle credentials"),
     ],
 )

@@ -6,7 +6,8 @@ once. The column `source` of the CSVs names the source of each image.
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ class Source:
     path: Path | None = None
 
 
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Name the source in the errors of a block."""
+    try:
+        yield
+    except UserError as error:
+        raise error.within(f"source {name}") from error
+
+
 def fetch_several(
     raw_dir: Path, sources: Mapping[str, Source], vocabulary: Vocabulary, watched: Path
 ) -> Found:
@@ -82,15 +92,18 @@ def fetch_several(
                 f"{source.path} of source {name} is outside {watched}, the path that DVC watches "
                 "(fetch.path): after an edit of it, run dvc repro --force fetch"
             )
-    listed = {name: source.find() for name, source in sources.items()}
-    found, parts = {}, {}
+    listed, found, parts = {}, {}, {}
+    for name, source in sources.items():
+        with named(name):
+            listed[name] = source.find()
     with atomic_path(raw_dir) as folder:
         folder.mkdir()
         for name in sorted(sources, key=lambda name: ORDER.index(sources[name].kind)):
             part = folder / ".sources" / name
             print(f"source {name}:")
-            found[name] = sources[name].write(part, listed[name])
-            parts[name] = _read_part(part, name, sources[name], listed[name], vocabulary.labels)
+            with named(name):
+                found[name] = sources[name].write(part, listed[name])
+                parts[name] = _read_part(part, name, sources[name], listed[name], vocabulary.labels)
         kinds = {name: source.kind for name, source in sources.items()}
         images = merged({name: parts[name] for name in sources}, kinds)
         _move(images, folder, vocabulary.channels.names)
