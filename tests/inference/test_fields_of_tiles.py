@@ -4,8 +4,9 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from hpa.app.views import Views
 from hpa.config.params import load_params
 from hpa.data.packed.packed_images import PackedImages
 from hpa.data.packed.pixel_sizes import PixelSizes
@@ -21,12 +23,15 @@ from hpa.data.packing import pack
 from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
 from hpa.inference.inputs import Input
+from hpa.serving.mlflow_model import ServedModel
+from hpa.tracking.model_files import request
 from hpa.vocabulary.hpa2018 import CHANNELS, LABELS
 from support.model_folders import write_model_folder
 from support.paths import ROOT
 from support.worlds import draw_pixels, write_csv, write_image
 
-SERVE = load_params(ROOT / "params.yaml").serve
+PARAMS = load_params(ROOT / "params.yaml")
+SERVE = PARAMS.serve
 TILES = {"pack.odd_size": "tiles", "pack.pixel_size_um": None}
 WriteModel = Callable[..., Path]
 SIZES = PixelSizes(0.08, 0.1, 0.16, packed_low=0.64, packed_high=1.28, n_unknown=0)
@@ -202,7 +207,7 @@ def test_flags_of_the_files_of_their_scale_and_of_what_is_cut_follow_each_other(
     given = Classifier(write_model(params, SIZES)).to_input("x", planes(1, 64, 64), flags=("own",))
     assert given.flags == (
         "own",
-        "its pixel size is unknown: it was not scaled to 0.5 µm as the training images were",
+        "the pixel size is unknown: it was not scaled to 0.5 µm as the training images were",
         "only the middle 32×32 of 64×64 pixels is looked at",
     )
     assert given.tiles.shape == (1, 32, 32, 4)
@@ -214,8 +219,32 @@ def test_the_terminal_says_once_that_pixel_sizes_are_unknown_and_files_say_it_of
     folder = write_model({"pack.odd_size": "crop"}, SIZES)
     predict_files(write_fields(tmp_path), folder, SERVE, tmp_path / "p.json")
     said = capsys.readouterr().out
-    assert said.count("its pixel size is unknown") == 1
-    assert "! 2 of 2 images: its pixel size is unknown" in said
+    assert said.count("the pixel size is unknown") == 1
+    assert "! 2 of 2 images: the pixel size is unknown" in said
     assert "(long, short)" in said
     documents = json.loads((tmp_path / "p.json").read_text())
     assert all("unknown" in " ".join(each["flags"]) for each in documents)
+
+
+def test_page_and_server_give_a_field_the_same_answer_and_flag(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    folder = write_model(TILES, SIZES)
+    files = write_fields(tmp_path)["long"]
+    predict_files({"long": files}, folder, SERVE, tmp_path / "p.json")
+    [told] = json.loads((tmp_path / "p.json").read_text())
+    assert told["tiles"] == 3
+    assert "pixel size is unknown" in told["flags"][0]
+
+    contents = {channel: path.read_bytes() for channel, path in files.items()}
+    views = Views(Classifier(folder), SERVE, PARAMS.app)
+    [shown] = views.predict_many([("long", contents)])["predictions"]
+    assert shown == told
+
+    served = ServedModel()
+    config = {"model_config": {"serve": asdict(SERVE)}, "artifacts": {"model": folder}}
+    served.load_context(SimpleNamespace(**config))
+    [answer] = served.predict(None, pd.DataFrame(request([contents])["dataframe_records"]))
+    assert answer["flags"] == told["flags"]
+    expected = {each["label"]: each["probability"] for each in told["classes"]}
+    assert answer["probabilities"] == pytest.approx(expected, abs=1e-6)

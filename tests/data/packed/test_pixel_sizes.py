@@ -76,7 +76,7 @@ def test_images_without_pixel_sizes_leave_no_trace(packed_world: Path, tmp_path:
         (0.32, 64, []),  # fewer pixels of the same field
         (0.1, 64, ["pixels of 0.1 µm, as in the training images, but in a picture of another "
                    "size: structures look 3.2 times larger"]),
-        (None, 256, ["its pixel size is unknown: structures may look larger or smaller than in "
+        (None, 256, ["the pixel size is unknown: structures may look larger or smaller than in "
                      "the training images"]),
     ],
 )  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_model_of_images_without_pixel_sizes_asks_for_none() -> None:
         (0.75, 32, []),
         (1.0, 16, ["pixels of 1 µm were enlarged 2 times to the 0.5 µm of the training images: "
                    "fine structures are missing"]),
-        (None, 32, ["its pixel size is unknown: it was not scaled to 0.5 µm as the training images "
+        (None, 32, ["the pixel size is unknown: it was not scaled to 0.5 µm as the training images "
                     "were"]),
     ],
 )  # fmt: skip

@@ -23,7 +23,7 @@ MAX_SCALED_PX = 8192
 """Largest height or width after scaling."""
 MAX_TILES = 1024
 """Largest number of tiles of one image: 32 × 32."""
-UNKNOWN_SIZE = "its pixel size is unknown (fetch.pixel_size_um or serve.pixel_size_um states it)"
+UNKNOWN_SIZE = "the pixel size is unknown (fetch.pixel_size_um or serve.pixel_size_um states it)"
 WAYS_OUT = "pad, crop or tiles as pack.odd_size accept it"
 
 

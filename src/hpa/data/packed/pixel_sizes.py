@@ -13,7 +13,7 @@ PIXEL_SIZE = "pixel_size_um"
 """Column of the catalogue and the index: micrometres per pixel of the files."""
 PACKED_SIZE = "packed_pixel_size_um"
 """Column of the index: micrometres per packed pixel, if any image has a pixel size."""
-UNKNOWN = "its pixel size is unknown"
+UNKNOWN = "the pixel size is unknown"
 """Beginning of the flags of images without a pixel size."""
 TOLERANCE = 1.1
 """Factor beyond the range of the training images up to which a size is not flagged."""
