@@ -8,7 +8,8 @@ image of both (best of several alternating rounds) and their ratio, the parts of
 inflating alone, and the wall time of one process and of two.
 
 Then the reader of all formats (`open_image` and all planes) is compared with the bare decoders of
-OpenCV (the folder's PNGs, from disk and from memory) and of tifffile (OME-TIFF of four channels).
+OpenCV (the folder's PNGs, from disk and from memory), of tifffile (OME-TIFF of four channels) and
+of zarr (OME-Zarr).
 """
 
 import argparse
@@ -26,6 +27,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import tifffile
+import zarr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from hpa.data import packing
@@ -82,6 +84,26 @@ def compare_readers(raw_dir: Path, images: pd.DataFrame, folder: Path) -> None:
         copies = [path] * (20 if size == 512 else 2)
         kind = f"OME-TIFF {size}² {planes.dtype}, {compression or 'uncompressed'}, tifffile"
         print_ratio(kind, copies, lambda files=copies: [tifffile.imread(each) for each in files])
+    for version, chunk in itertools.product((2, 3), (128, 512, 2048)):
+        copies = [write_ome_zarr(folder / f"{version}-{chunk}.zarr", four, version, chunk)] * 2
+        kind = f"OME-Zarr 2048² uint16, Zarr version {version}, chunks of {chunk}², zarr"
+        print_ratio(kind, copies, lambda files=copies: [read_by_zarr(each) for each in files])
+
+
+def write_ome_zarr(path: Path, four: np.ndarray, version: int, chunk: int) -> Path:
+    """Write planes as OME-Zarr of 2048² pixels and 16 bits."""
+    planes = np.stack([cv2.resize(plane, (2048, 2048)) for plane in four]).astype(np.uint16)
+    group = zarr.open_group(path, mode="w", zarr_format=version)
+    group.create_array("0", data=planes, chunks=(1, chunk, chunk))
+    ome = {"multiscales": [{"axes": ["c", "y", "x"], "datasets": [{"path": "0"}]}]}
+    group.attrs.update(ome if version == 2 else {"ome": ome})
+    return path
+
+
+def read_by_zarr(path: Path) -> list[np.ndarray]:
+    """Read the planes of an OME-Zarr one by one, by zarr alone."""
+    array = zarr.open_group(path, mode="r")["0"]
+    return [array[channel] for channel in range(array.shape[0])]
 
 
 def print_ratio(kind: str, files: Sequence[Path | bytes], read_bare: Callable[[], object]) -> None:

@@ -139,6 +139,23 @@ def write_attributes(folder: Path, attributes: dict[str, Any], version: int) -> 
     group.attrs.update(attributes if version == 2 else {"ome": attributes})
 
 
+@pytest.mark.parametrize("axes", [["c", "y", "x"], [{"name": "c"}, {"name": "y"}, {"name": "x"}]])
+@pytest.mark.parametrize("scale", [None, [], [{"type": "scale", "scale": [2]}], [{"path": "s"}]])
+@pytest.mark.parametrize("omero", [None, [], {"channels": None}, {"channels": ["GFP", {}]}])
+def test_what_need_not_be_stated_may_be_stated_in_any_way(
+    tmp_path: Path, axes: Any, scale: Any, omero: Any
+) -> None:
+    image = pixels(2, 20, 30)
+    folder = write_ome_zarr(tmp_path / "a", image)
+    level = {"path": "0", "coordinateTransformations": scale}
+    stated = {"multiscales": [{"axes": axes, "datasets": [level]}], "omero": omero}
+    edit_json(folder / ".zattrs", lambda document: document.update(stated))
+    with open_image(folder) as opened:
+        assert opened.description.pixel_size_um is None
+        assert opened.description.channel_names == ("", "")
+        np.testing.assert_array_equal(opened.read(1), image[1])
+
+
 def test_every_slice_and_time_point_is_counted(tmp_path: Path) -> None:
     folder = write_ome_zarr(tmp_path / "a", pixels(4, 2, 3, 20, 30), "tczyx")
     with open_image(folder) as opened:

@@ -1,6 +1,7 @@
 """OME metadata of a Zarr store: its images, their axes, channel names and pixel size."""
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from hpa.data.images.opened import InvalidImageError
@@ -129,22 +130,30 @@ def _letter(axis: Any) -> str:
 
 def channel_names(attributes: dict[str, Any], n_channels: int) -> tuple[str, ...]:
     """Return the labels of the channels; "" for a channel without one."""
-    channels = (attributes.get("omero") or {}).get("channels") or []
-    labels = [str(each.get("label") or "").strip() for each in channels]
+    labels: list[str] = []
+    with suppress(AttributeError, TypeError, KeyError):  # what is not laid out so is no label
+        for each in attributes["omero"]["channels"]:
+            labels.append(str(each.get("label") or "").strip())
     return tuple([*labels, *[""] * n_channels][:n_channels])
 
 
 def pixel_size_um(multiscales: dict[str, Any], axes: str) -> float | None:
     """Return the size of a pixel at full resolution; None if unknown, or not of a square."""
-    found = [*multiscales["datasets"][0].get("coordinateTransformations", [])]
-    found += multiscales.get("coordinateTransformations") or []
-    sizes = []
-    for axis in "yx":
-        at = axes.index(axis)
-        unit = multiscales["axes"][at].get("unit") if multiscales.get("axes") else None
-        scales = [float(each["scale"][at]) for each in found if each.get("type") == "scale"]
-        sizes.append(
-            math.prod(scales) * MICROMETRES.get(str(unit), math.nan) if scales else math.nan
-        )
-    is_known = all(0 < size < math.inf for size in sizes) and math.isclose(*sizes, rel_tol=1e-3)
-    return sizes[1] if is_known else None
+    with suppress(AttributeError, TypeError, KeyError, IndexError, ValueError):
+        y, x = (_size_um(multiscales, axes.index(axis)) for axis in "yx")
+        if 0 < x < math.inf and math.isclose(x, y, rel_tol=1e-3):
+            return x
+    return None
+
+
+def _size_um(multiscales: dict[str, Any], at: int) -> float:
+    """Multiply the scales of an axis and its unit; an error says that one of them is not stated."""
+    steps = [
+        float(each["scale"][at])
+        for level in (multiscales["datasets"][0], multiscales)
+        for each in level.get("coordinateTransformations") or []
+        if each["type"] == "scale"
+    ]
+    if not steps:
+        raise KeyError("scale")
+    return math.prod(steps) * MICROMETRES[multiscales["axes"][at]["unit"]]
