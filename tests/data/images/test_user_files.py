@@ -433,3 +433,16 @@ def test_no_file_is_opened_whose_name_tells_its_channel(
     assert find_images([str(tmp_path)], CHANNELS).images == {
         "a": {name: tmp_path / f"a_{name}.tif" for name in CHANNELS.names}
     }
+
+
+def test_a_look_at_many_files_shows_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.czi").write_bytes(b"")
+    monkeypatch.setattr("hpa.system.progress.PERIOD_S", 1e-9)
+    assert len(find_images([str(tmp_path)], CHANNELS).images) == 3
+    assert "look" not in capsys.readouterr().err
+    monkeypatch.setattr("hpa.data.images.user_files.MANY_FILES", 3)
+    assert len(find_images([str(tmp_path)], CHANNELS).images) == 3
+    assert "of 3 files" in capsys.readouterr().err

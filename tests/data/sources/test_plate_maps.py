@@ -159,6 +159,14 @@ def test_a_map_needs_a_pattern_of_wells_and_suggests_one(plate: Path, pattern: s
     assert list(find(plate, suggested)["Id"]) == ["A01_s1", "A01_s2", "B2_s1"]
 
 
+def test_a_table_of_images_with_wells_is_not_a_plate_map(plate: Path) -> None:
+    plate.write_text("Id,well,Target,gfp\na,A1,Cytosol,images/A01_s1_green.png\n")
+    with pytest.raises(UserError, match=r"no column of .* is the channel red(.|\n)*well, Target"):
+        find(plate)
+    plate.write_text("Id,well,label,file\na,A1,Cytosol,images/A01_s1_green.png\n")
+    assert list(find(plate)["Target"]) == ["25"]
+
+
 def test_two_files_for_one_channel_of_a_well_are_refused(plate: Path) -> None:
     with pytest.raises(UserError, match=r"'A01'(.|\n)*A01_s1_blue\.png and .*A01_s2_blue\.png"):
         find(plate, r"(?P<well>[A-P]\d+)_s\d+_(?P<channel>\w+)")

@@ -7,7 +7,7 @@ found.
 
 import os
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
@@ -34,12 +34,14 @@ from hpa.data.images.opening import split_scene
 from hpa.data.images.path_tables import read_paths
 from hpa.data.images.tiff_sets import TiffGlance, glance
 from hpa.errors import UserError
+from hpa.system.progress import progress
 from hpa.vocabulary.channels import Channels
 
 OTHER_CAPITALS = "its name differs in capitals from an image that was named"
 FORMATS = "PNG, TIFF, JPEG, OME-Zarr, CZI, ND2 or LIF"
 ONE_PLANE = "one plane, and the pattern finds no channel in its name"
 OTHER_ARCHIVE = "a zip file without an image of OME-Zarr"
+MANY_FILES = 2000
 NOT_MATCHED = "of an image that no glob matches"
 
 
@@ -217,7 +219,7 @@ def _is_glob(text: str) -> bool:
 
 
 def _add_folder(found: FoundImages, folder: Path, root: Path) -> None:
-    for path in walk(folder, found.passed_over):
+    for path in looked_at(walk(folder, found.passed_over)):
         found.add_file(path, root)
 
 
@@ -248,6 +250,14 @@ def walk(folder: Path, passed_over: dict[Path, str]) -> Iterator[Path]:
             passed_over[path] = "a folder without permission to read it"
         else:
             yield from walk(path, passed_over)
+
+
+def looked_at(paths: Iterable[Path]) -> Iterable[Path]:
+    """Show progress where there are many files, as headers on a network drive take a while."""
+    files = list(paths)
+    if len(files) < MANY_FILES:
+        return files
+    return progress(files, what="look", unit="file", leave=False)
 
 
 def _add_table(found: FoundImages, path: Path) -> None:

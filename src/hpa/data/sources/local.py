@@ -13,7 +13,7 @@ from hpa.data.images.csv_tables import antibodies, with_groups
 from hpa.data.images.file_names import READ_SUFFIXES, has_suffix, list_passed_over
 from hpa.data.images.opening import split_scene
 from hpa.data.images.path_tables import PREFIX, read_paths
-from hpa.data.images.user_files import FoundImages, walk
+from hpa.data.images.user_files import FoundImages, looked_at, walk
 from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
 from hpa.data.sources.absent_channels import absent_channels, endings_of
 from hpa.data.sources.label_map import without_dropped
@@ -160,7 +160,7 @@ def _read_folder(
 def _files_by_image(folder: Path, found: FoundImages) -> dict[str, dict[str, list[Path]]]:
     """Return the files of a folder by image name and channel; pass others over."""
     files: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(folder.glob("*")):
+    for path in looked_at(sorted(folder.glob("*"))):
         if isinstance(parts := found.read_name(path), str):
             found.passed_over[path] = parts
             continue

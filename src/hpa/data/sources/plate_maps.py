@@ -18,7 +18,7 @@ from hpa.data.images.csv_tables import (
 )
 from hpa.data.images.file_names import NUMBER, READ_SUFFIXES, has_suffix, list_passed_over, stem_of
 from hpa.data.images.path_tables import FILE_COLUMNS
-from hpa.data.images.user_files import FoundImages, walk
+from hpa.data.images.user_files import FoundImages, looked_at, walk
 from hpa.data.sources.absent_channels import absent_channels
 from hpa.data.sources.tables import with_labels
 from hpa.errors import UserError, first_names
@@ -105,7 +105,7 @@ Images = dict[tuple[Path, str], dict[Any, Any]]
 def _join(path: Path, rows: Rows, found: FoundImages, pattern: str) -> Images:
     """Find the files of the rows below the folder of a map; pass others over."""
     images: Images = defaultdict(dict)
-    for file in walk(path.parent, found.passed_over):
+    for file in looked_at(walk(path.parent, found.passed_over)):
         if file == path:
             continue
         parts = found.read_name(file)
@@ -129,10 +129,10 @@ def _join(path: Path, rows: Rows, found: FoundImages, pattern: str) -> Images:
 
 
 def is_plate_map(path: Path, channels: Channels) -> bool:
-    """Tell whether a CSV has a column of wells, and none that lists files."""
+    """Tell whether a CSV has a column of wells, and none of Ids or files."""
     files = {*FILE_COLUMNS, *SUBCELL_COLUMNS, *(each.casefold() for each in channels.names)}
     columns = read_header(path, [WELL, *files])
-    return WELL in columns and files.isdisjoint(columns)
+    return WELL in columns and {"id", *files}.isdisjoint(columns)
 
 
 def suggested_pattern(names: Sequence[str]) -> str | None:
