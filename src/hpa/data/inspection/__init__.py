@@ -1,1 +1,1 @@
-"""Inspection of a user's files before anything is fetched or trained."""
+"""Inspection of files before anything is fetched. May import every other room of data."""
