@@ -400,6 +400,8 @@ def test_an_image_spread_over_files_is_one_image(folder: Path) -> None:
         assert images["s"] == whole(folder / "s_Z1.ome.tif")
         assert not [name for name in images if name.startswith("s_")]
         assert found.passed_over[folder / "s_Z2.ome.tif"].endswith("begins with s_Z1.ome.tif")
+    found = find_images([str(folder / "s_Z2*")], CHANNELS)
+    assert [path.name for path in found.passed_over if path.name.startswith("s_")] == [names[1]]
     found = find_images([str(folder)], CHANNELS, pattern=r"(?P<name>s_.+)")
     assert found.images == {"s_Z1": whole(folder / "s_Z1.ome.tif")}
 

@@ -58,6 +58,7 @@ class FoundImages:
         named: files that the user named, themselves or by a glob: their folder, the folder to
             which the names of their images are relative, and their paths.
         globbed: folders of files that a glob names.
+        sets: the files of each image that is spread over several, by each of them.
     """
 
     channels: Channels
@@ -67,7 +68,7 @@ class FoundImages:
     passed_over: dict[Path, str] = field(default_factory=dict)
     named: dict[tuple[Path, Path], set[Path]] = field(default_factory=dict)
     globbed: set[Path] = field(default_factory=set)
-    _sets: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
+    sets: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
     _seen: dict[Path, TiffGlance] = field(default_factory=dict)
     _channels: dict[Path, str | None] = field(default_factory=dict)
 
@@ -108,7 +109,7 @@ class FoundImages:
         A TIFF without a channel in its name is opened for a glance, once: it may be one plane, or
         belong to an image of several files.
         """
-        if files := self._sets.get(path):
+        if files := self.sets.get(path):
             first = named(files[0].name, self.channels, self.pattern, self.found_as)
             by_pattern = self.pattern and not isinstance(first, str)
             name = first[0] if by_pattern else shared_name([*map(stem_of, files)])
@@ -124,7 +125,7 @@ class FoundImages:
             self._seen[path] = glance(path)
         seen = self._seen[path]
         if seen.files:
-            self._sets |= dict.fromkeys(seen.files, seen.files)
+            self.sets |= dict.fromkeys(seen.files, seen.files)
             return self.read_name(path)
         if is_whole and seen.is_one_plane and len(self.channels) > 1:
             return ONE_PLANE if self.pattern else no_channel(self.channels)
@@ -314,7 +315,8 @@ def _add_siblings(found: FoundImages) -> None:
         own = {parts: path for path in files if (parts := _name_of(found, path))}
         stems = {stem for stem, _ in own}
         folded = {stem.casefold() for stem in stems}
-        for path in sorted(set(folder.iterdir()) - files - read - set(found.passed_over)):
+        done = files | read | set(found.passed_over) | set(found.sets)
+        for path in sorted(set(folder.iterdir()) - done):
             parts = split_name(path, found.channels, **rules)
             is_near = (not parts or not parts[1]) and _starts_with(path, stems)
             if parts and parts in own:
