@@ -14,7 +14,6 @@ from hpa.data.packed.packed_images import read_index
 from hpa.data.packed.record import split_record
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.data.splits.splitting import (
-    label_counts,
     shortfalls,
     split_images,
     unequal_shares,
@@ -31,12 +30,11 @@ def main() -> None:
     split = params.split
     assignment = split_images(index, labels, **asdict(split))
     record = split_record(asdict(split), PACKED_DIR / "index.csv")
-    counts = write_split(SPLIT_DIR, index, labels, assignment, record)
-    print(counts.to_string(index=False))
     judging = may_judge(index, assignment["group"].to_numpy(), split.train_only)
+    counts = write_split(SPLIT_DIR, index, labels, assignment, record, judging)
+    print(counts.to_string(index=False))
     if split.train_only:
         print(taught(index, judging, split.train_only))
-        counts = label_counts(index[judging], labels, assignment[judging])
     for name, (label, error) in worst_rates(counts).items():
         print(f"worst relative error of a label's rate in {name}: {error:+.1%} ({label})")
     for line in shortfalls(index, labels, assignment, judging):

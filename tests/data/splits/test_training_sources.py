@@ -9,7 +9,7 @@ import pytest
 
 from hpa.data.packed.assignment import HOLDOUT, UNLABELLED, of_fold
 from hpa.data.splits.duplicates import duplicate_groups
-from hpa.data.splits.splitting import shortfalls, split_images, unequal_shares
+from hpa.data.splits.splitting import label_counts, shortfalls, split_images, unequal_shares
 from hpa.data.splits.training_sources import may_judge, taught
 from hpa.errors import UserError
 from hpa.vocabulary.labels import Labels
@@ -62,6 +62,10 @@ def test_a_source_that_only_trains_is_in_train_with_its_groups_and_copies(
     judges = judging & labelled
     assert 20 < judges.sum() < (~teaches & labelled).sum()  # groups and copies are drawn along
     assert unequal_shares(table[judges], **FRACTIONS | change) == []
+    counts = label_counts(index, LABELS, table, judging)
+    errors = [each for each in counts if each.endswith("_error")]
+    assert counts[errors].equals(label_counts(index[judges], LABELS, table[judges])[errors])
+    assert counts["train"].equals(label_counts(index, LABELS, table)["train"])
     elsewhere = of_fold(table, 0)["split"][judges].value_counts()
     if not change:
         assert abs(elsewhere["test"] / judges.sum() - 0.2) < 0.07

@@ -101,9 +101,10 @@ def write_split(
     labels: Labels,
     assignment: pd.DataFrame,
     record: Mapping[str, Any] | None = None,
+    judging: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Write `assignment.csv`, `label_counts.csv` and the record, all or none; return the counts."""
-    counts = label_counts(index, labels, assignment)
+    counts = label_counts(index, labels, assignment, judging)
     with atomic_path(split_dir) as folder:
         folder.mkdir()
         assignment.to_csv(folder / "assignment.csv", index=False)
@@ -113,11 +114,13 @@ def write_split(
     return counts
 
 
-def label_counts(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) -> pd.DataFrame:
+def label_counts(
+    index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame, judging: np.ndarray | None = None
+) -> pd.DataFrame:
     """Count the images of each label in each split, one row per label.
 
     The columns `<split>_error` contain the relative error of the label's rate in the split (see
-    `stratification.rate_errors`).
+    `stratification.rate_errors`), among the images that may judge, bool[N]; None: all.
 
     >>> labels = Labels.named(["Nucleoplasm", "Cytosol"])
     >>> index = pd.DataFrame({"Target": ["0", "0 1"]})
@@ -129,7 +132,9 @@ def label_counts(index: pd.DataFrame, labels: Labels, assignment: pd.DataFrame) 
     present = [name for name in (*SPLITS, HOLDOUT) if (assignment["split"] == name).any()]
     members = [(assignment["split"] == name).to_numpy() for name in present]
     counts = np.array([y_true[each].sum(axis=0, dtype=int) for each in members])
-    errors = rate_errors(counts, np.array([each.sum() for each in members]))
+    counted = [each if judging is None else each & judging for each in members]
+    of_counted = np.array([y_true[each].sum(axis=0, dtype=int) for each in counted])
+    errors = rate_errors(of_counted, np.array([each.sum() for each in counted]))
     return pd.DataFrame(
         {"label": labels.names}
         | dict(zip(present, counts, strict=True))
