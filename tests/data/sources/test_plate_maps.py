@@ -141,7 +141,8 @@ def test_a_group_of_the_map_joins_wells(plate: Path) -> None:
         ("well,label\nA1,\n", "no labelled image"),
         ("well,label\nA1,Cytosole\n", r"line 2: unknown label 'Cytosole'"),
         ("well,dose\nA1,3\n", "missing or duplicate columns Target"),
-        ("well,label\nD5,Cytosol\n", r"no file below .* is of a well of map\.csv"),
+        ("well,label\nD5,Cytosol\n", r"no file below .* is of a labelled well of map\.csv"),
+        ("well,label\nA1,\nD5,Cytosol\n", r"no file below .* is of a labelled well"),
     ],
 )
 def test_a_map_that_cannot_be_joined_is_refused(plate: Path, text: str, said: str) -> None:
@@ -170,6 +171,12 @@ def test_a_table_of_images_with_wells_is_not_a_plate_map(plate: Path) -> None:
 def test_two_files_for_one_channel_of_a_well_are_refused(plate: Path) -> None:
     with pytest.raises(UserError, match=r"'A01'(.|\n)*A01_s1_blue\.png and .*A01_s2_blue\.png"):
         find(plate, r"(?P<well>[A-P]\d+)_s\d+_(?P<channel>\w+)")
+
+
+def test_an_image_of_two_wells_is_refused(plate: Path) -> None:
+    plate.write_text("well,label\nA1,Cytosol\nB2,Aggresome\n")
+    with pytest.raises(UserError, match=r"the image '1_blue' is of two wells, A1 and B2"):
+        find(plate, r"(?P<well>[A-P]\d+)_s(?P<name>\d+_\w+)")
 
 
 def test_channels_that_the_pattern_finds_and_nothing_names_are_in_the_error(plate: Path) -> None:

@@ -74,9 +74,9 @@ def read_plate_map(
     found = FoundImages(vocabulary.channels, pattern, found_as)
     images = _join(path, rows, found, pattern)
     passed_over = list_passed_over(found.passed_over)
-    if not images:
+    if not any(cells["labelled"] for cells in images.values()):
         raise UserError(
-            f"no file below {path.parent} is of a well of {path.name}",
+            f"no file below {path.parent} is of a labelled well of {path.name}",
             expected=f"names that match fetch.pattern: {pattern}",
             received="; ".join(passed_over) or "no files",
             remedy="correct fetch.pattern or the wells of the map, or set fetch.found_as to the "
@@ -116,6 +116,13 @@ def _join(path: Path, rows: Rows, found: FoundImages, pattern: str) -> Images:
             continue
         name, channel, first = parts
         cells = images[folder, name]
+        if cells.get("line", rows[key]["line"]) != rows[key]["line"]:
+            raise UserError(
+                f"the image {name!r} is of two wells, {cells[WELL]} and {rows[key][WELL]}",
+                expected="a pattern that gives each well images of its own",
+                received=f"{file.name}, by fetch.pattern: {pattern}",
+                remedy="put the well into the group name, or leave that group out",
+            )
         cells |= rows[key] | {"default": _default_group(path, folder, key)}
         for each in [channel] if channel else found.channels.names:
             if cells.setdefault(each, str(first)) != str(first):
