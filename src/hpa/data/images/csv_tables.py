@@ -132,8 +132,8 @@ def read_labels(table: pd.DataFrame, path: Path, labels: Labels, *, required: bo
             received="\n    ".join(
                 ["", *first_lines(lacking, MAX_LABELS), *first_lines(problems, MAX_LISTED)]
             ),
-            remedy="correct them, remove these labels or rows, or name your own labels by "
-            "fetch.labels (docs/labels.md)",
+            remedy="correct them, remove these labels or rows, map them by fetch.label_map (atlas: "
+            "today's names of the atlas), or name your own labels by fetch.labels (docs/labels.md)",
         )
     return pd.Series(targets, index=table.index, dtype=str)
 
