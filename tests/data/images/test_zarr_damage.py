@@ -1,10 +1,11 @@
 """OME-Zarr as untrusted input: what is not an image is refused, in words, within bounds."""
 
 import gzip
+import json
 import os
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import zarr
 
 from hpa.data.images.opened import InvalidImageError
 from hpa.data.images.opening import open_image
+from hpa.data.images.store_files import ROOT_DOCUMENTS
 from support.zarr_images import edit_json, write_ome_zarr, zipped
 
 
@@ -223,7 +225,7 @@ def test_a_chunk_that_decompresses_to_more_than_it_has_is_refused_in_little_memo
 ) -> None:
     codec: Any = {"id": "gzip", "level": 1} if version == 2 else zarr.codecs.GzipCodec()
     folder, _ = write(tmp_path / "a", version=version, chunks=(1, 64, 64), compressors=codec)
-    bomb = gzip.compress(bytes(200_000_000))
+    bomb = gzip.compress(bytes(50_000_000), 1)
     for chunk in (path for path in (folder / "0").rglob("*") if is_chunk(path)):
         chunk.write_bytes(bomb)
     tracemalloc.start()
@@ -272,6 +274,46 @@ def test_a_zip_file_that_announces_millions_of_entries_is_refused_before_they_ar
     content[end + 12 : end + 16] = (46 * n_entries % (1 << 32)).to_bytes(4, "little")
     with pytest.raises(InvalidImageError, match="a zip file"):
         read(bytes(content))
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 3, 1 << 31, 1 << 70, 0.5, float("nan"), "", "x", "../..", "gzip", "bool",
+    "transpose", "sharding_indexed", "vlen-utf8", ">f8", "|O", "string", [], {}, [1], [[1]],
+    {"name": "gzip"}, {"id": "blosc"}, "F", "/", "time", "z",
+]  # fmt: skip
+
+
+def places(found: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each list or dictionary in a document with each of its keys."""
+    for key in found if isinstance(found, dict) else range(len(found)):
+        yield found, key
+        if isinstance(found[key], dict | list):
+            yield from places(found[key])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"version": 3}, {"version": 3, "shards": (1, 32, 32)}])
+def test_odd_metadata_are_read_or_refused_in_words(tmp_path: Path, options: Any) -> None:
+    folder, _ = write(tmp_path / "a", labels=["a", "b"], pixel_size=0.2, n_levels=1, **options)
+    named = [path for path in folder.rglob("*") if path.name in ROOT_DOCUMENTS]
+    documents = [path for path in named if path.read_text() != "{}"]
+    random = np.random.default_rng(7)
+    refusals = []
+    for _ in range(150):
+        path = documents[random.integers(len(documents))]
+        whole = path.read_text()
+        document = json.loads(whole)
+        found = list(places(document))
+        place, key = found[random.integers(len(found))]
+        place[key] = ODD[random.integers(len(ODD))]
+        path.write_text(json.dumps(document))
+        try:
+            read(folder)
+        except InvalidImageError as error:
+            refusals.append(str(error))
+        path.write_text(whole)
+    assert len(refusals) > 30
+    assert not [each for each in refusals if "object is not" in each or "\n" in each]
 
 
 @pytest.mark.slow

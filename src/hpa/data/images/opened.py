@@ -90,5 +90,7 @@ def refusing_damage(what: str) -> Iterator[None]:
     except InvalidImageError:
         raise
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InvalidImageError(f"{what}, cut or damaged: {reason[:200]}") from error
+        reason = "it is not laid out as its format demands"
+        if not isinstance(error, LookupError | TypeError | AttributeError | NameError):
+            reason = str(error).partition("\n")[0][:200] or reason
+        raise InvalidImageError(f"{what}, cut or damaged: {reason}") from error
