@@ -2,6 +2,7 @@
 
 python src/pack.py             a few seconds for the default images; a killed run resumes
 python src/pack.py --pack.image_size 128
+python src/pack.py --odd_size tiles --pack.pixel_size_um 0.65    fields in squares of one scale
 python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares these files:
                                                   PYTHONPATH=src dask worker tcp://host:8786
 """
