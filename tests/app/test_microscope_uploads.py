@@ -120,7 +120,7 @@ def test_no_channel_can_have_the_name_of_the_field_for_all() -> None:
     ("content", "said", "advised"),
     [
         (ome_tiff(np.zeros((5, 4, 8, 8), np.uint8), "ZCYX"), "5 slices in depth", "--serve.z max"),
-        (ome_tiff(np.zeros((3, 8, 8), np.uint8), "TYX"), "time series of 3", "one time point"),
+        (ome_tiff(np.zeros((3, 8, 8), np.uint8), "TYX"), "time series of 3", "one frame"),
         (tiff(PLANES[0]), "one channel, not the 4", "for its channel alone"),
         (tiff(PIXELS[..., :3], photometric="rgb"), "red-green-blue", "each channel"),
         (tiff(PLANES[:3], photometric="minisblack"), "3 channels", "--serve.found_as"),

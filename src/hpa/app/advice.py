@@ -77,14 +77,13 @@ ADVICE = (
     ),
     (
         r"slices in depth",
-        "Start the program with --serve.z max (maximum projection) or the number of a slice, such "
-        "as --serve.z 3; or export a projection or one slice.",
+        "Start the program with --serve.z max or --serve.z 3; or export a projection or one slice "
+        "(in Fiji: Image › Stacks › Z Project…).",
     ),
-    (r"time series|time points", "Export one time point as an image of its own."),
+    (r"time series|time points", "In Fiji: Image › Duplicate…, with one frame (t)."),
     (
         r"fields in one file|OME-Zarr folders",
-        "Export one field, or predict one on the terminal by its number: "
-        "python src/predict.py 'FILE#2'.",
+        "On the terminal a field is predicted by its number: python src/predict.py 'FILE#2'.",
     ),
     (
         r"one channel, not the",

@@ -42,7 +42,7 @@ class NameRule:
             PurePosixPath(n) for n, each in zip(file_names, files, strict=True) if not each["field"]
         ]
         line = found_as_advice(left).removeprefix("; ")
-        advice = f"{line[0].upper()}{line[1:]}, in section serve of params.yaml." if line else ""
+        advice = f"{line[0].upper()}{line[1:]}." if line else ""
         return {"files": files, "advice": advice}
 
     def describe(self, file_name: str) -> dict[str, str]:

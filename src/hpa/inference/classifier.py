@@ -164,21 +164,23 @@ class Classifier:
         own = [seen.cut] if seen.cut else []
         return Input(name, np.stack(seen.pixels), (*flags, *size, *own))
 
-    def probabilities(self, pixels: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
+    def probabilities(
+        self, pixels: Sequence[np.ndarray] | np.ndarray, *, batch_size: int
+    ) -> np.ndarray:
         """Return float32[N,C] in [0,1] for N uint8[S,S,K]: the mean logit of all networks.
 
         The thresholds were fitted to such probabilities, with the same views.
         """
         return sigmoid(self._logits(pixels, min(batch_size, len(pixels))))
 
-    def _logits(self, pixels: Sequence[np.ndarray], size: int) -> np.ndarray:
+    def _logits(self, pixels: Sequence[np.ndarray] | np.ndarray, size: int) -> np.ndarray:
         """Return the mean logits float64[N,C] of all networks, merged over the views.
 
         Batches are of one size, so that a network is compiled only once.
         """
         logits = []
         for first in range(0, len(pixels), size):
-            batch = np.stack(pixels[first : first + size])
+            batch = np.stack(list(pixels[first : first + size]))
             filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
             found = [self._merged(network, filled) for network in self.networks]
             logits.append((np.add.reduce(found) / len(found))[: len(batch)])

@@ -85,8 +85,9 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 
 def limits(config: Mapping[str, Any]) -> Serve:
     """Return the saved limits; earlier versions lack some, and had the white of 16-bit files."""
-    values: dict[str, Any] = {"depth": config.get("sixteen_bit_white"), **config}
-    return Serve(**{field.name: values.get(field.name) for field in fields(Serve)})
+    values = {"depth": config.get("sixteen_bit_white"), **config}
+    known: dict[str, Any] = {field.name: values.get(field.name) for field in fields(Serve)}
+    return Serve(**known)
 
 
 def _response(document: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import { byId, make, offerCsv, showProblem, swatch } from "./elements.js";
 import { FORMATS, inWords, nameEnds, proteinOf } from "./channels.js";
 import { acceptChosen, acceptDrops, groupFiles } from "./files.js";
 import { distrustedLabels, groupFlags } from "./flags.js";
+import { firstNames } from "./labels.js";
 
 const N_CHIPS = 12;
 
@@ -159,9 +160,11 @@ export class ManyImages {
   }
 }
 
-/** List the first of the skipped files, each with its reason. */
+/** List the skipped files by reason, the first of each by name. */
 function skipped(left) {
-  return left.slice(0, 3).map(({ file, reason }) => `${file.name} (${reason})`).join(", ") + (left.length > 3 ? ", …" : "");
+  const reasons = new Map();
+  for (const { file, reason } of left) reasons.set(reason, [...(reasons.get(reason) ?? []), file.name]);
+  return [...reasons].map(([reason, names]) => `${firstNames(names, 3)} (${reason})`).join("; ");
 }
 
 function allFailed(batch, { message, advice }) {

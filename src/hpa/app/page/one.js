@@ -131,13 +131,19 @@ export class OneImage {
     } catch (error) {
       if (request !== this.request) return;
       byId("result").hidden = true;
-      showProblem(byId("one-problem"), error);
+      showProblem(byId("one-problem"), this.named(error));
     } finally {
       if (request === this.request) {
         byId("one-status").textContent = "";
         byId("one").removeAttribute("aria-busy");
       }
     }
+  }
+
+  /** Return an error with the name of the file of all channels, which the server calls `the file`. */
+  named(error) {
+    const file = this.files[IMAGE_FILE];
+    return file ? new RequestError(error.message.replace(/^the file:/, () => `${file.name}:`), error.advice) : error;
   }
 
   async show({ prediction, picture, maps, advice, csv, read }) {
@@ -196,7 +202,7 @@ export class OneImage {
   }
 
   mapNote(maps) {
-    if (this.label === null) return "Each channel is contrast-stretched for display; the network receives it unchanged.";
+    if (this.label === null) return "Each channel is contrast-stretched, for display only.";
     if (maps.error) return `This network has no maps: ${maps.error}`;
     return `Orange: the strongest evidence for “${this.label}” (Grad-CAM at ${maps.width} × ${maps.height} `
       + "pixels: a region, not an outline), over the protein in grey.";
