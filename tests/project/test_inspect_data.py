@@ -147,6 +147,6 @@ def test_real_images_take_seconds(workspace: Path, path: str, words: str) -> Non
     ended = os.times()
     assert done.returncode == 0, done.stdout + done.stderr
     assert words in done.stdout
-    # Of processor time, as other tests may run: two cores share all but two seconds of it.
+    # Of processor time, as other tests may run: two cores do that in ten seconds.
     spent = sum(ended[2:4]) - sum(started[2:4])
-    assert spent < 15
+    assert spent < 20

@@ -290,6 +290,14 @@ def test_a_folder_without_permission_is_a_mistake(
         inspected(tmp_path)
 
 
+def test_tables_are_inspected_one_at_a_time_and_files_together(world: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / name, name, draw_pixels(0))
+    assert [each.name for each in inspected(tmp_path / "a", tmp_path / "b").images] == ["a", "b"]
+    with pytest.raises(UserError, match="one at a time"):
+        inspected(world, tmp_path / "a")
+
+
 def test_stated_parameters_are_kept_and_not_proposed(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.ome.tif", names=["DAPI", "GFP", "Cy5"])
     channels = [

@@ -95,7 +95,15 @@ def arrange(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrang
 
 
 def _arranged(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrangement:
-    table = find_table(Path(paths[0])) if len(paths) == 1 else None
+    tables = [table for each in paths if (table := find_table(Path(each)))]
+    if len(paths) > 1 and tables:
+        raise UserError(
+            "tables are inspected one at a time",
+            expected="one table, or files and folders without any",
+            received=", ".join(str(table.path) for table in tables),
+            remedy="inspect each; fetch.source=several then joins them (docs/data.md)",
+        )
+    table = tables[0] if tables else None
     if table is None:
         return _of_files(paths, fetch, stated)
     if "Target" not in table.cells:

@@ -113,6 +113,8 @@ def refusals(inspection: Inspection) -> list[str]:
             lines.append(f"{len(rows):,} images ({names}), such as {rows[0].refusal}")
     if more := sum(map(len, ordered[MAX_ROWS:])):
         lines.append(f"… and {more} more images")
+    if inspection.refused and inspection.arrangement.kind != FILES:
+        lines.append("fetch stops at the first of them: repair them, or remove their rows")
     return lines
 
 
@@ -224,8 +226,8 @@ def _labels(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
     groups = Counter(inspection.arrangement.groups.values())
     if groups and len(groups) < len(inspection.arrangement.groups):
         name, n = groups.most_common(1)[0]
-        share = n / sum(groups.values())
-        yield "groups", [f"{len(groups):,}; the largest, {name}, has {n:,} images ({share:.0%})"]
+        share = f" ({n / sum(groups.values()):.0%})" if 20 * n > sum(groups.values()) else ""
+        yield "groups", [f"{len(groups):,}; the largest, {name}, has {n:,} images{share}"]
     elif groups:
         yield "groups", ["none: each image is on its own"]
 
