@@ -91,10 +91,14 @@ class Nd2Image(OpenedImage):
         shape = (found.heightPx, found.widthPx, n_channels, found.componentCount // n_channels)
         n_bytes = found.heightPx * (found.widthBytes or 0)
         chunk = f"ImageDataSeq|{index}!".encode()
+        if chunk not in reader.chunkmap:  # its own read_frame returns zeros
+            raise InvalidImageError(
+                f"an ND2 file that lacks frame {index + 1}: copy it again, whole"
+            )
         content: Any
         if found.compressionType == "lossless":
             content = imagecodecs.zlib_decode(reader._load_chunk(chunk)[8:], out=n_bytes)
-        else:  # its own read_frame returns zeros if the file lacks the frame
+        else:
             content = memoryview(reader._load_chunk(chunk))[8 : 8 + n_bytes]
         used = math.prod(shape[1:]) * self._file.dtype.itemsize
         rows = np.frombuffer(content, np.uint8).reshape(found.heightPx, -1)[:, :used]
