@@ -83,6 +83,7 @@ def test_the_reason_to_pass_a_file_over_names_the_channels() -> None:
         ("x_green.ome.tif", ("x", "green")),
         ("plate_C1.ome.tif", ("plate_C1", None)),  # a well
         ("A1-site2.tif", ("A1-site2", None)),
+        ("C1-site2.ome.tif", ("C1-site2", None)),
         ("x.png", None),
         ("x.jpg", None),
         ("x.png#2", None),
@@ -90,6 +91,7 @@ def test_the_reason_to_pass_a_file_over_names_the_channels() -> None:
         ("x.lif#", None),
         (".ome.tif", None),
         ("C1-plate.tif", None),
+        ("MAX_C1-plate.tif", None),
         ("x_ch00.tif", None),
         ("x_w1DAPI_s2.TIF", None),
     ],
@@ -115,6 +117,7 @@ WORDS = "red=C3; green = C1 ; blue=ch00; yellow=w2"
         ("C1-plate.tif", ("plate", "green")),
         ("c1-plate.tif", ("plate", "green")),
         ("C3-plate7 (3).tif", ("plate7 (3)", "red")),
+        ("MAX_C3-plate7.tif", ("MAX-plate7", "red")),
         ("plate_C1.tif", ("plate", "green")),
         ("plate C1 b.jpg", ("plate b", "green")),
         ("plate_ch00.tif", ("plate", "blue")),

@@ -40,11 +40,11 @@ NO_CHANNEL = "the name does not end in"
 TWO_WORDS = "the name holds several words of found_as; set pattern instead"
 THUMBNAIL = "a thumbnail by its name"
 NUMBER = re.compile(
-    r"^(?P<imagej>C\d{1,2})(?=-)"
+    r"(?:^|(?<=_))(?P<imagej>C\d{1,2})(?=-)"
     r"|(?<![^\W_])(?P<leica>[Cc][Hh]\d{1,2})(?![^\W_])"
     r"|(?<=_)(?P<metamorph>w\d{1,2})(?=[A-Za-z]|_|$)"
 )
-"""Numbers of channels in names that ImageJ (C1-x), Leica (x_ch00) and MetaMorph (x_w1GFP) save."""
+"""Channels' numbers in names by ImageJ (C1-x, MAX_C1-x), Leica (x_ch00), MetaMorph (x_w1GFP)."""
 N_NAMES = 5
 """File names that a message about passed-over files lists for each reason."""
 
@@ -176,7 +176,9 @@ def named(
             found = ending
         else:
             word = _by_word(stem, channels, found_as)
-            found = word or ending or _whole(stem, suffix, channels)
+            found = (
+                word or ending or _whole(stem, (parts["inner"] or "").lower() + suffix, channels)
+            )
     return found if isinstance(found, str) else (found[0] + scene, found[1])
 
 
@@ -242,11 +244,13 @@ def _by_ending(stem: str, channels: Channels) -> tuple[str, str] | None:
 
 
 def _whole(stem: str, suffix: str, channels: Channels) -> tuple[str, None] | str:
-    """Take a file for a whole image, if its format may hold all channels."""
+    """Take a file for a whole image, if its format may hold all channels.
+
+    A number of a channel, as of `C1-x.tif`, may also be a well; OME-TIFF rarely holds one channel.
+    """
     is_numbered = suffix in (*SUFFIXES, *TIFF_SUFFIXES) and NUMBER.search(stem)
-    if (suffix in SEVERAL_SUFFIXES or len(channels) == 1) and not is_numbered:
-        return stem, None
-    return no_channel(channels)
+    may_hold_all = suffix.endswith(SEVERAL_SUFFIXES) or len(channels) == 1
+    return (stem, None) if may_hold_all and not is_numbered else no_channel(channels)
 
 
 @cache

@@ -297,8 +297,8 @@ def _add_named(found: FoundImages, path: Path) -> None:
             f"{path} is not one channel of an image, nor an image of several channels",
             expected=f"<name>_<channel> with {names}, or one file of all channels: {FORMATS}",
             received=f"{path.name} ({reason})",
-            remedy="rename it, or list files and channels in a CSV"
-            f"{_other_pattern(found)}{found_as_advice(beside)}",
+            remedy="rename it, list files and channels in a CSV"
+            f"{_other_rules(found)}{found_as_advice(beside)}",
         )
     found.add_named_file(path, path.parent)
 
@@ -353,15 +353,16 @@ def _not_found(text: str, found: FoundImages) -> UserError:
         f"<name>_{{{','.join(names)}}}, files of all channels such as <name>.ome.tif, or a CSV "
         f"with the columns Id, {', '.join(names)}"
     )
-    return _nothing_at(text, passed_over, expected, _other_pattern(found))
+    advice = f", rename the files{_other_rules(found)}" if passed_over else ""
+    return _nothing_at(text, passed_over, expected, advice)
 
 
-def _other_pattern(found: FoundImages) -> str:
-    """Return how to read other names than those of a pattern, which may be that of training."""
+def _other_rules(found: FoundImages) -> str:
+    """Return how to read other names; a pattern may be that of training."""
     if not found.pattern:
-        return ""
+        return ", or set serve.found_as or serve.pattern to how they name channels (docs/data.md)"
     names = "|".join(map(re.escape, found.channels.names))
-    return f"; or set serve.pattern, such as '(?P<name>.+)_(?P<channel>{names})'"
+    return f", or set serve.pattern, such as '(?P<name>.+)_(?P<channel>{names})'"
 
 
 def _nothing_at(text: str, passed_over: str, expected: str, remedy: str = "") -> UserError:
@@ -369,5 +370,5 @@ def _nothing_at(text: str, passed_over: str, expected: str, remedy: str = "") ->
         f"there is no image at {text}",
         expected=f"files, folders, globs or a CSV of {FORMATS}: {expected}",
         received=passed_over or f"no such files (from {Path.cwd()})",
-        remedy=f"check the path, or rename the files{remedy}",
+        remedy=f"check the path{remedy}",
     )
