@@ -145,10 +145,11 @@ class ZarrImage(OpenedImage):
             raise InvalidImageError(f"OME-Zarr that lacks more than {MAX_ABSENT} slices")
         beside = (cv2.dilate(absent, np.ones((3, 3), np.uint8)) > absent).nonzero()
         if beside[0].size == 0 or np.mean(plane[beside] > plane.min()) > 0.5:
-            self.flags = tuple(dict.fromkeys((*self.flags, (
-                f"{absent.mean():.0%} of a plane of channel {channel + 1} is absent from the "
-                "OME-Zarr and read as black: a copy that is not whole?"
-            ))))  # fmt: skip
+            flag = (
+                f"{'a plane' if absent.all() else 'a part'} of channel {channel + 1} is absent from "
+                "the OME-Zarr and read as black: is the copy whole?"
+            )
+            self.flags = tuple(dict.fromkeys((*self.flags, flag)))
 
     def close(self) -> None:
         """Close the zip file."""
