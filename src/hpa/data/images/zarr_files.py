@@ -145,9 +145,10 @@ class ZarrImage(OpenedImage):
             raise InvalidImageError(f"OME-Zarr that lacks more than {MAX_ABSENT} slices")
         beside = (cv2.dilate(absent, np.ones((3, 3), np.uint8)) > absent).nonzero()
         if beside[0].size == 0 or np.mean(plane[beside] > plane.min()) > 0.5:
+            share = "a plane" if absent.all() else "a part"
             flag = (
-                f"{'a plane' if absent.all() else 'a part'} of channel {channel + 1} is absent from "
-                "the OME-Zarr and read as black: is the copy whole?"
+                f"{share} of channel {channel + 1} is absent from the OME-Zarr and read as black: is "
+                "the copy whole?"
             )
             self.flags = tuple(dict.fromkeys((*self.flags, flag)))
 
