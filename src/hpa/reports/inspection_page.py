@@ -107,7 +107,9 @@ def _sample(inspection: Inspection) -> list[Sheet]:
             len(names),
         )
         for label, names in ordered[:MAX_LABELS]
-    ]
+    ] + [Sheet(f"… and {len(ordered) - MAX_LABELS} rarer labels", [], 0)] * (
+        len(ordered) > MAX_LABELS
+    )
 
 
 def _spaced(names: Sequence[str], n: int) -> list[str]:

@@ -123,10 +123,14 @@ def test_a_refused_table_is_named_with_fetchs_words_and_its_files_are_looked_at(
     write_world(tmp_path / "raw")
     table = tmp_path / "raw" / "train.csv"
     table.write_text(table.read_text() + f"{IDS[0]},1\n")
+    (tmp_path / "raw" / "train" / "Thumbs.db").write_bytes(b"")
     found = inspected(tmp_path / "raw")
     assert not found.is_usable
     assert "duplicate Ids" in found.arrangement.problems[0]
     assert len(found.images) == len(IDS)
+    assert found.arrangement.passed_over == (
+        "passed over (neither a picture nor a microscope's file by its name): train/Thumbs.db",
+    )
 
 
 def test_files_that_a_table_lists_and_that_are_missing_are_refused(tmp_path: Path) -> None:

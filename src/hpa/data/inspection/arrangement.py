@@ -203,18 +203,20 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     found: Fetched | None = None
     try:
         found = fetched_images(with_settings(wanted, [_all_may_lack(rule)]))
+        images, passed_over = _sources(found, rule), found.passed_over
     except UserError as error:
         problems.append(str(error))
+        images, passed_over = _as_predict(table, rule, wanted)
     return Arrangement(
         FOLDER if table.fetch_path.is_dir() else PLATE_MAP if pattern else TABLE,
         rule,
-        _sources(found, rule) if found else _as_predict(table, rule, wanted),
+        images,
         wanted,
         targets=found.targets if found else _cells(table, "Target"),
         groups=found.groups if found else _cells(table, "group"),
         labels=labels.of(list(found.targets.values())) if found else labels,
         settings=tuple(settings),
-        passed_over=_shortened(found.passed_over if found else [], table.path.parent),
+        passed_over=_shortened(passed_over, table.path.parent),
         problems=tuple(problems),
     )
 
@@ -274,17 +276,26 @@ def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:
     }
 
 
-def _as_predict(table: Table, rule: ChannelRule, fetch: Fetch) -> dict[str, dict[str, Path]]:
-    """Find the images of a refused table as predict does; none if that fails, too."""
+def _as_predict(
+    table: Table, rule: ChannelRule, fetch: Fetch
+) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """Find the images of a refused table as predict does; none if that fails, too.
+
+    Returns:
+        The images, and the lines about files that are passed over.
+    """
     folders = [table.fetch_path / name for name in FOLDERS]
     paths = [each for each in folders if each.is_dir()] if table.fetch_path.is_dir() else []
-    found: dict[str, dict[str, Path]] = {}
+    images: dict[str, dict[str, Path]] = {}
+    passed_over: dict[Path, str] = {}
     for path in paths or [table.fetch_path]:
         with suppress(UserError):
-            found |= find_images(
+            found = find_images(
                 [str(path)], rule.channels, pattern=fetch.pattern, found_as=rule.found_as
-            ).images
-    return found
+            )
+            images |= found.images
+            passed_over |= found.passed_over
+    return images, list_passed_over(passed_over)
 
 
 def _cells(table: Table, column: str) -> dict[str, str]:
