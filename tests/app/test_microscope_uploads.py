@@ -1,5 +1,7 @@
 """Files of several channels sent to the page's server, and names of files that it reads."""
 
+import base64
+import json
 import re
 import tempfile
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from hpa.data.images.file_names import reason_to_pass, split_name
 from hpa.inference.classifier import Classifier
 from hpa.model.grad_cam import activation_maps
 from hpa.system.files import read_json, write_json
+from hpa.tracking.model_files import request
 from hpa.vocabulary.channels import IMAGE_FILE, NAME
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.microscope_files import write_czi, write_lif, write_nd2
@@ -85,6 +88,20 @@ def test_a_file_of_all_channels_gets_the_probabilities_of_a_file_per_channel(
     np.testing.assert_allclose(
         probabilities(found["prediction"]), probabilities(by_channel), atol=1e-5
     )
+
+
+@pytest.mark.slow
+def test_four_channels_of_2048_pixels_in_16_bits_fit_a_request(model_dir: Path) -> None:
+    """Also in base64, as the served model takes them; uncompressed, with noise in every bit."""
+    values = np.random.default_rng(0).integers(0, 2**16, (2048, 2048, 4), np.uint16)
+    content = ome_tiff(values)
+    views = Views(Classifier(model_dir), PARAMS.serve, PARAMS.app)
+    client = TestClient(make_app(views, [], None), "http://127.0.0.1:8000")
+    found = client.post("/api/prediction", files=whole_form("x.ome.tif", content))
+    assert found.status_code == 200
+    assert found.json()["read"] == "2048 × 2048 pixels"
+    body = json.dumps(request([{IMAGE_FILE: content}]))
+    assert len(body) <= PARAMS.serve.max_request_mb * 10**6
 
 
 def test_both_kinds_of_files_are_mixed_in_a_batch(client: TestClient) -> None:
@@ -214,3 +231,22 @@ def test_a_field_of_tiles_is_shown_whole_with_the_maps_of_all_tiles(tiling: View
     )
     for address in found["picture"].values():
         assert re.match("data:image/png;base64,", address)
+
+
+@pytest.mark.parametrize(
+    ("odd_size", "shape"), [("pad", (64, 64)), ("crop", (32, 32)), ("tiles", (64, 32))]
+)
+def test_the_picture_is_what_the_network_sees(
+    tiling: Views, monkeypatch: pytest.MonkeyPatch, odd_size: str, shape: tuple[int, int]
+) -> None:
+    monkeypatch.setitem(tiling.classifier.origin["params"], "pack.odd_size", odd_size)
+    client = TestClient(make_app(tiling, [], None), "http://127.0.0.1:8000")
+    content = ome_tiff(draw_pixels(1)[:, :32])
+    found = client.post("/api/prediction", files=whole_form("f.ome.tif", content)).json()
+    address = found["picture"]["green"]
+    plane = cv2.imdecode(
+        np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    assert plane.shape == shape
+    assert found["read"].startswith("32 × 64 pixels")
+    assert found["maps"]["height"] * shape[1] == found["maps"]["width"] * shape[0]
