@@ -147,8 +147,8 @@ class ZarrImage(OpenedImage):
         if beside[0].size == 0 or np.mean(plane[beside] > plane.min()) > 0.5:
             share = "a plane" if absent.all() else "a part"
             flag = (
-                f"{share} of channel {channel + 1} is absent from the OME-Zarr and read as black: is "
-                "the copy whole?"
+                f"{share} of channel {channel + 1} is absent from the OME-Zarr and read as black: "
+                "is the copy whole?"
             )
             self.flags = tuple(dict.fromkeys((*self.flags, flag)))
 
