@@ -13,8 +13,8 @@ import pytest
 
 from hpa.app.views import Views
 from hpa.config.params import load_params
+from hpa.data.images.reading import read_planes
 from hpa.data.images.user_files import find_images
-from hpa.data.images.user_images import read_planes
 from hpa.errors import UserError
 from hpa.inference.batch import predict_files
 from hpa.inference.classifier import Classifier
@@ -111,7 +111,7 @@ def test_every_program_decides_by_the_same_function_and_shows_the_same_probabili
     thresholds = write_thresholds(folder, value, fill_empty=fill_empty)
     classifier, found = Classifier(folder), find_images([str(images)], CHANNELS).images
     rules = classifier.rules(SERVE)
-    inputs = [classifier.to_input("", read_planes(each, rules)) for each in found.values()]
+    inputs = [classifier.to_input("", read_planes(each, rules).planes) for each in found.values()]
     pixels = np.concatenate([each.tiles for each in inputs])
     y_prob = classifier.probabilities(pixels, batch_size=16)
     y_pred, shown = decide(thresholds, y_prob), thresholds.shown(y_prob)
