@@ -3,12 +3,14 @@
     python benchmarks/malformed_files.py --minutes 10 --seed 1
 
 Each file must give pixels or `InvalidImageError`, in 2 CPU seconds and 300 MB, without a word on
-the terminal. Prints files per kind and their outcomes; a file that fails is saved, its error
-printed, and the exit status is 1.
+the terminal. Prints files per kind and their outcomes; a file that fails is saved in a folder, its
+error printed, and the exit status is 1. A file that hangs ends the run after 30 seconds and is the
+folder's `last`.
 """
 
 import argparse
 import collections
+import faulthandler
 import random
 import resource
 import sys
@@ -28,7 +30,7 @@ from support.odd_files import (  # noqa: E402 (the path is set above)
     whole_files,
 )
 
-MAX_CPU_S, MAX_MB = 2, 300
+MAX_CPU_S, MAX_MB, HANGS_S = 2, 300, 30
 
 
 def main() -> int:
@@ -51,11 +53,13 @@ def main() -> int:
         while time.monotonic() < end:
             kind, files = queue.pop() if queue else draw.choice(list(whole.items()))
             odd = files if kind not in whole else damage(draw, files)
+            save(arguments.keep / "last", odd)
             problem, outcome = attempt(odd, Path(folder))
             outcomes[kind][outcome] += 1
             if problem:
                 n_failed += 1
-                keep(arguments.keep, n_failed, kind, odd, problem)
+                print(f"{n_failed} {kind}: {problem}", flush=True)
+                save(arguments.keep / str(min(n_failed, 50)), odd)
     for kind, found in sorted(outcomes.items()):
         print(f"{kind}: {', '.join(f'{number} {outcome}' for outcome, number in found.items())}")
     n_files = sum(sum(each.values()) for each in outcomes.values())
@@ -65,6 +69,7 @@ def main() -> int:
 
 def attempt(files: Files, folder: Path) -> tuple[str, str]:
     """Read an image; return what is wrong with the reader, if anything, and the outcome."""
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
     before, started = peak_mb(), time.process_time()
     problem = ""
     try:
@@ -83,15 +88,11 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def keep(folder: Path, number: int, kind: str, files: Files, problem: str) -> None:
-    """Save a file that fails."""
-    print(f"{number} {kind}: {problem}", flush=True)
-    if number > 50:
-        return
+def save(folder: Path, files: Files) -> None:
+    """Save an image of one or several files."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        path = folder / str(number) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        (folder / name).write_bytes(content)
 
 
 if __name__ == "__main__":

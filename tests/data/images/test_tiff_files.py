@@ -205,6 +205,18 @@ def test_samples_are_channels(
         np.testing.assert_array_equal(planes_of(image)[:, 0], pixels)
 
 
+def test_names_of_pages_are_those_of_channels() -> None:
+    for names in (("DAPI", "GFP"), ("DAPI", "DAPI"), ("DAPI", "")):
+        file = io.BytesIO()
+        with tifffile.TiffWriter(file) as writer:
+            for name, plane in zip(names, FOUR, strict=False):
+                tags = [(285, 2, None, name, True)] if name else []
+                writer.write(plane, metadata=None, extratags=tags, **MINISBLACK)
+        with open_image(file.getvalue()) as image:
+            is_named = len({*names}) == 2 and all(names)
+            assert image.description.channel_names == (names if is_named else ("", ""))
+
+
 def test_pages_of_equal_shape_are_channels_and_others_are_refused() -> None:
     with open_image(tiff(FOUR, metadata=None, **MINISBLACK)) as image:
         assert image.description.kind == "TIFF of several pages"

@@ -47,8 +47,10 @@ def layout_of(first: tifffile.TiffPage, directories: Sequence[Directory], n_byte
     stored = _stored(first, pages, math.prod(said.sizes.values()), n_bytes)
     size = said.pixel_size_um or _printed_size(first)
     page = directories[pages[0]]
+    page_names = tuple(dict.fromkeys(directories[at].name for at in pages))
+    names = said.channel_names or (page_names if all(page_names) else ())
     return arrange(
-        Layout(said.kind, said.channel_names, {}, pixel_size_um=size),
+        Layout(said.kind, names, {}, pixel_size_um=size),
         stored,
         said.order,
         said.sizes,
