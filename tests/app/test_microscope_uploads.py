@@ -1,6 +1,7 @@
 """Files of several channels sent to the page's server, and names of files that it reads."""
 
 import base64
+import io
 import json
 import re
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from starlette.testclient import TestClient
 
 from hpa.app.server import make_app
@@ -53,6 +55,27 @@ def lif(folder: Path) -> bytes:
     return write_lif(
         folder / "a.lif", {"field": PLANES[None, None, None]}, CHANNELS.names
     ).read_bytes()
+
+
+def part_of_ome_tiff() -> bytes:
+    """Return the first of two files of two channels each."""
+    xml = '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="64" SizeY="64"'
+    xml = f'{xml} SizeC="4" SizeZ="1" SizeT="1"><Channel ID="Channel:0"/>'
+    for k in range(4):
+        xml += f'<TiffData FirstC="{k}" IFD="{k % 2}" PlaneCount="1">'
+        xml += f'<UUID FileName="part{k // 2}.ome.tif">urn:uuid:{k // 2}</UUID></TiffData>'
+    namespace = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    xml = f'<Image ID="Image:0">{xml}</Pixels></Image>'
+    xml = f'<?xml version="1.0"?><OME xmlns="{namespace}" UUID="urn:uuid:0">{xml}</OME>'
+    return tiff(PLANES[:2], photometric="minisblack", description=xml, metadata=None)
+
+
+def two_fields() -> bytes:
+    content = io.BytesIO()
+    with tifffile.TiffWriter(content, ome=True) as file:
+        for _ in range(2):
+            file.write(PLANES, photometric="minisblack", metadata={"axes": "CYX"})
+    return content.getvalue()
 
 
 FILES: dict[str, Callable[[Path], bytes]] = {
@@ -138,6 +161,8 @@ def test_no_channel_can_have_the_name_of_the_field_for_all() -> None:
     [
         (ome_tiff(np.zeros((5, 4, 8, 8), np.uint8), "ZCYX"), "5 slices in depth", "--serve.z max"),
         (ome_tiff(np.zeros((3, 8, 8), np.uint8), "TYX"), "time series of 3", "one frame"),
+        (part_of_ome_tiff(), "one of 2 files of an OME-TIFF", "Save the image as one OME-TIFF"),
+        (two_fields(), "2 fields in one file", "by its number"),
         (tiff(PLANES[0]), "one channel, not the 4", "for its channel alone"),
         (tiff(PIXELS[..., :3], photometric="rgb"), "red-green-blue", "each channel"),
         (tiff(PLANES[:3], photometric="minisblack"), "3 channels", "--serve.found_as"),
