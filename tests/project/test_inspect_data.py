@@ -102,6 +102,20 @@ def test_the_lines_written_fetch_and_pack_the_data(
     assert len(PackedImages(workspace / "data" / "packed")) == len(index)
 
 
+def test_several_tables_are_fetched_as_one_set(workspace: Path) -> None:
+    for name in ("plate 7", "plate 8"):
+        (workspace / "own" / name).mkdir()
+        write_ome(workspace / "own" / name)
+    paths = ("own/plate 7", "own/plate 8/table.csv")
+    done = run_script(workspace, "inspect_data", *paths, "--write", "mine.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{2 * N_IMAGES} images of 3 channels" in done.stdout
+    for script, *rest in (("apply_params", "mine.yaml"), ("fetch",), ("pack",)):
+        done = run_script(workspace, script, *rest)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert read_index(workspace / "data" / "packed")["source"].nunique() == 2
+
+
 def test_the_exit_code_tells_what_would_be_refused(workspace: Path) -> None:
     path = write_cells(workspace / "own")
     (workspace / "own" / "a2_red.png").write_text("no image")

@@ -294,12 +294,39 @@ def test_a_folder_without_permission_is_a_mistake(
         inspected(tmp_path)
 
 
-def test_tables_are_inspected_one_at_a_time_and_files_together(world: Path, tmp_path: Path) -> None:
+def test_files_of_several_folders_are_inspected_together(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / name, name, draw_pixels(0))
     assert [each.name for each in inspected(tmp_path / "a", tmp_path / "b").images] == ["a", "b"]
-    with pytest.raises(UserError, match="one at a time"):
-        inspected(world, tmp_path / "a")
+
+
+def test_several_tables_are_one_set_whose_copies_are_found_across(
+    world: Path, tmp_path: Path
+) -> None:
+    write_image(tmp_path, "copy", draw_pixels(5))
+    files = [f"copy_{name}.png" for name in CHANNELS.names]
+    write_csv(tmp_path / "t.csv", ("Id", "Target", *CHANNELS.names), [("copy", "0", *files)])
+    found = inspected(world, tmp_path / "t.csv")
+    assert found.is_usable
+    assert len(found.images) == len(IDS) + 1
+    assert {"raw/cell-005", "t/copy"} <= set(found.copies[0].names)
+    wanted = settings(found)
+    assert wanted["fetch.source"] == "several"
+    assert [each["name"] for each in wanted["fetch.sources"]] == ["raw", "t"]
+    changed_params(PARAMS, wanted)  # they contradict nothing
+
+
+def test_tables_of_other_channels_are_no_set(world: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a_gfp.png"), draw_pixels(0)[..., 0])
+    write_csv(tmp_path / "t.csv", ("Id", "Target", "gfp"), [("a", "Cytosol", "a_gfp.png")])
+    found = inspected(world, tmp_path / "t.csv")
+    assert "their channels differ" in found.arrangement.problems[0]
+
+
+def test_tables_and_loose_files_are_not_inspected_together(world: Path, tmp_path: Path) -> None:
+    write_image(tmp_path, "a", draw_pixels(0))
+    with pytest.raises(UserError, match="not inspected together"):
+        inspected(world, tmp_path)
 
 
 def test_stated_parameters_are_kept_and_not_proposed(tmp_path: Path) -> None:

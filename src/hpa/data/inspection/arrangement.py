@@ -5,8 +5,8 @@ error is kept, and the files are looked at as predict finds them.
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from glob import glob
 from itertools import islice
@@ -83,8 +83,15 @@ def arrange(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrang
         UserError: there is nothing at a path, or no image.
     """
     check_paths(list(paths))
-    try:
+    with readable(paths):
         return _arranged(paths, fetch, stated)
+
+
+@contextmanager
+def readable(paths: Sequence[str]) -> Iterator[None]:
+    """Turn a lack of permission into a mistake."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"{error.filename or ' '.join(paths)} cannot be read",
@@ -95,15 +102,7 @@ def arrange(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrang
 
 
 def _arranged(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arrangement:
-    tables = [table for each in paths if (table := find_table(Path(each)))]
-    if len(paths) > 1 and tables:
-        raise UserError(
-            "tables are inspected one at a time",
-            expected="one table, or files and folders without any",
-            received=", ".join(str(table.path) for table in tables),
-            remedy="inspect each; fetch.source=several then joins them (docs/data.md)",
-        )
-    table = tables[0] if tables else None
+    table = find_table(Path(paths[0])) if len(paths) == 1 else None
     if table is None:
         return _of_files(paths, fetch, stated)
     if "Target" not in table.cells:
@@ -161,7 +160,7 @@ def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
     labels = count_labels(list(table.cells["Target"]))
     settings = [
         Setting("fetch.source", "hpa", "the table names images of the public atlas"),
-        Setting("fetch.path", _shown(table.path), f"{len(table.cells):,} rows"),
+        Setting("fetch.path", shown_path(table.path), f"{len(table.cells):,} rows"),
         *_of_labels(labels, fetch),
         Setting("fetch.channels", hpa2018.NAME, "as the atlas has them"),
     ]
@@ -192,7 +191,7 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     labels = count_labels(list(table.cells.get("Target", [])))
     settings = [
         Setting("fetch.source", "local", "files of your own"),
-        Setting("fetch.path", _shown(table.fetch_path), f"{len(table.cells):,} rows"),
+        Setting("fetch.path", shown_path(table.fetch_path), f"{len(table.cells):,} rows"),
         *_of_labels(labels, fetch),
         *_of_channels(rule, fetch),
     ]
@@ -310,7 +309,7 @@ def _shortened(lines: Sequence[str], folder: Path) -> tuple[str, ...]:
     return tuple(line.replace(f"{folder}{os.sep}", "") for line in lines)
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """Return a path as params.yaml has it: relative to the current folder if it is inside."""
     absolute, here = path.absolute(), Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

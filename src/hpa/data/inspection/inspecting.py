@@ -10,13 +10,14 @@ import numpy as np
 from hpa.config.params import Params, changed_params
 from hpa.config.sections import Fetch
 from hpa.data.images.reading import ReadingRules
-from hpa.data.inspection.arrangement import FILES, Arrangement, arrange, with_settings
+from hpa.data.inspection.arrangement import FILES, Arrangement, with_settings
 from hpa.data.inspection.copies import Copies, find_copies
 from hpa.data.inspection.faults import BLURRED, KINDS, blurred
 from hpa.data.inspection.fetched import fetched_images
 from hpa.data.inspection.measuring import Measured
 from hpa.data.inspection.overlay import Setting
 from hpa.data.inspection.reading_all import are_cut_out, measure_all
+from hpa.data.inspection.several_tables import SEVERAL, arrange_all
 from hpa.data.inspection.suggestions import suggest
 from hpa.data.sources.reading_rules import reading_rules
 from hpa.errors import UserError
@@ -91,12 +92,13 @@ def inspect(
     start = time.monotonic()
     stated = stated or {}
     params = changed_params(present, OWN_FILES | dict(stated))
-    arrangement = arrange(paths, params.fetch, list(stated))
+    arrangement = arrange_all(paths, params.fetch, list(stated))
     z = "max" if params.fetch.z == "refuse" and "fetch.z" not in stated else params.fetch.z
     rules = _reading_rules(replace(arrangement.fetch, z=z))
     framed = are_cut_out(arrangement.images, rules)
     images = measure_all(arrangement.images, rules, framed=framed, n_jobs=n_jobs)
-    is_right = present.fetch.sources is None
+    own = {each.key for each in arrangement.settings}
+    is_right = present.fetch.sources is None or "fetch.sources" in own
     alone = [] if is_right else [Setting("fetch.sources", None, "these files alone")]
     settings = [
         each
@@ -127,12 +129,9 @@ def _reading_rules(fetch: Fetch) -> ReadingRules:
 
 def _judged(arrangement: Arrangement, settings: Sequence[Setting]) -> Arrangement:
     """Add what fetch, with the settings, refuses of the whole."""
-    names = arrangement.channels.channels.names
-    if (
-        arrangement.kind == FILES
-        or arrangement.problems
-        or all(len(each) == len(names) for each in arrangement.images.values())
-    ):
+    n_channels = len(arrangement.channels.channels)
+    lacks = any(len(sources) < n_channels for sources in arrangement.images.values())
+    if arrangement.kind in (FILES, SEVERAL) or arrangement.problems or not lacks:
         return arrangement
     try:
         fetched_images(with_settings(arrangement.fetch, settings))
