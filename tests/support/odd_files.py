@@ -152,8 +152,8 @@ def metamorph_stack(planes: np.ndarray) -> bytes:
     return first + planes[1:].tobytes()
 
 
-def lsm(slices: np.ndarray) -> bytes:
-    """Write an LSM of [Z,C,H,W]: samples are channels, each page has a small copy."""
+def lsm(slices: np.ndarray, small_copies: bool = True) -> bytes:
+    """Write an LSM of [Z,C,H,W]: samples are channels, each page may have a small copy."""
     n_slices, n_channels, height, width = slices.shape
     sizes = (width, height, n_slices, n_channels, 1)
     info = struct.pack("<II5i12x2d", 67127628, 56, *sizes, 1e-7, 1e-7)
@@ -163,7 +163,8 @@ def lsm(slices: np.ndarray) -> bytes:
         for number, planes in enumerate(slices):
             tags = [(34412, 1, len(info), info, True)] if number == 0 else []
             writer.write(planes, planarconfig="separate", extratags=tags, **grey)
-            writer.write(planes[0, ::4, ::4], subfiletype=1, **grey)
+            if small_copies:
+                writer.write(planes[0, ::4, ::4], subfiletype=1, **grey)
     return file.getvalue()
 
 

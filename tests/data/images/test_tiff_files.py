@@ -346,8 +346,20 @@ def test_missing_files_of_an_ome_tiff_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidImageError, match=r"one of 3 files of an OME-TIFF: save .* one file"):
         open_image(path.read_bytes())
     (tmp_path / "c2.ome.tif").write_bytes(tiff(FOUR[0, :9], metadata=None))
-    with open_image(path) as image, pytest.raises(InvalidImageError, match="unequal size"):
-        image.read(2)
+    with open_image(path) as image:
+        for _ in range(2):
+            with pytest.raises(InvalidImageError, match=r"c2\.ome\.tif: planes of unequal size"):
+                image.read(2)
+
+
+@pytest.mark.parametrize("page", [-1, 1])
+def test_a_page_that_another_file_of_the_set_lacks_is_refused(tmp_path: Path, page: int) -> None:
+    part = '<TiffData IFD="{}" FirstC="{}"><UUID FileName="c{}.tif">urn:uuid:{}</UUID></TiffData>'
+    text = ome_xml(FOUR[:2], part.format(0, 0, 0, 0) + part.format(page, 1, 1, 1))
+    path = put(tmp_path, {"c0.tif": tiff(FOUR[0], description=text, metadata=None)})
+    put(tmp_path, {"c1.tif": tiff(FOUR[1], metadata=None)})
+    with open_image(path) as image, pytest.raises(InvalidImageError, match=r"c1\.tif: has no page"):
+        image.read(1)
 
 
 def test_a_companion_file_describes_an_ome_tiff(tmp_path: Path) -> None:
@@ -397,6 +409,8 @@ def test_an_lsm_has_its_channels_in_samples_and_its_slices_in_pages() -> None:
         assert (said.kind, said.n_slices, len(said.channel_names)) == ("Zeiss LSM", 2, 3)
         assert said.pixel_size_um == pytest.approx(0.1)
         np.testing.assert_array_equal(planes_of(image), slices.swapaxes(0, 1))
+    with open_image(lsm(slices[:1], small_copies=False)) as image:
+        np.testing.assert_array_equal(planes_of(image)[:, 0], slices[0])
 
 
 def test_metamorph_s_single_planes_tell_channel_and_pixel_size() -> None:

@@ -50,7 +50,10 @@ class TiffFile:
             with refusing_damage(f"{self.n_bytes} bytes"):
                 self.directories = read_directories(self.file, self.n_bytes)
                 self.file.seek(0)
-                self.parsed = tifffile.TiffFile(self.file, is_scanimage=False, is_ndpi=False)
+                is_lsm = None if len(self.directories) > 1 else False  # it asks for a second page
+                self.parsed = tifffile.TiffFile(
+                    self.file, is_scanimage=False, is_ndpi=False, is_lsm=is_lsm
+                )
                 self.first = self.parsed.pages.first
         except BaseException:
             self.file.close()
@@ -189,14 +192,21 @@ class TiffImage(OpenedImage):
             assert self._path is not None
             try:
                 opened = TiffFile(beside(self._path, name))
+                self._check_other(opened, name)
             except InvalidImageError as error:
                 raise InvalidImageError(f"{name}: {error}") from error
             self._others[name] = opened
-            pages = {each.page for each in self._layout.planes.values() if each.file == name}
-            if max(pages) >= len(opened.directories):
-                raise InvalidImageError(f"{name}: has no page {max(pages) + 1}")
-            self._check_alike([opened.directories[page] for page in pages])
         return self._others[name]
+
+    def _check_other(self, opened: TiffFile, name: str) -> None:
+        pages = {each.page for each in self._layout.planes.values() if each.file == name}
+        try:
+            if missing := [page for page in pages if not 0 <= page < len(opened.directories)]:
+                raise InvalidImageError(f"has no page {missing[0] + 1}")
+            self._check_alike([opened.directories[page] for page in pages])
+        except InvalidImageError:
+            opened.file.close()
+            raise
 
 
 def _ome(text: str, path: Path | None) -> Ome | None:
