@@ -148,6 +148,8 @@ def test_pixel_sizes_are_a_column_where_any_is_known(
     assert list(table(tmp_path)["pixel_size_um"]) == ["0.108333", "0.2"]
     fetch(tmp_path, rows(two, two, pixel_size_um=["0.3", ""]))
     assert list(table(tmp_path)["pixel_size_um"]) == ["0.3", ""]
+    with pytest.raises(UserError, match=r"are not lengths(.|\n)*2: a 0,3, b -1"):
+        fetch(tmp_path, rows(two, two, pixel_size_um=["0,3", "-1"]))
 
 
 def test_channels_of_one_image_that_disagree_in_scale_are_refused(tmp_path: Path) -> None:

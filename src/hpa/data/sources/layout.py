@@ -10,6 +10,7 @@ import pandas as pd
 
 from hpa.data.images import catalogue
 from hpa.data.images.reading import ReadingRules
+from hpa.data.packed.pixel_sizes import with_pixel_sizes as with_sizes
 from hpa.data.packed.vocabulary import write_vocabulary
 from hpa.data.sources.found import Found, found, summary, with_pixel_sizes
 from hpa.data.sources.set_percentiles import set_percentiles
@@ -49,9 +50,10 @@ def write_layout(
         What the files held.
 
     Raises:
-        UserError: a file is invalid.
+        UserError: a file, or the pixel size of an image in the table, is invalid.
     """
-    rows: list[dict[str, Any]] = images.to_dict("records")  # type: ignore[assignment]
+    checked = with_sizes(images, "the tables of fetch.path")
+    rows: list[dict[str, Any]] = checked.to_dict("records")  # type: ignore[assignment]
     if rules.depth.name == "set_percentile":
         rules = _with_limits(rows, rules, n_jobs)
     with atomic_path(raw_dir) as folder:

@@ -61,7 +61,7 @@ def write_image(
     for name, path in copied.items():
         shutil.copyfile(path, targets[name])
     if stated := row.get("pixel_size_um"):
-        rules = replace(rules, pixel_size_um=float(stated))
+        rules = replace(rules, pixel_size_um=stated)
     others = {name: path for name, path in sources.items() if name not in copied}
     try:
         read = read_stored(others, rules)
