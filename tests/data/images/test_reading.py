@@ -289,6 +289,8 @@ def test_values_on_which_the_model_was_not_trained_carry_a_flag(tmp_path: Path) 
     said = "16-bit values, of which 0 became black and 4080 white; the model was trained on 8-bit "
     assert read.flags == (said + "images",)
     assert read_planes(given, replace(RULES, known_types=("uint8", "uint16"))).flags == ()
+    even = ome(tmp_path / "y.ome.tif", list(NAMES), np.full_like(PLANES, 700, np.uint16))
+    assert read_planes(even, RULES).flags[0].startswith("16-bit values, all alike; the model was")
     stretched = replace(RULES, depth=DepthRule("percentile", (0, 100)))
     assert "each channel stretched to its own range" in read_planes(given, stretched).flags[0]
 

@@ -327,6 +327,8 @@ def _scaling(grey: Mapping[str, GreyPlane], stored: str) -> str:
     if len(limits) > 1:
         return ", each channel stretched to its own range"
     low, high = limits.pop()
+    if low == high:
+        return ", all alike"
     return f", of which {low:g} became black and {high:g} white"
 
 
