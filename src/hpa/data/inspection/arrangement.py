@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from glob import glob
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -21,7 +20,14 @@ from hpa.data.images.csv_tables import ATLAS_ID
 from hpa.data.images.file_names import FOLDER_SUFFIX, READ_SUFFIXES, has_suffix, list_passed_over
 from hpa.data.images.opening import split_scene
 from hpa.data.images.user_files import check_paths, find_images, walk
-from hpa.data.inspection.channel_rules import KEYS, STATED, ChannelRule, channel_rule
+from hpa.data.inspection.channel_rules import KEYS, ChannelRule, channel_rule
+from hpa.data.inspection.fetch_settings import (
+    all_may_lack,
+    of_channels,
+    of_labels,
+    shown_path,
+    with_settings,
+)
 from hpa.data.inspection.fetched import Fetched, Table, atlas_groups, fetched_images, find_table
 from hpa.data.inspection.label_counts import LabelCounts, count_labels
 from hpa.data.inspection.overlay import Setting
@@ -116,7 +122,7 @@ def _of_files(
     """Find images as predict does; `columns` are those of channels in a table without labels."""
     rule = _rule(columns, _files(paths), fetch, stated)
     found = find_images(list(paths), rule.channels, pattern=fetch.pattern, found_as=rule.found_as)
-    settings = _of_channels(rule, fetch)
+    settings = of_channels(rule, fetch)
     return Arrangement(
         FILES,
         rule,
@@ -161,7 +167,7 @@ def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
     settings = [
         Setting("fetch.source", "hpa", "the table names images of the public atlas"),
         Setting("fetch.path", shown_path(table.path), f"{len(table.cells):,} rows"),
-        *_of_labels(labels, fetch),
+        *of_labels(labels, fetch),
         Setting("fetch.channels", hpa2018.NAME, "as the atlas has them"),
     ]
     wanted, problems = with_settings(fetch, settings), []
@@ -192,8 +198,8 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     settings = [
         Setting("fetch.source", "local", "files of your own"),
         Setting("fetch.path", shown_path(table.fetch_path), f"{len(table.cells):,} rows"),
-        *_of_labels(labels, fetch),
-        *_of_channels(rule, fetch),
+        *of_labels(labels, fetch),
+        *of_channels(rule, fetch),
     ]
     if pattern != fetch.pattern:
         settings.append(Setting("fetch.pattern", pattern, "the well, and the rest of the name"))
@@ -201,7 +207,7 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     problems: list[str] = []
     found: Fetched | None = None
     try:
-        found = fetched_images(with_settings(wanted, [_all_may_lack(rule)]))
+        found = fetched_images(with_settings(wanted, [all_may_lack(rule)]))
         images, passed_over = _sources(found, rule), found.passed_over
     except UserError as error:
         problems.append(str(error))
@@ -227,44 +233,6 @@ def _pattern(table: Table, files: Sequence[Path], fetch: Fetch) -> str | None:
         return None if table.file_columns else fetch.pattern
     names = [path.name for path in files if has_suffix(path, READ_SUFFIXES)]
     return fetch.pattern or suggested_pattern(names)
-
-
-def with_settings(fetch: Fetch, settings: Sequence[Setting]) -> Fetch:
-    """Return the section with settings; those of other sections are left out."""
-    values = [each for each in settings if each.key.startswith("fetch.")]
-    return replace(fetch, **{each.key.removeprefix("fetch."): each.value for each in values})
-
-
-def _of_labels(labels: LabelCounts, fetch: Fetch) -> list[Setting]:
-    if labels.setting is None:
-        return []
-    reason = labels.reason or "all are the competition's"
-    settings = [Setting("fetch.labels", labels.setting, reason)]
-    if labels.label_map != fetch.label_map:
-        reason = labels.reason if labels.label_map else "no name needs a map"
-        settings.append(Setting("fetch.label_map", labels.label_map, reason))
-    return settings
-
-
-def _of_channels(rule: ChannelRule, fetch: Fetch) -> list[Setting]:
-    """Return the channels, and how they are found if that is not as params.yaml says."""
-    if rule.by == STATED:
-        return []
-    is_preset = rule.channels == CHANNELS
-    value: Any = hpa2018.NAME if is_preset else rule.channels.to_json()
-    protein = rule.channels.names[rule.channels.protein]
-    guessed = f"{rule.by}; roles and colors are guesses: check that {protein} shows the protein"
-    settings = [Setting("fetch.channels", value, rule.by if is_preset else guessed)]
-    if rule.found_as != fetch.found_as:
-        settings.append(Setting("fetch.found_as", rule.found_as, rule.by))
-    return settings
-
-
-def _all_may_lack(rule: ChannelRule) -> Setting:
-    """Let images lack any channel but the protein, so that all are looked at."""
-    protein = rule.channels.names[rule.channels.protein]
-    others = " ".join(name for name in rule.channels.names if name != protein)
-    return Setting("fetch.missing_channels", others or None, "")
 
 
 def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:
@@ -307,9 +275,3 @@ def _cells(table: Table, column: str) -> dict[str, str]:
 def _shortened(lines: Sequence[str], folder: Path) -> tuple[str, ...]:
     """Leave the folder out of the paths in lines."""
     return tuple(line.replace(f"{folder}{os.sep}", "") for line in lines)
-
-
-def shown_path(path: Path) -> str:
-    """Return a path as params.yaml has it: relative to the current folder if it is inside."""
-    absolute, here = path.absolute(), Path.cwd()
-    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

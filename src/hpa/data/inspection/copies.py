@@ -4,11 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from hpa.data.inspection.measuring import Measured
-from hpa.data.splits.duplicates import duplicate_groups
-from hpa.data.splits.splitting import scaled_distance
+from hpa.data.splits.duplicates import duplicate_groups, scaled_distance
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ def find_copies(
     seen = [each for each in images if each.hashes and any(f == f for f in each.focus)]
     if len(seen) < 2:
         return []
-    hashes = pd.Series([each.hashes for each in seen])
-    numbers = duplicate_groups(list(hashes), scaled_distance(hashes, hash_distance))
+    hashes = [each.hashes for each in seen]
+    numbers = duplicate_groups(hashes, scaled_distance(hashes, hash_distance))
     found: dict[int, list[str]] = defaultdict(list)
     for number, each in zip(numbers.tolist(), seen, strict=True):
         found[number].append(each.name)

@@ -10,9 +10,10 @@ import numpy as np
 from hpa.config.params import Params, changed_params
 from hpa.config.sections import Fetch
 from hpa.data.images.reading import ReadingRules
-from hpa.data.inspection.arrangement import FILES, Arrangement, with_settings
+from hpa.data.inspection.arrangement import FILES, Arrangement
 from hpa.data.inspection.copies import Copies, find_copies
 from hpa.data.inspection.faults import BLURRED, KINDS, blurred
+from hpa.data.inspection.fetch_settings import with_settings
 from hpa.data.inspection.fetched import fetched_images
 from hpa.data.inspection.measuring import Measured
 from hpa.data.inspection.overlay import Setting

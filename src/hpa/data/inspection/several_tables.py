@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from hpa.config.sections import Fetch
 from hpa.data.images.user_files import check_paths
-from hpa.data.inspection.arrangement import Arrangement, arrange, readable, shown_path
+from hpa.data.inspection.arrangement import Arrangement, arrange, readable
+from hpa.data.inspection.fetch_settings import shown_path
 from hpa.data.inspection.fetched import find_table
 from hpa.data.inspection.label_counts import count_labels
 from hpa.data.inspection.overlay import Setting

@@ -1,6 +1,6 @@
 """Groups of near-duplicate images, turned or not, found without comparing all pairs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -47,6 +47,16 @@ def duplicate_groups(hashes: Sequence[str], max_distance: int) -> np.ndarray:
         links = list(_links_within(words, band, group, n_views, max_distance))
         group = _merge(group, np.concatenate([np.empty((0, 2), int), *links]))
     return group
+
+
+def scaled_distance(hashes: Iterable[str], of_256: int) -> int:
+    """Scale a number of bits of 256 to the hashes of another number of channels.
+
+    >>> scaled_distance(["0" * 16, "f" * 16], 6)  # one channel, 64 bits
+    2
+    """
+    n_digits = len(next(iter(hashes)).split()[0])
+    return round(of_256 * 4 * n_digits / 256)
 
 
 def _links_within(

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hpa.data.packed.assignment import HOLDOUT, NO_FOLD, SPLITS, UNLABELLED, of_fold
 from hpa.data.packed.record import RECORD
-from hpa.data.splits.duplicates import duplicate_groups
+from hpa.data.splits.duplicates import duplicate_groups, scaled_distance
 from hpa.data.splits.stratification import divide, divide_evenly, rate_errors
 from hpa.data.splits.training_sources import may_judge
 from hpa.errors import UserError
@@ -234,16 +234,6 @@ def _require_views(hashes: pd.Series) -> None:
             received=f"{n_views.min()} per image: an earlier version of this project packed them",
             remedy="run: dvc repro pack",
         )
-
-
-def scaled_distance(hashes: pd.Series, of_256: int) -> int:
-    """Scale a number of bits of 256 to the hashes of another number of channels.
-
-    >>> scaled_distance(pd.Series(["0" * 16, "f" * 16]), 6)  # one channel, 64 bits
-    2
-    """
-    n_digits = len(hashes.iloc[0].split()[0])
-    return round(of_256 * 4 * n_digits / 256)
 
 
 def _merged_groups(group: pd.Series, duplicates: np.ndarray) -> np.ndarray:
