@@ -233,9 +233,7 @@ def test_a_picture_larger_than_any_image_is_refused_unread(tmp_path: Path) -> No
     with path.open("wb") as file:
         file.write(encoded(Image.fromarray(GREY), "PNG"))
         file.truncate(400_000_000)
-    with pytest.raises(
-        InvalidImageError, match="a file of 400 MB, more than an image of"
-    ):
+    with pytest.raises(InvalidImageError, match="a file of 400 MB, more than an image of"):
         decode(path)
 
 

@@ -177,12 +177,76 @@ def test_a_file_named_for_one_channel_that_holds_several_needs_a_name_or_a_numbe
 def test_a_file_of_one_channel_is_not_all_channels(tmp_path: Path) -> None:
     given = one_file(tmp_path / "x.tif", PLANES[0])
     with pytest.raises(
-        InvalidImageError, match=r"x\.tif: one channel, not the 4 of red, green, blue, yellow"
+        InvalidImageError,
+        match=r"x\.tif: one channel, not the 4 of red, green, blue, yellow: give a file of each",
     ):
         read_planes(given, RULES)
     alone = Channels((Channel("GFP", "protein", "green"),))
     read = read_planes({"GFP": tmp_path / "x.tif"}, ReadingRules(alone))
     np.testing.assert_array_equal(read.planes[0], PLANES[0])
+
+
+LABELS = [f"plate 7_{name}.tif\nGain: {number}" for number, name in enumerate(NAMES)]
+
+
+def fiji_stack(path: Path, labels: list[str], axes: str = "ZYX") -> dict[str, Path]:
+    """Write planes as Fiji's "Images to Stack" does."""
+    return one_file(path, imagej=True, metadata={"axes": axes, "Labels": labels})
+
+
+@pytest.mark.parametrize(
+    ("labels", "found_as"),
+    [
+        (LABELS, None),
+        ([f"C{n}-plate 7.tif" for n in (1, 2, 3, 4)], "red=C1; green=C2; blue=C3; yellow=C4"),
+        (LABELS, "red=1; green=2; blue=3; yellow=4"),
+        (["plate x", "plate green", "plate blue", "plate y"], "red=1; yellow=4"),
+    ],
+)
+def test_slices_are_channels_if_their_labels_or_found_as_say_so(
+    tmp_path: Path, labels: list[str], found_as: str | None
+) -> None:
+    given = fiji_stack(tmp_path / "x.tif", labels)
+    read = read_planes(given, replace(RULES, found_as=found_as, z="max"))
+    np.testing.assert_array_equal(np.stack(read.planes), PLANES)
+    assert read.flags == ()
+
+
+def test_slices_without_labels_are_channels_by_their_numbers_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    given = fiji_stack(tmp_path / "x.tif", [])
+    read = read_planes(given, replace(RULES, found_as="red=4; green=3; blue=2; yellow=1"))
+    np.testing.assert_array_equal(np.stack(read.planes), PLANES[::-1])
+    assert read.flags == ("its 4 slices are taken for channels",)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
+@pytest.mark.parametrize("z", ["refuse", "max", 1])
+@pytest.mark.parametrize("labels", [[], ["DAPI", "GFP", "Cy3", "Cy5"], ["a", "a", "a", "a"]])
+def test_slices_are_never_guessed_to_be_channels(
+    tmp_path: Path, axes: str, z: str | int, labels: list[str]
+) -> None:
+    with pytest.raises(InvalidImageError, match=r"x\.tif: .* 4 .* Stack to Hyperstack"):
+        read_planes(fiji_stack(tmp_path / "x.tif", labels, axes), replace(RULES, z=z))
+
+
+def test_a_stack_of_one_channel_stays_one_whatever_its_labels(tmp_path: Path) -> None:
+    path = fiji_stack(tmp_path / "x_green.tif", LABELS)["green"]
+    read = read_planes({"green": path}, replace(RULES, z="max"))
+    np.testing.assert_array_equal(read.planes[1], PLANES.max(axis=0))
+
+
+def test_words_of_other_files_leave_a_file_of_own_names_as_it_is(tmp_path: Path) -> None:
+    found_as = "red=C1; green=C2; blue=C3; yellow=C4"
+    given = ome(tmp_path / "x.ome.tif", [*NAMES])
+    read = read_planes(given, replace(RULES, found_as=found_as))
+    np.testing.assert_array_equal(np.stack(read.planes), PLANES)
+    said = "the file has none of the names of found_as: read by the channels' own names"
+    assert read.flags == (said,)
+    for names in (["red", "green", "blue", "C4"], ["red", "green", "blue", "DIC"]):
+        with pytest.raises(InvalidImageError, match="no channel named C1, as found_as says"):
+            read_planes(ome(tmp_path / "y.ome.tif", names), replace(RULES, found_as=found_as))
 
 
 def test_a_color_picture_is_several_channels_only_if_that_is_stated(tmp_path: Path) -> None:

@@ -176,6 +176,12 @@ def test_imagej_s_labels_name_the_channels_without_what_they_share() -> None:
         assert image.description.channel_names == tuple("abcd")
 
 
+def test_an_array_whose_last_axis_are_channels_is_refused_with_the_way_out() -> None:
+    array = np.zeros((48, 40, 5), np.uint16)
+    with pytest.raises(InvalidImageError, match=r"48 pages of 5×40 pixels, .* channels first"):
+        open_image(tiff(array))
+
+
 def test_planes_of_imagej_behind_one_directory_are_found() -> None:
     content = imagej_behind_one_directory(FOUR)
     with open_image(content) as image:

@@ -1,16 +1,23 @@
 """Choice of the plane of each channel in a file of several channels.
 
-    found_as    says where a channel is: its name in the file, or its number from 1
+    found_as    says where a channel is: its name in the file, or its number from 1; not in a file
+                that has the channels' own names and none of these
     names       otherwise a channel of the file has the name of the channel, in any capitals
     position    otherwise, if the file's channels have no names and are as many, the order counts
 
 A file that has some of the channels lacks the others. Nothing is guessed beyond that.
+
+The slices of a file of one channel are channels if `found_as` or their labels say so, as Fiji's
+"Images to Stack" writes channels as slices.
 """
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from hpa.data.images.opened import Description, InvalidImageError
+import numpy as np
+
+from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
 from hpa.errors import did_you_mean, first_names
 from hpa.vocabulary.channels import Channels
 
@@ -46,7 +53,7 @@ def choose(
         return dict.fromkeys(wanted, 0)
     if is_by_position(description, channels, found_as):
         return {name: channels.names.index(name) for name in wanted}
-    stated = places(found_as)
+    stated = {} if is_of_other_files(description, found_as) else places(found_as)
     chosen = {
         name: _stated_place(name, stated[name], names)
         if name in stated
@@ -67,6 +74,46 @@ def is_by_position(description: Description, channels: Channels, found_as: str |
         and not any(_normal(own) in map(_normal, names) for own in channels.names)
         and all(NO_NAME.fullmatch(name) for name in names)
     )
+
+
+def is_of_other_files(description: Description, found_as: str | None) -> bool:
+    """Tell whether a file has the own names of channels, and none of the words of `found_as`."""
+    stated = places(found_as)
+    held = {_normal(name) for name in description.channel_names if name}
+    return (
+        bool(stated)
+        and not any(place.isdecimal() or _normal(place) in held for place in stated.values())
+        and all(_normal(name) in held for name in stated)
+    )
+
+
+class SlicesAsChannels(OpenedImage):
+    """A stack of one channel whose slices are read as channels."""
+
+    def __init__(self, stack: OpenedImage) -> None:
+        found, self._stack = stack.description, stack
+        names = found.slice_names or ("",) * found.n_slices
+        self.description = replace(found, channel_names=names, slice_names=(), n_slices=1)
+
+    def read(self, channel: int, z: int = 0) -> np.ndarray:
+        """Decode a slice; see `OpenedImage.read`."""
+        return self._stack.read(0, channel)
+
+
+def are_slices_channels(
+    description: Description, wanted: Collection[str], found_as: str | None
+) -> bool:
+    """Tell whether the slices of a file of one channel are the channels that are wanted of it.
+
+    Either all their labels are names of channels, or each channel has a label or a number.
+    """
+    if min(len(wanted), description.n_slices) < 2 or len(description.channel_names) > 1:
+        return False
+    stated = places(found_as)
+    sought = {_normal(stated.get(name, name)) for name in wanted}
+    sought -= {place for place in stated.values() if place.isdecimal()}
+    held = {_normal(name) for name in description.slice_names}
+    return sought <= held or (bool(held) and held <= sought)
 
 
 def places(found_as: str | None) -> dict[str, str]:

@@ -31,6 +31,7 @@ class Description:
         pixel_size_um: width and height of a pixel in micrometres; None if it is not stated, or the
             two differ.
         is_color_picture: one red-green-blue picture for people; `channel_names` then has one "".
+        slice_names: labels of the slices of a file of one channel; empty without any.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Description:
     bits: int | None = None
     pixel_size_um: float | None = None
     is_color_picture: bool = False
+    slice_names: tuple[str, ...] = ()
 
 
 class OpenedImage(ABC):

@@ -12,12 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from hpa.data.images.channel_choice import choose, is_by_position
+from hpa.data.images.channel_choice import (
+    SlicesAsChannels,
+    are_slices_channels,
+    choose,
+    is_by_position,
+    is_of_other_files,
+)
 from hpa.data.images.decoding import MAX_SIZE_PX
 from hpa.data.images.depth import DepthError, DepthRule, GreyPlane, to_grey, type_in_words
 from hpa.data.images.formats import from_colour
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
 from hpa.data.images.opening import open_image
+from hpa.errors import first_names
 from hpa.vocabulary.channels import Channels
 
 SAME_SIZE = 0.01
@@ -163,9 +170,11 @@ def read_stored(sources: Mapping[str, Any], rules: ReadingRules) -> StoredChanne
     sizes_um: dict[str, float] = {}
     notes: list[str] = []
     for names, source in _distinct(sources, rules.channels):
-        with _named(names, source), _opened(source, rules) as image:
+        with _named(names, source), _opened(source, rules) as opened:
+            _require_one_field(opened.description, source, len(names))
+            is_stack = are_slices_channels(opened.description, names, rules.found_as)
+            image = SlicesAsChannels(opened) if is_stack else opened
             described = image.description
-            _require_one_field(described, source)
             places = _places(described, names, rules)
             for name, place in places.items():
                 if place is not None:
@@ -173,7 +182,9 @@ def read_stored(sources: Mapping[str, Any], rules: ReadingRules) -> StoredChanne
                     bits[name] = described.bits
                     if described.pixel_size_um:
                         sizes_um[name] = described.pixel_size_um
-            notes += [*_notes(described, places, rules), *image.flags]
+            notes += [*_notes(described, places, rules), *opened.flags]
+            if is_stack and not opened.description.slice_names:
+                notes.append(f"its {opened.description.n_slices} slices are taken for channels")
     _require_one_pixel_size(sizes_um)
     ordered = {name: planes[name] for name in rules.channels.names if name in planes}
     protein = rules.channels.names[rules.channels.protein]
@@ -209,7 +220,7 @@ def _opened(source: Any, rules: ReadingRules) -> OpenedImage:
     return Numbers(source, rules.max_size_px)
 
 
-def _require_one_field(described: Description, source: Any) -> None:
+def _require_one_field(described: Description, source: Any, n_named: int) -> None:
     if described.n_scenes > 1:
         name = source.name if isinstance(source, Path) else "FILE"
         raise InvalidImageError(
@@ -218,7 +229,7 @@ def _require_one_field(described: Description, source: Any) -> None:
     if described.n_times > 1:
         raise InvalidImageError(
             f"a time series of {described.n_times} time points: export one, as an image is of one "
-            "moment"
+            f"moment{_if_channels(described, n_named)}"
         )
 
 
@@ -239,7 +250,11 @@ def _places(
             )
         described = replace(described, channel_names=("red", "green", "blue"))
     elif n_planes == 1 and len(names) > 1:
-        raise InvalidImageError(f"one channel, not the {len(names)} of {', '.join(names)}")
+        raise InvalidImageError(
+            f"one channel{_slices(described)}, not the {len(names)} of {', '.join(names)}: "
+            "give a file of each channel, or one that holds them all"
+            f"{_if_channels(described, len(names))}"
+        )
     if len(names) < len(rules.channels) and is_by_position(
         described, rules.channels, rules.found_as
     ):
@@ -248,6 +263,30 @@ def _places(
             f"where it is, by its number: found_as: {'; '.join(f'{name}=1' for name in names)}"
         )
     return choose(described, rules.channels, rules.found_as, names)
+
+
+def _slices(described: Description) -> str:
+    listed = f" ({first_names(described.slice_names)})" if described.slice_names else ""
+    return f" in {described.n_slices} slices{listed}" if described.n_slices > 1 else ""
+
+
+def _if_channels(described: Description, n_named: int) -> str:
+    """Return the way out of a stack that may hold channels; "" for others."""
+    if (
+        len(described.channel_names) > 1
+        or n_named == 1
+        or described.n_slices * described.n_times == 1
+    ):
+        return ""
+    numbers = (
+        ""
+        if described.n_times > 1
+        else ", or say which is which by labels or numbers, found_as: CHANNEL=1; …"
+    )
+    return (
+        "; if these are the channels, make them so (in Fiji: Image > Hyperstacks > Stack to "
+        f"Hyperstack){numbers}"
+    )
 
 
 def _plane(
@@ -289,6 +328,8 @@ def _notes(
     if is_by_position(described, rules.channels, rules.found_as):
         order = ", ".join(rules.channels.names)
         notes.append(f"the channels in the file have no names: taken in the order {order}")
+    if is_of_other_files(described, rules.found_as):
+        notes.append("the file has none of the names of found_as: read by the channels' own names")
     absent = [name for name, place in places.items() if place is None]
     if lacking := [name for name in absent if name not in rules.black]:
         held = ", ".join(name or "one without a name" for name in described.channel_names)

@@ -184,6 +184,7 @@ class TiffImage(OpenedImage):
             bits=stated if page.dtype.kind in "ui" and 0 < stated < whole else None,
             pixel_size_um=layout.pixel_size_um,
             is_color_picture=is_color,
+            slice_names=layout.slice_names,
         )
 
     def _other(self, name: str) -> TiffFile:

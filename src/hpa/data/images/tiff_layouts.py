@@ -38,6 +38,7 @@ class Layout:
     n_scenes: int = 1
     bits: int | None = None
     pixel_size_um: float | None = None
+    slice_names: tuple[str, ...] = ()
 
 
 def arrange(

@@ -16,12 +16,14 @@ import tifffile
 
 from hpa.data.images.ome_xml import MAX_PLANES, micrometres, same_size
 from hpa.data.images.opened import InvalidImageError
-from hpa.data.images.tiff_directories import DEPTH, LSM, SAMPLES, Directory
+from hpa.data.images.tiff_directories import DEPTH, HEIGHT, LSM, SAMPLES, WIDTH, Directory
 from hpa.data.images.tiff_layouts import Layout, Plane, arrange, contradiction, too_many_planes
 
 PLAUSIBLE_UM = 0.005, 10.0
 """Sizes of a pixel that a microscope has. 300 dots per inch, which programs write that know no
 better, are 85 µm."""
+MAX_LAST_AXIS = 16
+"""Pixels of a side that no image has; so many may be the channels of an array [H,W,C]."""
 DIP = 0.02
 """Share of the range by which a palette of grey levels may get darker from a value to the next."""
 STK = 33628
@@ -47,10 +49,11 @@ def layout_of(first: tifffile.TiffPage, directories: Sequence[Directory], n_byte
     stored = _stored(first, pages, math.prod(said.sizes.values()), n_bytes)
     size = said.pixel_size_um or _printed_size(first)
     page = directories[pages[0]]
+    _check_last_axis(page, math.prod(said.sizes.values()))
     page_names = tuple(dict.fromkeys(directories[at].name for at in pages))
     names = said.channel_names or (page_names if all(page_names) else ())
     return arrange(
-        Layout(said.kind, names, {}, pixel_size_um=size),
+        Layout(said.kind, names, {}, pixel_size_um=size, slice_names=said.slice_names),
         stored,
         said.order,
         said.sizes,
@@ -67,6 +70,7 @@ class Said(NamedTuple):
     sizes: dict[str, int]
     channel_names: tuple[str, ...] = ()
     pixel_size_um: float | None = None
+    slice_names: tuple[str, ...] = ()
 
 
 def _check_equal(pages: Sequence[Directory]) -> None:
@@ -75,6 +79,17 @@ def _check_equal(pages: Sequence[Directory]) -> None:
         raise InvalidImageError(
             f"{len(pages)} pages of unequal size or type ({'; '.join(kinds[:3])}): "
             "save each image in a file of its own"
+        )
+
+
+def _check_last_axis(page: Directory, n_planes: int) -> None:
+    """Refuse an array [H,W,C] whose rows were written as pages of C pixels in width."""
+    width, height = page.number(WIDTH, 0), page.number(HEIGHT, 0)
+    if width <= MAX_LAST_AXIS < min(height, n_planes):
+        raise InvalidImageError(
+            f"{n_planes:,} pages of {width}×{height} pixels, as if the {width} channels were the "
+            "last axis of an array: save it with the channels first, or as samples of a pixel (in "
+            "tifffile: photometric='minisblack', planarconfig='contig')"
         )
 
 
@@ -116,7 +131,8 @@ def _imagej(first: tifffile.TiffPage, n_pages: int) -> Said | None:
     unit = said.get("unit", "").replace("\\u00B5", "µ")
     size = same_size(*(micrometres(each, unit) for each in _pixel_widths(first)))
     kind = "ImageJ stack" if math.prod(sizes.values()) > 1 else "ImageJ TIFF"
-    return Said(kind, order, sizes, _imagej_labels(first, sizes, order), size)
+    names, slices = (_imagej_labels(first, sizes, order, axis) for axis in "CZ")
+    return Said(kind, order, sizes, names, size, () if sizes["C"] > 1 else slices)
 
 
 def _lsm(first: tifffile.TiffPage, n_pages: int) -> Said | None:
@@ -192,15 +208,18 @@ def _count(text: str) -> int:
 
 
 def _imagej_labels(
-    first: tifffile.TiffPage, sizes: Mapping[str, int], order: str
+    first: tifffile.TiffPage, sizes: Mapping[str, int], order: str, axis: str
 ) -> tuple[str, ...]:
-    """Return ImageJ's labels of the channels, without the parts that all have in common."""
+    """Return ImageJ's labels along an axis, without the parts that all have in common.
+
+    A label may go on in further lines, with facts of the file that the plane is from.
+    """
     tag = first.tags.get(50839)
     said = tag.value if tag is not None else None
     labels = said.get("Labels", []) if isinstance(said, dict) else []
-    stride = math.prod(sizes[axis] for axis in order[: order.index("C")])
-    labels = [str(each) for each in labels[: stride * sizes["C"] : stride]]
-    if len(labels) != sizes["C"] or len({*labels}) < len(labels) or len(labels) == 1:
+    stride = math.prod(sizes[each] for each in order[: order.index(axis)])
+    labels = [str(each).partition("\n")[0] for each in labels[: stride * sizes[axis] : stride]]
+    if len(labels) != sizes[axis] or len({*labels}) < len(labels) or len(labels) == 1:
         return ()
     return tuple(distinct_parts(labels))
 
@@ -220,7 +239,7 @@ def distinct_parts(labels: Sequence[str]) -> list[str]:
 
 def _printed_size(first: tifffile.TiffPage) -> float | None:
     """Return the size of a pixel by the tags for printers, if a microscope may have it."""
-    unit = {2: "in", 3: "cm"}.get(int(first.resolutionunit))
+    unit = {2: "in", 3: "cm", 4: "mm", 5: "µm"}.get(int(first.resolutionunit))
     if unit is None:
         return None
     size = same_size(*(micrometres(each, unit) for each in _pixel_widths(first)))

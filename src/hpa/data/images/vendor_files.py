@@ -66,9 +66,8 @@ class VendorImage(OpenedImage):
             self._process = _start(source, [kind], json.dumps(options), stack)
             found, _ = self._answer()
             found |= {"dtype": np.dtype(found["dtype"])}
-            self.description = Description(
-                **{**found, "channel_names": tuple(found["channel_names"])}
-            )
+            found |= {key: tuple(found[key]) for key in ("channel_names", "slice_names")}
+            self.description = Description(**found)
             self._stack = stack.pop_all()
 
     def read(self, channel: int, z: int = 0) -> np.ndarray:
