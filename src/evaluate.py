@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     params = inherited_params(params, {**gallery.params, **inputs.origin.params})
     facts = image_facts(PACKED_DIR, SPLIT_DIR)
     submission = unlabelled_submission(
-        SCORES_DIR / "unlabelled.npz", inputs.thresholds, competition_ids(params.fetch, facts)
+        SCORES_DIR / "unlabelled.npz", inputs.thresholds, submitted_images(params.fetch, facts)
     )
     with stage_run("evaluate", params, sections=("evaluate",), upstream=inputs.run_id) as run_id:
         evaluation = evaluate_splits(
@@ -72,12 +72,12 @@ def main(argv: list[str] | None = None) -> None:
         print(comparison(run_id))
 
 
-def competition_ids(fetch: "Fetch", facts: "pd.DataFrame") -> "set[str] | None":
-    """Return the Ids of the competition's images among several sources; None: no others."""
+def submitted_images(fetch: "Fetch", facts: "pd.DataFrame") -> "pd.Series":
+    """Return the image of each row: of several sources, those of the competition."""
     kinds = {each["name"]: each["source"] for each in fetch.sources or ()}
     if fetch.source != "several" or "kaggle" not in kinds.values():
-        return None
-    return set(facts.index[facts["source"].map(kinds) == "kaggle"])
+        return facts["image"]
+    return facts["image"][facts["source"].map(kinds) == "kaggle"]
 
 
 def read_checked_inputs() -> "tuple[Inputs, Origin]":

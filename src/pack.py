@@ -9,7 +9,7 @@ python src/pack.py --scheduler tcp://host:8786    on a Dask cluster that shares 
 
 from hpa.config import command_line
 from hpa.config.folders import PACKED_DIR, RAW_DIR
-from hpa.data.packed.packed_images import read_quarantine
+from hpa.data.packed.packed_images import TILE, read_quarantine
 from hpa.data.packing import pack
 from hpa.system.cluster import workers_of
 
@@ -35,7 +35,8 @@ def main() -> None:
             max_unreadable_fraction=params.pack.max_unreadable_fraction,
         )
     n_blank = int((index["blank"] != "").sum())
-    print(f"{len(index)} images are in {PACKED_DIR}; {n_blank} have a blank channel (index.csv)")
+    rows = "squares" if TILE in index else "images"
+    print(f"{len(index)} {rows} are in {PACKED_DIR}; {n_blank} have a blank channel (index.csv)")
     if n_unreadable := len(read_quarantine(PACKED_DIR)):
         print(f"{n_unreadable} images could not be read and were skipped (quarantine.csv)")
 

@@ -12,7 +12,7 @@ import pytest
 from hpa.data import shards
 from hpa.data.images.decoding import read_image_planes, read_tiles
 from hpa.data.images.framing import FramingRules, to_tiles
-from hpa.data.packed.packed_images import PackedImages, read_index, read_quarantine
+from hpa.data.packed.packed_images import PackedImages, image_ids, read_index, read_quarantine
 from hpa.data.packed.record import data_parameters
 from hpa.data.packing import pack
 from hpa.data.splits.splitting import split_images
@@ -59,7 +59,9 @@ def test_each_tile_is_a_row_with_the_target_the_group_and_the_pixels_of_its_fiel
         "square",
         *["plate_tile1", "plate_tile2"],
     ]
+    assert index["tile"].tolist() == [1, 2, 3, 1, 2, 3, 0, 1, 2]
     n_tiles = list(N_TILES.values())
+    assert image_ids(index).tolist() == np.repeat(list(N_TILES), n_tiles).tolist()
     assert index["Target"].tolist() == np.repeat(["4", "4 9", "7", "0"], n_tiles).tolist()
     groups = ["well-3", "tall", "well-3", "plate"]  # a field alone in its group is named by its Id
     assert index["group"].tolist() == np.repeat(groups, n_tiles).tolist()

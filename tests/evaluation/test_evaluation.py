@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from hpa.config.sections import Evaluate
@@ -14,7 +15,7 @@ from hpa.errors import UserError
 from hpa.evaluation.report_data import Evaluation, evaluate_splits
 from hpa.evaluation.submission import submission, unlabelled_submission
 from hpa.metrics.predictions import Scores
-from hpa.thresholds.decisions import Thresholds
+from hpa.thresholds.decisions import Thresholds, decide
 from hpa.thresholds.fitting import fit_by_rule
 from hpa.thresholds.shown import fit_shown_scale
 from hpa.vocabulary import hpa2018
@@ -303,7 +304,20 @@ def test_a_submission_of_several_sources_has_the_competition_s_images_alone(
     val, unlabelled = make_scores("val", 1), make_scores("unlabelled", 3)
     unlabelled.write(tmp_path / "unlabelled.npz")
     own, mine = list(unlabelled.ids[::2]), list(unlabelled.ids[1::2])
-    table = unlabelled_submission(tmp_path / "unlabelled.npz", swept(val), own)
+    images = pd.Series(own, index=own)
+    table = unlabelled_submission(tmp_path / "unlabelled.npz", swept(val), images)
     everything = unlabelled_submission(tmp_path / "unlabelled.npz", swept(val))
     assert list(table["Id"]) == own
     assert set(everything["Id"]) == {*own, *mine}
+
+
+def test_a_submission_has_one_row_per_field_merged_as_in_prediction(tmp_path: Path) -> None:
+    val, tiles = make_scores("val", 1), make_scores("unlabelled", 3, n_rows=6)
+    tiles.write(tmp_path / "unlabelled.npz")
+    fields = pd.Series(["long", "short", "long", "wide", "long", "wide"], index=tiles.ids)
+    thresholds = replace(swept(val), fill_empty=True)
+    table = unlabelled_submission(tmp_path / "unlabelled.npz", thresholds, fields)
+    assert table["Id"].tolist() == ["long", "short", "wide"]
+    of_long = expit(logit(tiles.y_prob[[0, 2, 4]].astype(float)).mean(axis=0))
+    present = decide(thresholds, of_long[None].astype(np.float32))[0]
+    assert table["Predicted"][0] == " ".join(map(str, np.flatnonzero(present)))

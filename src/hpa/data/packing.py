@@ -18,6 +18,7 @@ import pandas as pd
 
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.images.framing import FramingRules
+from hpa.data.packed.packed_images import TILE, tile_ids
 from hpa.data.packed.pixel_sizes import PACKED_SIZE, PIXEL_SIZE, with_pixel_sizes
 from hpa.data.packed.record import raw_record
 from hpa.data.packed.vocabulary import read_vocabulary, write_vocabulary
@@ -190,16 +191,12 @@ def _assemble(
 
 
 def _named(index: pd.DataFrame) -> pd.DataFrame:
-    """Name the tiles of an image by their number.
+    """Name the tiles of an image by their number, which is a column if any image is divided.
 
     Raises:
         UserError: another image has such a name.
-
-    >>> _named(pd.DataFrame({"Id": ["a", "b", "b"], "tile": [0, 1, 2]}))["Id"].tolist()
-    ['a', 'b_tile1', 'b_tile2']
     """
-    tile = index["tile"].astype(str)
-    names = index["Id"].where(tile == "0", index["Id"] + "_tile" + tile)
+    names = tile_ids(index["Id"], index[TILE])
     if (double := names.duplicated(keep=False)).any():
         raise UserError(
             "tiles would have the Ids of other images",
@@ -207,7 +204,8 @@ def _named(index: pd.DataFrame) -> pd.DataFrame:
             received=", ".join(sorted(set(names[double]))[:5]),
             remedy="rename those images",
         )
-    return index.assign(Id=names).drop(columns="tile")
+    named = index.assign(Id=names)
+    return named if index[TILE].any() else named.drop(columns=TILE)
 
 
 def _link(source: Path, target: Path) -> None:

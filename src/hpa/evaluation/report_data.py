@@ -8,7 +8,7 @@ import pandas as pd
 
 from hpa.config.sections import Evaluate
 from hpa.data.packed.assignment import read_assignment
-from hpa.data.packed.packed_images import read_index
+from hpa.data.packed.packed_images import image_ids, read_index
 from hpa.data.packed.vocabulary import read_vocabulary
 from hpa.errors import UserError
 from hpa.evaluation.class_table import class_table
@@ -74,16 +74,18 @@ class Evaluation:
 
 
 def image_facts(packed_dir: Path, split_dir: Path) -> pd.DataFrame:
-    """Return facts of each image by its Id.
+    """Return facts of each packed row, an image or a tile, by its Id.
 
-    `group` (integer), `brightness` (grey level in [0,255]), and `source` if the images state it.
+    `group` (integer), `brightness` (grey level in [0,255]), `image` (Id of the image shown), and
+    `source` if the images state it.
     """
-    index = read_index(packed_dir).set_index("Id")
+    index = read_index(packed_dir)
+    index = index.assign(image=image_ids(index)).set_index("Id")
     assignment = read_assignment(split_dir).set_index("Id")
     channels = read_vocabulary(packed_dir).channels
     means = index[[f"{channel}_mean" for channel in channels.names]]
     facts = pd.DataFrame({"brightness": 255 * means.mean(axis=1)})
-    facts = facts.join(index.filter(["source"]))
+    facts = facts.join(index.filter(["image", "source"]))
     return facts.join(assignment["group"], how="inner")
 
 

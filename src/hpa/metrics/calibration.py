@@ -36,7 +36,7 @@ class Calibration:
         >>> doubled.apply(np.array([[0.75]]))  # odds of 3 squared: 9 / 10
         array([[0.9]])
         """
-        return np.asarray(expit(self.scale * _logits(y_prob) + self.shift))
+        return np.asarray(expit(self.scale * finite_logits(y_prob) + self.shift))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ def log_loss(y_true: np.ndarray, y_prob: np.ndarray) -> float:
     >>> round(log_loss(np.array([[1, 0]]), np.array([[0.5, 0.5]])), 3)  # log 2
     0.693
     """
-    return float(_losses(y_true, _logits(y_prob)).mean())
+    return float(_losses(y_true, finite_logits(y_prob)).mean())
 
 
 def fit_calibration(y_true: np.ndarray, y_prob: np.ndarray, method: str) -> Calibration:
@@ -109,7 +109,7 @@ def fit_calibration(y_true: np.ndarray, y_prob: np.ndarray, method: str) -> Cali
     np.float64(1.0)
     """
     rank_scores(y_true, y_prob)  # checks both arrays
-    return METHODS[method](y_true, _logits(y_prob))
+    return METHODS[method](y_true, finite_logits(y_prob))
 
 
 def _identity(y_true: np.ndarray, logits: np.ndarray) -> Calibration:
@@ -159,5 +159,6 @@ def _losses(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:
     return np.asarray(-np.where(y_true == 1, log_expit(logits), log_expit(-logits)))
 
 
-def _logits(y_prob: np.ndarray) -> np.ndarray:
+def finite_logits(y_prob: np.ndarray) -> np.ndarray:
+    """Return the logits float64 of probabilities, of 0 and 1 as of values close to them."""
     return np.asarray(logit(np.clip(y_prob.astype(np.float64), SMALLEST, 1 - SMALLEST)))

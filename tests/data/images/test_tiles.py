@@ -11,6 +11,7 @@ from hpa.data.images.framing import (
     FramingRules,
     count_tiles,
     divide,
+    fitted_shape,
     scaled_shape,
     squares,
     to_tiles,
@@ -41,6 +42,40 @@ def test_the_fewest_squares_of_the_short_side_cover_the_long_one_at_equal_distan
     assert squares(shape, FramingRules(32, "tiles")) == (min(shape), corners)
 
 
+@pytest.mark.parametrize(
+    ("shape", "fitted", "pixel_size_um"),
+    [
+        ((1000, 1001), (1000, 1000), None),
+        ((1010, 1000), (1000, 1000), None),
+        ((1011, 1000), (1011, 1000), None),  # 1.1 %: two tiles
+        ((100, 302), (100, 300), None),
+        ((100, 199), (100, 199), None),
+        ((505, 1009), (500, 1000), 0.4),  # whole tiles of 100
+        ((90, 99), (90, 99), 0.4),  # smaller than a tile: black around it
+    ],
+)
+def test_a_side_is_shrunk_by_a_hundredth_at_most_to_spare_an_almost_equal_tile(
+    shape: tuple[int, int], fitted: tuple[int, int], pixel_size_um: float | None
+) -> None:
+    rules = FramingRules(100, "tiles", pixel_size_um=pixel_size_um)
+    assert fitted_shape(shape, rules) == fitted
+    assert fitted_shape(shape, FramingRules(100, "crop", pixel_size_um=pixel_size_um)) == shape
+    plane = ramp(*shape)
+    tiles = to_tiles([plane], pixel_size_um, rules)
+    assert len(tiles) == count_tiles(shape, pixel_size_um, rules)
+    if fitted == (1000, 1000):  # nothing is cut: the whole image, resized
+        whole = cv2.resize(plane, fitted, interpolation=cv2.INTER_AREA)
+        expected = cv2.resize(whole, (100, 100), interpolation=cv2.INTER_AREA)
+        assert [np.array_equal(tile[..., 0], expected) for tile in tiles] == [True]
+
+
+def test_content_that_is_almost_a_tile_is_one() -> None:
+    plane = np.zeros((200, 200), np.uint8)
+    plane[40:134, 50:143] = 200  # 94 pixels and the margin are 102
+    assert count_tiles((102, 102), 0.5, FramingRules(101, "tiles", "content", 0.5)) == 1
+    assert len(to_tiles([plane], 0.5, FramingRules(101, "tiles", "content", 0.5))) == 1
+
+
 def test_a_field_to_scale_is_divided_along_both_axes() -> None:
     """1000 × 600 pixels of 0.2 µm are 500 × 300 of 0.4 µm: three and two squares of 200."""
     rules = FramingRules(200, "tiles", pixel_size_um=0.4)
@@ -57,11 +92,12 @@ def test_a_field_to_scale_is_divided_along_both_axes() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_every_pixel_is_in_a_square_and_no_square_could_be_spared(seed: int) -> None:
     random = np.random.default_rng(seed)
-    height, width = random.integers(1, 400, 2).tolist()
+    field = tuple(random.integers(1, 400, 2).tolist())
     size, to_scale = int(random.integers(32, 128)), seed % 2
     rules = FramingRules(size, "tiles", pixel_size_um=0.5 if to_scale else None)
+    height, width = fitted_shape(scaled_shape(field, 0.5, rules), rules)
     side, corners = squares((height, width), rules)
-    assert count_tiles((height, width), 0.5, rules) == len(corners)
+    assert count_tiles(field, 0.5, rules) == len(corners)
     for axis, length in enumerate((height, width)):
         starts = sorted({corner[axis] for corner in corners})
         assert len(starts) == -(-length // side)
@@ -161,8 +197,8 @@ def test_an_absurd_pixel_size_is_refused(shape: tuple[int, int], size_um: float)
 def test_a_field_of_thousands_of_tiles_is_refused() -> None:
     rules = FramingRules(32, "tiles", pixel_size_um=0.5)
     assert count_tiles((1024, 1024), 0.5, rules) == MAX_TILES
-    with pytest.raises(InvalidImageError, match=r"1056×1025 pixels, which are 1089 tiles of 32×32"):
-        to_tiles([np.zeros((1025, 1056), np.uint8)], 0.5, rules)
+    with pytest.raises(InvalidImageError, match=r"1056×1040 pixels, which are 1089 tiles of 32×32"):
+        to_tiles([np.zeros((1040, 1056), np.uint8)], 0.5, rules)
     with pytest.raises(InvalidImageError, match=r"2000 tiles of 1×1 \(at most 1024\)"):
         to_tiles([np.zeros((1, 2000), np.uint8)], None, FramingRules(32, "tiles"))
 

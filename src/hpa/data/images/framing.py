@@ -23,6 +23,8 @@ MAX_SCALED_PX = 8192
 """Largest height or width after scaling."""
 MAX_TILES = 1024
 """Largest number of tiles of one image: 32 × 32."""
+STRETCH = 0.01
+"""Share of a side by which it is shrunk to whole tiles, instead of a further tile for the rest."""
 UNKNOWN_SIZE = "the pixel size is unknown (fetch.pixel_size_um or serve.pixel_size_um states it)"
 WAYS_OUT = "pad, crop or tiles as pack.odd_size accept it"
 
@@ -84,7 +86,7 @@ def divide(planes: list[np.ndarray], pixel_size_um: float | None, rules: Framing
     ([(4, 4, 1), (4, 4, 1), (4, 4, 1)], 1.0)
     """
     framed = frame(planes, pixel_size_um, rules)
-    shape = framed[0].shape[0], framed[0].shape[1]
+    shape = _shape(framed)
     try:
         side, corners = squares(shape, rules)
     except InvalidImageError as error:
@@ -105,13 +107,10 @@ def divide(planes: list[np.ndarray], pixel_size_um: float | None, rules: Framing
 def frame(
     planes: list[np.ndarray], pixel_size_um: float | None, rules: FramingRules
 ) -> list[np.ndarray]:
-    """Scale K uint8[H,W] to the pixel size of the rules, and frame them on their content."""
-    height, width = scaled_shape((planes[0].shape[0], planes[0].shape[1]), pixel_size_um, rules)
-    if (height, width) != planes[0].shape:
-        smaller = height * width < planes[0].size
-        interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        planes = [cv2.resize(each, (width, height), interpolation=interpolation) for each in planes]
-    return FRAMINGS[rules.framing](planes)
+    """Scale K uint8[H,W] to the pixel size of the rules, frame their content, fit whole tiles."""
+    scaled = _resized(planes, scaled_shape(_shape(planes), pixel_size_um, rules))
+    framed = FRAMINGS[rules.framing](scaled)
+    return _resized(framed, fitted_shape(_shape(framed), rules))
 
 
 def scaled_shape(
@@ -143,6 +142,27 @@ def scaled_shape(
         for multiple, side in zip(multiples, exact, strict=True)
     ]
     return near[0], near[1]
+
+
+def fitted_shape(shape: tuple[int, int], rules: FramingRules) -> tuple[int, int]:
+    """Return the height and width after sides that exceed whole tiles by up to 1 % are shrunk.
+
+    A field that is almost square would otherwise be two tiles that are almost the same.
+
+    >>> fitted_shape((1000, 1001), FramingRules(96, "tiles"))
+    (1000, 1000)
+    >>> fitted_shape((1000, 1020), FramingRules(96, "tiles"))
+    (1000, 1020)
+    """
+    if rules.odd_size != "tiles":
+        return shape
+    tile = rules.image_size if rules.pixel_size_um is not None else min(shape)
+    whole = [length // tile * tile if tile else 0 for length in shape]
+    height, width = (
+        fitted if length - fitted <= STRETCH * fitted else length
+        for length, fitted in zip(shape, whole, strict=True)
+    )
+    return height, width
 
 
 def squares(shape: tuple[int, int], rules: FramingRules) -> tuple[int, list[tuple[int, int]]]:
@@ -180,7 +200,8 @@ def squares(shape: tuple[int, int], rules: FramingRules) -> tuple[int, list[tupl
 def count_tiles(shape: tuple[int, int], pixel_size_um: float | None, rules: FramingRules) -> int:
     """Count the squares of an image of `shape`, not framed on its content; 0 if it is refused."""
     try:
-        return len(squares(scaled_shape(shape, pixel_size_um, rules), rules)[1])
+        scaled = scaled_shape(shape, pixel_size_um, rules)
+        return len(squares(fitted_shape(scaled, rules), rules)[1])
     except InvalidImageError:
         return 0
 
@@ -201,11 +222,7 @@ def merge_channels(planes: list[np.ndarray], image_size: int) -> np.ndarray:
 
     Larger ones are resized by area averaging, smaller ones bilinearly.
     """
-    height = len(planes[0])
-    if height != image_size:
-        interpolation = cv2.INTER_AREA if height > image_size else cv2.INTER_LINEAR
-        size = (image_size, image_size)
-        planes = [cv2.resize(each, size, interpolation=interpolation) for each in planes]
+    planes = _resized(planes, (image_size, image_size))
     return cv2.merge(planes).reshape(image_size, image_size, len(planes))
 
 
@@ -238,6 +255,19 @@ FRAMINGS: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
     "content": frame_content,
 }
 """Framings by the value of `pack.framing`, for channels of one size."""
+
+
+def _shape(planes: list[np.ndarray]) -> tuple[int, int]:
+    return planes[0].shape[0], planes[0].shape[1]
+
+
+def _resized(planes: list[np.ndarray], shape: tuple[int, int]) -> list[np.ndarray]:
+    """Resize K uint8[H,W], by area averaging if they become smaller, else bilinearly."""
+    height, width = shape
+    if shape == _shape(planes):
+        return planes
+    interpolation = cv2.INTER_AREA if height * width < planes[0].size else cv2.INTER_LINEAR
+    return [cv2.resize(each, (width, height), interpolation=interpolation) for each in planes]
 
 
 def _cut_to_middle(shape: tuple[int, int], rules: FramingRules) -> str | None:

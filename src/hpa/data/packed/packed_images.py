@@ -25,6 +25,31 @@ def read_index(packed_dir: Path) -> pd.DataFrame:
         raise _not_packed(packed_dir, error) from error
 
 
+TILE = "tile"
+"""Column of the index, if any image is divided: number of the tile from 1, 0 of whole images."""
+
+
+def tile_ids(images: pd.Series, tiles: pd.Series) -> pd.Series:
+    """Return the Ids of rows: of an image, or of its tile.
+
+    >>> tile_ids(pd.Series(["a", "b", "b"]), pd.Series([0, 1, 2])).tolist()
+    ['a', 'b_tile1', 'b_tile2']
+    """
+    return images.where(tiles == 0, images + "_tile" + tiles.astype(str))
+
+
+def image_ids(index: pd.DataFrame) -> pd.Series:
+    """Return the Id of the image that each row of an index shows, whole or a tile of it.
+
+    >>> image_ids(pd.DataFrame({"Id": ["a_tile1", "b_tile2"], "tile": [0, 2]})).tolist()
+    ['a_tile1', 'b']
+    """
+    if TILE not in index:
+        return index["Id"]
+    cut = index["Id"].str.rpartition("_tile")[0]
+    return index["Id"].where(index[TILE] == 0, cut)
+
+
 def read_quarantine(packed_dir: Path) -> pd.DataFrame:
     """Read the images that could not be packed: `Id`, `path` within the raw folder, `reason`."""
     return pd.read_csv(packed_dir / "quarantine.csv", dtype=str, keep_default_na=False)
