@@ -8,6 +8,7 @@ from hpa.data.images.file_names import (
     OTHER_SUFFIX,
     THUMBNAIL,
     TWO_WORDS,
+    found_as_advice,
     list_passed_over,
     no_channel,
     reason_to_pass,
@@ -152,6 +153,18 @@ def test_a_stain_s_name_after_the_number_of_metamorph_is_a_word_too() -> None:
     assert split_name(Path("x_w2GFP_s1.TIF"), HPA_2018, found_as=stated) == ("x_s1", "green")
     assert split_name(Path("x_w1DAPI 405.TIF"), HPA_2018, found_as=stated) == ("x", "blue")
     assert split_name(Path("x_EGFP.png"), HPA_2018, found_as=stated) is None
+
+
+@pytest.mark.parametrize("number", ["539ECBE5-BDE2-4C5F-A14B-0A1B9FAC0917", "{}"])
+def test_a_file_s_own_number_after_that_of_the_channel_is_no_part_of_the_name(number: str) -> None:
+    number = number.format("C4FBEEF7-F77C-4892-86F5-72D0160D4FB2")
+    stated, names = "green=w1; blue=w2", ("B02_s1_w1", "B02_s1_w2")
+    for name, channel in zip(names, ("green", "blue"), strict=True):
+        path = Path(f"{name}{number}.tif")
+        assert split_name(path, HPA_2018, found_as=stated) == ("B02_s1", channel)
+    unread = [Path(f"{name}{number}.tif") for name in names]
+    assert '"CHANNEL=w1; CHANNEL=w2"' in found_as_advice(unread)
+    assert split_name(Path("B02_w12345678.tif"), HPA_2018, found_as=stated) != ("B02", "green")
 
 
 def test_a_number_of_found_as_is_a_place_in_files_but_no_word_in_names() -> None:

@@ -39,10 +39,12 @@ OTHER_SUFFIX = "neither a picture nor a microscope's file by its name"
 NO_CHANNEL = "the name does not end in"
 TWO_WORDS = "the name holds several words of found_as; set pattern instead"
 THUMBNAIL = "a thumbnail by its name"
+GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+"""Number of a file that ImageXpress joins to that of the channel, as in `x_w1539ECBE5-…`."""
 NUMBER = re.compile(
     r"(?:^|(?<=_))(?P<imagej>C\d{1,2})(?=-)"
     r"|(?<![^\W_])(?P<leica>[Cc][Hh]\d{1,2})(?![^\W_])"
-    r"|(?<=_)(?P<metamorph>w\d{1,2})(?=[A-Za-z]|_|$)"
+    rf"|(?<=_)(?P<metamorph>w\d{{1,2}}?(?={GUID})|w\d{{1,2}}(?=[A-Za-z]|_|$))"
 )
 """Channels' numbers in names by ImageJ (C1-x, MAX_C1-x), Leica (x_ch00), MetaMorph (x_w1GFP)."""
 N_NAMES = 5
@@ -230,7 +232,7 @@ def _words(words: tuple[str, ...]) -> re.Pattern[str]:
     numbers = "|".join(word for word in words if re.fullmatch(r"w\d{1,2}", word)) or "(?!)"
     longest_first = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
     return re.compile(
-        rf"(?<![^\W_])(?:(?P<number>{numbers})(?!\d)(?:[^\W\d_][^_]*)?"
+        rf"(?<![^\W_])(?:(?P<number>{numbers})(?:{GUID}|(?!\d)(?:[^\W\d_][^_]*)?)"
         rf"|(?P<wave>w\d{{1,2}})?(?P<word>{longest_first})(?![^\W_]))",
         re.IGNORECASE,
     )

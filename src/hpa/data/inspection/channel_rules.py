@@ -9,7 +9,7 @@ from pathlib import Path
 from hpa.config.params import fetched_channels
 from hpa.config.sections import Fetch
 from hpa.data.images.channel_choice import NO_NAME
-from hpa.data.images.file_names import NUMBER, READ_SUFFIXES, has_suffix, stem_of
+from hpa.data.images.file_names import GUID, NUMBER, READ_SUFFIXES, has_suffix, stem_of
 from hpa.data.images.opened import Description, InvalidImageError
 from hpa.data.images.opening import open_image
 from hpa.data.inspection.guesses import endings, guess_channels
@@ -97,7 +97,7 @@ def _of_numbers(files: Iterable[Path]) -> ChannelRule | None:
     found: dict[str, str] = {}
     for path in files:
         if has_suffix(path, READ_SUFFIXES) and (match := NUMBER.search(stem_of(path))):
-            beside = re.match("[A-Za-z][^_]*", stem_of(path)[match.end() :])
+            beside = re.match(rf"(?!{GUID})[A-Za-z][^_]*", stem_of(path)[match.end() :])
             name = beside[0] if match["metamorph"] and beside else match[0]
             if not name.lower().startswith("_thumb"):
                 found.setdefault(match[0], name)
