@@ -16,7 +16,7 @@ from hpa.data.inspection.channel_rules import (
     SINGLE,
     channel_rule,
 )
-from hpa.data.inspection.guesses import guess_channels
+from hpa.data.inspection.guesses import guess_channels, without_stain
 from hpa.data.inspection.label_counts import count_labels
 from hpa.vocabulary.hpa2018 import CHANNELS
 from support.paths import ROOT
@@ -34,6 +34,25 @@ def test_names_tell_nucleus_protein_and_colors() -> None:
         ("Alexa-488", "protein", "green"),
     ]
     assert differ == {"Hoechst-33342": "Hoechst 33342", "Alexa-488": "Alexa 488"}
+
+
+def test_microtubules_are_red_the_reticulum_yellow_and_no_marker_is_a_reticulum() -> None:
+    for names, colors in (
+        (["DAPI", "AF488", "Microtubules", "ER"], ["blue", "green", "red", "yellow"]),
+        (["Hoechst", "FITC", "tubulin", "Marker"], ["blue", "green", "red", "yellow"]),
+        (["405", "Transferrin-GFP", "DNAJB1"], ["blue", "green", "red"]),
+    ):
+        guess = guess_channels(names)
+        assert guess is not None
+        assert [each.color for each in guess[0].channels] == colors
+        roles = [each.role for each in guess[0].channels]
+        assert roles[:2] == ["nucleus", "protein"]
+
+
+def test_transmitted_light_is_left_out_unless_there_is_nothing_else() -> None:
+    unstained = ["Bright field", "BF", "TL DIC", "Phase contrast", "transmitted", "T-PMT", "ESID"]
+    assert without_stain(["Transferrin", "TRITC", "Dictyo", *unstained]) == tuple(unstained)
+    assert without_stain(unstained) == ()
 
 
 @pytest.mark.parametrize("names", [[], ["a"] * 2, [f"c{n}" for n in range(9)]])

@@ -31,7 +31,7 @@ def inspected(*paths: Path, params: Params = PARAMS, **stated: Any) -> Inspectio
     return inspect([str(each) for each in paths], params, keys, n_jobs=1)
 
 
-def settings(inspection: Inspection) -> dict[str, object]:
+def settings(inspection: Inspection) -> dict[str, Any]:
     return {each.key: each.value for each in inspection.settings}
 
 
@@ -243,6 +243,22 @@ def test_a_plate_map_is_joined_by_a_pattern_that_is_proposed(tmp_path: Path) -> 
     assert found.arrangement.labels.counts == [("Mine", 2), ("Other", 2)]
     assert len(set(found.arrangement.groups.values())) == 2
     assert "(?P<well>" in str(settings(found)["fetch.pattern"])
+
+
+def test_a_plate_of_files_of_several_channels_has_them_from_the_metadata(tmp_path: Path) -> None:
+    names = ["DAPI", "GFP", "Tubulin", "ER", "Brightfield"]
+    for well in ("A01", "B02"):
+        for field in (1, 2, 3):
+            write_stack(tmp_path / f"plate7_{well}_f{field}.ome.tif", names=names)
+    write_csv(tmp_path / "plate.csv", ("well", "label"), [("A1", "Mine"), ("B2", "Other")])
+    found = inspected(tmp_path / "plate.csv")
+    wanted = settings(found)
+    assert (found.is_usable, len(found.images)) == (True, 6)
+    assert wanted["fetch.pattern"] == r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"
+    assert [each["name"] for each in wanted["fetch.channels"]] == names[:4]
+    assert "Brightfield: left out, as no stain shows in it" in text(found)
+    assert found.rules.found_as is None
+    assert (wanted["pack.pixel_size_um"], "0.1 µm in all images" in text(found)) == (None, True)
 
 
 def test_a_table_of_the_atlas_names_no_files(tmp_path: Path) -> None:

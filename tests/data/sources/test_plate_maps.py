@@ -14,7 +14,7 @@ from PIL import Image
 from hpa.data.images.catalogue import read_catalogue
 from hpa.data.sources.fetched_labels import FROM_TABLE, fetched_labels
 from hpa.data.sources.local import find_local, labelled_table
-from hpa.data.sources.plate_maps import normal_well, suggested_pattern
+from hpa.data.sources.plate_maps import normal_well
 from hpa.errors import UserError
 from hpa.vocabulary.hpa2018 import CHANNELS, HPA_2018, LABELS
 from support.fetching import fetch_local
@@ -218,12 +218,3 @@ def test_a_folder_without_a_table_says_how_to_write_one(plate: Path, tmp_path: P
 )  # fmt: skip
 def test_a_well_has_one_name(text: str, well: str) -> None:
     assert normal_well(text) == well
-
-
-def test_a_pattern_is_suggested_only_where_wells_are() -> None:
-    assert suggested_pattern(["x_1.tif", "y_2.tif"]) is None
-    assert suggested_pattern(["C1-a.tif", "C2-a.tif"]) is None  # channels that ImageJ numbers
-    assert suggested_pattern([]) is None
-    assert suggested_pattern(["p_A1.ome.tif", "p_B1.ome.tif"]) == (
-        r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"
-    )

@@ -65,8 +65,8 @@ def split_name(
     Args:
         path: a file, a folder of OME-Zarr, or one of its scenes such as `x.lif#3`.
         channels: those of the model, or of `fetch.channels`.
-        pattern: regular expression of the name, with or without suffix, with the groups name (or
-            well and field) and channel; None for the rules above.
+        pattern: regular expression of the name, with or without suffix, with the groups name or
+            well, field (added if it is outside of name) and channel; None for the rules above.
         found_as: words for channels in names, as in `red=C3; green=C1`.
 
     >>> from hpa.vocabulary.hpa2018 import CHANNELS
@@ -189,7 +189,7 @@ def _by_pattern(
 ) -> tuple[str, str | None] | str:
     match = re.fullmatch(pattern, stem) or re.fullmatch(pattern, file_name)
     groups = {key: text for key, text in match.groupdict().items() if text} if match else {}
-    name = groups.get("name") or "_".join(groups[key] for key in ("well", "field") if key in groups)
+    name = _image_name(match) if match else ""
     if not name:
         return f"the name does not match the pattern {pattern}"
     if not (word := groups.get("channel")):
@@ -201,6 +201,21 @@ def _by_pattern(
     if channel := known.get(word.casefold()) or numbers.get(number):
         return name, channel
     return f"the pattern finds the channel {word}, which found_as does not name"
+
+
+def _image_name(match: re.Match[str]) -> str:
+    """Join name, or else well, and a field outside of it.
+
+    >>> _image_name(re.fullmatch("(?P<name>.+)_DAPI(?P<field>_.+)", "p_A01_DAPI_f2"))
+    'p_A01_f2'
+    """
+    places = match.re.groupindex
+    name = "name" if "name" in places and match["name"] else "well"
+    parts = [match[name] or ""] if name in places else []
+    if "field" in places and match["field"]:
+        is_inside = name in places and match.start(name) <= match.start("field") < match.end(name)
+        parts += [] if is_inside else [match["field"].lstrip("_- ")]
+    return "_".join(filter(None, parts))
 
 
 def _by_word(stem: str, channels: Channels, found_as: str | None) -> tuple[str, str] | str | None:

@@ -31,7 +31,8 @@ from hpa.data.inspection.fetch_settings import (
 from hpa.data.inspection.fetched import Fetched, Table, atlas_groups, fetched_images, find_table
 from hpa.data.inspection.label_counts import LabelCounts, count_labels
 from hpa.data.inspection.overlay import Setting
-from hpa.data.sources.plate_maps import WELL, suggested_pattern
+from hpa.data.sources.plate_maps import WELL
+from hpa.data.sources.well_patterns import suggested_pattern
 from hpa.data.sources.written_images import ABSENT
 from hpa.errors import UserError
 from hpa.vocabulary import hpa2018
@@ -231,8 +232,8 @@ def _pattern(table: Table, files: Sequence[Path], fetch: Fetch) -> str | None:
     is_plate_map = WELL in table.cells and not table.file_columns
     if not is_plate_map:
         return None if table.file_columns else fetch.pattern
-    names = [path.name for path in files if has_suffix(path, READ_SUFFIXES)]
-    return fetch.pattern or suggested_pattern(names)
+    images = [path for path in files if has_suffix(path, READ_SUFFIXES)]
+    return fetch.pattern or suggested_pattern(images)
 
 
 def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:

@@ -10,9 +10,9 @@ from hpa.config.params import fetched_channels
 from hpa.config.sections import Fetch
 from hpa.data.images.channel_choice import NO_NAME
 from hpa.data.images.file_names import GUID, NUMBER, READ_SUFFIXES, has_suffix, stem_of
-from hpa.data.images.opened import Description, InvalidImageError
-from hpa.data.images.opening import open_image
-from hpa.data.inspection.guesses import endings, guess_channels
+from hpa.data.images.opened import Description
+from hpa.data.inspection.guesses import endings, guess_channels, without_stain
+from hpa.data.sources.well_patterns import sample_description
 from hpa.vocabulary.channels import PROTEIN, Channel, Channels
 from hpa.vocabulary.hpa2018 import CHANNELS
 
@@ -27,18 +27,20 @@ STATED, COLUMNS, PATTERN, NAMES, NUMBERS, METADATA, POSITION, SINGLE, NONE = (
     "one per file",
     "no rule: neither file names nor metadata name any",
 )
-MAX_OPENED = 5
-"""Files of which one must open, for the names in its metadata."""
 KEYS = ("fetch.channels", "fetch.found_as")
 
 
 @dataclass(frozen=True)
 class ChannelRule:
-    """Channels, the rule by which they are found, and `fetch.found_as` that it needs."""
+    """Channels, the rule by which they are found, and `fetch.found_as` that it needs.
+
+    `left_out` are names of channels that show no stain, such as a transmitted-light picture.
+    """
 
     channels: Channels
     by: str
     found_as: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def channel_rule(
@@ -54,12 +56,15 @@ def channel_rule(
     """
     if is_stated:
         return ChannelRule(fetched_channels(fetch.channels), STATED, fetch.found_as)
+    opened = sample_description(files)
+    holds_several = opened is not None and len(opened.channel_names) > 1
     return (
         _of_names(columns, COLUMNS)
         or (_of_pattern(files, fetch.pattern) if fetch.pattern else None)
+        or (_of_description(opened) if opened and holds_several else None)
         or _of_numbers(files)
         or _of_names(_ends(files), NAMES)
-        or _of_metadata(files)
+        or (_of_description(opened) if opened else None)
         or ChannelRule(CHANNELS, NONE)
     )
 
@@ -68,11 +73,12 @@ def _of_names(names: Sequence[str], by: str) -> ChannelRule | None:
     """Return the rule of words that name channels; the atlas' four if all of them occur."""
     if set(CHANNELS.names) <= {name.casefold() for name in names}:
         return ChannelRule(CHANNELS, by)
-    if not names or not (guess := guess_channels(names)):
+    unstained = without_stain(names)
+    if not names or not (guess := guess_channels([n for n in names if n not in unstained])):
         return None
     channels, differ = guess
     places = "; ".join(f"{own}={word}" for own, word in differ.items())
-    return ChannelRule(channels, by, places or None)
+    return ChannelRule(channels, by, places or None, unstained)
 
 
 def _of_pattern(files: Iterable[Path], pattern: str) -> ChannelRule | None:
@@ -82,7 +88,8 @@ def _of_pattern(files: Iterable[Path], pattern: str) -> ChannelRule | None:
         match = re.fullmatch(pattern, stem_of(path)) or re.fullmatch(pattern, path.name)
         if match and match.groupdict().get("channel"):
             words[match["channel"]] += 1
-    return _of_names(sorted(words), PATTERN) if words else None
+    usual = sorted(word for word, n in words.items() if 2 * n >= max(words.values()))
+    return _of_names(usual, PATTERN) if words else None
 
 
 def _ends(files: Iterable[Path]) -> list[str]:
@@ -109,19 +116,8 @@ def _of_numbers(files: Iterable[Path]) -> ChannelRule | None:
     return ChannelRule(guess[0], NUMBERS, "; ".join(f"{name}={word}" for name, word in places))
 
 
-def _of_metadata(files: Iterable[Path]) -> ChannelRule | None:
-    """Return the rule of the first files that open: names in their metadata, or positions."""
-    readable = [path for path in files if has_suffix(path, READ_SUFFIXES)]
-    for path in readable[:MAX_OPENED]:
-        try:
-            with open_image(path) as image:
-                return _of_description(image.description)
-        except (InvalidImageError, OSError):
-            continue
-    return None
-
-
 def _of_description(description: Description) -> ChannelRule | None:
+    """Return the rule of a file's metadata: names, positions, or one channel."""
     names = description.channel_names
     if len(names) == 1:
         return ChannelRule(Channels((Channel("protein", PROTEIN, "green"),)), SINGLE)

@@ -38,7 +38,10 @@ def of_channels(rule: ChannelRule, fetch: Fetch) -> list[Setting]:
     is_preset = rule.channels == CHANNELS
     value: Any = hpa2018.NAME if is_preset else rule.channels.to_json()
     protein = rule.channels.names[rule.channels.protein]
-    guessed = f"{rule.by}; roles and colors are guesses: check that {protein} shows the protein"
+    left_out = f"; {', '.join(rule.left_out)} left out: no stain" if rule.left_out else ""
+    guessed = (
+        f"{rule.by}{left_out}; roles and colors are guesses: check that {protein} shows the protein"
+    )
     settings = [Setting("fetch.channels", value, rule.by if is_preset else guessed)]
     if rule.found_as != fetch.found_as:
         settings.append(Setting("fetch.found_as", rule.found_as, rule.by))

@@ -123,6 +123,8 @@ def _channels(inspection: Inspection, descriptions: Sequence[Description]) -> li
     roles = {"protein": " (protein)", "nucleus": " (nucleus)"}
     named = [f"{each.name}{roles.get(each.role, '')}" for each in rule.channels.channels]
     lines = [f"{', '.join(named)}: {rule.by}"]
+    if rule.left_out:
+        lines.append(f"{', '.join(rule.left_out)}: left out, as no stain shows in it")
     several = Counter(each.channel_names for each in descriptions if len(each.channel_names) > 1)
     for names, n in several.most_common(3):
         listed = ", ".join(name or "?" for name in names) if any(names) else "without names"

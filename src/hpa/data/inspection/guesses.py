@@ -17,18 +17,23 @@ from hpa.vocabulary.channels import (
 )
 from hpa.vocabulary.hpa2018 import CHANNELS
 
-NUCLEUS_WORDS = re.compile(r"dapi|hoechst|draq5|nucle|dna|h2b|405|sytox|^blue$", re.I)
+NUCLEUS_WORDS = re.compile(
+    r"dapi|hoechst|draq5|nucle(us|i|ar)?\b|\bdna\b|h2b|405|sytox|^blue$", re.I
+)
 PROTEIN_WORDS = re.compile(
     r"protein|target|antibod|e?gfp|green|488|fitc|venus|citrine|neon|halo", re.I
 )
 COLOR_WORDS = {
-    "blue": r"dapi|hoechst|405|blue|nucle|dna",
+    "blue": r"dapi|hoechst|405|blue|nucle|\bdna\b",
     "green": r"gfp|488|fitc|green|protein|venus|neon",
-    "red": r"red|rfp|cherry|tomato|561|568|594|cy3|tritc|actin|phalloidin|tubul",
-    "yellow": r"yellow|yfp|532|er\b|calnexin",
+    "red": r"red|rfp|cherry|tomato|561|568|594|cy3|tritc|actin|phalloidin|tubul|\bmt\b",
+    "yellow": r"yellow|yfp|532|\ber\b|reticul|calnexin",
     "magenta": r"cy5|647|633|640|far|magenta",
-    "white": r"bright|phase|dic|trans|bf\b",
 }
+NO_STAIN = re.compile(
+    r"bright[ _-]?field|\bBF\b|\bDIC\b|phase|transmi|t-?pmt|nomarski|\bTL\b|\bTD\b|\bESID\b", re.I
+)
+"""Pictures by transmitted light, in which no protein shows."""
 SPARE_COLORS = ("green", "red", "yellow", "magenta", "cyan", "orange", "white", "blue")
 
 
@@ -52,6 +57,17 @@ def guess_channels(names: Sequence[str]) -> tuple[Channels, dict[str, str]] | No
         channels.append(Channel(name, role, used[-1]))
     differ = {own: word for own, word in zip(clean, names, strict=True) if word and own != word}
     return Channels(tuple(channels)), differ
+
+
+def without_stain(names: Iterable[str]) -> tuple[str, ...]:
+    """List the names of pictures by transmitted light, if others remain.
+
+    >>> without_stain(["DAPI", "Brightfield", "GFP", "TL DIC"]), without_stain(["Phase"])
+    (('Brightfield', 'TL DIC'), ())
+    """
+    names = tuple(names)
+    found = tuple(name for name in names if NO_STAIN.search(name))
+    return found if len(found) < len(names) else ()
 
 
 def _clean(word: str, number: int) -> str:

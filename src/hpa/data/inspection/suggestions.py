@@ -27,12 +27,13 @@ def suggest(images: Sequence[Measured], params: Params, *, framed: bool) -> list
     """
     used = [each for each in images if each.planes_shape]
     settings = [*_of_fetch(images, used, params), *_of_pack(used, params, framed)]
-    present = params.flat()
-    return [each for each in settings if each.key in SHOWN or present[each.key] != each.value]
+    present, sizes = params.flat(), ["pack.pixel_size_um"] * bool(pixel_sizes(used))
+    shown = (*SHOWN, *sizes)
+    return [each for each in settings if each.key in shown or present[each.key] != each.value]
 
 
 SHOWN = ("fetch.depth", "pack.image_size")
-"""Shown even if they are right already: their reasons are worth reading."""
+"""Shown even if they are right already: their reasons are worth reading; so are pixel sizes."""
 
 
 def _of_fetch(
@@ -122,4 +123,7 @@ def _pixel_reason(used: Sequence[Measured], size: float | None) -> str:
         )
     if not sizes:
         return "no file states a pixel size"
-    return "equal in all images" if len(sizes) == 1 else "not stated by all files"
+    if not all(each.pixel_size_um for each in used):
+        return "not stated by all files: no common scale"
+    spread = f"{sizes[0]:.3g}" + (f" to {sizes[-1]:.3g}" if len(sizes) > 1 else "")
+    return f"{spread} µm in all images: one scale already"

@@ -18,8 +18,9 @@ from hpa.data.packed.vocabulary import FILE_NAME, read_vocabulary
 from hpa.data.sources.absent_channels import absent_channels, endings_of
 from hpa.data.sources.label_map import without_dropped
 from hpa.data.sources.layout import lacking
-from hpa.data.sources.plate_maps import is_plate_map, read_plate_map, suggested_pattern
+from hpa.data.sources.plate_maps import is_plate_map, read_plate_map
 from hpa.data.sources.tables import with_labels
+from hpa.data.sources.well_patterns import suggested_pattern
 from hpa.data.sources.written_images import ABSENT
 from hpa.errors import UserError, first_names
 from hpa.system.files import require_free_space, untracked_advice
@@ -116,8 +117,9 @@ def labelled_table(source_path: Path) -> Path:
 
 def _no_table(folder: Path) -> UserError:
     """Return the error of a folder without labels, with what to write and where."""
-    names = [each.name for each in walk(folder, {}) if has_suffix(each, READ_SUFFIXES)]
-    example = f", such as '{pattern}'" if (pattern := suggested_pattern(names)) else ""
+    files = [each for each in walk(folder, {}) if has_suffix(each, READ_SUFFIXES)]
+    names = [each.name for each in files]
+    example = f", such as '{pattern}'" if (pattern := suggested_pattern(files)) else ""
     tables = [str(path) for path in sorted(folder.glob("*.csv"))]
     columns = "Id, Target and file (or a column per channel), with paths relative to it"
     return UserError(

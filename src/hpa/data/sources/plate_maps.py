@@ -2,8 +2,8 @@
 
 import re
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from hpa.data.images.csv_tables import (
     read_header,
     with_groups,
 )
-from hpa.data.images.file_names import NUMBER, READ_SUFFIXES, has_suffix, list_passed_over, stem_of
+from hpa.data.images.file_names import READ_SUFFIXES, has_suffix, list_passed_over, stem_of
 from hpa.data.images.path_tables import FILE_COLUMNS
 from hpa.data.images.user_files import FoundImages, looked_at, walk
 from hpa.data.sources.absent_channels import absent_channels
 from hpa.data.sources.tables import with_labels
+from hpa.data.sources.well_patterns import suggested_pattern
 from hpa.errors import UserError, first_names
 from hpa.vocabulary.channels import Channels
 from hpa.vocabulary.document import Vocabulary
@@ -28,7 +29,6 @@ from hpa.vocabulary.document import Vocabulary
 WELL, PLATE = "well", "plate"
 WELL_NAME = re.compile(r"([A-Za-z]{1,2})[\s_-]*0*([1-9]\d?)")
 ROW_AND_COLUMN = re.compile(r"[Rr]0*([1-9]\d?)[Cc]0*([1-9]\d?)")
-IN_NAME = re.compile(r"(?<![^\W_])[A-P](?:0?[1-9]|1\d|2[0-4])(?![^\W_])")
 NOT_IN_MAP = "the map does not have its well"
 NO_PLATE = "neither its folder nor its name is a plate of the map"
 EXAMPLE = r"(?P<name>.*(?P<well>[A-P]\d+).*)_(?P<channel>[^_]+)"
@@ -68,7 +68,7 @@ def read_plate_map(
             f"{path} is a plate map, but nothing says where in the names of files the well is",
             expected="fetch.pattern: a regular expression with the group well",
             received=f"fetch.pattern: {pattern or 'null'}",
-            remedy=f"set it, such as fetch.pattern: '{suggested_pattern(_names(path)) or EXAMPLE}'",
+            remedy=f"set it, such as fetch.pattern: '{suggested_pattern(_files(path)) or EXAMPLE}'",
         )
     rows = _wells(path, vocabulary)
     found = FoundImages(vocabulary.channels, pattern, found_as)
@@ -142,24 +142,9 @@ def is_plate_map(path: Path, channels: Channels) -> bool:
     return WELL in columns and {"id", *files}.isdisjoint(columns)
 
 
-def suggested_pattern(names: Sequence[str]) -> str | None:
-    r"""Return a pattern that finds a well in most of these names of files, or None.
-
-    >>> suggested_pattern(["plate7_A01_s1_red.tif", "plate7_A01_s1_green.tif"])
-    '(?P<name>.*?(?P<well>[A-P]\\d{1,2}).*)_(?P<channel>[^_]+)'
-    """
-    with_well = [name for name in names if IN_NAME.search(NUMBER.sub("", name))]
-    if 2 * len(with_well) <= len(names):
-        return None
-    whole = r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"
-    parts = {stem_of(Path(name)).rpartition("_") for name in with_well}
-    n_files = Counter(start for start, _, end in parts if not IN_NAME.fullmatch(end))
-    return whole if set(n_files.values()) <= {1} else rf"{whole}_(?P<channel>[^_]+)"
-
-
-def _names(path: Path) -> list[str]:
-    """Return the names of the images' files below the folder of a map."""
-    return [file.name for file in walk(path.parent, {}) if has_suffix(file, READ_SUFFIXES)]
+def _files(path: Path) -> list[Path]:
+    """Return the images' files below the folder of a map."""
+    return [file for file in walk(path.parent, {}) if has_suffix(file, READ_SUFFIXES)]
 
 
 def _wells(path: Path, vocabulary: Vocabulary) -> Rows:
