@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -73,11 +74,27 @@ def test_every_flag_of_reading_has_advice(tmp_path: Path) -> None:
     tifffile.imwrite(unnamed, planes, photometric="minisblack")
     metadata = {"axes": "CYX", "Channel": {"Name": ["green", "red", "DIC", "blue"]}}
     tifffile.imwrite(named, planes, ome=True, photometric="minisblack", metadata=metadata)
-    flags = []
+    stack = tmp_path / "c.tif"
+    tifffile.imwrite(stack, planes, imagej=True, metadata={"axes": "ZYX"})
+    rules = ReadingRules(CHANNELS)
+    by_number = replace(rules, found_as="red=1; green=2; blue=3; yellow=4")
+    of_other_files = replace(rules, found_as="red=C1; green=C2; blue=C3")
+    flags = [
+        *read_planes(dict.fromkeys(CHANNELS.names, stack), by_number).flags,
+        *read_planes(dict.fromkeys(CHANNELS.names, named), of_other_files).flags,
+    ]
     for path in (unnamed, named):
         for depth in (DepthRule("camera"), DepthRule("percentile", (0, 50)), DepthRule("bits")):
             rules = ReadingRules(CHANNELS, depth=depth, known_types=("uint8",))
             flags += read_planes(dict.fromkeys(CHANNELS.names, path), rules).flags
-    for kind in ("trained on", "were cut", "grey levels", "no names", "which holds"):
+    for kind in (
+        "trained on",
+        "were cut",
+        "grey levels",
+        "no names",
+        "which holds",
+        "slices",
+        "own",
+    ):
         assert [flag for flag in flags if kind in flag], kind
     assert not [flag for flag in flags if not advise(flag)]

@@ -41,6 +41,21 @@ ADVICE = (
         "Check the picture. If the order is another, start the program with a line such as "
         "--serve.found_as 'green=2; blue=1', or name the channels in the microscope's program.",
     ),
+    (
+        r"slices are taken for channels|read by the channels' own names",
+        "Check the picture. State by --serve.found_as how this file's channels are found, if "
+        "these are others.",
+    ),
+    (
+        r"slices.*Stack to Hyperstack",
+        "Start the program with --serve.found_as 'red=1; green=2; …', or in Fiji: Image › "
+        "Hyperstacks › Stack to Hyperstack…, with the number of the channels. Of a stack in depth, "
+        "choose a file for each channel.",
+    ),
+    (
+        r"last axis of an array",
+        "Save the array as OME-TIFF with the channels first, as [C, Y, X].",
+    ),
     (r"red-green-blue picture", "Export each channel alone, in greyscale or in its own colour."),
     (
         r"no channel named .* in the file, which holds|found_as",

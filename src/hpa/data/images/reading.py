@@ -353,7 +353,7 @@ def _depth_flags(grey: Mapping[str, GreyPlane], rules: ReadingRules) -> list[str
         if each.limits and each.cut_fraction > rules.depth.cut_fraction:
             low, high = each.limits
             flags.append(
-                f"{each.n_cut:,} pixels of the {name} channel ({each.cut_fraction:.2%}) are beyond "
+                f"{each.n_cut:,} of {each.pixels.size:,} pixels of the {name} channel are beyond "
                 f"{low:g} to {high:g} and were cut"
             )
         if each.is_coarse:
