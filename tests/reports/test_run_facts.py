@@ -66,6 +66,44 @@ def test_images_scaled_to_a_pixel_size_have_a_scale_bar() -> None:
 
 
 @pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"found.types": ["uint8"], "fetch.depth": "camera", "pack.odd_size": "refuse"}, None),
+        ({"fetch.sixteen_bit_white": 4095}, None),  # of earlier versions
+        (
+            {
+                "found.types": ["float32", "uint16", "uint8"],
+                "fetch.depth": "percentile",
+                "fetch.percentiles": "0 99.99",
+                "fetch.z": 3,
+                "fetch.found_as": "green=GFP",
+                "pack.framing": "content",
+                "pack.odd_size": "tiles",
+                "pack.pixel_size_um": 0.65,
+                "pack.image_size": 96,
+            },
+            "float32, uint16 values to 8 bits by depth percentile (0 99.99); slices: 3; channels: "
+            "green=GFP; scaled to 0.65 µm per pixel; framed on their content; divided into tiles, "
+            "each of which counts as an image",
+        ),
+        (
+            {
+                "found.types": ["uint16"],
+                "found.of_sources": {"fetch.depth": 4095},
+                "fetch.depth": "camera",
+            },
+            "uint16 values to 8 bits by depth 4095",
+        ),
+    ],
+)
+def test_the_entries_say_how_images_were_read_if_not_as_they_are(
+    params: dict[str, object], words: str | None
+) -> None:
+    entries = run_facts([NETWORK], ORIGIN, PARAMS | params, {}, run_id="run9").entries
+    assert dict(entries).get("Read as") == words
+
+
+@pytest.mark.parametrize(
     ("lineage", "words"),
     [
         ({"git.commit": "abc", "git.dirty": "false"}, "commit abc, unchanged"),

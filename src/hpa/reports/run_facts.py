@@ -17,6 +17,11 @@ SOURCES = {
     "local": "your own files",
     "several": "several sources",
 }
+ODD_SIZES = {
+    "pad": ["padded to a square"],
+    "crop": ["cropped to the middle"],
+    "tiles": ["divided into tiles, each of which counts as an image"],
+}
 UNKNOWN = "unknown"
 UNSCALED = "found.n_without_pixel_size"
 """Number of images that `pack` could not scale to `pack.pixel_size_um`."""
@@ -68,6 +73,7 @@ def run_facts(
     lineages = [each.get("lineage", {}) for each in networks]
     entries = [
         ("Data", source_in_words(params.get("fetch.source"), params.get("fetch.sources"))),
+        *_read_as(params),
         ("Trained", _joined(_date(each.get("trained_at")) for each in networks)),
         ("Code", _joined(map(code_in_words, lineages))),
         ("Run", run_id or UNKNOWN),
@@ -75,8 +81,8 @@ def run_facts(
         ("Network", _joined(_network(each) for each in origin.networks)),
         ("Thresholds", _digest(origin.thresholds_sha256)),
     ]
-    if run_id and entries[3][1] == entries[4][1]:
-        del entries[4]
+    if run_id and run_id == _joined(each.get("run_id") for each in networks):
+        entries = [each for each in entries if each[0] != "Training"]
     side_um = params.get("evaluate.image_side_um")
     return _facts(entries, networks, params, committed, side_um, _histories(networks, origin))
 
@@ -102,6 +108,7 @@ def data_facts(
     """
     entries = [
         ("Data", source_in_words(params.get("fetch.source"), params.get("fetch.sources"))),
+        *_read_as(params),
         ("Images", images),
         ("Page", _date(written_at)),
         ("Code", code_in_words(lineage)),
@@ -152,6 +159,45 @@ def source_in_words(source: object, sources: Sequence[Mapping[str, Any]] | None 
     named = [f"{each['name']} ({source_in_words(each['source'])})" for each in sources or ()]
     of_several = f": {'; '.join(named)}" if source == "several" and named else ""
     return SOURCES.get(str(source), UNKNOWN) + of_several
+
+
+def _read_as(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the entry of how images are read and framed; none if they are taken as they are."""
+    text = "; ".join([*_depth_in_words(params), *_framing_in_words(params)])
+    return [("Read as", text)] if text else []
+
+
+def _depth_in_words(params: Mapping[str, Any]) -> list[str]:
+    """Describe conversions to 8 bits, slices, and places of channels.
+
+    >>> _depth_in_words({"found.types": ["uint16", "uint8"], "fetch.depth": 4095, "fetch.z": "max"})
+    ['uint16 values to 8 bits by depth 4095', 'slices: max']
+    """
+    params = {**params, **params.get("found.of_sources", {})}
+    types = ", ".join(each for each in params.get("found.types", ()) if each != "uint8")
+    depth, places = params.get("fetch.depth"), params.get("fetch.found_as")
+    percentiles = f" ({params.get('fetch.percentiles')})" * str(depth).endswith("percentile")
+    slices = params.get("fetch.z", "refuse")
+    return [
+        *[f"{types} values to 8 bits by depth {depth}{percentiles}"] * bool(types),
+        *[f"slices: {slices}"] * (slices not in ("refuse", None)),
+        *[f"channels: {places}"] * bool(places),
+    ]
+
+
+def _framing_in_words(params: Mapping[str, Any]) -> list[str]:
+    """Describe how images become the squares that a network sees.
+
+    >>> _framing_in_words({"pack.pixel_size_um": 0.6, UNSCALED: 4, "pack.odd_size": "crop"})
+    ['scaled to 0.6 µm per pixel, but for 4 of unknown size', 'cropped to the middle']
+    """
+    pixel_size_um, n_unscaled = params.get("pack.pixel_size_um"), params.get(UNSCALED)
+    unscaled = f", but for {n_unscaled} of unknown size" if n_unscaled else ""
+    return [
+        *[f"scaled to {pixel_size_um} µm per pixel{unscaled}"] * bool(pixel_size_um),
+        *["framed on their content"] * (params.get("pack.framing") == "content"),
+        *ODD_SIZES.get(str(params.get("pack.odd_size")), ()),
+    ]
 
 
 def code_in_words(lineage: Mapping[str, str]) -> str:
