@@ -97,6 +97,22 @@ def test_channels_of_a_file_are_found_by_its_metadata_or_by_position(
     assert (rule.by, rule.channels.names) == (by, channels)
 
 
+@pytest.mark.parametrize(
+    ("labels", "by", "channels"),
+    [
+        (["x_DAPI.tif", "x_GFP.tif"], METADATA, ("DAPI", "GFP")),
+        (["x_z1.tif", "x_z2.tif"], SINGLE, ("protein",)),
+    ],
+)
+def test_slices_are_channels_if_their_labels_are_stains(
+    tmp_path: Path, labels: list[str], by: str, channels: tuple[str, ...]
+) -> None:
+    path, metadata = tmp_path / "plate 7.tif", {"axes": "ZYX", "Labels": labels}
+    tifffile.imwrite(path, np.zeros((2, 8, 8), np.uint8), imagej=True, metadata=metadata)
+    rule = channel_rule([], [path], FETCH, is_stated=False)
+    assert (rule.by, rule.channels.names) == (by, channels)
+
+
 def test_a_file_of_one_plane_shows_the_protein(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8))
     rule = channel_rule([], [tmp_path / "a.tif"], FETCH, is_stated=False)

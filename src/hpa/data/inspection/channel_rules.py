@@ -11,7 +11,7 @@ from hpa.config.sections import Fetch
 from hpa.data.images.channel_choice import NO_NAME
 from hpa.data.images.file_names import GUID, NUMBER, READ_SUFFIXES, has_suffix, stem_of
 from hpa.data.images.opened import Description
-from hpa.data.inspection.guesses import endings, guess_channels, without_stain
+from hpa.data.inspection.guesses import are_stains, endings, guess_channels, without_stain
 from hpa.data.sources.well_patterns import sample_description
 from hpa.vocabulary.channels import PROTEIN, Channel, Channels
 from hpa.vocabulary.hpa2018 import CHANNELS
@@ -57,13 +57,14 @@ def channel_rule(
     if is_stated:
         return ChannelRule(fetched_channels(fetch.channels), STATED, fetch.found_as)
     opened = sample_description(files)
-    holds_several = opened is not None and len(opened.channel_names) > 1
+    holds_several = opened is not None and (
+        len(opened.channel_names) > 1 or are_stains(opened.slice_names)
+    )
     return (
         _of_names(columns, COLUMNS)
         or (_of_pattern(files, fetch.pattern) if fetch.pattern else None)
         or (_of_description(opened) if opened and holds_several else None)
-        or _of_numbers(files)
-        or _of_names(_ends(files), NAMES)
+        or (None if fetch.pattern else _of_numbers(files) or _of_names(_ends(files), NAMES))
         or (_of_description(opened) if opened else None)
         or ChannelRule(CHANNELS, NONE)
     )
@@ -119,6 +120,8 @@ def _of_numbers(files: Iterable[Path]) -> ChannelRule | None:
 def _of_description(description: Description) -> ChannelRule | None:
     """Return the rule of a file's metadata: names, positions, or one channel."""
     names = description.channel_names
+    if are_stains(description.slice_names):
+        return _of_names(description.slice_names, METADATA)
     if len(names) == 1:
         return ChannelRule(Channels((Channel("protein", PROTEIN, "green"),)), SINGLE)
     if not all(NO_NAME.fullmatch(name) for name in names):

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
+from hpa.data.sources.well_patterns import is_number
 from hpa.vocabulary.channels import (
     MAX_CHANNELS,
     NAME,
@@ -59,6 +60,16 @@ def guess_channels(names: Sequence[str]) -> tuple[Channels, dict[str, str]] | No
     return Channels(tuple(channels)), differ
 
 
+def are_stains(names: Sequence[str]) -> bool:
+    """Tell whether a few names are those of a nucleus and of a protein, not of slices in depth.
+
+    >>> are_stains(["DAPI", "GFP", "Cy3"]), are_stains(["z1", "z2"])
+    (True, False)
+    """
+    sought = (NUCLEUS_WORDS, PROTEIN_WORDS)
+    return len(names) <= MAX_CHANNELS and all(any(map(each.search, names)) for each in sought)
+
+
 def without_stain(names: Iterable[str]) -> tuple[str, ...]:
     """List the names of pictures by transmitted light, if others remain.
 
@@ -103,7 +114,7 @@ def endings(paths: Iterable[PurePath]) -> list[str]:
 
     >>> endings(map(PurePath, ["a_DAPI.tif", "a_GFP.tif", "b 1_DAPI.tif", "b 1_GFP.tif"]))
     ['DAPI', 'GFP']
-    >>> endings(map(PurePath, ["cell_1.tif", "cell_2.tif", "cell_3.tif"]))
+    >>> endings(map(PurePath, ["cell_1.tif", "cell_2.tif", "a_f1.tif", "a_f2.tif"]))
     []
     """
     stems: dict[tuple[PurePath, str], set[str]] = defaultdict(set)
@@ -116,7 +127,7 @@ def endings(paths: Iterable[PurePath]) -> list[str]:
     wanted = [
         word
         for word, n in counts.items()
-        if 2 * n >= len(stems) and re.match("[a-z0-9]*[a-z]", word)
+        if 2 * n >= len(stems) and re.match("[a-z0-9]*[a-z]", word) and not is_number(word)
     ]
     if not 1 <= len(wanted) <= MAX_CHANNELS or (len(stems) == 1 and len(wanted) == 1):
         return []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hpa.config.params import Params
 from hpa.data.images.depth import type_in_words
+from hpa.data.inspection.guesses import are_stains
 from hpa.data.inspection.measuring import Measured
 from hpa.data.inspection.overlay import Setting
 
@@ -44,7 +45,12 @@ def _of_fetch(
         listed = ", ".join(f"{n} of {len(used)} images lack {name}" for name, n in lacking.items())
         reason = f"{listed}: black, or remove them" if lacking else "no image lacks a channel"
         yield Setting("fetch.missing_channels", " ".join(lacking) or None, reason)
-    depths = {description.n_slices for each in images for _, description in each.files}
+    depths = {
+        description.n_slices
+        for each in images
+        for _, description in each.files
+        if not are_stains(description.slice_names)
+    }
     if max(depths, default=1) > 1:
         slices = " and ".join(map(str, sorted(depths)[-2:]))
         yield Setting("fetch.z", _z(params), f"stacks of {slices} slices: the brightest of each")
