@@ -135,3 +135,31 @@ def test_sigterm_runs_finally_blocks_and_exits_with_143() -> None:
     )
     assert done.returncode == 128 + signal.SIGTERM == 143
     assert done.stdout == "closed\n"
+
+
+@pytest.mark.parametrize("n_lines", [1, 100_000])
+@pytest.mark.parametrize("end", ["", "; sys.exit(1)"])
+def test_output_that_nobody_reads_on_ends_without_a_traceback(n_lines: int, end: str) -> None:
+    """As `| head` does; a short text stays in the buffer until the end."""
+    body = f"def main():\n    sys.stdin.read()\n    for _ in range({n_lines}): print('line'){end}"
+    code = f"import sys\nfrom hpa.config import command_line\n{body}\ncommand_line.run(main)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.communicate()[1] == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_broken_pipe_to_another_program_keeps_its_traceback() -> None:
+    done = run_script("def main(): raise BrokenPipeError('a worker has ended')")
+    assert done.returncode == 1
+    assert "a worker has ended" in done.stderr
+
+
+def test_a_script_whose_output_was_closed_before_the_start_ends_well() -> None:
+    done = run_script("sys.stdout = None\ndef main(): pass")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import select
 import signal
 import stat
 import sys
@@ -83,11 +84,21 @@ def run(main: Callable[[], None]) -> None:
     """Run a script's main function.
 
     A UserError is printed without a traceback and exits with 2. SIGTERM, SIGHUP and Ctrl-C raise
-    exceptions, so open files and runs are closed; they exit with 143, 129 and 130.
+    exceptions, so open files and runs are closed; they exit with 143, 129 and 130. So does output
+    that nobody reads on, as in `| head`, with 141.
     """
     _exit_on(signal.SIGTERM, signal.SIGHUP)
     try:
-        main()
+        try:
+            main()
+        finally:
+            if sys.stdout:  # None if it was closed before the start
+                sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_output_closed():
+            raise
+        leave_terminal()
+        sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -112,6 +123,14 @@ def leave_terminal() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         except OSError:  # the descriptor is closed
             continue
+
+
+def _is_output_closed() -> bool:
+    """Return whether what reads stdout or stderr has ended."""
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _exit_on(*numbers: signal.Signals) -> None:

@@ -261,6 +261,17 @@ def test_a_plate_of_files_of_several_channels_has_them_from_the_metadata(tmp_pat
     assert (wanted["pack.pixel_size_um"], "0.1 µm in all images" in text(found)) == (None, True)
 
 
+def test_fields_of_one_plane_are_images_of_the_protein(tmp_path: Path) -> None:
+    for well in ("A01", "B02"):
+        for field in (1, 2):
+            plane = draw_pixels(field, n_channels=1)[..., 0]
+            cv2.imwrite(str(tmp_path / f"p_{well}_f{field}.tif"), plane)
+    write_csv(tmp_path / "plate.csv", ("well", "label"), [("A1", "Mine"), ("B2", "Other")])
+    found = inspected(tmp_path)
+    assert (found.is_usable, len(found.images)) == (True, 4)
+    assert found.rules.channels.names == ("protein",)
+
+
 def test_a_table_of_the_atlas_names_no_files(tmp_path: Path) -> None:
     rows = [(f"10580_1610_C1_{n}", "25 0") for n in (1, 2)]
     write_csv(tmp_path / "hpa.csv", ("Id", "Target"), rows)

@@ -17,7 +17,7 @@ IN_NAME = {
 }
 """Wells in names, such as A1, A01 or r01c01; a field may follow, as in A01f02."""
 IMAGEJ = r"(?:[A-Za-z]+_)?(?P<channel>C\d{1,2})-"
-NO_CHANNEL = re.compile(
+NUMBERED = re.compile(
     r"(f|s|z|t|p|m|xy|fld|field|site|pos|position|tile|img|image|slice|time|scene|series|view|plane"
     r"|well|rep|replicate|n|no|nr)?[ _-]?\d+",
     re.IGNORECASE,
@@ -116,5 +116,14 @@ def _tells_channels(pattern: str, wells: dict[str, str]) -> bool:
         2 * n_files > len(wells)
         and 2 <= len(usual) <= MAX_WORDS
         and 2 * n_complete >= len(images)
-        and all(WAVELENGTH.fullmatch(word) or not NO_CHANNEL.fullmatch(word) for word in usual)
+        and not any(map(is_number, usual))
     )
+
+
+def is_number(word: str) -> bool:
+    """Tell whether a word numbers a field, a slice or the like, and names no channel.
+
+    >>> [is_number(word) for word in ("f1", "003", "Site 2", "488", "C2", "DAPI")]
+    [True, True, True, False, False, False]
+    """
+    return bool(NUMBERED.fullmatch(word)) and not WAVELENGTH.fullmatch(word)
