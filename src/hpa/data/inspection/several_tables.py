@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -110,14 +111,18 @@ def _prefixed(cells: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
 
 
 def source_names(paths: Sequence[Path]) -> list[str]:
-    """Name sources after their folders or tables.
+    """Name sources after their tables or folders, or after the folders of tables of one name.
 
-    >>> source_names([Path("own/plate 7"), Path("own/b/table.csv"), Path("own/c/table.csv")])
-    ['plate-7', 'table', 'table-2']
+    >>> source_names([Path("own/plate 7"), Path("own/b/table.csv"), Path("own/c/other.csv")])
+    ['plate-7', 'table', 'other']
+    >>> source_names([Path("own/p1/map.csv"), Path("own/p2/map.csv"), Path("x/p2/map.csv")])
+    ['p1', 'p2', 'p2-2']
     """
+    stems = Counter(path.stem for path in paths)
     names: list[str] = []
     for path in paths:
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:36] or "source"
+        own = path.stem if stems[path.stem] == 1 else path.absolute().parent.name
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", own).strip("-")[:36] or "source"
         n_before = sum(each == name or each.startswith(f"{name}-") for each in names)
         names.append(f"{name}-{n_before + 1}" if n_before else name)
     return names
