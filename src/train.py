@@ -78,8 +78,8 @@ def main(argv: list[str] | None = None) -> None:
             log_tags(start_tags(origin))
         with atomic_files(model_dir) as folder:
             weights_sha256 = train(params, folder, unfinished, run_id)
-            describe(params, folder, weights_sha256, run_id)
-        log_tags({"device": device_in_use()})
+            tags = describe(params, folder, weights_sha256, run_id)
+        log_tags({"device": device_in_use(), **tags})
         log_artifacts([model_dir / name for name in LOGGED], "model")
         log_weights(model_dir / "best.keras")
     print(f"the model is in {model_dir}, its run is {run_id}")
@@ -125,12 +125,17 @@ def train(params: Params, folder: Path, unfinished: "Checkpoints", run_id: str) 
     )
 
 
-def describe(params: Params, folder: Path, weights_sha256: str, run_id: str) -> None:
-    """Write the provenance of the weights, and the range of the images that they have seen."""
+def describe(params: Params, folder: Path, weights_sha256: str, run_id: str) -> dict[str, str]:
+    """Write the provenance of the weights, and the range of the images that they have seen.
+
+    Returns:
+        Tags of the run that describe its images.
+    """
     from hpa.data.packed.training_range import measure_training_images
     from hpa.training.epochs import planned_epochs
-    from hpa.training.provenance import model_provenance, write_provenance
+    from hpa.training.provenance import image_tags, model_provenance, write_provenance
 
+    made_with = data_parameters(PACKED_DIR, SPLIT_DIR)
     origin = model_provenance(
         params,
         run_id=run_id,
@@ -138,12 +143,13 @@ def describe(params: Params, folder: Path, weights_sha256: str, run_id: str) -> 
         inputs=DATA,
         vocabulary=read_vocabulary(PACKED_DIR),
         lineage=lineage(),
-        made_with=data_parameters(PACKED_DIR, SPLIT_DIR),
+        made_with=made_with,
     )
     epochs = planned_epochs(params, PACKED_DIR, SPLIT_DIR).of(params.train.n_steps)
     write_provenance(folder, {**origin, "n_epochs": round(epochs, 2)})
-    seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold).to_json()
-    write_json(folder / "training_range.json", {"weights_sha256": weights_sha256} | seen)
+    seen = measure_training_images(PACKED_DIR, SPLIT_DIR, params.train.fold)
+    write_json(folder / "training_range.json", {"weights_sha256": weights_sha256} | seen.to_json())
+    return image_tags(made_with, seen.pixel_sizes)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hpa.config.params import Params, load_params
+from hpa.data.packed.pixel_sizes import PixelSizes
 from hpa.data.packed.vocabulary import vocabulary_of
 from hpa.model.archive_origin import embedded_provenance
 from hpa.system import files
@@ -142,3 +143,13 @@ def test_a_provenance_holds_date_and_rounds_of_its_training(tmp_path: Path) -> N
     assert set(written["history"]["val/macro_f1"]) == {None}
     inside = embedded_provenance(tmp_path / "best.keras")  # it refuses more than a megabyte
     assert inside == {key: written[key] for key in ("run_id", "trained_at", "history")}
+
+
+def test_tags_say_what_values_and_pixel_sizes_the_files_had() -> None:
+    sizes = PixelSizes(0.3, 0.3, 0.45, packed_low=0.6, packed_high=0.6, n_unknown=2)
+    found = {"found.types": ["float32", "uint16"], "fetch.depth": "camera"}
+    assert provenance.image_tags(found, sizes) == {
+        "data.types": "float32, uint16",
+        "data.pixel_size": "0.3 to 0.45 µm",
+    }
+    assert provenance.image_tags({"fetch.n_images": 60}, None) == {}

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hpa.config.inherited import DATA_SECTIONS
 from hpa.config.params import Params
+from hpa.data.packed.pixel_sizes import PixelSizes
 from hpa.model.archive_origin import embed_provenance
 from hpa.model.pretrained import pretrained_sha256
 from hpa.system.files import code_sha256, sha256, write_json
@@ -58,6 +59,17 @@ def model_provenance(
         },
         "vocabulary": vocabulary.to_json(),
     }
+
+
+def image_tags(made_with: Mapping[str, Any], sizes: PixelSizes | None) -> dict[str, str]:
+    """Return the tags of a run that say what its images held; none of simulated ones.
+
+    >>> image_tags({"found.types": ["uint16", "uint8"]}, None)
+    {'data.types': 'uint16, uint8'}
+    """
+    types = ", ".join(made_with.get("found.types", ()))
+    texts = {"data.types": types, "data.pixel_size": sizes.in_words if sizes else ""}
+    return {key: text for key, text in texts.items() if text}
 
 
 def _deciding_params(params: Params, made_with: Mapping[str, Any]) -> dict[str, Any]:

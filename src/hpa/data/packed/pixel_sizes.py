@@ -78,6 +78,12 @@ class PixelSizes:
             n_unknown=len(index) - len(known),
         )
 
+    @property
+    def in_words(self) -> str:
+        """The range of those of the files, such as `0.3 to 0.45 µm`."""
+        low, high = f"{self.low:g}", f"{self.high:g}"
+        return f"{low} µm" if low == high else f"{low} to {high} µm"
+
     def to_json(self) -> dict[str, Any]:
         """Return a document for `json.dump`."""
         return asdict(self)
@@ -121,13 +127,14 @@ def size_flags(
     if 1 / TOLERANCE <= ratio <= TOLERANCE:
         return []
     look = f"{ratio:.2g} times smaller" if ratio > 1 else f"{1 / ratio:.2g} times larger"
-    had = _range(seen.low, seen.high)
     if seen.low / TOLERANCE <= size_um <= seen.high * TOLERANCE:
         return [
             f"pixels of {size_um:g} µm, as in the training images, but in a picture of another "
             f"size: structures look {look}"
         ]
-    return [f"pixels of {size_um:g} µm; the training images had {had}: structures look {look}"]
+    return [
+        f"pixels of {size_um:g} µm; the training images had {seen.in_words}: structures look {look}"
+    ]
 
 
 def _flags_of_scaled(scaled_to: float, size_um: float | None) -> list[str]:
@@ -140,7 +147,3 @@ def _flags_of_scaled(scaled_to: float, size_um: float | None) -> list[str]:
         f"pixels of {size_um:g} µm were enlarged {factor:.2g} times to the {scaled_to:g} µm of the "
         "training images: fine structures are missing"
     ]
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:g} µm" if f"{low:g}" == f"{high:g}" else f"{low:g} to {high:g} µm"
