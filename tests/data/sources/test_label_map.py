@@ -180,6 +180,16 @@ def test_from_table_is_the_union_over_all_sources_after_their_maps(
     assert set(with_kaggle.names) == {*LABELS.names, "Halo", "nucleus"}
 
 
+def test_rows_of_a_map_that_no_table_needs_are_named_and_refuse_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stated = map_of(("Vesicles", "Endosomes; Lysosomes"), ("Juice", "Cytosol"))
+    labels = fetched_labels("from_table", table("Juice", "Nucleus"), stated)
+    assert labels.names == ("Cytosol", "Nucleus")
+    assert targets(labels, "Juice; Nucleus") == ["0 1"]
+    assert "fetch.label_map: in no row: Vesicles" in capsys.readouterr().out
+
+
 def test_labels_that_lack_one_of_the_competition_s_are_refused_unless_it_is_mapped() -> None:
     names = [name for name in LABELS.names if name not in ("Endosomes", "Lysosomes")]
     rows = [(str(number), name) for number, name in enumerate(names)]

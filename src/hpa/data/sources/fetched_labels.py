@@ -82,7 +82,8 @@ def labels_of_sources(stated: str, tables: Sequence[LabelTable]) -> list[Labels]
         labels = _labels_in(tables, maps)
     else:
         labels = read_labels_csv(Path(stated))
-    readers = [maps[each.label_map].reader(labels) for each in tables]
+    from_table = stated == FROM_TABLE
+    readers = [maps[each.label_map].reader(labels, from_table=from_table) for each in tables]
     for text, each in maps.items():
         mapped = [table for table in tables if table.label_map == text and text]
         cells = {table.place: [cell for _, cell in table.cells] for table in mapped}

@@ -122,10 +122,15 @@ class LabelMap:
         found = [self.targets.get(plain(word), (word,)) for word in words_of(text)]
         return list({plain(name): name for names in found for name in names}.values())
 
-    def reader(self, labels: Labels) -> Labels:
+    def reader(self, labels: Labels, *, from_table: bool = False) -> Labels:
         """Return labels that read cells through the map.
 
         Names of the preset that are labels themselves stay what they are.
+
+        Args:
+            labels: those that the map leads to.
+            from_table: whether they are those that occur, so that a row of the map that no cell
+                needs may lead to others.
 
         Raises:
             UserError: a file of the user's own names labels that do not exist; all are listed.
@@ -135,12 +140,12 @@ class LabelMap:
         renamed, wrong = {}, []
         for key, names in self.targets.items():
             columns, unknown = labels.split("; ".join(names))
-            if key in self.own:
+            if key in self.own and not from_table:
                 wrong += [
                     f"{self.own[key]}: unknown label {word!r}{did_you_mean(word, labels.names)}"
                     for word in unknown
                 ]
-            elif unknown or _is_label(key, labels):
+            elif unknown or (key not in self.own and _is_label(key, labels)):
                 continue
             renamed[key] = columns
         if wrong:
