@@ -20,9 +20,8 @@ INDENT = 14
 MAX_LABELS, MAX_ROWS, N_NAMES = 12, 8, 3
 """Labels, kinds of refusals, and names that are listed; the page has more."""
 NO_LABELS = (
-    "none; to train, add the column Target to the table, or write a CSV with the columns Id, Target "
-    "and file, or a column per channel "
-    "(docs/data.md)"
+    "none; to train, add a column Target to your table, or write a CSV with the columns Id, Target "
+    "and file, or a column per channel (docs/data.md)"
 )
 
 
