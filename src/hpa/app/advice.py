@@ -124,7 +124,7 @@ ADVICE = (
         "(in ImageJ: Image › Properties), or choose the files of one image.",
     ),
     (
-        r"pixels are not numbers",
+        r"values that are not numbers",
         "Save the image without them (in ImageJ: Process › Math › NaN Background, value 0).",
     ),
     (

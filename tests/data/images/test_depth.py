@@ -187,7 +187,7 @@ def test_a_refusal_says_what_the_file_holds() -> None:
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_a_number_is_refused_by_every_rule(name: str, value: float) -> None:
-    with pytest.raises(DepthError, match="a: 1 pixels are not numbers"):
+    with pytest.raises(DepthError, match=r"a: values that are not numbers .* in 1 of"):
         to_grey(deep("a", [0, value], "float32"), DepthRule(name))
     with pytest.raises(DepthError, match="a: complex64 values, not brightness"):
         to_grey(deep("a", [0, 1], "complex64"), DepthRule(name))

@@ -244,6 +244,9 @@ def test_words_of_other_files_leave_a_file_of_own_names_as_it_is(tmp_path: Path)
     np.testing.assert_array_equal(np.stack(read.planes), PLANES)
     said = "the file has none of the names of found_as: read by the channels' own names"
     assert read.flags == (said,)
+    read = read_planes(fiji_stack(tmp_path / "x.tif", LABELS), replace(RULES, found_as=found_as))
+    np.testing.assert_array_equal(np.stack(read.planes), PLANES)
+    assert read.flags == (said,)
     for names in (["red", "green", "blue", "C4"], ["red", "green", "blue", "DIC"]):
         with pytest.raises(InvalidImageError, match="no channel named C1, as found_as says"):
             read_planes(ome(tmp_path / "y.ome.tif", names), replace(RULES, found_as=found_as))
@@ -374,10 +377,14 @@ def test_what_is_cut_or_lost_carries_a_flag(tmp_path: Path) -> None:
 def test_an_error_of_depth_names_the_channel(tmp_path: Path) -> None:
     given = ome(tmp_path / "x.ome.tif", list(NAMES), PLANES.astype(np.uint16) * 16)
     with pytest.raises(
-        InvalidImageError, match=r"^red: 16-bit values \(brightest \d+\), not of 8 bits$"
+        InvalidImageError,
+        match=r"^x\.ome\.tif: red: 16-bit values \(brightest \d+\), not of 8 bits$",
     ):
         read_planes(given, replace(RULES, depth=DepthRule("refuse")))
     wrong = (PLANES / 255).astype(np.float32)
     wrong[2, 3, 4] = np.nan
-    with pytest.raises(InvalidImageError, match=r"^blue: 1 pixels are not numbers \(NaN"):
+    with pytest.raises(
+        InvalidImageError,
+        match=r"^y\.ome\.tif: blue: values that are not numbers \(NaN .*\) in 1 of",
+    ):
         read_planes(ome(tmp_path / "y.ome.tif", list(NAMES), wrong), RULES)

@@ -122,6 +122,21 @@ def test_what_cannot_be_read_names_the_file_and_the_line_to_set(
         fetch(tmp_path, rows(path))
 
 
+@pytest.mark.parametrize(
+    ("planes", "said"),
+    [
+        (np.full((4, 8, 8), np.nan, np.float32), "red: values that are not numbers.*|NaN Backgr"),
+        (np.zeros((64, 64, 5), np.uint16), r"64 pages of 5×64 pixels|channels first, as \[C"),
+    ],
+)
+def test_a_refusal_has_a_way_out_of_its_own(tmp_path: Path, planes: np.ndarray, said: str) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", planes, photometric="minisblack")
+    with pytest.raises(UserError) as refused:
+        fetch(tmp_path, rows(tmp_path / "x.tif"))
+    for part in said.split("|"):
+        assert re.search(part, str(refused.value))
+
+
 def test_the_order_of_channels_without_names_is_said_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

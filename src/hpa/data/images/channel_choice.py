@@ -109,6 +109,8 @@ def are_slices_channels(
     """
     if min(len(wanted), description.n_slices) < 2 or len(description.channel_names) > 1:
         return False
+    if is_of_other_files(replace(description, channel_names=description.slice_names), found_as):
+        return True
     stated = places(found_as)
     sought = {_normal(stated.get(name, name)) for name in wanted}
     sought -= {place for place in stated.values() if place.isdecimal()}

@@ -147,7 +147,8 @@ def _require_numbers(name: str, plane: np.ndarray) -> None:
         raise DepthError(name, f"{plane.dtype} values, not brightness")
     if plane.dtype.kind == "f" and not (finite := np.isfinite(plane)).all():
         n_wrong = finite.size - np.count_nonzero(finite)
-        raise DepthError(name, f"{n_wrong} pixels are not numbers (NaN or infinite)")
+        where = f"in {n_wrong:,} of {finite.size:,} pixels"
+        raise DepthError(name, f"values that are not numbers (NaN or infinite) {where}")
 
 
 def _converted(plane: np.ndarray, limits: Limits) -> GreyPlane:

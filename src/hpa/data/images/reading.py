@@ -106,10 +106,11 @@ class StoredChannels:
         try:
             return to_grey(self.planes, depth, self.bits)
         except DepthError as error:
-            path = self.sources[error.channel]
-            raise UnreadableSourceError(
-                error.channel, error.reason, path if isinstance(path, Path) else None
-            ) from error
+            source = self.sources[error.channel]
+            path = source if isinstance(source, Path) else None
+            if path and sum(each == path for each in self.sources.values()) > 1:
+                raise UnreadableSourceError(path.name, str(error), path) from error
+            raise UnreadableSourceError(error.channel, error.reason, path) from error
 
 
 def read_planes(sources: Mapping[str, Any], rules: ReadingRules) -> ReadImage:

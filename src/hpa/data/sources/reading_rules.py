@@ -12,6 +12,14 @@ from hpa.errors import UserError
 REMEDIES = (
     (r"slices in depth", "set fetch.z to max or to the number of a slice"),
     (r"(found_as: .*)", r"set it in section fetch, with what holds for your files: \1"),
+    (
+        r"found_as says",
+        "correct fetch.found_as, or leave it out if the channels have their own names",
+    ),
+    (r"none has number", "correct the number behind # in the table"),
+    (r"not numbers", "save it without them (in ImageJ: Process > Math > NaN Background, value 0)"),
+    (r"last axis of an array", "save the array as OME-TIFF with the channels first, as [C, Y, X]"),
+    (r"extra `microscopes`", "install the package, or save the image as OME-TIFF"),
     (r"fields in one file", "name one of them in a table (.csv) of paths, or export each"),
     (r"time series", "export one time point"),
     (
