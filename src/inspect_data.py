@@ -48,6 +48,7 @@ def check_outputs(arguments: Namespace) -> None:
 def main() -> None:
     """Inspect the paths of the command line."""
     parser = command_line.parser(__doc__, "fetch", "pack", "split")
+    parser.usage = "%(prog)s PATH ... [--SECTION.KEY VALUE] ... [--write FILE] [--html FILE]"
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="a folder, a table, files, or globs in quotes"
     )

@@ -143,6 +143,11 @@ def test_files_that_a_table_lists_and_that_are_missing_are_refused(tmp_path: Pat
     assert "b_green.png: No such file" in text(found)
 
 
+def test_a_missing_file_of_all_channels_is_named_once(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", ("Id", "Target", "file"), [("a", "Cytosol", "no.ome.tif")])
+    assert "1 missing: line 2: " in inspected(tmp_path / "t.csv").arrangement.problems[0]
+
+
 def test_channels_that_images_lack_are_named_and_made_black(tmp_path: Path) -> None:
     for n in range(3):
         write_image(tmp_path, f"a{n}", draw_pixels(n))
@@ -201,6 +206,20 @@ def test_microscopes_files_in_a_table_are_described(tmp_path: Path) -> None:
         "3 slices in depth in 2 files",
     ):
         assert words in text(found)
+
+
+@pytest.mark.parametrize("columns", [("Id", "Target", "file"), ("Id", "image")])
+def test_files_of_several_channels_that_a_table_lists_elsewhere_are_opened(
+    tmp_path: Path, columns: tuple[str, ...]
+) -> None:
+    (tmp_path / "images").mkdir()
+    write_stack(tmp_path / "images" / "a_f1.ome.tif", names=["DAPI", "GFP"])
+    row = ("a", "Mine", "../images/a_f1.ome.tif")
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "t.csv"
+    write_csv(table, columns, [(row[0], *row[-len(columns) + 1 :])])
+    found = inspected(table)
+    assert (found.rules.channels.names, found.is_usable) == (("DAPI", "GFP"), True)
 
 
 def test_one_scale_is_proposed_for_pixel_sizes_that_differ(tmp_path: Path) -> None:

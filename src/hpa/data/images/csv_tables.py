@@ -187,9 +187,10 @@ def antibodies(image_ids: Sequence[str]) -> list[str]:
 
 def bad_table(path: Path, columns: Sequence[str], received: str) -> UserError:
     """Return the error of a file that is not the expected table."""
+    named = f"the columns {', '.join(columns)} and" if columns else "a header and"
     return UserError(
         f"{path} is not the expected table",
-        expected=f"a CSV (UTF-8) with the columns {', '.join(columns)} and at least one row",
+        expected=f"a CSV (UTF-8) with {named} at least one row",
         received=received,
         remedy="correct the table; a spreadsheet program saves one as 'CSV UTF-8'",
     )

@@ -113,15 +113,16 @@ def _arranged(paths: Sequence[str], fetch: Fetch, stated: Sequence[str]) -> Arra
     if table is None:
         return _of_files(paths, fetch, stated)
     if "Target" not in table.cells:
-        return _of_files([str(table.path)], fetch, stated, table.channel_columns)
+        return _of_files([str(table.path)], fetch, stated, table)
     return _of_atlas(table, fetch) if _is_of_atlas(table) else _of_table(table, fetch, stated)
 
 
 def _of_files(
-    paths: Sequence[str], fetch: Fetch, stated: Sequence[str], columns: Sequence[str] = ()
+    paths: Sequence[str], fetch: Fetch, stated: Sequence[str], table: Table | None = None
 ) -> Arrangement:
-    """Find images as predict does; `columns` are those of channels in a table without labels."""
-    rule = _rule(columns, _files(paths), fetch, stated)
+    """Find images as predict does; a table has no labels."""
+    columns, files = (table.channel_columns, table.files) if table else ((), _files(paths))
+    rule = _rule(columns, files, fetch, stated)
     found = find_images(list(paths), rule.channels, pattern=fetch.pattern, found_as=rule.found_as)
     settings = of_channels(rule, fetch)
     return Arrangement(
@@ -192,7 +193,7 @@ def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
 
 def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     """Find images as fetch does; if it refuses them, as predict does."""
-    files = _files([str(table.path.parent)])
+    files = table.files or _files([str(table.path.parent)])
     pattern = _pattern(table, files, fetch)
     rule = _rule(table.channel_columns, files, replace(fetch, pattern=pattern), stated)
     labels = count_labels(list(table.cells.get("Target", [])))

@@ -51,6 +51,13 @@ class Table:
             return CHANNELS.names
         return tuple(each for each in self.file_columns if each not in FILE_COLUMNS)
 
+    @property
+    def files(self) -> list[Path]:
+        """Files of all channels that it lists."""
+        columns = [each for each in self.file_columns if each in FILE_COLUMNS]
+        cells = dict.fromkeys(text for each in columns for text in self.cells[each] if text)
+        return [self.path.parent / text for text in cells]
+
 
 def find_table(path: Path) -> Table | None:
     """Return the table of a CSV, a folder in Kaggle's layout, or a folder with one table.
