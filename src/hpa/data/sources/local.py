@@ -201,12 +201,13 @@ def _read_paths(path: Path, vocabulary: Vocabulary, may_lack: Collection[str]) -
     for channel in channels.names:
         cells = table.get(channel, [""] * len(table))
         table[channel] = [str(path.parent / cell) if cell else ABSENT for cell in cells]
-    cells = [zip(table["line"], table[name], strict=True) for name in channels.names]
-    missing = [
-        f"line {line}: {cell}"
-        for line, cell in dict.fromkeys(each for column in cells for each in column)
-        if cell != ABSENT and not split_scene(Path(cell))[0].exists()
-    ]
+    listed = dict.fromkeys(
+        (str(line), Path(cell))
+        for channel in channels.names
+        for line, cell in zip(table["line"], table[channel], strict=True)
+        if cell != ABSENT
+    )
+    missing = [f"line {line}: {path}" for line, path in listed if not split_scene(path)[0].exists()]
     if missing:
         raise UserError(
             f"files listed in {path} are missing",
