@@ -1,14 +1,16 @@
 """Take the screenshots of docs/ in a headless Chromium, of each page at 1440 and at 390 pixels.
 
     python docs/screenshots.py            some minutes: all of them
-    python docs/screenshots.py app        the web page alone; or: report, tracking, search
+    python docs/screenshots.py app        the web page alone; or: report, tracking, search,
+                                          microscope
     python docs/screenshots.py app --model /tmp/model --output /tmp
     python docs/screenshots.py tracking --store sqlite:////tmp/other/mlflow.db
 
 Needs Chromium (Debian: apt-get install chromium). `NAME.png` is the page of a wide screen,
 `NAME-phone.png` that of a phone. `report` shows report.html, model_card.html and, after
 python src/quality.py, quality.html in reports/. `app` shows the model in model/, `search` the study
-in optuna.db after python src/search.py, `tracking` the table of runs, the charts, and three runs of
+in optuna.db after python src/search.py, `microscope` the plate of docs/microscope.md after its
+commands, `tracking` the table of runs, the charts, and three runs of
 mlflow.db with different values of gamma:
 dvc exp run --queue -S 'loss.gamma=1,2,4' && dvc exp run --run-all
 """
@@ -36,7 +38,8 @@ sys.path.insert(0, str(ROOT / "src"))
 from hpa.tracking.views import ROUNDS, SEARCH, TRAINING, add_views  # noqa: E402
 from hpa.tracking.views import page as runs_page  # noqa: E402
 
-PARTS = ("report", "tracking", "search", "app")
+PARTS = ("report", "tracking", "search", "app", "microscope")
+PLATE = ROOT / "own/plate7"
 DESK, LAPTOP, PHONE = (
     {"width": width, "height": height} for width, height in ((1440, 900), (1366, 850), (390, 844))
 )
@@ -80,6 +83,8 @@ def main() -> None:
             photograph_search(browser, arguments)
         if "app" in parts:
             photograph_app(browser, arguments.model, arguments.output)
+        if "microscope" in parts:
+            photograph_microscope(browser, arguments.model, arguments.output)
 
 
 def report_pages(folder: Path) -> list[tuple[str, str, str]]:
@@ -157,6 +162,22 @@ def photograph_app(browser: Browser, model: str, output: Path) -> None:
             path = output / f"app-{name}.jpg"  # of noisy images, a fifth of the bytes of PNG
             page.screenshot(path=path, quality=88)
             print(path)
+
+
+def photograph_microscope(browser: Browser, model: str, output: Path) -> None:
+    """Photograph what an inspection shows of a plate, and one of its files in the web page."""
+    page = browser.new_page(viewport=DESK)
+    open_page(page, PLATE.with_suffix(".html").as_uri(), "params.yaml")
+    photograph(page, output / "microscope-look.png")
+    with serve_app(model) as url:
+        page = browser.new_page(viewport=LAPTOP)
+        page.goto(url, timeout=120_000)
+        page.locator("#one-files").set_input_files(PLATE / "plate7_A02_f1.ome.tif")
+        page.locator("#one-predict").click()
+        page.locator("#labels button").first.click(timeout=60_000)
+        page.evaluate("document.getElementById('result').scrollIntoView()")
+        page.wait_for_timeout(500)
+        photograph(page, output / "microscope-page.jpg")
 
 
 def show_map(page: Page) -> None:

@@ -1,0 +1,70 @@
+"""Every command of docs/microscope.md as it stands: from a plate of OME-TIFFs to a served page."""
+
+import csv
+import json
+import re
+import signal
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from support.clones import ROOT, make_clone, shell, start
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no .venv: run make setup"),
+]
+PAGE = (ROOT / "docs/microscope.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def run(folder: Path, block: str) -> str:
+    done = shell(folder, f"set -e\n{block}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_page_leads_from_a_plate_to_a_served_page(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "hpa")
+    make, look, fetch, pack, train, predict, serve = COMMANDS
+    run(clone, make)
+    shown = re.search(r"^```\n(well,label\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert (clone / "own/plate7/plate.csv").read_text().startswith(shown[1])
+
+    said = run(clone, look)
+    assert "all can be used" in said
+    (lines,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert yaml.safe_load((clone / "own/plate7.yaml").read_text()) == yaml.safe_load(lines)
+
+    assert "288 of 16-bit values" in run(clone, fetch)  # 72 fields, four channels
+    run(clone, pack)
+    index = pd.read_csv(clone / "data/packed/index.csv", dtype=str)
+    assignment = pd.read_csv(clone / "data/split/assignment.csv", dtype=str)
+    assert len(index) == 2 * 72
+    assert index["group"].nunique() == 24
+    wells = assignment.assign(well=assignment["Id"].str.extract(r"_([A-D]\d\d)_")[0])
+    assert (wells.groupby("well")["split"].nunique() == 1).all()
+
+    run(clone, train)
+    assert "Golgi apparatus" in (clone / "reports/report.html").read_text(encoding="utf-8")
+    run(clone, predict)
+    with (clone / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["tiles"] for row in rows} == {"2"}
+    assert len({row["image"] for row in rows}) == 72
+
+    process = start(clone, serve.replace("app.py", "app.py --port 0"))
+    try:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        address = next(filter(None, (re.search(r"http://\S+?:\d+", line) for line in lines)))[0]
+        with urllib.request.urlopen(f"{address}/api/model", timeout=60) as response:
+            channels = json.load(response)["channels"]
+        assert [each["name"] for each in channels] == ["DAPI", "GFP", "Tubulin", "ER"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
