@@ -115,7 +115,7 @@ ADVICE = (
         "Or ask the person who runs this page to install the package.",
     ),
     (
-        r"values, not brightness",
+        r"not brightness",
         "Export one channel as a greyscale image of 8 or 16 bits (in ImageJ: Image › Type).",
     ),
     (

@@ -95,7 +95,9 @@ def test_faint_light_on_an_offset_is_stretched() -> None:
     assert grey.n_levels == 100
 
 
-@pytest.mark.parametrize("kind", ["int16", "uint16", "int32", "uint32", "float32", "float64"])
+@pytest.mark.parametrize(
+    "kind", ["int16", "uint16", "int32", "uint32", "float16", "float32", "float64"]
+)
 @pytest.mark.parametrize("low", [-3000, 0, 7])
 def test_the_default_answers_whatever_the_values_are(kind: str, low: float) -> None:
     if low < 0 and kind.startswith("u"):
@@ -131,6 +133,25 @@ def test_percentiles_become_black_and_white_of_each_channel() -> None:
     assert grey["a"].cut_fraction == 200 / 1001
     signed = to_grey({"a": plane.astype(np.int32) - 5000}, DepthRule.of("percentile", "0 100"))
     assert signed["a"].limits == (-5000, -4000)
+
+
+@pytest.mark.parametrize("percentiles", [(0, 99.99), (0.35, 99.65), (1, 99)])
+@pytest.mark.parametrize("side", [7, 100, 512, 513])
+def test_percentiles_cut_no_more_than_they_state(
+    percentiles: tuple[float, float], side: int
+) -> None:
+    rule = DepthRule("percentile", percentiles)
+    values = stream(side, "test").permutation(side * side).reshape(side, side)
+    for kind in ("int32", "float32"):
+        grey = to_grey({"a": values.astype(kind)}, rule)["a"]
+        assert 0 <= rule.most_cut(grey.pixels.size) - grey.n_cut <= 2
+    assert DepthRule("camera").most_cut(10**6) == DepthRule("percentile", (0, 100)).most_cut(1) == 0
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_values_that_cannot_be_scaled_are_refused(name: str) -> None:
+    with pytest.raises(DepthError, match=r"a: values as large as 1\.7e\+308, which are not bright"):
+        to_grey(deep("a", [-1.7e308, 1.7e308], "float64"), DepthRule(name))
 
 
 def test_a_plane_that_is_mostly_black_keeps_its_light_under_percentiles() -> None:

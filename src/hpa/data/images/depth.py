@@ -14,6 +14,7 @@
 32 grey levels, they are cut, or the channels are stretched as by `percentile`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ DEFAULT = "camera"
 CAMERA_BITS = (8, 10, 12, 14, 16)
 MIN_LEVELS = 32
 """Grey levels below which fine structures are lost."""
+MOST = 1e300
+"""Larger values cannot be scaled in 64 bits."""
 ROWS_AT_ONCE = 512
 Limits = tuple[float, float]
 """Values that become black and white."""
@@ -68,11 +71,11 @@ class DepthRule:
         low, high = map(float, percentiles.split()) if percentiles else cls.percentiles
         return cls(name, (low, high), white, limits or {})
 
-    @property
-    def cut_fraction(self) -> float:
-        """Share of pixels that the rule cuts by design."""
+    def most_cut(self, n_pixels: int) -> int:
+        """Return how many pixels of an image the rule cuts by design, at most."""
         low, high = self.percentiles
-        return (low + 100 - high) / 100 if self.name.endswith("percentile") else 0.0
+        shares = (low, 100 - high) if self.name.endswith("percentile") else ()
+        return sum(math.ceil(share / 100 * n_pixels) for share in shares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +123,16 @@ def to_grey(
     Raises:
         DepthError: values are not finite, or the rule refuses them.
     """
-    other = {name: plane for name, plane in planes.items() if plane.dtype != np.uint8}
+    other = {
+        name: plane.astype(np.float32) if plane.dtype == np.float16 else plane  # it holds no 65535
+        for name, plane in planes.items()
+        if plane.dtype != np.uint8
+    }
     for name, plane in other.items():
         _require_numbers(name, plane)
     limits = RULES[rule.name](other, rule, bits or {}) if other else {}
     return {
-        name: _converted(plane, limits[name]) if name in limits else GreyPlane(plane, "uint8")
+        name: _converted(other[name], limits[name]) if name in other else GreyPlane(plane, "uint8")
         for name, plane in planes.items()
     }
 
@@ -149,6 +156,8 @@ def _require_numbers(name: str, plane: np.ndarray) -> None:
         n_wrong = finite.size - np.count_nonzero(finite)
         where = f"in {n_wrong:,} of {finite.size:,} pixels"
         raise DepthError(name, f"values that are not numbers (NaN or infinite) {where}")
+    if plane.dtype == np.float64 and (most := float(np.abs(plane).max())) > MOST:
+        raise DepthError(name, f"values as large as {most:g}, which are not brightness")
 
 
 def _converted(plane: np.ndarray, limits: Limits) -> GreyPlane:
@@ -330,7 +339,9 @@ def _empty_bits(planes: Mapping[str, np.ndarray]) -> int | None:
     """Return how many of the lowest bits no value of 16 bits uses; None if others occur."""
     union = 0
     for plane in planes.values():
-        if plane.max() >= 2**16 or (plane.dtype.kind == "f" and (plane != np.floor(plane)).any()):
+        if float(plane.max()) >= 2**16 or (
+            plane.dtype.kind == "f" and (plane != np.floor(plane)).any()
+        ):
             return None
         union |= int(np.bitwise_or.reduce(plane.astype(np.uint16, copy=False), axis=None))
     return max((union & -union).bit_length() - 1, 0)

@@ -351,7 +351,7 @@ def _depth_flags(grey: Mapping[str, GreyPlane], rules: ReadingRules) -> list[str
                 f"{known} images"
             )
     for name, each in grey.items():
-        if each.limits and each.cut_fraction > rules.depth.cut_fraction:
+        if each.limits and each.n_cut > rules.depth.most_cut(each.pixels.size):
             low, high = each.limits
             flags.append(
                 f"{each.n_cut:,} of {each.pixels.size:,} pixels of the {name} channel are beyond "
