@@ -105,6 +105,7 @@ def test_a_number_sign_begins_a_comment_only_in_that_table(tmp_path: Path) -> No
         (("Id,green", "a,https://example.org/a_green.jpg"),
          r"addresses instead of files(.|\n)*line 2: https"),
         (("Id,file", ",a.tif"), "no Id in line 2"),
+        (("Id,file",), "a header without rows"),
         (("#1,2", "3,4"), "missing or duplicate columns"),
     ],
 )  # fmt: skip

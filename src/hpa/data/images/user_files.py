@@ -262,7 +262,10 @@ def looked_at(paths: Iterable[Path]) -> Iterable[Path]:
 
 
 def _add_table(found: FoundImages, path: Path) -> None:
-    for row in read_paths(path, found.channels).to_dict("records"):
+    rows = read_paths(path, found.channels).to_dict("records")
+    if not rows:
+        raise bad_table(path, ["Id"], "a header without rows")
+    for row in rows:
         if not row["Id"]:
             raise bad_table(path, ["Id"], f"no Id in line {row['line']}")
         for channel in found.channels.names:
