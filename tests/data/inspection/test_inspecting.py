@@ -387,6 +387,27 @@ def test_stated_parameters_are_kept_and_not_proposed(tmp_path: Path) -> None:
     assert not {"fetch.channels", "fetch.found_as"} & set(settings(found))
 
 
+def test_a_pattern_of_other_files_is_replaced_and_one_that_is_stated_kept(
+    world: Path, tmp_path: Path
+) -> None:
+    of_plate = r"(?P<name>.*?(?P<well>[A-P]\d{1,2}).*)"
+    other = changed_params(PARAMS, {"fetch.pattern": of_plate})
+    for path in (world, world / "train"):
+        found = inspected(path, params=other)
+        assert (len(found.images) > 1, found.is_usable) == (True, True)
+        assert settings(found)["fetch.pattern"] is None
+    own = "(?P<channel>[a-z]+)_of_(?P<name>.+)"
+    for channel in CHANNELS.names:
+        cv2.imwrite(str(tmp_path / f"{channel}_of_x.png"), draw_pixels(1)[..., 0])
+    for params, stated in (
+        (changed_params(PARAMS, {"fetch.pattern": own}), {}),
+        (PARAMS, {"fetch__pattern": own}),
+    ):
+        found = inspected(tmp_path, params=params, **stated)
+        assert ([each.name for each in found.images], found.is_usable) == (["x"], True)
+        assert "fetch.pattern" not in settings(found)
+
+
 def test_several_sources_of_other_data_are_replaced(tmp_path: Path) -> None:
     write_world(tmp_path / "raw")
     sources = [{"name": "a", "source": "kaggle", "path": "x"}]

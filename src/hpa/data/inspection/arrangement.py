@@ -5,6 +5,7 @@ error is kept, and the files are looked at as predict finds them.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,13 @@ import pandas as pd
 from hpa.config.sections import Fetch
 from hpa.data.images.catalogue import LABELLED_FOLDER, UNLABELLED_FOLDER
 from hpa.data.images.csv_tables import ATLAS_ID
-from hpa.data.images.file_names import FOLDER_SUFFIX, READ_SUFFIXES, has_suffix, list_passed_over
+from hpa.data.images.file_names import (
+    FOLDER_SUFFIX,
+    READ_SUFFIXES,
+    has_suffix,
+    list_passed_over,
+    stem_of,
+)
 from hpa.data.images.opening import split_scene
 from hpa.data.images.user_files import check_paths, find_images, walk
 from hpa.data.inspection.channel_rules import KEYS, ChannelRule, channel_rule
@@ -122,9 +129,10 @@ def _of_files(
 ) -> Arrangement:
     """Find images as predict does; a table has no labels."""
     columns, files = (table.channel_columns, table.files) if table else ((), _files(paths))
-    rule = _rule(columns, files, fetch, stated)
-    found = find_images(list(paths), rule.channels, pattern=fetch.pattern, found_as=rule.found_as)
-    settings = of_channels(rule, fetch)
+    pattern = None if table else _fitting(files, fetch, stated)
+    rule = _rule(columns, files, replace(fetch, pattern=pattern), stated)
+    found = find_images(list(paths), rule.channels, pattern=pattern, found_as=rule.found_as)
+    settings = [*of_channels(rule, fetch), *_of_pattern(pattern, fetch)]
     return Arrangement(
         FILES,
         rule,
@@ -194,7 +202,7 @@ def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
 def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     """Find images as fetch does; if it refuses them, as predict does."""
     files = table.files or _files([str(table.path.parent)])
-    pattern = _pattern(table, files, fetch)
+    pattern = _pattern(table, files, fetch, stated)
     rule = _rule(table.channel_columns, files, replace(fetch, pattern=pattern), stated)
     labels = count_labels(list(table.cells.get("Target", [])))
     settings = [
@@ -202,9 +210,8 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
         Setting("fetch.path", shown_path(table.fetch_path), f"{len(table.cells):,} rows"),
         *of_labels(labels, fetch),
         *of_channels(rule, fetch),
+        *_of_pattern(pattern, fetch),
     ]
-    if pattern != fetch.pattern:
-        settings.append(Setting("fetch.pattern", pattern, "the well, and the rest of the name"))
     wanted = with_settings(fetch, settings)
     problems: list[str] = []
     found: Fetched | None = None
@@ -228,13 +235,39 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     )
 
 
-def _pattern(table: Table, files: Sequence[Path], fetch: Fetch) -> str | None:
+def _pattern(
+    table: Table, files: Sequence[Path], fetch: Fetch, stated: Sequence[str]
+) -> str | None:
     """Return the pattern of names; that of a plate map is guessed if none is stated."""
-    is_plate_map = WELL in table.cells and not table.file_columns
-    if not is_plate_map:
-        return None if table.file_columns else fetch.pattern
+    if table.file_columns:
+        return None
+    present = _fitting(files, fetch, stated)
+    if WELL not in table.cells or "fetch.pattern" in stated:
+        return present
     images = [path for path in files if has_suffix(path, READ_SUFFIXES)]
-    return fetch.pattern or suggested_pattern(images)
+    return suggested_pattern(images) or present
+
+
+def _fitting(files: Sequence[Path], fetch: Fetch, stated: Sequence[str]) -> str | None:
+    """Return the present pattern if it is stated, or finds the channel in most names.
+
+    That of params.yaml may be of other files.
+    """
+    if fetch.pattern is None or "fetch.pattern" in stated:
+        return fetch.pattern
+    images = [path for path in files if has_suffix(path, READ_SUFFIXES)]
+    n_found = sum(_has_channel(path, fetch.pattern) for path in images)
+    return fetch.pattern if images and 2 * n_found >= len(images) else None
+
+
+def _has_channel(path: Path, pattern: str) -> bool:
+    match = re.fullmatch(pattern, stem_of(path)) or re.fullmatch(pattern, path.name)
+    return bool(match and match.groupdict().get("channel"))
+
+
+def _of_pattern(pattern: str | None, fetch: Fetch) -> list[Setting]:
+    reason = "the well, and the rest of the name" if pattern else "the names need none"
+    return [Setting("fetch.pattern", pattern, reason)] if pattern != fetch.pattern else []
 
 
 def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:

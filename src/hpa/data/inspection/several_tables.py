@@ -93,7 +93,7 @@ def _settings(parts: Mapping[str, Arrangement], labels: str) -> list[Setting]:
     entries = []
     for name, part in parts.items():
         own = {each.key.removeprefix("fetch."): each.value for each in part.settings}
-        kept = {key: own[key] for key in OF_ENTRY if own.get(key) is not None}
+        kept = {key: own[key] for key in OF_ENTRY if key in own}
         entries.append({"name": name, **kept})
     paths = [Path(entry["path"]).absolute() for entry in entries]
     common = Path(os.path.commonpath([str(each) for each in paths]))
