@@ -207,7 +207,7 @@ def test_slices_are_channels_if_their_labels_or_found_as_say_so(
     tmp_path: Path, labels: list[str], found_as: str | None
 ) -> None:
     given = fiji_stack(tmp_path / "x.tif", labels)
-    read = read_planes(given, replace(RULES, found_as=found_as, z="max"))
+    read = read_planes(given, replace(RULES, found_as=found_as))
     np.testing.assert_array_equal(np.stack(read.planes), PLANES)
     assert read.flags == ()
 
@@ -219,6 +219,18 @@ def test_slices_without_labels_are_channels_by_their_numbers_and_that_is_said(
     read = read_planes(given, replace(RULES, found_as="red=4; green=3; blue=2; yellow=1"))
     np.testing.assert_array_equal(np.stack(read.planes), PLANES[::-1])
     assert read.flags == ("its 4 slices are taken for channels",)
+
+
+def test_numbers_are_not_those_of_slices_where_stacks_have_a_rule_or_many(tmp_path: Path) -> None:
+    numbered = replace(RULES, found_as="red=4; green=3; blue=2; yellow=1")
+    many = one_file(
+        tmp_path / "y.tif", np.repeat(PLANES, 3, 0), imagej=True, metadata={"axes": "ZYX"}
+    )
+    for given, z in ((fiji_stack(tmp_path / "x.tif", []), "max"), (many, "refuse")):
+        with pytest.raises(InvalidImageError, match=r"one channel in \d+ slices, not the 4"):
+            read_planes(given, replace(numbered, z=z))
+    read = read_planes(fiji_stack(tmp_path / "z.tif", LABELS), replace(RULES, z="max"))
+    np.testing.assert_array_equal(np.stack(read.planes), PLANES)
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "TYX"])

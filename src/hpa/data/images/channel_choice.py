@@ -19,7 +19,7 @@ import numpy as np
 
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
 from hpa.errors import did_you_mean, first_names
-from hpa.vocabulary.channels import Channels
+from hpa.vocabulary.channels import MAX_CHANNELS, Channels
 
 NO_NAME = re.compile(
     r"(channel|chan|ch|c|w|wavelength|image|frame|page|plane|sample|series|track)?[\W_]*"
@@ -101,21 +101,28 @@ class SlicesAsChannels(OpenedImage):
 
 
 def are_slices_channels(
-    description: Description, wanted: Collection[str], found_as: str | None
+    description: Description,
+    wanted: Collection[str],
+    found_as: str | None,
+    *,
+    by_number: bool = True,
 ) -> bool:
     """Tell whether the slices of a file of one channel are the channels that are wanted of it.
 
-    Either all their labels are names of channels, or each channel has a label or a number.
+    Their labels are names of channels or words of `found_as`, or `found_as` has numbers of a few
+    slices and `by_number` holds: no rule says what to do with stacks in depth.
     """
-    if min(len(wanted), description.n_slices) < 2 or len(description.channel_names) > 1:
+    n_slices = description.n_slices
+    if min(len(wanted), n_slices) < 2 or len(description.channel_names) > 1:
         return False
-    if is_of_other_files(replace(description, channel_names=description.slice_names), found_as):
-        return True
-    stated = places(found_as)
-    sought = {_normal(stated.get(name, name)) for name in wanted}
-    sought -= {place for place in stated.values() if place.isdecimal()}
     held = {_normal(name) for name in description.slice_names}
-    return sought <= held or (bool(held) and held <= sought)
+    stated = places(found_as)
+    numbers = {place for place in stated.values() if place.isdecimal()}
+    words = {_normal(stated.get(name, name)) for name in wanted} - numbers
+    for names in ({_normal(name) for name in wanted}, set() if numbers else words):
+        if names and held and (names <= held or held <= names):
+            return True
+    return bool(numbers) and by_number and n_slices <= MAX_CHANNELS and words <= held
 
 
 def places(found_as: str | None) -> dict[str, str]:

@@ -173,7 +173,9 @@ def read_stored(sources: Mapping[str, Any], rules: ReadingRules) -> StoredChanne
     for names, source in _distinct(sources, rules.channels):
         with _named(names, source), _opened(source, rules) as opened:
             _require_one_field(opened.description, source, len(names))
-            is_stack = are_slices_channels(opened.description, names, rules.found_as)
+            is_stack = are_slices_channels(
+                opened.description, names, rules.found_as, by_number=rules.z == "refuse"
+            )
             image = SlicesAsChannels(opened) if is_stack else opened
             described = image.description
             places = _places(described, names, rules)
