@@ -17,13 +17,14 @@ from hpa.data.images.channel_choice import (
     are_slices_channels,
     choose,
     is_by_position,
-    is_of_other_files,
 )
 from hpa.data.images.decoding import MAX_SIZE_PX
-from hpa.data.images.depth import DepthError, DepthRule, GreyPlane, to_grey, type_in_words
+from hpa.data.images.depth import DepthError, DepthRule, GreyPlane, to_grey
 from hpa.data.images.formats import from_colour
+from hpa.data.images.number_arrays import Numbers
 from hpa.data.images.opened import Description, InvalidImageError, OpenedImage
 from hpa.data.images.opening import open_image
+from hpa.data.images.reading_notes import depth_flags, notes_on_channels
 from hpa.errors import first_names
 from hpa.vocabulary.channels import Channels
 
@@ -153,7 +154,7 @@ def to_image(read: StoredChannels, rules: ReadingRules) -> ReadImage:
             for name in rules.channels.names
         ],
         pixel_size_um=read.pixel_size_um,
-        flags=(*read.notes, *_depth_flags(grey, rules)),
+        flags=(*read.notes, *depth_flags(grey, rules.depth, rules.known_types)),
         facts=grey,
         absent=tuple(name for name in rules.channels.names if name not in grey),
     )
@@ -185,7 +186,10 @@ def read_stored(sources: Mapping[str, Any], rules: ReadingRules) -> StoredChanne
                     bits[name] = described.bits
                     if described.pixel_size_um:
                         sizes_um[name] = described.pixel_size_um
-            notes += [*_notes(described, places, rules), *opened.flags]
+            notes += [
+                *notes_on_channels(described, places, rules.channels, rules.found_as, rules.black),
+                *opened.flags,
+            ]
             if is_stack and not opened.description.slice_names:
                 notes.append(f"its {opened.description.n_slices} slices are taken for channels")
     _require_one_pixel_size(sizes_um)
@@ -321,96 +325,7 @@ def _plane(
     return plane.astype(plane.dtype.newbyteorder("="), copy=False)
 
 
-def _notes(
-    described: Description, places: Mapping[str, int | None], rules: ReadingRules
-) -> list[str]:
-    """Say what was assumed of a file of several channels, and what it lacks."""
-    if len(described.channel_names) == 1:
-        return []
-    notes = []
-    if is_by_position(described, rules.channels, rules.found_as):
-        order = ", ".join(rules.channels.names)
-        notes.append(f"the channels in the file have no names: taken in the order {order}")
-    if is_of_other_files(described, rules.found_as):
-        notes.append("the file has none of the names of found_as: read by the channels' own names")
-    absent = [name for name, place in places.items() if place is None]
-    if lacking := [name for name in absent if name not in rules.black]:
-        held = ", ".join(name or "one without a name" for name in described.channel_names)
-        notes.append(f"no channel named {' or '.join(lacking)} in the file, which holds {held}")
-    return notes
-
-
-def _depth_flags(grey: Mapping[str, GreyPlane], rules: ReadingRules) -> list[str]:
-    """Describe conversions that the model was not trained on or that lost something."""
-    if rules.known_types is None:
-        return []
-    flags = []
-    for stored in dict.fromkeys(each.stored for each in grey.values()):
-        if stored not in rules.known_types:
-            known = " and ".join(dict.fromkeys(map(type_in_words, rules.known_types)))
-            flags.append(
-                f"{type_in_words(stored)} values{_scaling(grey, stored)}; the model was trained on "
-                f"{known} images"
-            )
-    for name, each in grey.items():
-        if each.limits and each.n_cut > rules.depth.most_cut(each.pixels.size):
-            low, high = each.limits
-            flags.append(
-                f"{each.n_cut:,} of {each.pixels.size:,} pixels of the {name} channel are beyond "
-                f"{low:g} to {high:g} and were cut"
-            )
-        if each.is_coarse:
-            flags.append(f"the {name} channel is left with {each.n_levels} grey levels")
-    return flags
-
-
-def _scaling(grey: Mapping[str, GreyPlane], stored: str) -> str:
-    limits = {each.limits for each in grey.values() if each.stored == stored and each.limits}
-    if not limits:
-        return ""
-    if len(limits) > 1:
-        return ", each channel stretched to its own range"
-    low, high = limits.pop()
-    if low == high:
-        return ", all alike"
-    return f", of which {low:g} became black and {high:g} white"
-
-
 def _require_one_pixel_size(sizes_um: Mapping[str, float]) -> None:
     if sizes_um and max(sizes_um.values()) > (1 + SAME_SIZE) * min(sizes_um.values()):
         stated = ", ".join(f"{name} {size:g} µm" for name, size in sizes_um.items())
         raise InvalidImageError(f"channels of unequal pixel size: {stated}")
-
-
-class Numbers(OpenedImage):
-    """An array or nested list [H,W] of grey levels from 0 to 255, as one plane."""
-
-    def __init__(self, source: Any, max_size_px: int) -> None:
-        self._plane = _from_numbers(source, max_size_px)
-        height, width = self._plane.shape
-        self.description = Description("array", height, width, np.dtype(np.uint8))
-
-    def read(self, channel: int, z: int = 0) -> np.ndarray:
-        """Return the grey levels as uint8[H,W]."""
-        return self._plane
-
-
-def _from_numbers(source: Any, max_size_px: int) -> np.ndarray:
-    """Return grey levels [H,W] as uint8, if they are valid."""
-    try:
-        numbers = np.asarray(source)
-        if numbers.dtype == object:  # rows of a table are arrays of arrays
-            numbers = np.stack([np.asarray(row) for row in source])
-    except (TypeError, ValueError) as error:
-        raise InvalidImageError("rows of unequal length, or not numbers") from error
-    if numbers.ndim != 2 or not numbers.size:
-        raise InvalidImageError(f"an array of shape {numbers.shape}, not [height, width]")
-    if max(numbers.shape) > max_size_px:
-        height, width = numbers.shape
-        raise InvalidImageError(f"{width}×{height} pixels (at most {max_size_px}×{max_size_px})")
-    if numbers.dtype.kind not in "uif":
-        raise InvalidImageError(f"an array of {numbers.dtype}, not of grey levels")
-    wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
-    if wrong.any():
-        raise InvalidImageError(f"the value {numbers[wrong][0]}, not an integer from 0 to 255")
-    return np.ascontiguousarray(numbers.astype(np.uint8))
