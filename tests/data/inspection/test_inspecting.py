@@ -375,7 +375,7 @@ def test_tables_and_loose_files_are_not_inspected_together(world: Path, tmp_path
         inspected(world, tmp_path)
 
 
-def test_stated_parameters_are_kept_and_not_proposed(tmp_path: Path) -> None:
+def test_stated_parameters_are_kept_and_written_as_stated(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.ome.tif", names=["DAPI", "GFP", "Cy5"])
     channels = [
         {"name": "er", "role": "other", "color": "red"},
@@ -384,7 +384,22 @@ def test_stated_parameters_are_kept_and_not_proposed(tmp_path: Path) -> None:
     found = inspected(tmp_path, fetch__channels=channels, fetch__found_as="er=Cy5; mine=2")
     assert found.is_usable
     assert found.rules.channels.names == ("er", "mine")
-    assert not {"fetch.channels", "fetch.found_as"} & set(settings(found))
+    wanted = settings(found)
+    assert (wanted["fetch.channels"], wanted["fetch.found_as"]) == (channels, "er=Cy5; mine=2")
+    assert "found_as: er=Cy5; mine=2  # as stated" in overlay(found, tmp_path / "x.yaml")
+
+
+def test_the_lines_hold_what_the_files_need_even_if_params_yaml_has_it_already(
+    tmp_path: Path,
+) -> None:
+    write_image(tmp_path, "a", np.hstack([draw_pixels(n) for n in range(3)]))
+    for well in ("A01", "B02"):
+        write_image(tmp_path, f"p_{well}", np.hstack([draw_pixels(n) for n in range(3)]))
+    write_csv(tmp_path / "plate.csv", ("well", "label"), [("A1", "Vesicle"), ("B2", "Other")])
+    first = settings(inspected(tmp_path / "plate.csv"))
+    again = changed_params(PARAMS, first)
+    assert first["pack.odd_size"] == "tiles"
+    assert settings(inspected(tmp_path / "plate.csv", params=again)) == first
 
 
 def test_a_pattern_of_other_files_is_replaced_and_one_that_is_stated_kept(
@@ -405,7 +420,7 @@ def test_a_pattern_of_other_files_is_replaced_and_one_that_is_stated_kept(
     ):
         found = inspected(tmp_path, params=params, **stated)
         assert ([each.name for each in found.images], found.is_usable) == (["x"], True)
-        assert "fetch.pattern" not in settings(found)
+        assert settings(found)["fetch.pattern"] == own
 
 
 def test_several_sources_of_other_data_are_replaced(tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def _has_channel(path: Path, pattern: str) -> bool:
 
 def _of_pattern(pattern: str | None, fetch: Fetch) -> list[Setting]:
     reason = "the well, and the rest of the name" if pattern else "the names need none"
-    return [Setting("fetch.pattern", pattern, reason)] if pattern != fetch.pattern else []
+    return [Setting("fetch.pattern", pattern, reason)] if pattern or fetch.pattern else []
 
 
 def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:

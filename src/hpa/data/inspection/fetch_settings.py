@@ -25,7 +25,7 @@ def of_labels(labels: LabelCounts, fetch: Fetch) -> list[Setting]:
         return []
     reason = labels.reason or "all are the competition's"
     settings = [Setting("fetch.labels", labels.setting, reason)]
-    if labels.label_map != fetch.label_map:
+    if labels.label_map or fetch.label_map:
         reason = labels.reason if labels.label_map else "no name needs a map"
         settings.append(Setting("fetch.label_map", labels.label_map, reason))
     return settings
@@ -43,7 +43,7 @@ def of_channels(rule: ChannelRule, fetch: Fetch) -> list[Setting]:
         f"{rule.by}{left_out}; roles and colors are guesses: check that {protein} shows the protein"
     )
     settings = [Setting("fetch.channels", value, rule.by if is_preset else guessed)]
-    if rule.found_as != fetch.found_as:
+    if rule.found_as or fetch.found_as:
         settings.append(Setting("fetch.found_as", rule.found_as, rule.by))
     return settings
 

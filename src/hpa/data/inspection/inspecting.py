@@ -23,6 +23,7 @@ from hpa.data.inspection.suggestions import suggest
 from hpa.data.sources.reading_rules import reading_rules
 from hpa.errors import UserError
 
+SECTIONS = ("fetch", "pack", "split")
 OWN_FILES = {"fetch.source": "local", "fetch.path": "own", "fetch.sources": None}
 """Parameters that the present ones must not contradict."""
 
@@ -84,7 +85,7 @@ def inspect(
     Args:
         paths: a folder, a table, files or globs.
         present: the parameters of params.yaml.
-        stated: values under dotted keys that replace them: they are kept, and not proposed.
+        stated: values under dotted keys that replace them: they are kept.
         n_jobs: number of processes; -1 for one per core.
 
     Raises:
@@ -101,11 +102,10 @@ def inspect(
     own = {each.key for each in arrangement.settings}
     is_right = present.fetch.sources is None or "fetch.sources" in own
     alone = [] if is_right else [Setting("fetch.sources", None, "these files alone")]
-    settings = [
-        each
-        for each in [*arrangement.settings, *suggest(images, params, framed=framed), *alone]
-        if each.key not in stated
-    ]
+    proposed = [*arrangement.settings, *suggest(images, params, framed=framed), *alone]
+    as_stated = [Setting(key, params.flat()[key], "as stated") for key in stated]
+    settings = [each for each in proposed if each.key not in stated] + as_stated
+    settings.sort(key=lambda each: SECTIONS.index(each.key.partition(".")[0]))
     files = {path for sources in arrangement.images.values() for path in sources.values()}
     return Inspection(
         place=" ".join(paths),

@@ -30,11 +30,18 @@ def suggest(images: Sequence[Measured], params: Params, *, framed: bool) -> list
     settings = [*_of_fetch(images, used, params), *_of_pack(used, params, framed)]
     present, sizes = params.flat(), ["pack.pixel_size_um"] * bool(pixel_sizes(used))
     shown = (*SHOWN, *sizes)
-    return [each for each in settings if each.key in shown or present[each.key] != each.value]
+    return [
+        each
+        for each in settings
+        if each.key in shown or each.value not in IDLE or present[each.key] != each.value
+    ]
 
 
 SHOWN = ("fetch.depth", "pack.image_size")
 """Shown even if they are right already: their reasons are worth reading; so are pixel sizes."""
+IDLE = (None, "refuse", "none")
+"""Values that do nothing, and are left out if they are right already; the lines hold all others,
+so that they serve on top of any params.yaml."""
 
 
 def _of_fetch(
