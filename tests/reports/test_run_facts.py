@@ -86,6 +86,12 @@ def test_images_scaled_to_a_pixel_size_have_a_scale_bar() -> None:
             "green=GFP; scaled to 0.65 µm per pixel; framed on their content; divided into tiles, "
             "each of which counts as an image",
         ),
+        ({"pack.odd_size": "crop"}, "cropped to the middle"),
+        (
+            {"pack.odd_size": "pad", "pack.pixel_size_um": 0.5, "pack.image_size": 96},
+            "scaled to 0.5 µm per pixel; larger images cut to their middle, smaller ones padded "
+            "with black",
+        ),
         (
             {
                 "found.types": ["uint16"],

@@ -20,6 +20,7 @@ SOURCES = {
 ODD_SIZES = {
     "pad": ["padded to a square"],
     "crop": ["cropped to the middle"],
+    "middle": ["larger images cut to their middle, smaller ones padded with black"],
     "tiles": ["divided into tiles, each of which counts as an image"],
 }
 UNKNOWN = "unknown"
@@ -188,15 +189,18 @@ def _depth_in_words(params: Mapping[str, Any]) -> list[str]:
 def _framing_in_words(params: Mapping[str, Any]) -> list[str]:
     """Describe how images become the squares that a network sees.
 
-    >>> _framing_in_words({"pack.pixel_size_um": 0.6, UNSCALED: 4, "pack.odd_size": "crop"})
-    ['scaled to 0.6 µm per pixel, but for 4 of unknown size', 'cropped to the middle']
+    >>> _framing_in_words({"pack.pixel_size_um": 0.6, UNSCALED: 4})
+    ['scaled to 0.6 µm per pixel, but for 4 of unknown size']
     """
     pixel_size_um, n_unscaled = params.get("pack.pixel_size_um"), params.get(UNSCALED)
+    odd_size = str(params.get("pack.odd_size"))
+    if pixel_size_um and odd_size in ("pad", "crop"):
+        odd_size = "middle"
     unscaled = f", but for {n_unscaled} of unknown size" if n_unscaled else ""
     return [
         *[f"scaled to {pixel_size_um} µm per pixel{unscaled}"] * bool(pixel_size_um),
         *["framed on their content"] * (params.get("pack.framing") == "content"),
-        *ODD_SIZES.get(str(params.get("pack.odd_size")), ()),
+        *ODD_SIZES.get(odd_size, ()),
     ]
 
 
