@@ -15,8 +15,8 @@ from support.paths import ROOT
 from support.worlds import IDS, NEAR_COPIES, draw_pixels, write_csv, write_image, write_world
 
 
-def inspected(path: Path) -> Inspection:
-    return inspect([str(path)], load_params(ROOT / "params.yaml"), n_jobs=1)
+def inspected(*paths: Path) -> Inspection:
+    return inspect([str(each) for each in paths], load_params(ROOT / "params.yaml"), n_jobs=1)
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,10 @@ def test_wide_fields_and_single_channels_are_drawn(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.tif"), pixels[..., 0])
     page = inspection_page(inspected(tmp_path))
     assert page.count("data:image/jpeg") == 1
+
+
+def test_the_title_names_all_places(tmp_path: Path) -> None:
+    for name in ("one plate", "other"):
+        write_image(tmp_path / name, name, draw_pixels(0))
+    page = inspection_page(inspected(tmp_path / "one plate", tmp_path / "other"))
+    assert "<h1>Inspection of one plate, other</h1>" in page

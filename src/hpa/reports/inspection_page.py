@@ -14,6 +14,7 @@ from hpa.data.images.rendering import pseudo_colour
 from hpa.data.inspection.findings import described, headline, refusals, verdict
 from hpa.data.inspection.inspecting import Inspection
 from hpa.data.inspection.overlay import overlay_lines
+from hpa.errors import first_names
 from hpa.reports.html import image_uri, render
 
 THUMBNAIL_PX, JPEG_QUALITY = 224, 85
@@ -43,9 +44,10 @@ class Sheet:
 def inspection_page(inspection: Inspection) -> str:
     """Return the page; the images that it shows are read again."""
     channels = inspection.rules.channels
+    places = [Path(each).name or each for each in inspection.paths]
     return render(
         "inspection.html",
-        title=f"Inspection of {Path(inspection.place).name or inspection.place}",
+        title=f"Inspection of {first_names(places, 3)}",
         headline=headline(inspection),
         verdict=verdict(inspection),
         is_usable=inspection.is_usable,

@@ -33,7 +33,7 @@ class Inspection:
     """All that an inspection found.
 
     Attributes:
-        place: the paths, as the user wrote them.
+        paths: as the user wrote them.
         arrangement: which images there are, and how fetch finds them.
         images: the measured images, in order.
         copies: groups of near copies, the largest first.
@@ -45,7 +45,7 @@ class Inspection:
         seconds: that it took.
     """
 
-    place: str
+    paths: tuple[str, ...]
     arrangement: Arrangement
     images: list[Measured]
     copies: list[Copies]
@@ -56,6 +56,11 @@ class Inspection:
     n_files: int
     n_bytes: int
     seconds: float
+
+    @property
+    def place(self) -> str:
+        """The paths in one text."""
+        return " ".join(self.paths)
 
     @property
     def used(self) -> list[Measured]:
@@ -108,7 +113,7 @@ def inspect(
     settings.sort(key=lambda each: SECTIONS.index(each.key.partition(".")[0]))
     files = {path for sources in arrangement.images.values() for path in sources.values()}
     return Inspection(
-        place=" ".join(paths),
+        paths=tuple(paths),
         arrangement=_judged(arrangement, settings),
         images=images,
         copies=find_copies(images, arrangement.groups, params.split.hash_distance),
