@@ -5,7 +5,6 @@ error is kept, and the files are looked at as predict finds them.
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,7 @@ from hpa.data.images.catalogue import LABELLED_FOLDER, UNLABELLED_FOLDER
 from hpa.data.images.csv_tables import ATLAS_ID
 from hpa.data.images.file_names import (
     FOLDER_SUFFIX,
-    READ_SUFFIXES,
-    has_suffix,
     list_passed_over,
-    stem_of,
 )
 from hpa.data.images.opening import split_scene
 from hpa.data.images.user_files import check_paths, find_images, walk
@@ -38,8 +34,7 @@ from hpa.data.inspection.fetch_settings import (
 from hpa.data.inspection.fetched import Fetched, Table, atlas_groups, fetched_images, find_table
 from hpa.data.inspection.label_counts import LabelCounts, count_labels
 from hpa.data.inspection.overlay import Setting
-from hpa.data.sources.plate_maps import WELL
-from hpa.data.sources.well_patterns import suggested_pattern
+from hpa.data.inspection.patterns import fitting_pattern, of_pattern, pattern_of_table
 from hpa.data.sources.written_images import ABSENT
 from hpa.errors import UserError
 from hpa.vocabulary import hpa2018
@@ -129,10 +124,10 @@ def _of_files(
 ) -> Arrangement:
     """Find images as predict does; a table has no labels."""
     columns, files = (table.channel_columns, table.files) if table else ((), _files(paths))
-    pattern = None if table else _fitting(files, fetch, stated)
+    pattern = None if table else fitting_pattern(files, fetch, stated)
     rule = _rule(columns, files, replace(fetch, pattern=pattern), stated)
     found = find_images(list(paths), rule.channels, pattern=pattern, found_as=rule.found_as)
-    settings = [*of_channels(rule, fetch), *_of_pattern(pattern, fetch)]
+    settings = [*of_channels(rule, fetch), *of_pattern(pattern, fetch)]
     return Arrangement(
         FILES,
         rule,
@@ -202,7 +197,7 @@ def _of_atlas(table: Table, fetch: Fetch) -> Arrangement:
 def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
     """Find images as fetch does; if it refuses them, as predict does."""
     files = table.files or _files([str(table.path.parent)])
-    pattern = _pattern(table, files, fetch, stated)
+    pattern = pattern_of_table(table, files, fetch, stated)
     rule = _rule(table.channel_columns, files, replace(fetch, pattern=pattern), stated)
     labels = count_labels(list(table.cells.get("Target", [])))
     settings = [
@@ -210,7 +205,7 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
         Setting("fetch.path", shown_path(table.fetch_path), f"{len(table.cells):,} rows"),
         *of_labels(labels, fetch),
         *of_channels(rule, fetch),
-        *_of_pattern(pattern, fetch),
+        *of_pattern(pattern, fetch),
     ]
     wanted = with_settings(fetch, settings)
     problems: list[str] = []
@@ -233,41 +228,6 @@ def _of_table(table: Table, fetch: Fetch, stated: Sequence[str]) -> Arrangement:
         passed_over=_shortened(passed_over, table.path.parent),
         problems=tuple(problems),
     )
-
-
-def _pattern(
-    table: Table, files: Sequence[Path], fetch: Fetch, stated: Sequence[str]
-) -> str | None:
-    """Return the pattern of names; that of a plate map is guessed if none is stated."""
-    if table.file_columns:
-        return None
-    present = _fitting(files, fetch, stated)
-    if WELL not in table.cells or "fetch.pattern" in stated:
-        return present
-    images = [path for path in files if has_suffix(path, READ_SUFFIXES)]
-    return suggested_pattern(images) or present
-
-
-def _fitting(files: Sequence[Path], fetch: Fetch, stated: Sequence[str]) -> str | None:
-    """Return the present pattern if it is stated, or finds the channel in most names.
-
-    That of params.yaml may be of other files.
-    """
-    if fetch.pattern is None or "fetch.pattern" in stated:
-        return fetch.pattern
-    images = [path for path in files if has_suffix(path, READ_SUFFIXES)]
-    n_found = sum(_has_channel(path, fetch.pattern) for path in images)
-    return fetch.pattern if images and 2 * n_found >= len(images) else None
-
-
-def _has_channel(path: Path, pattern: str) -> bool:
-    match = re.fullmatch(pattern, stem_of(path)) or re.fullmatch(pattern, path.name)
-    return bool(match and match.groupdict().get("channel"))
-
-
-def _of_pattern(pattern: str | None, fetch: Fetch) -> list[Setting]:
-    reason = "the well, and the rest of the name" if pattern else "the names need none"
-    return [Setting("fetch.pattern", pattern, reason)] if pattern or fetch.pattern else []
 
 
 def _sources(found: Fetched, rule: ChannelRule) -> dict[str, dict[str, Path]]:
