@@ -235,7 +235,7 @@ def test_a_file_of_all_channels_is_predicted_at_once(
     (tmp_path / "scan.tif").write_bytes(tiff(draw_pixels(2)[..., 0]))
     drop(page, [tmp_path / "scan.tif"])
     problem = page.locator("#one-problem")
-    expect(problem).to_contain_text("Scan.tif: one channel, not the 4 of red, green, blue, yellow.")
+    expect(problem).to_contain_text("Scan.tif: one channel, not the 4 of red, green, blue, yellow:")
     expect(problem).to_contain_text("Choose the file for its channel alone, in one slot")
 
 
