@@ -181,11 +181,11 @@ def _other_image(draw: Draw, _: int) -> bytes:
     content = io.BytesIO()
     mode, kind, size = draw.choice(
         [
-            ("RGBA", "PNG", (64, 64)), ("1", "PNG", (64, 64)), ("I;16", "PNG", (64, 64)),
-            ("L", "BMP", (64, 64)), ("L", "GIF", (64, 64)), ("F", "TIFF", (64, 64)),
+            ("RGBA", "PNG", (64, 64)), ("1", "PNG", (64, 64)), ("CMYK", "TIFF", (64, 64)),
+            ("L", "BMP", (64, 64)), ("L", "GIF", (64, 64)), ("RGBA", "TIFF", (64, 64)),
             ("CMYK", "JPEG", (64, 64)), ("L", "PNG", (64, 32)), ("L", "PNG", (32, 32)),
             ("L", "WEBP", (64, 64)), ("L", "PPM", (64, 64)), ("LA", "PNG", (64, 64)),
-            ("P", "PNG", (64, 64)), ("I;16", "TIFF", (64, 64)), ("RGBA", "TIFF", (64, 64)),
+            ("P", "PNG", (64, 64)),
         ]
     )  # fmt: skip
     Image.new(mode, size).save(content, kind)
