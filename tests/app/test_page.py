@@ -168,14 +168,20 @@ def test_a_single_green_file_is_predicted_on_request_with_flags(page: Page, imag
     expect(flags).to_contain_text("Check that the file is the right one")
 
 
-def test_files_chosen_before_the_model_is_known_are_predicted_then(
-    browser: Browser, server: tuple[str, int], images: Path
-) -> None:
+def unanswered(browser: Browser, address: str) -> tuple[Page, list[Route]]:
+    """Open the page; it does not know its model until the one route continues."""
     page = browser.new_page()
     held: list[Route] = []
     page.route("**/api/model", lambda route: held.append(route))
     with page.expect_request("**/api/model"):
-        page.goto(server[0])
+        page.goto(address)
+    return page, held
+
+
+def test_files_chosen_before_the_model_is_known_are_predicted_then(
+    browser: Browser, server: tuple[str, int], images: Path
+) -> None:
+    page, held = unanswered(browser, server[0])
     upload(page, files_of(images, "cell1"))
     page.locator("#many-files").set_input_files(files_of(images, "cell2"))
     held[0].continue_()
@@ -208,11 +214,7 @@ def test_files_can_be_dropped(page: Page, images: Path) -> None:
 def test_files_dropped_before_the_model_is_known_are_predicted_then(
     browser: Browser, server: tuple[str, int], images: Path
 ) -> None:
-    page = browser.new_page()
-    held: list[Route] = []
-    page.route("**/api/model", lambda route: held.append(route))
-    with page.expect_request("**/api/model"):
-        page.goto(server[0])
+    page, held = unanswered(browser, server[0])
     drop(page, files_of(images, "cell3"))
     held[0].continue_()
     expect(page.locator("#result-name")).to_have_text("cell3")

@@ -3,15 +3,13 @@
 import csv
 import json
 import re
-import signal
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from support.clones import ROOT, make_clone, shell, start
+from support.clones import ROOT, make_clone, served_page, shell
 from support.worlds import draw_pixels
 
 pytestmark = [
@@ -74,17 +72,8 @@ def test_the_page_leads_from_a_table_to_a_served_page(clone: Path) -> None:
     report = (clone / "reports/report.html").read_text(encoding="utf-8")
     assert all(name in report for name in LABELS)
     assert "Golgi apparatus" not in report
-    process = start(clone, serve.replace("app.py", "app.py --port 0"))
-    try:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        address = next(filter(None, (re.search(r"http://\S+?:\d+", line) for line in lines)))[0]
-        with urllib.request.urlopen(f"{address}/api/model", timeout=60) as response:
-            model = json.dumps(json.load(response))
-        assert all(name in model for name in [*LABELS, "DAPI", "GFP", "ER"])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+    with served_page(clone, serve) as model:
+        assert all(name in json.dumps(model) for name in [*LABELS, "DAPI", "GFP", "ER"])
 
 
 def test_the_page_s_list_of_labels_is_read(clone: Path) -> None:

@@ -1,17 +1,14 @@
 """Every command of docs/microscope.md as it stands: from a plate of OME-TIFFs to a served page."""
 
 import csv
-import json
 import re
-import signal
-import urllib.request
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from support.clones import ROOT, make_clone, shell, start
+from support.clones import ROOT, make_clone, served_page, shell
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,14 +56,5 @@ def test_the_page_leads_from_a_plate_to_a_served_page(tmp_path: Path) -> None:
     assert {row["tiles"] for row in rows} == {"2"}
     assert len({row["image"] for row in rows}) == 72
 
-    process = start(clone, serve.replace("app.py", "app.py --port 0"))
-    try:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        address = next(filter(None, (re.search(r"http://\S+?:\d+", line) for line in lines)))[0]
-        with urllib.request.urlopen(f"{address}/api/model", timeout=60) as response:
-            channels = json.load(response)["channels"]
-        assert [each["name"] for each in channels] == ["DAPI", "GFP", "Tubulin", "ER"]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+    with served_page(clone, serve) as model:
+        assert [each["name"] for each in model["channels"]] == ["DAPI", "GFP", "Tubulin", "ER"]

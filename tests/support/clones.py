@@ -1,9 +1,16 @@
 """The project's files under git in a folder of their own: where the literal commands are tried."""
 
+import json
 import os
+import re
 import shutil
+import signal
 import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -34,6 +41,21 @@ def start(folder: Path, command: str, **environment: str) -> subprocess.Popen[st
         text=True,
         start_new_session=True,
     )
+
+
+@contextmanager
+def served_page(folder: Path, command: str) -> Iterator[dict[str, Any]]:
+    """Run src/app.py on a free port for the block; yield what it says of its model."""
+    process = start(folder, command.replace("app.py", "app.py --port 0"))
+    try:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        address = next(filter(None, (re.search(r"http://\S+?:\d+", line) for line in lines)))[0]
+        with urllib.request.urlopen(f"{address}/api/model", timeout=60) as response:
+            yield json.load(response)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
 
 
 def make_clone(folder: Path) -> Path:

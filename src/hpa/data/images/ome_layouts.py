@@ -23,7 +23,7 @@ def ome_layout(
         scene: number of the image among those in this file, from 1; None takes the first.
 
     Raises:
-        InvalidImageError: files of the set are missing, there is no such image, or the metadata
+        InvalidImageError: files of the set are missing, the image does not exist, or the metadata
             contradict the pages.
     """
     images = [each for each in ome.images if not each.is_without_pixels]

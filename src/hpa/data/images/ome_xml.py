@@ -75,7 +75,7 @@ def parse_ome(text: str) -> Ome:
 
 
 def micrometres(size: object, unit: str) -> float | None:
-    """Convert a size to micrometres; None if it is no positive number, or the unit is unknown."""
+    """Convert a size to micrometres; None unless it is a positive number of a known unit."""
     try:
         value = float(str(size)) * MICROMETRES[unit.strip()]
     except (ValueError, KeyError):

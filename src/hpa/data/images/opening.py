@@ -36,7 +36,7 @@ def open_image(source: Path | bytes, *, max_size_px: int = MAX_SIZE_PX) -> Opene
     description has their number.
 
     Raises:
-        InvalidImageError: it is no image, is damaged, or is larger than `max_size_px` on a side.
+        InvalidImageError: it is not an image, is damaged, or exceeds `max_size_px` on a side.
         OSError: it cannot be read.
     """
     path, scene = split_scene(source) if isinstance(source, Path) else (source, None)

@@ -28,7 +28,7 @@ DIP = 0.02
 """Share of the range by which a palette of grey levels may get darker from a value to the next."""
 STK = 33628
 LSM_SCALARS = struct.Struct("<8x5i12x2d")
-"""Of the tag's start: width, height, depth, channels, times; width and height of a pixel in m."""
+"""Start of the tag: width, height, depth, channels, times; width and height of a pixel in m."""
 
 
 def layout_of(first: tifffile.TiffPage, directories: Sequence[Directory], n_bytes: int) -> Layout:
@@ -40,7 +40,7 @@ def layout_of(first: tifffile.TiffPage, directories: Sequence[Directory], n_byte
         n_bytes: size of the file.
 
     Raises:
-        InvalidImageError: its pages are no planes of one image, or its metadata contradict them.
+        InvalidImageError: its pages are not planes of one image, or contradict its metadata.
     """
     pages = [at for at, each in enumerate(directories) if not each.is_extra] or [0]
     _check_equal([directories[at] for at in pages])
@@ -63,7 +63,7 @@ def layout_of(first: tifffile.TiffPage, directories: Sequence[Directory], n_byte
 
 
 class Said(NamedTuple):
-    """What metadata say: kind of file, order of the axes (C, Z, T; the fastest first), sizes."""
+    """Kind of file, order of the axes (C, Z, T; the fastest first) and sizes, from the metadata."""
 
     kind: str
     order: str

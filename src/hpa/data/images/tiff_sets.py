@@ -22,7 +22,7 @@ IMAGEJ_IMAGES = re.compile(r"^images=(\d{1,9})[ \r]*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class TiffGlance:
-    """What the header says; of a file that is no TIFF or damaged, nothing.
+    """Facts that a TIFF header states; the defaults for another or a damaged file.
 
     Attributes:
         is_one_plane: it holds one plane of one sample, so it cannot be an image of two channels.

@@ -68,7 +68,7 @@ class CheckedStore(Store):
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        """Return whether a file is there."""
+        """Refuse: reading an array does not ask."""
         raise NotImplementedError
 
     async def set(self, key: str, value: Buffer) -> None:
