@@ -158,6 +158,38 @@ def test_files_with_any_name_can_be_chosen_by_slot(page: Page, images: Path) -> 
     expect(page.locator("#result")).to_be_hidden()
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["in order", "in reverse"])
+def test_slots_name_the_image_after_the_first_file_however_late_its_name_arrives(
+    page: Page, images: Path, order: int
+) -> None:
+    held: list[Route] = []
+    page.route("**/api/names", lambda route: held.append(route))
+    for n, channel in enumerate(CHANNELS.names, start=1):
+        content = (images / f"cell2_{channel}.png").read_bytes()
+        file = {"name": f"scan of {channel} 7.png", "mimeType": "image/png", "buffer": content}
+        with page.expect_request("**/api/names"):
+            page.locator(f"#slot-{channel}").set_input_files(file)  # type: ignore[arg-type]
+        while len(held) < n:
+            page.wait_for_timeout(10)
+    for route in held[::order]:
+        route.continue_()
+    expect(page.locator("#result-name")).to_have_text(f"scan of {CHANNELS.names[0]} 7")
+
+
+def test_a_cleared_image_does_not_return_with_a_late_answer(page: Page, images: Path) -> None:
+    held: list[Route] = []
+    page.route("**/api/prediction", lambda route: held.append(route))
+    upload(page, files_of(images, "cell2"))
+    while not held:
+        page.wait_for_timeout(10)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    with page.expect_response("**/api/prediction"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#result")).to_be_hidden()
+    expect(page.locator("#one")).not_to_have_attribute("aria-busy", "true")
+
+
 def test_a_single_green_file_is_predicted_on_request_with_flags(page: Page, images: Path) -> None:
     button = page.get_by_role("button", name="Name the structures")
     expect(button).to_be_disabled()

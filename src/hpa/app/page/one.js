@@ -48,9 +48,10 @@ export class OneImage {
   }
 
   clear() {
-    [this.name, this.files, this.origin] = ["", {}, ""];
+    [this.name, this.files, this.origin, this.request] = ["", {}, "", null];
     byId("result").hidden = true;
     byId("one-status").textContent = "";
+    byId("one").removeAttribute("aria-busy");
     showProblem(byId("one-problem"), null);
     this.showSlots();
   }
@@ -81,8 +82,10 @@ export class OneImage {
     this.origin = "";
     this.showSlots();
     byId(`slot-${channel}`).focus();
-    this.name ||= await imageName(file);
-    if (this.names.every(each => this.files[each])) this.predict();
+    const files = this.files, name = this.name || await imageName(Object.values(files)[0]);
+    if (files !== this.files) return; // another file has been put, or all cleared, since
+    this.name = name;
+    if (this.names.every(each => files[each])) this.predict();
   }
 
   /** Take files with their channels in their names, or a file of several channels. */
