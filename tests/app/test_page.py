@@ -158,6 +158,15 @@ def test_files_with_any_name_can_be_chosen_by_slot(page: Page, images: Path) -> 
     expect(page.locator("#result")).to_be_hidden()
 
 
+def wait_for(page: Page, held: list[Route], n_requests: int) -> None:
+    """Wait up to 30 seconds until so many requests are held back."""
+    for _ in range(3000):
+        if len(held) == n_requests:
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError(f"{len(held)} of {n_requests} requests arrived")
+
+
 @pytest.mark.parametrize("order", [1, -1], ids=["in order", "in reverse"])
 def test_slots_name_the_image_after_the_first_file_however_late_its_name_arrives(
     page: Page, images: Path, order: int
@@ -167,10 +176,8 @@ def test_slots_name_the_image_after_the_first_file_however_late_its_name_arrives
     for n, channel in enumerate(CHANNELS.names, start=1):
         content = (images / f"cell2_{channel}.png").read_bytes()
         file = {"name": f"scan of {channel} 7.png", "mimeType": "image/png", "buffer": content}
-        with page.expect_request("**/api/names"):
-            page.locator(f"#slot-{channel}").set_input_files(file)  # type: ignore[arg-type]
-        while len(held) < n:
-            page.wait_for_timeout(10)
+        page.locator(f"#slot-{channel}").set_input_files(file)  # type: ignore[arg-type]
+        wait_for(page, held, n)
     for route in held[::order]:
         route.continue_()
     expect(page.locator("#result-name")).to_have_text(f"scan of {CHANNELS.names[0]} 7")
@@ -180,8 +187,7 @@ def test_a_cleared_image_does_not_return_with_a_late_answer(page: Page, images: 
     held: list[Route] = []
     page.route("**/api/prediction", lambda route: held.append(route))
     upload(page, files_of(images, "cell2"))
-    while not held:
-        page.wait_for_timeout(10)
+    wait_for(page, held, 1)
     page.get_by_role("button", name="Clear", exact=True).click()
     with page.expect_response("**/api/prediction"):
         held[0].continue_()
