@@ -183,6 +183,46 @@ def test_slots_name_the_image_after_the_first_file_however_late_its_name_arrives
     expect(page.locator("#result-name")).to_have_text(f"scan of {CHANNELS.names[0]} 7")
 
 
+def test_files_taken_one_after_the_other_are_shown_in_that_order(page: Page, images: Path) -> None:
+    held: list[Route] = []
+    page.route("**/api/names", lambda route: held.append(route))
+    upload(page, files_of(images, "cell1"))
+    upload(page, files_of(images, "cell2"))
+    wait_for(page, held, 1)
+    held[0].continue_()
+    wait_for(page, held, 2)
+    held[1].continue_()
+    expect(page.locator("#result-name")).to_have_text("cell2")
+
+
+def test_files_cleared_before_their_names_arrive_stay_cleared(page: Page, images: Path) -> None:
+    green = images / "cell2_green.png"
+    page.locator("#slot-green").set_input_files(green)
+    expect(page.get_by_role("button", name="Name the structures")).to_be_enabled()
+    held: list[Route] = []
+    page.route("**/api/names", lambda route: held.append(route))
+    upload(page, files_of(images, "cell1"))
+    wait_for(page, held, 1)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    with page.expect_response("**/api/names"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#slots .full")).to_have_count(0)
+    expect(page.locator("#result")).to_be_hidden()
+
+
+def test_a_slot_says_that_the_server_does_not_respond(
+    browser: Browser, server: tuple[str, int], images: Path
+) -> None:
+    page = browser.new_page()  # one that may log an error
+    page.goto(server[0])
+    page.route("**/api/names", lambda route: route.abort())
+    page.locator("#slot-green").set_input_files(images / "cell2_green.png")
+    expect(page.locator("#one-problem")).to_contain_text("The server does not respond")
+    expect(page.get_by_role("button", name="Name the structures")).to_be_disabled()
+    page.close()
+
+
 def test_a_cleared_image_does_not_return_with_a_late_answer(page: Page, images: Path) -> None:
     held: list[Route] = []
     page.route("**/api/prediction", lambda route: held.append(route))

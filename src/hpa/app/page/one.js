@@ -12,6 +12,7 @@ export class OneImage {
   constructor(model, examples, passOn) {
     this.model = model;
     this.passOn = passOn; // receives the images if there are several
+    [this.taken, this.nTaking] = [Promise.resolve(), 0]; // files are added in the order of the user
     this.names = model.channels.map(each => each.name);
     this.protein = proteinOf(model.channels).name;
     this.titles = shortTitles(model.channels);
@@ -42,13 +43,17 @@ export class OneImage {
   }
 
   exampleButton({ name, title }) {
-    const open = async () => this.open(name, await exampleFiles(name, this.names), `Simulated image — ${title}`);
+    const open = async () => {
+      const chosen = this.request = Symbol(name);
+      const files = await exampleFiles(name, this.names);
+      if (chosen === this.request) this.open(name, files, `Simulated image — ${title}`);
+    };
     return make("button", { class: "example", onclick: open },
       make("img", { src: `examples/${name}.jpg`, alt: "", width: 80, height: 80 }), make("span", {}, title));
   }
 
   clear() {
-    [this.name, this.files, this.origin, this.request] = ["", {}, "", null];
+    [this.name, this.files, this.origin, this.request, this.cleared] = ["", {}, "", null, Symbol("cleared")];
     byId("result").hidden = true;
     byId("one-status").textContent = "";
     byId("one").removeAttribute("aria-busy");
@@ -58,8 +63,14 @@ export class OneImage {
 
   showSlots() {
     byId("slots").replaceChildren(...this.model.channels.map(channel => this.slot(channel)));
-    byId("one-predict").disabled = !(this.files[IMAGE_FILE] ?? this.files[this.protein]);
+    this.offer();
     byId("one-clear").hidden = !Object.keys(this.files).length;
+  }
+
+  /** Offer to predict an image with a name and a file of the protein, once all files are taken. */
+  offer() {
+    const ready = this.name && !this.nTaking && (this.files[IMAGE_FILE] ?? this.files[this.protein]);
+    byId("one-predict").disabled = !ready;
   }
 
   slot(channel) {
@@ -82,20 +93,40 @@ export class OneImage {
     this.origin = "";
     this.showSlots();
     byId(`slot-${channel}`).focus();
-    const files = this.files, name = this.name || await imageName(Object.values(files)[0]);
-    if (files !== this.files) return; // another file has been put, or all cleared, since
-    this.name = name;
-    if (this.names.every(each => files[each])) this.predict();
+    const { files } = this;
+    try {
+      const name = this.name || await imageName(Object.values(files)[0]);
+      if (files !== this.files) return; // another file has been put, or all cleared, since
+      this.name = name;
+      this.offer();
+      if (this.names.every(each => files[each])) this.predict();
+    } catch (error) {
+      showProblem(byId("one-problem"), error);
+    }
   }
 
-  /** Take files with their channels in their names, or a file of several channels. */
-  async take(files) {
+  /** Take files with their channels in their names, or a file of several channels, after those before. */
+  take(files) {
+    const { cleared } = this;
+    this.nTaking += 1;
+    this.offer();
+    return this.taken = this.taken.then(() => this.takeNow(files, () => cleared === this.cleared)).finally(() => {
+      this.nTaking -= 1;
+      this.offer();
+    });
+  }
+
+  /** Take files, unless all has been cleared meanwhile. */
+  async takeNow(files, isWanted) {
     try {
       // The file of a single channel may have any name.
       if (this.names.length === 1 && files.length === 1) {
-        return await this.open(await imageName(files[0]), { [this.protein]: files[0] });
+        const name = await imageName(files[0]);
+        if (isWanted()) this.open(name, { [this.protein]: files[0] });
+        return;
       }
       const { images, left, advice } = await groupFiles(files, this.model);
+      if (!isWanted()) return;
       if (images.size > 1) return this.passOn(images, left, advice);
       showProblem(byId("one-problem"), null);
       for (const [name, found] of images) this.add(name, found);
